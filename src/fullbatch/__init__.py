@@ -1,0 +1,54 @@
+"""fullbatch: distributed full-batch training.
+
+Data is cut into blocks; each block lives with a worker and answers loss and gradient at a given theta; a driver sums
+the answers and moves theta.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public names and where they live. Resolved on first use, so that `import fullbatch` loads nothing heavy.
+_HOMES = {
+    "LogisticRegression": "estimators.logistic",
+    "Linear": "models.linear",
+    "KerasModel": "models.keras_",
+    "SerialEngine": "engines.local",
+    "ThreadEngine": "engines.local",
+    "RayEngine": "engines.ray_",
+    "Objective": "objective",
+    "Standardized": "variables",
+    "minimize": "minimize",
+    "Result": "minimize",
+    "Status": "minimize",
+    "LBFGS": "solvers.lbfgs",
+    "ScipyLBFGSB": "solvers.scipy_",
+    "Progress": "callbacks",
+    "History": "callbacks",
+    "TimeLimit": "callbacks",
+    "StopWhen": "callbacks",
+    "array_sources": "data.arrays",
+    "idx_sources": "data.idx",
+    "load_model": "saved",
+    "save_model": "saved",
+    "load_state": "saved",
+    "save_state": "saved",
+    "DataError": "errors",
+    "BlockError": "errors",
+    "EngineError": "errors",
+    "ModelFileError": "errors",
+    "MissingExtraError": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fullbatch' has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

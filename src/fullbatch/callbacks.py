@@ -1,0 +1,131 @@
+"""What may be done at every accepted iterate: show it, keep it, or end the run. None of it touches the data."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Array = npt.NDArray[Any]
+
+
+class Iterate(NamedTuple):
+    """An accepted iterate, as callbacks see it.
+
+    Parameters
+    ----------
+    iteration : int
+        0 for the starting point.
+    theta, grad : (size,) arrays
+        Not to be written to.
+    value : float
+        F(theta).
+    passes : int
+        Reads of the whole data so far.
+    seconds : float
+        Since the run began.
+    optimality : float
+        What is compared with `tol`.
+    """
+
+    iteration: int
+    theta: Array
+    value: float
+    grad: Array
+    passes: int
+    seconds: float
+    optimality: float
+
+    @property
+    def grad_norm(self) -> float:
+        """Euclidean norm of the gradient."""
+        return float(np.linalg.norm(self.grad))
+
+
+# Called at every accepted iterate, the starting point included. True, or a text that says why, ends the run.
+Callback = Callable[[Iterate], Any]
+
+
+@dataclass
+class Progress:
+    """A line on the screen for every iterate: iteration, F, gradient norm, passes, seconds.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Where to; default: standard error.
+    every : float
+        Least seconds between lines, so that fast runs do not flood the screen; the first is always shown.
+    """
+
+    console: "Console | None" = None
+    every: float = 0.2
+    _next: float = field(default=0.0, init=False, repr=False)
+
+    def __call__(self, iterate: Iterate) -> None:
+        if self.console is None:
+            from rich.console import Console
+
+            self.console = Console(stderr=True)
+        if iterate.iteration == 0:
+            self._next = 0.0
+            self.console.print(f"{'iteration':>9} {'F':>16} {'|gradient|':>11} {'passes':>7} {'seconds':>8}")
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self.every
+        self.console.print(
+            f"{iterate.iteration:>9} {iterate.value:>16.10g} {iterate.grad_norm:>11.3e} "
+            f"{iterate.passes:>7} {iterate.seconds:>8.2f}",
+            highlight=False,
+        )
+
+
+@dataclass
+class History:
+    """Keeps F, gradient norm, passes and seconds of every iterate, one list each."""
+
+    value: list[float] = field(default_factory=list)
+    grad_norm: list[float] = field(default_factory=list)
+    passes: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self, iterate: Iterate) -> None:
+        self.value.append(iterate.value)
+        self.grad_norm.append(iterate.grad_norm)
+        self.passes.append(iterate.passes)
+        self.seconds.append(iterate.seconds)
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """Ends the run at the first iterate after this many seconds."""
+
+    seconds: float
+
+    def __call__(self, iterate: Iterate) -> str:
+        return f"the time limit of {self.seconds:g} s is over" if iterate.seconds >= self.seconds else ""
+
+
+@dataclass(frozen=True)
+class StopWhen:
+    """Ends the run at the first iterate for which `condition` holds.
+
+    Parameters
+    ----------
+    condition : callable
+        Of an `Iterate`.
+    reason : str
+        What the result will say.
+    """
+
+    condition: Callable[[Iterate], bool]
+    reason: str = "the stop condition holds"
+
+    def __call__(self, iterate: Iterate) -> str:
+        return self.reason if self.condition(iterate) else ""

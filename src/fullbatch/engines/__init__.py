@@ -1,0 +1,47 @@
+"""Engines decide where the blocks live. All of them give the same bits."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..protocols import Engine
+
+ENGINES = ("threads", "serial", "ray")
+
+
+def make_engine(name: str, num_workers: int | None = None) -> "Engine":
+    """An engine by name; its package is imported only now.
+
+    Parameters
+    ----------
+    name : {"threads", "serial", "ray"}
+        Kind of engine.
+    num_workers : int, optional
+        Threads or worker actors; default: what the machine or cluster has. Serial has one.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown.
+    MissingExtraError
+        The engine's package is not installed.
+    """
+    if name == "threads":
+        from .local import ThreadEngine
+
+        return ThreadEngine(num_workers)
+    if name == "serial":
+        from .local import SerialEngine
+
+        if num_workers not in (None, 1):
+            raise ValueError(f"the serial engine has one worker, {num_workers} were asked for: use 'threads' or 'ray'")
+        return SerialEngine()
+    if name == "ray":
+        from .ray_ import RayEngine
+
+        return RayEngine(num_workers)
+    raise ValueError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}, or pass an engine object")
+
+
+def is_engine(candidate: Any) -> bool:
+    """Whether `candidate` can place blocks."""
+    return callable(getattr(candidate, "place", None))

@@ -1,0 +1,145 @@
+"""What a worker does, whichever engine it belongs to: reads, describes, builds and asks its blocks."""
+
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..errors import BlockError, DataError, MissingExtraError
+from ..protocols import Block, Model, Parameters, Rows, Source
+from ..schema import Schema
+from ._tree import Part, TreeSum
+
+R = TypeVar("R")
+
+
+class Built(NamedTuple):
+    """What the driver is told once the blocks stand."""
+
+    parameters: Parameters
+    answers: frozenset[type]
+
+
+class Worker:
+    """Some of the blocks, on some threads; each block is computed by one thread.
+
+    Parameters
+    ----------
+    model : Model
+        Describes and builds blocks.
+    sources : mapping of int to Source
+        This worker's blocks by their number.
+    blocks : int
+        Number of blocks of all workers: the leaves of the summation tree.
+    num_threads : int
+        Blocks computed at the same time.
+    """
+
+    def __init__(self, model: Model, sources: Mapping[int, Source], blocks: int, num_threads: int) -> None:
+        self._model = model
+        self._sources = dict(sources)
+        self._total = blocks
+        self._rows: dict[int, Rows] = {}
+        self._blocks: dict[int, Block] = {}
+        self._pool = ThreadPoolExecutor(num_threads, "fullbatch") if num_threads > 1 else None
+
+    def describe(self) -> list[Part]:
+        """Read every block's rows, once, and describe them."""
+
+        def describe(index: int) -> Any:
+            source = self._sources[index]
+            rows = self._rows[index] = source.read()
+            return self._model.describe(rows, str(source))
+
+        return self._tree_sum(describe)
+
+    def build(self, schema: Schema) -> Built:
+        """Turn the rows that were read into blocks."""
+        first_rows = list(schema.first_rows())
+
+        def build(index: int) -> Block:
+            return self._model.build(self._rows.pop(index), schema, first_rows[index])
+
+        self._blocks = dict(zip(self._sources, self._each(build), strict=True))
+        return agree([Built(block.parameters, block.answers) for block in self._blocks.values()])
+
+    def sum(self, request: Any) -> list[Part]:
+        """Every block's answer, added as far as the tree allows."""
+        return self._tree_sum(lambda index: self._blocks[index].evaluate(request))
+
+    def close(self) -> None:
+        """Drop the blocks and end the threads."""
+        self._rows, self._blocks = {}, {}
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _tree_sum(self, answer: Callable[[int], Any]) -> list[Part]:
+        tree = TreeSum(self._total)
+        self._each(lambda index: tree.add(Part(0, index, answer(index))))
+        return tree.parts()
+
+    def _each(self, task: Callable[[int], R]) -> list[R]:
+        def guarded(index: int) -> R:
+            try:
+                return task(index)
+            except (DataError, MissingExtraError):
+                raise  # already says what, where and what to do
+            except Exception as error:
+                raise BlockError(index, str(self._sources[index]), traceback.format_exc()) from error
+
+        if self._pool is None:
+            return [guarded(index) for index in self._sources]
+        futures = [self._pool.submit(guarded, index) for index in self._sources]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:  # after an error: nothing is left running behind the caller's back
+                future.cancel()
+
+
+def agree(built: list[Built]) -> Built:
+    """The one answer of all blocks.
+
+    Raises
+    ------
+    ValueError
+        Blocks disagree on the length of theta, which makes their gradients impossible to add.
+    """
+    sizes = {one.parameters.size for one in built}
+    if len(sizes) > 1:
+        raise ValueError(f"blocks disagree on the number of parameters: {sorted(sizes)}")
+    first = built[0].parameters
+    dtype = "float32" if any(one.parameters.dtype == "float32" for one in built) else "float64"
+    return Built(
+        Parameters(first.size, np.asarray(first.penalized), dtype),
+        frozenset.intersection(*(one.answers for one in built)),
+    )
+
+
+def check_request(request: Any, answers: frozenset[type]) -> None:
+    """Refuse, before any data is read, a request that the blocks cannot answer."""
+    if type(request) not in answers:
+        known = ", ".join(sorted(kind.__name__ for kind in answers))
+        raise TypeError(f"these blocks cannot answer {type(request).__name__}; they answer {known}")
+
+
+def check_sources(sources: Any) -> list[Source]:
+    """The sources as a list.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
+    listed = list(sources)
+    if not listed:
+        raise DataError("no data: the list of sources is empty")
+    return listed
+
+
+def available_cpus() -> int:
+    """CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

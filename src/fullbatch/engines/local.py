@@ -1,0 +1,85 @@
+"""Blocks in this process: one after another, or on threads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..protocols import Model, Source
+from ..schema import Schema
+from ._tree import Part, TreeSum
+from ._worker import Worker, available_cpus, check_request, check_sources
+
+
+class ThreadEngine:
+    """Blocks in this process, computed on threads: the default engine.
+
+    Parameters
+    ----------
+    num_threads : int, optional
+        Blocks computed at the same time; default: the CPUs this process may use. Results do not depend on it.
+    """
+
+    def __init__(self, num_threads: int | None = None) -> None:
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        self.num_threads = num_threads or available_cpus()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(num_threads={self.num_threads})"
+
+    def place(self, model: Model, sources: Sequence[Source]) -> "LocalBlocks":
+        """Read, describe and build one block per source.
+
+        Parameters
+        ----------
+        model : Model
+            What is computed on a block.
+        sources : sequence of Source
+            One per block.
+
+        Returns
+        -------
+        LocalBlocks
+        """
+        return LocalBlocks(model, check_sources(sources), self.num_threads)
+
+    def close(self) -> None:
+        """Nothing to let go of: the threads belong to the blocks."""
+
+
+class SerialEngine(ThreadEngine):
+    """Blocks in this process, one after another: the reference every engine is held against."""
+
+    def __init__(self) -> None:
+        super().__init__(num_threads=1)
+
+    def __repr__(self) -> str:
+        return "SerialEngine()"
+
+
+class LocalBlocks:
+    """Blocks that live in this process."""
+
+    def __init__(self, model: Model, sources: list[Source], num_threads: int) -> None:
+        self._count = len(sources)
+        self._worker = Worker(model, dict(enumerate(sources)), self._count, min(num_threads, self._count))
+        try:
+            self.schema = Schema.of(self._total(self._worker.describe()))
+            self.parameters, self.answers = self._worker.build(self.schema)
+        except BaseException:
+            self.close()
+            raise
+
+    def sum(self, request: Any) -> Any:
+        """Every block's answer to `request`, added in the fixed tree order."""
+        check_request(request, self.answers)
+        return self._total(self._worker.sum(request))
+
+    def close(self) -> None:
+        """Drop the blocks and end the threads."""
+        self._worker.close()
+
+    def _total(self, parts: list[Part]) -> Any:
+        tree = TreeSum(self._count)
+        for part in parts:
+            tree.add(part)
+        return tree.total()

@@ -1,0 +1,247 @@
+"""Blocks on a Ray cluster: worker actors that each hold several blocks."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import EngineError, MissingExtraError
+from ..protocols import Model, Source, ValueGrad
+from ..schema import Schema
+from ._tree import Part, TreeSum
+from ._worker import Worker, agree, check_request, check_sources
+
+try:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+except ImportError as error:
+    raise MissingExtraError("ray", "ray") from error
+
+logger = logging.getLogger(__name__)
+
+# Arguments above 100 KiB leave Ray's inline path and are stored once per call; one explicit put serves all workers.
+_INLINE_BYTES = 96 * 1024
+
+
+class RayEngine:
+    """Blocks on a Ray cluster.
+
+    Uses the Ray this process is connected to, else connects to `address`, else starts Ray on this machine. Shuts
+    down only what it started.
+
+    Parameters
+    ----------
+    num_workers : int, optional
+        Worker actors; default: as many as the cluster can hold, and never more than there are blocks. Results do
+        not depend on it.
+    num_cpus_per_worker : float
+        Logical CPUs each worker reserves; it computes `floor(num_cpus_per_worker)` blocks at a time, at least one.
+    address : str, optional
+        Cluster to connect to ("auto" for the one running on this machine); default: the environment's RAY_ADDRESS,
+        else a new local Ray.
+    max_failures : int
+        Workers that may be lost over the life of the placed blocks. A lost worker is replaced by a fresh one that
+        builds the same blocks from their sources and is asked the same request again: the result is the same to
+        the bit.
+    start_timeout : float
+        Seconds to wait for the workers to start, which on a busy cluster means: for others to free their CPUs.
+    """
+
+    def __init__(
+        self,
+        num_workers: int | None = None,
+        num_cpus_per_worker: float = 1.0,
+        address: str | None = None,
+        max_failures: int = 0,
+        start_timeout: float = 300.0,
+    ) -> None:
+        if num_workers is not None and num_workers < 1:
+            raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+        if not num_cpus_per_worker > 0:
+            raise ValueError(f"num_cpus_per_worker must be positive, got {num_cpus_per_worker}")
+        if max_failures < 0:
+            raise ValueError(f"max_failures must be 0 or more, got {max_failures}")
+        self.num_workers = num_workers
+        self.num_cpus_per_worker = num_cpus_per_worker
+        self.address = address
+        self.max_failures = max_failures
+        self.start_timeout = start_timeout
+        self._started_ray = False
+
+    def __repr__(self) -> str:
+        return f"RayEngine(num_workers={self.num_workers}, num_cpus_per_worker={self.num_cpus_per_worker})"
+
+    def place(self, model: Model, sources: Sequence[Source]) -> "RayBlocks":
+        """Read, describe and build one block per source, on the workers.
+
+        Parameters
+        ----------
+        model : Model
+            What is computed on a block. Sent to the workers once: it should be a recipe, not a built network.
+        sources : sequence of Source
+            One per block.
+
+        Returns
+        -------
+        RayBlocks
+
+        Raises
+        ------
+        EngineError
+            The cluster can never hold the workers asked for, or did not start them in time.
+        """
+        sources = check_sources(sources)
+        self._connect()
+        num_workers = min(self._affordable_workers(), len(sources))
+        return RayBlocks(model, sources, num_workers, self.num_cpus_per_worker, self.max_failures, self.start_timeout)
+
+    def close(self) -> None:
+        """Shut Ray down if this engine started it."""
+        if self._started_ray:
+            ray.shutdown()
+            self._started_ray = False
+
+    def _connect(self) -> None:
+        if ray.is_initialized():
+            return
+        if self.address is not None or os.environ.get("RAY_ADDRESS"):
+            ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)
+        else:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+        self._started_ray = True
+
+    def _affordable_workers(self) -> int:
+        """The number of workers to start, checked against what the cluster could hold when idle."""
+        cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        capacity = sum(int(count / self.num_cpus_per_worker + 1e-9) for count in cpus)
+        wanted = self.num_workers or max(1, capacity)
+        if wanted > capacity:
+            total = sum(cpus)
+            raise EngineError(
+                f"{wanted} workers of {self.num_cpus_per_worker:g} CPUs each can never be placed on this cluster: "
+                f"its {len(cpus)} node(s) have {total:g} CPUs and hold at most {capacity} such workers. "
+                f"Use num_workers={max(1, capacity)}, or num_cpus_per_worker={_floor(total / wanted):g} or less"
+            )
+        return wanted
+
+
+def _floor(share: float) -> float:
+    """A readable number of CPUs, not above `share`."""
+    return float(np.floor(share * 100) / 100) if share >= 0.01 else share
+
+
+@ray.remote
+class _WorkerActor(Worker):
+    """A `Worker` in its own process."""
+
+    def ready(self) -> None:
+        """Answers once the actor runs."""
+
+
+class RayBlocks:
+    """Blocks that live in worker actors, each of which holds a run of neighbouring blocks."""
+
+    def __init__(
+        self,
+        model: Model,
+        sources: list[Source],
+        num_workers: int,
+        num_cpus: float,
+        max_failures: int,
+        start_timeout: float,
+    ) -> None:
+        self._count = len(sources)
+        self._model = ray.put(model)
+        shares = np.array_split(np.arange(self._count), num_workers)
+        self._shares = [{int(index): sources[index] for index in share} for share in shares]
+        self._num_cpus = num_cpus
+        self._failures_left = max_failures
+        self._start_timeout = start_timeout
+        self._workers: list[Any] = []
+        try:
+            for share in self._shares:  # one by one, so that a failure leaves none behind unknown to close()
+                self._workers.append(self._start(share))
+            self._wait_for_workers()
+            self.schema = Schema.of(self._total(self._ask_all(lambda worker: worker.describe.remote())))
+            schema = ray.put(self.schema)
+            built = self._ask_all(lambda worker: worker.build.remote(schema))
+            self.parameters, self.answers = agree(built)
+        except BaseException:
+            self.close()
+            raise
+
+    def sum(self, request: Any) -> Any:
+        """Every block's answer to `request`, added in the fixed tree order."""
+        check_request(request, self.answers)
+        if isinstance(request, ValueGrad) and request.theta.nbytes > _INLINE_BYTES:
+            request = ray.put(request)
+        return self._total(self._ask_all(lambda worker: worker.sum.remote(request), recover=True))
+
+    def close(self) -> None:
+        """End the worker actors."""
+        if ray.is_initialized():
+            for worker in self._workers:
+                ray.kill(worker)
+        self._workers = []
+
+    def _start(self, share: dict[int, Source]) -> Any:
+        options = _WorkerActor.options(num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0)
+        num_threads = min(max(1, int(self._num_cpus)), len(share))
+        return options.remote(self._model, share, self._count, num_threads)
+
+    def _wait_for_workers(self) -> None:
+        try:
+            self._ask_all(lambda worker: worker.ready.remote(), timeout=self._start_timeout)
+        except GetTimeoutError:
+            free = ray.available_resources().get("CPU", 0.0)
+            raise EngineError(
+                f"{len(self._workers)} workers of {self._num_cpus:g} CPUs each did not start within "
+                f"{self._start_timeout:g} s: {free:g} CPUs of the cluster are free now. "
+                "Wait for other work to end, or ask for fewer workers"
+            ) from None
+
+    def _ask_all(
+        self, call: Callable[[Any], Any], recover: bool = False, timeout: float | None = None
+    ) -> list[Any]:
+        answers = [call(worker) for worker in self._workers]
+        return [self._receive(number, call, answers[number], recover, timeout) for number in range(len(answers))]
+
+    def _receive(
+        self, number: int, call: Callable[[Any], Any], answer: Any, recover: bool, timeout: float | None
+    ) -> Any:
+        while True:
+            try:
+                return ray.get(answer, timeout=timeout)
+            except RayTaskError as error:
+                cause = error.cause
+                raise (cause if isinstance(cause, Exception) else error) from None
+            except RayActorError as error:
+                if not recover or self._failures_left == 0:
+                    raise EngineError(self._loss(number, error)) from error
+                self._failures_left -= 1
+                logger.warning("%s; it is replaced by a fresh one", self._loss(number, error))
+                self._replace(number)
+                answer = call(self._workers[number])
+
+    def _loss(self, number: int, error: Exception) -> str:
+        blocks = sorted(self._shares[number])
+        reason = str(error).strip().splitlines()[0]
+        return (
+            f"worker {number} of {len(self._workers)} was lost with blocks {blocks[0]}..{blocks[-1]} ({reason}); "
+            f"{self._failures_left} more losses allowed by max_failures"
+        )
+
+    def _replace(self, number: int) -> None:
+        self._workers[number] = fresh = self._start(self._shares[number])
+        ray.get(fresh.describe.remote(), timeout=self._start_timeout)
+        ray.get(fresh.build.remote(self.schema))
+
+    def _total(self, parts_of_workers: list[list[Part]]) -> Any:
+        tree = TreeSum(self._count)
+        for parts in parts_of_workers:
+            for part in parts:
+                tree.add(part)
+        return tree.total()

@@ -1,0 +1,385 @@
+"""The one loop: asks a solver for requests, the objective for answers, and decides when to stop."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from .callbacks import Callback, Iterate
+from .objective import Objective
+from .protocols import Eval, Solver, State, Steps, ValueGrad
+from .solvers import make_solver
+
+Array = npt.NDArray[Any]
+
+
+class Status(Enum):
+    """Which rule ended the run; `message` says it in words, with the remedy where one is needed."""
+
+    CONVERGED = "converged"
+    PRECISION = "precision"
+    MAX_ITER = "max_iter"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    LINE_SEARCH = "line_search"
+
+    @property
+    def success(self) -> bool:
+        """Whether the optimum was reached as nearly as asked, or as the arithmetic allows."""
+        return self in (Status.CONVERGED, Status.PRECISION)
+
+    @property
+    def message(self) -> str:
+        """What happened, in words."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Status.CONVERGED: "converged: the decrease still expected is within tol",
+    Status.PRECISION: "as accurate as the arithmetic allows: further decrease is lost in the rounding of the loss",
+    Status.MAX_ITER: "stopped at max_iter before reaching tol: raise max_iter, or tol if this is close enough",
+    Status.STOPPED: "stopped by a callback",
+    Status.INTERRUPTED: "interrupted: this is the best iterate so far",
+    Status.LINE_SEARCH: "the line search found no better point though the gradient promises one: "
+    "check the gradient against finite differences (fullbatch.testing.check_block)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Where a run ended, and why.
+
+    Parameters
+    ----------
+    theta : (size,) array
+        The best iterate.
+    value : float
+        F(theta): weighted mean loss plus penalty.
+    grad : (size,) array
+        Gradient of F there.
+    status : Status
+        Which rule ended the run.
+    message : str
+        The same in words.
+    optimality : float
+        What was compared with `tol`: estimated relative distance of F from its minimum.
+    first_grad_norm : float
+        Euclidean norm of the gradient at the starting point.
+    iterations : int
+        Accepted iterates after the starting point, those before a resume included.
+    passes : int
+        Reads of the whole data by this run.
+    setup_passes : int
+        Reads of the whole data to describe and build the blocks.
+    seconds : float
+        Of this run, set-up not counted.
+    state : object
+        The solver's state; give it to `resume=` to go on. None for solvers that cannot.
+    """
+
+    theta: Array
+    value: float
+    grad: Array
+    status: Status
+    message: str
+    optimality: float
+    first_grad_norm: float
+    iterations: int
+    passes: int
+    setup_passes: int
+    seconds: float
+    state: Any
+
+    @property
+    def success(self) -> bool:
+        """Whether the optimum was reached as nearly as asked, or as the arithmetic allows."""
+        return self.status.success
+
+    @property
+    def grad_norm(self) -> float:
+        """Euclidean norm of the gradient at `theta`."""
+        return float(np.linalg.norm(self.grad))
+
+
+class Interrupted(Exception):
+    """Ctrl-C was pressed: the evaluation it fell into has ended, no other one begins."""
+
+
+def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
+    """Answer a generator's requests until it returns.
+
+    Parameters
+    ----------
+    steps : generator
+        Yields requests, is sent their answers, returns a value.
+    fun : callable
+        Answers a request, for example an `Objective`.
+
+    Returns
+    -------
+    What the generator returns.
+    """
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(fun(request))
+    except StopIteration as done:
+        return done.value
+
+def minimize(
+    objective: Objective,
+    theta0: Array,
+    *,
+    solver: str | Solver[Any] | Any = "lbfgs",
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    callbacks: Sequence[Callback] = (),
+    resume: State | None = None,
+) -> Result:
+    """Minimise an objective.
+
+    Ctrl-C ends the run after the evaluation under way and returns the best iterate; a second Ctrl-C raises
+    KeyboardInterrupt at once.
+
+    Parameters
+    ----------
+    objective : Objective
+        Blocks and penalty.
+    theta0 : (size,) array
+        Starting point; not used with `resume`.
+    solver : str or Solver
+        "lbfgs", "scipy-lbfgsb", or a solver object.
+    tol : float
+        The run ends when the estimated relative distance of F from its minimum is at most this. Relative to
+        max(|F|, |F0 - F|), so it means the same for any scale of data, weights and theta. (With "scipy-lbfgsb":
+        SciPy's ftol, the relative decrease of a single step.)
+    max_iter : int
+        Accepted iterates at the most, those before a resume included.
+    callbacks : sequence of callables
+        Called with an `Iterate` at every accepted iterate, the starting point included; one that returns True, or
+        a text that says why, ends the run.
+    resume : solver state, optional
+        `Result.state` of an earlier run of the same problem and solver: the run goes on as if it had never ended.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        theta0 does not fit, F is not finite there, the solver is unknown, or it cannot resume.
+    TypeError
+        The solver needs answers that the blocks do not give.
+    """
+    method = _checked_solver(solver, objective, resume)
+    if not tol >= 0:
+        raise ValueError(f"tol must be 0 or more, got {tol}")
+    if max_iter < 0:
+        raise ValueError(f"max_iter must be 0 or more, got {max_iter}")
+    theta = np.array(resume.theta if resume is not None else theta0, np.float64)
+    if theta.shape != (objective.size,):
+        raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
+    if not np.isfinite(theta).all():
+        raise ValueError("theta0 contains NaN or infinity")
+    # One BLAS thread on the driver: the order of sums in a dot product must not depend on the machine.
+    with threadpool_limits(1, user_api="blas"), _ctrl_c() as pressed:
+        return _Run(objective, method, tol, max_iter, callbacks, pressed).go(theta, resume)
+
+
+class _Run:
+    """One call of `minimize`: what all its parts must know."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        solver: Any,
+        tol: float,
+        max_iter: int,
+        callbacks: Sequence[Callback],
+        pressed: threading.Event,
+    ) -> None:
+        self.objective, self.solver, self.tol, self.max_iter = objective, solver, tol, max_iter
+        self.callbacks, self.pressed = callbacks, pressed
+        self.began, self.first_pass = time.perf_counter(), objective.num_passes
+        self.latest: Any = None
+        self.stop_reason = ""
+
+    def go(self, theta: Array, resume: Any) -> Result:
+        try:
+            if hasattr(self.solver, "run"):
+                return self._whole_run(theta)
+            return self._iterate(theta, resume)
+        except Interrupted:
+            if self.latest is None:
+                raise KeyboardInterrupt from None
+            return self._result(Status.INTERRUPTED)
+
+    def _iterate(self, theta: Array, resume: Any) -> Result:
+        self.latest = drive(self.solver.init(theta), self._ask) if resume is None else resume
+        _check_start(self.latest)
+        while True:
+            state = self.latest
+            if self._told_to_stop(state, self.solver.optimality(state)):
+                return self._result(Status.STOPPED)
+            if self.solver.optimality(state) <= self.tol:
+                return self._result(Status.CONVERGED)
+            if state.failure:
+                return self._result(Status(state.failure))
+            if state.iteration >= self.max_iter:
+                return self._result(Status.MAX_ITER)
+            self.latest = drive(self.solver.step(state), self._ask)
+
+    def _whole_run(self, theta: Array) -> Result:
+        def on_iterate(state: Any) -> bool:
+            if self.latest is None:
+                _check_start(state)
+            self.latest = state
+            return self._told_to_stop(state, np.inf)
+
+        self.latest, status, words = self.solver.run(
+            lambda x: self._ask(ValueGrad(x)), theta, self.tol, self.max_iter, on_iterate
+        )
+        return self._result(Status.STOPPED if self.stop_reason else Status(status), words)
+
+    def _ask(self, request: Any) -> Any:
+        if self.pressed.is_set():
+            raise Interrupted
+        return self.objective(request)
+
+    def _told_to_stop(self, state: Any, optimality: float) -> bool:
+        iterate = Iterate(
+            state.iteration,
+            state.theta,
+            state.value,
+            state.grad,
+            self.objective.num_passes - self.first_pass,
+            time.perf_counter() - self.began,
+            optimality,
+        )
+        for callback in self.callbacks:
+            answer = callback(iterate)
+            if answer:
+                self.stop_reason = answer if isinstance(answer, str) else Status.STOPPED.message
+        return bool(self.stop_reason)
+
+    def _result(self, status: Status, words: str = "") -> Result:
+        state = self.latest
+        resumable = not hasattr(self.solver, "run")
+        return Result(
+            theta=state.theta,
+            value=state.value,
+            grad=state.grad,
+            status=status,
+            message=self.stop_reason or (f"{status.message} ({words})" if words else status.message),
+            optimality=self.solver.optimality(state) if resumable else np.inf,
+            first_grad_norm=state.first_norm,
+            iterations=state.iteration,
+            passes=self.objective.num_passes - self.first_pass,
+            setup_passes=self.objective.num_setup_passes,
+            seconds=time.perf_counter() - self.began,
+            state=state if resumable else None,
+        )
+
+
+def _checked_solver(solver: Any, objective: Objective, resume: Any) -> Any:
+    """The solver object, once it is known that the blocks answer what it asks."""
+    parameters = objective.blocks.parameters
+    method = make_solver(solver, parameters.dtype) if isinstance(solver, str) else solver
+    missing = method.requests - objective.blocks.answers
+    if missing:
+        needs = ", ".join(sorted(kind.__name__ for kind in missing))
+        raise TypeError(f"{type(method).__name__} needs {needs}, which these blocks do not answer: use 'lbfgs'")
+    if resume is not None and hasattr(method, "run"):
+        raise ValueError(f"{type(method).__name__} keeps its own loop and cannot resume: use 'lbfgs'")
+    return method
+
+
+def _check_start(state: Any) -> None:
+    if not (np.isfinite(state.value) and np.isfinite(state.grad).all()):
+        raise ValueError(f"the objective is not finite at the starting point: F = {state.value}; start elsewhere")
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets instead of breaking into an evaluation; pressed again, it raises."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed  # only the main thread may handle signals
+        return
+
+    def press(signum: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    previous = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def lockstep(
+    objectives: Sequence[Objective], solvers: Sequence[Any], thetas: Sequence[Array], tol: float, max_iter: int
+) -> list[Any]:
+    """Minimise several objectives over the same blocks, all their requests stacked into one read of the data.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        Over the same blocks; penalties and variables may differ.
+    solvers : sequence of Solver
+        One for each; they must ask for `ValueGrad` only.
+    thetas : sequence of (size,) arrays
+        Starting points.
+    tol : float
+        As in `minimize`, for each.
+    max_iter : int
+        As in `minimize`, for each.
+
+    Returns
+    -------
+    list of solver states
+    """
+    blocks = objectives[0].blocks
+    if any(objective.blocks is not blocks for objective in objectives):
+        raise ValueError("lockstep needs objectives over the same blocks")
+    runs = [_alone(solver, theta, tol, max_iter) for solver, theta in zip(solvers, thetas, strict=True)]
+    final: dict[int, Any] = {}
+    asked: dict[int, Any] = {}
+
+    def advance(number: int, answer: Any) -> None:
+        try:
+            asked[number] = runs[number].send(answer)
+        except StopIteration as done:
+            final[number] = done.value
+
+    with threadpool_limits(1, user_api="blas"):
+        for number in range(len(runs)):
+            advance(number, None)
+        while asked:
+            waiting, asked = asked, {}
+            stacked = ValueGrad(np.array([objectives[i].translate(request).theta for i, request in waiting.items()]))
+            total = blocks.sum(stacked)
+            for row, (number, request) in enumerate(waiting.items()):
+                objectives[number].num_passes += 1
+                one = Eval(float(total.value[row]), total.grad[row], total.weight)
+                advance(number, objectives[number].answer(request, one))
+    return [final[number] for number in range(len(runs))]
+
+
+def _alone(solver: Any, theta: Array, tol: float, max_iter: int) -> Steps[Any]:
+    """A whole run as one generator of requests."""
+    state = yield from solver.init(np.asarray(theta, np.float64))
+    while solver.optimality(state) > tol and not state.failure and state.iteration < max_iter:
+        state = yield from solver.step(state)
+    return state

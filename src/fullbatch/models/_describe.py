@@ -1,0 +1,152 @@
+"""The set-up read that every model shares: checks a block's rows and says what the schema must know of them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..kernels.moments import csr_moments, dense_moments
+from ..protocols import Rows
+from ..schema import Description, Moments, Problem
+
+Array = npt.NDArray[Any]
+
+FEATURE_TYPES = ("float32", "float64", "uint8")
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a scipy.sparse CSR array or matrix (told by its fields, so that scipy need not be loaded)."""
+    return hasattr(X, "indptr") and getattr(X, "format", "") == "csr"
+
+
+def as_weight(weight: Array | None) -> Array:
+    """Sample weights as the kernels take them: float64, empty for 'all are 1'."""
+    return read_only(np.zeros(0) if weight is None else np.asarray(weight, np.float64))
+
+
+def read_only(array: Array) -> Array:
+    """A C-ordered view that cannot be written to: Numba compiles read-only and writable arrays apart, and one
+    compiled pass for all engines is one set of bits."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def describe(rows: Rows, source: str, labels: bool) -> Description:
+    """Check the rows of a block and describe them.
+
+    Parameters
+    ----------
+    rows : Rows
+        As read from the source.
+    source : str
+        Its name, for messages.
+    labels : bool
+        Targets are classes; otherwise numbers.
+
+    Raises
+    ------
+    DataError
+        Something is wrong with the block as a whole: shapes, types, lengths. What is wrong with one row goes into
+        the description, so that the first such row of all the data can be named.
+    """
+    X, y = rows.X, rows.y
+    _check_shapes(rows, source)
+    assert y is not None
+    n, p = X.shape
+    problems: list[tuple[int, int | None, str]] = []
+
+    weight = as_weight(rows.weight)
+    bad_weight = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if bad_weight.size:
+        row = int(bad_weight[0])
+        problems.append((row, None, f"the sample weight is {weight[row]}, it must be finite and not negative"))
+        weight = as_weight(None)
+
+    classes = class_weight = None
+    if labels:
+        labels_of_rows, bad_row, what = _as_labels(y, source)
+        if bad_row is not None:
+            problems.append((bad_row, None, what))
+        classes, index = np.unique(labels_of_rows, return_inverse=True)
+        class_weight = np.bincount(index, weight if weight.size else None, len(classes)).astype(np.float64)
+    else:
+        targets = _as_numbers(y, source)
+        bad_target = np.flatnonzero(~np.isfinite(targets))
+        if bad_target.size:
+            problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
+
+    if is_sparse(X):
+        data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
+        row, column, mean, squares = csr_moments(data, indices, indptr, weight, p)
+    else:
+        row, column, mean, squares = dense_moments(read_only(X), weight)
+    if row >= 0:
+        problems.append((row, int(column), _not_finite("input X", X[row, column])))
+
+    problem = None
+    if problems:
+        first, column_or_none, what = min(problems, key=lambda found: found[0])
+        problem = Problem(first, column_or_none, what, source, first)
+    total = float(weight.sum()) if weight.size else float(n)
+    moments = Moments(total, mean * rows.scale, squares * rows.scale**2)
+    return Description((n,), p, moments, source, classes, class_weight, problem)
+
+
+def _check_shapes(rows: Rows, source: str) -> None:
+    X, y = rows.X, rows.y
+    if not is_sparse(X):
+        if not isinstance(X, np.ndarray):
+            kind = getattr(X, "format", type(X).__name__)
+            raise DataError(f"{source}: features are {kind}, they must be a NumPy array or scipy.sparse CSR")
+        if X.ndim != 2:
+            raise DataError(f"{source}: features have {X.ndim} dimension(s), they must be rows by columns")
+    if str(X.dtype) not in FEATURE_TYPES:
+        raise DataError(f"{source}: features are {X.dtype}, they must be one of {', '.join(FEATURE_TYPES)}")
+    if y is None:
+        raise DataError(f"{source}: no target y, which a model needs to learn from")
+    if np.ndim(y) != 1:
+        raise DataError(f"{source}: target y has {np.ndim(y)} dimensions, it must have one value a row")
+    for name, values in (("target y", y), ("sample weight", rows.weight)):
+        if values is not None and np.shape(values) != (X.shape[0],):
+            raise DataError(f"{source}: {X.shape[0]} rows of features but {name} has shape {np.shape(values)}")
+
+
+def _not_finite(what: str, value: Any) -> str:
+    name = "NaN" if np.isnan(value) else "infinity"
+    return f"{what} contains {name}: remove or fill in such values first"
+
+
+def _as_numbers(y: Array, source: str) -> Array:
+    try:
+        return np.asarray(y, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{source}: target y must be numbers: {error}") from None
+
+
+def _as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
+    """Labels in a type that sorts, the first row that has no label, and what is wrong there."""
+    kind = y.dtype.kind
+    if kind == "O":
+        missing = [row for row, label in enumerate(y) if label is None or label != label]
+        if missing:
+            return y[:0], missing[0], "target y contains NaN or None instead of a label"
+        if all(isinstance(label, str) for label in y):
+            return y.astype(str), None, ""
+        try:
+            return _as_labels(y.astype(np.float64), source)
+        except (TypeError, ValueError):
+            raise DataError(f"{source}: target y mixes text and other objects: use text or numbers") from None
+    if kind in "iubUS":
+        return y, None, ""
+    if kind == "f":
+        bad = np.flatnonzero(y != np.floor(y))  # NaN and infinity are handled apart: infinity equals its floor
+        strange = np.flatnonzero(~np.isfinite(y))
+        if strange.size:
+            return y[:0], int(strange[0]), _not_finite("target y", y[strange[0]])
+        if bad.size:
+            row = int(bad[0])
+            return y[:0], row, f"the label {y[row]} is not a class (Unknown label type: continuous)"
+        return y, None, ""
+    raise DataError(f"{source}: target y is of type {y.dtype}: labels must be integers, booleans or text")

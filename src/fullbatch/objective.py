@@ -1,0 +1,110 @@
+"""The objective: blocks answer sums, the driver makes the weighted mean of them and adds the penalty."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .penalties import l2_per_coordinate
+from .protocols import Blocks, ChangeOfVariables, Eval, Point, Sample, ValueGrad
+
+Array = npt.NDArray[Any]
+
+
+class Objective:
+    """F(theta) = (sum of weight_i loss_i(theta)) / (sum of weight_i) + 1/2 sum of l2_j theta_j^2.
+
+    The mean is over all rows of all blocks, by weight: it does not change when the data is cut differently.
+    Calling an objective with a request is one pass over the data.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        Placed by an engine. They are not closed by the objective.
+    l2 : float or (size,) array
+        A number counts for the coordinates that the model penalises (never its intercepts); an array gives each
+        coordinate its own. With `variables`, it applies to the solver's theta.
+    variables : ChangeOfVariables, optional
+        Maps the theta of this objective to the blocks' theta, for example `Standardized`.
+
+    Attributes
+    ----------
+    size : int
+        Length of theta.
+    num_passes : int
+        Reads of the whole data so far, set-up not counted.
+    num_setup_passes : int
+        Reads of the whole data to describe and build the blocks.
+    """
+
+    def __init__(
+        self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None
+    ) -> None:
+        self.blocks = blocks
+        self.variables = variables
+        self.size = blocks.parameters.size
+        self.l2 = l2_per_coordinate(l2, blocks.parameters)
+        self.num_passes = 0
+        self.num_setup_passes = 1
+        self._last: tuple[Array, Point] | None = None
+
+    def full_loss(self, theta: Array) -> float:
+        """F at `theta`, as optimisers with separate functions ask for it.
+
+        `full_loss` then `full_grad` at the same theta costs one pass.
+        """
+        return self._remembered(theta).value
+
+    def full_grad(self, theta: Array) -> Array:
+        """Gradient of F at `theta`, shape (size,): an array of the caller's own."""
+        return self._remembered(theta).grad.copy()
+
+    def value_and_grad(self, theta: Array) -> Point:
+        """F and its gradient at `theta`: one pass."""
+        return self(ValueGrad(self._checked(theta)))
+
+    def __call__(self, request: Any) -> Any:
+        """Answer a solver's request: one pass over the data."""
+        self.num_passes += 1
+        return self.answer(request, self.blocks.sum(self.translate(request)))
+
+    def translate(self, request: Any) -> Any:
+        """The request as the blocks are asked it: in their variables."""
+        if isinstance(request, ValueGrad) and self.variables is not None:
+            return ValueGrad(self.variables.to_blocks(request.theta))
+        return request
+
+    def answer(self, request: Any, total: Any) -> Any:
+        """What the solver is told, from the blocks' sums.
+
+        Parameters
+        ----------
+        request : ValueGrad or RowSample
+            As the solver made it.
+        total : Eval or Sample
+            Sums over all blocks, in the blocks' variables.
+
+        Returns
+        -------
+        Point for ValueGrad, Sample for RowSample
+        """
+        if isinstance(total, Sample):
+            return total
+        assert isinstance(total, Eval)
+        grad = total.grad if self.variables is None else self.variables.pull_back(total.grad)
+        pull = self.l2 * request.theta
+        value = float(total.value) / total.weight + 0.5 * float((pull * request.theta).sum())
+        return Point(value, grad / total.weight + pull)
+
+    def _remembered(self, theta: Array) -> Point:
+        # By value: optimisers reuse and overwrite the array they pass.
+        theta = self._checked(theta)
+        if self._last is None or not np.array_equal(self._last[0], theta):
+            self._last = (theta.copy(), self.value_and_grad(theta))
+        return self._last[1]
+
+    def _checked(self, theta: Array) -> Array:
+        theta = np.asarray(theta, np.float64)
+        if theta.shape != (self.size,):
+            raise ValueError(f"theta has shape {theta.shape}, this model has {self.size} parameters")
+        return theta

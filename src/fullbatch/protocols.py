@@ -1,0 +1,288 @@
+"""The few words that engines, models and solvers share: requests, answers, and who answers what.
+
+A solver says what it wants to know; that request travels unchanged to every block, and every answer is a sum
+over rows that adds up. Everything in the package may import this module; it imports numpy alone.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .schema import Description, Schema
+
+Array = npt.NDArray[Any]
+
+
+# --- requests and answers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueGrad:
+    """Ask for loss and gradient.
+
+    Parameters
+    ----------
+    theta : (size,) or (C, size) float64 array
+        The point; or C points, answered by one read of the data.
+    """
+
+    theta: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowSample:
+    """Ask for a random share of the rows, the same rows however the data is cut into blocks.
+
+    Parameters
+    ----------
+    fraction : float
+        Probability, in [0, 1], that a row is taken.
+    seed : int
+        Whether a row is taken is a pure function of its global number and this seed.
+    """
+
+    fraction: float
+    seed: int = 0
+
+
+Request = ValueGrad | RowSample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eval:
+    """Answer to `ValueGrad`: sums over rows, never means, which is what lets blocks add up.
+
+    Parameters
+    ----------
+    value : float or (C,) array
+        Sum of weighted losses, float64.
+    grad : array
+        Its gradient; same shape as the request's theta, float64.
+    weight : float
+        Sum of the sample weights.
+    """
+
+    value: float | Array
+    grad: Array
+    weight: float
+
+    def __add__(self, other: "Eval") -> "Eval":
+        return Eval(self.value + other.value, self.grad + other.grad, self.weight + other.weight)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Answer to `RowSample`: rows in the order of their global numbers.
+
+    Parameters
+    ----------
+    rows : (m,) int64 array
+        Global row numbers.
+    X : (m, p) float64 array
+        Features.
+    y : (m,) array
+        Targets as the model sees them (class indices for a classifier).
+    weight : (m,) float64 array
+        Sample weights.
+    """
+
+    rows: Array
+    X: Array
+    y: Array
+    weight: Array
+
+    def __add__(self, other: "Sample") -> "Sample":
+        return Sample(
+            np.concatenate((self.rows, other.rows)),
+            np.concatenate((self.X, other.X)),
+            np.concatenate((self.y, other.y)),
+            np.concatenate((self.weight, other.weight)),
+        )
+
+
+# --- data -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows of one block, as a source reads them.
+
+    Parameters
+    ----------
+    X : (n, p) dense array (float32, float64, uint8) or scipy.sparse CSR array
+        Features as stored.
+    y : (n,) array or None
+        Targets.
+    weight : (n,) array or None
+        Sample weights; None is 1 for every row.
+    scale : float
+        The value of a feature is `X * scale`: bytes stay bytes (images are pixel bytes times 1/255).
+    """
+
+    X: Any
+    y: Array | None = None
+    weight: Array | None = None
+    scale: float = 1.0
+
+
+class Source(Protocol):
+    """Names where a block's rows come from: a recipe, cheap to send, read on the worker.
+
+    `str(source)` says in words which rows these are: it is what error messages show.
+    """
+
+    def read(self) -> Rows: ...
+
+
+# --- models: what is computed on one block --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """What the driver must know of theta.
+
+    Parameters
+    ----------
+    size : int
+        Length of theta.
+    penalized : (size,) bool array
+        Which coordinates a penalty touches when the caller names none; intercepts are False.
+    dtype : str
+        Precision in which blocks compute, "float32" or "float64": solvers take it for the noise of loss and
+        gradient.
+    """
+
+    size: int
+    penalized: Array
+    dtype: str = "float64"
+
+
+class Block(Protocol):
+    """The rows of one worker's share with the model's formulas: a pure function of (rows, schema, request)."""
+
+    answers: frozenset[type]
+    parameters: Parameters
+
+    def evaluate(self, request: Any) -> Any:
+        """Answer a request with sums over this block's rows."""
+        ...
+
+    def loss(self, theta: Array) -> float:
+        """Sum of weighted losses over this block's rows at `theta`."""
+        return self.evaluate(ValueGrad(theta)).value
+
+    def grad(self, theta: Array) -> Array:
+        """Gradient of `loss` at `theta`, same shape as `theta`."""
+        return self.evaluate(ValueGrad(theta)).grad
+
+
+class Model(Protocol):
+    """A recipe for blocks, sent to the workers: describes rows, and builds the block that answers for them."""
+
+    def describe(self, rows: Rows, source: str) -> Description:
+        """What must be known of these rows before any block is built; descriptions of blocks add up."""
+        ...
+
+    def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
+        """The block of `rows`, whose first row has the global number `first_row`."""
+        ...
+
+
+# --- engines: where the blocks live ---------------------------------------------------------------------------
+
+
+class Blocks(Protocol):
+    """Placed blocks."""
+
+    schema: Schema
+    parameters: Parameters
+    answers: frozenset[type]
+
+    def sum(self, request: Any) -> Any:
+        """Send the request to every block once; the answers added in the fixed tree order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the blocks. May be called twice."""
+        ...
+
+
+class Engine(Protocol):
+    """Places blocks on workers. Belongs to whoever made it: the library closes only what it opened."""
+
+    def place(self, model: Model, sources: Sequence[Source]) -> Blocks:
+        """Read, describe and build one block per source, on the workers."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the workers. May be called twice."""
+        ...
+
+
+# --- solvers: how theta moves ---------------------------------------------------------------------------------
+
+
+class Point(NamedTuple):
+    """Objective and gradient as a solver sees them: weighted mean loss plus penalty."""
+
+    value: float
+    grad: Array
+
+
+class State(Protocol):
+    """What a solver carries from one accepted iterate to the next: arrays and scalars only."""
+
+    @property
+    def theta(self) -> Array: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def grad(self) -> Array: ...
+    @property
+    def iteration(self) -> int: ...  # accepted iterates after the starting point
+    @property
+    def first_norm(self) -> float: ...  # gradient norm at the starting point
+    @property
+    def failure(self) -> str: ...  # "" or the name of the Status that ends the run
+
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+Steps = Generator[Any, Any, S_co]
+
+
+class Solver(Protocol[S]):
+    """A method that yields requests and is sent their answers; it knows neither data nor workers."""
+
+    requests: frozenset[type]
+
+    def init(self, theta: Array) -> Steps[S]:
+        """State at the starting point."""
+        ...
+
+    def step(self, state: S) -> Steps[S]:
+        """One accepted iteration."""
+        ...
+
+    def optimality(self, state: S) -> float:
+        """Estimated relative distance to the optimum; the run ends when it is at most `tol`."""
+        ...
+
+
+class ChangeOfVariables(Protocol):
+    """A linear map between the solver's theta and the blocks' theta, applied on the driver."""
+
+    def to_blocks(self, theta: Array) -> Array:
+        """The blocks' theta for the solver's."""
+        ...
+
+    def to_solver(self, theta: Array) -> Array:
+        """The inverse of `to_blocks`."""
+        ...
+
+    def pull_back(self, grad: Array) -> Array:
+        """Gradient in the solver's variables from the gradient in the blocks' (the transposed map)."""
+        ...

@@ -1,0 +1,42 @@
+"""The limited memory of L-BFGS: the latest steps and gradient changes, and the inverse Hessian they stand for."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Vectors = tuple[Array, ...]
+
+
+def times_inverse(vector: Array, steps: Vectors, changes: Vectors) -> Array:
+    """B^-1 vector by the two-loop recursion (Nocedal and Wright, 2006, algorithm 7.4).
+
+    Parameters
+    ----------
+    vector : (size,) array
+    steps, changes : tuples of (size,) arrays
+        Steps s and gradient changes y, oldest first; at least one pair.
+    """
+    q = vector.copy()
+    alphas = []
+    for s, y in zip(reversed(steps), reversed(changes), strict=True):
+        alpha = float(s @ q) / float(s @ y)
+        q -= alpha * y
+        alphas.append(alpha)
+    s, y = steps[-1], changes[-1]
+    q *= float(s @ y) / float(y @ y)
+    for s, y, alpha in zip(steps, changes, reversed(alphas), strict=True):
+        q += (alpha - float(y @ q) / float(s @ y)) * s
+    return q
+
+
+def remember(steps: Vectors, changes: Vectors, s: Array, y: Array, most: int, least_cosine: float) -> tuple[Vectors, Vectors]:
+    """The pairs with (s, y) added and the oldest dropped beyond `most`.
+
+    A pair is declined unless s'y > least_cosine |s| |y|: the curvature along s must be positive beyond rounding,
+    whatever the units of theta and F.
+    """
+    if not float(s @ y) > least_cosine * float(np.linalg.norm(s)) * float(np.linalg.norm(y)):
+        return steps, changes
+    return (*steps, s)[-most:], (*changes, y)[-most:]
