@@ -46,14 +46,14 @@ LOSSES: dict[str, Loss] = {
 
 
 @njit(inline="always")
-def _squared(y, eta):  # type: ignore[no-untyped-def]
+def _squared(y: float, eta: float) -> tuple[float, float]:
     """Half the squared residual, as in generalised linear models."""
     residual = eta - y
     return 0.5 * residual * residual, residual
 
 
 @njit(inline="always")
-def _logistic(y, eta):  # type: ignore[no-untyped-def]
+def _logistic(y: float, eta: float) -> tuple[float, float]:
     """log(1 + exp(eta)) - y eta for y in {0, 1}; no exponential of a positive number, so none overflows."""
     decay = math.exp(-abs(eta))
     probability = 1.0 / (1.0 + decay) if eta >= 0.0 else decay / (1.0 + decay)
@@ -98,7 +98,7 @@ def pointwise(code: int, y: Array, weight: Array, eta: Array) -> float:
 
 
 @njit(fastmath=FASTMATH, inline="always")
-def _softmax(label, eta, w):  # type: ignore[no-untyped-def]
+def _softmax(label: int, eta: Array, w: float) -> float:
     """Cross-entropy of softmax(eta) against one class; eta becomes w (softmax(eta) - onehot(label))."""
     top = eta[0]
     for k in range(1, eta.size):

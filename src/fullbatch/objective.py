@@ -37,9 +37,7 @@ class Objective:
         Reads of the whole data to describe and build the blocks.
     """
 
-    def __init__(
-        self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None
-    ) -> None:
+    def __init__(self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None) -> None:
         self.blocks = blocks
         self.variables = variables
         self.size = blocks.parameters.size

@@ -129,7 +129,8 @@ def _merge_classes(left: Description, right: Description) -> tuple[Array | None,
         )
     classes = np.union1d(left.classes, right.classes)
     weight = np.zeros(len(classes))
-    assert left.class_weight is not None and right.class_weight is not None
+    assert left.class_weight is not None
+    assert right.class_weight is not None
     weight[np.searchsorted(classes, left.classes)] += left.class_weight
     weight[np.searchsorted(classes, right.classes)] += right.class_weight
     return classes, weight

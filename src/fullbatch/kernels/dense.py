@@ -17,7 +17,7 @@ ROWS_PER_FLUSH = 512
 
 @njit(fastmath=FASTMATH, nogil=True, cache=True)
 def _forward(X: Array, start: int, W: Array, b: Array, eta: Array) -> None:
-    """eta = X[start:] W' + b, four outputs at a time so that every row element is loaded once for four products."""
+    """Eta = X[start:] W' + b, four outputs at a time so that every row element is loaded once for four products."""
     outputs = W.shape[0]
     for k in range(0, outputs - outputs % 4, 4):
         w0, w1, w2, w3 = W[k], W[k + 1], W[k + 2], W[k + 3]
@@ -30,7 +30,12 @@ def _forward(X: Array, start: int, W: Array, b: Array, eta: Array) -> None:
                 a1 += v * w1[j]
                 a2 += v * w2[j]
                 a3 += v * w3[j]
-            eta[i, k], eta[i, k + 1], eta[i, k + 2], eta[i, k + 3] = a0 + b[k], a1 + b[k + 1], a2 + b[k + 2], a3 + b[k + 3]
+            eta[i, k], eta[i, k + 1], eta[i, k + 2], eta[i, k + 3] = (
+                a0 + b[k],
+                a1 + b[k + 1],
+                a2 + b[k + 2],
+                a3 + b[k + 3],
+            )
     for k in range(outputs - outputs % 4, outputs):
         w0 = W[k]
         for i in range(eta.shape[0]):

@@ -55,7 +55,7 @@ class Linear:
             if y.dtype.kind == "O":
                 y = y.astype(schema.classes.dtype)
             y = np.searchsorted(schema.classes, y)
-            factor = self._class_factors(schema)
+            factor = self.class_factors(schema)
             if factor is not None:
                 weight = factor[y] if weight is None else weight * factor[y]
         return LinearBlock(
@@ -83,10 +83,12 @@ class Linear:
             raise DataError(f"the {self.loss} loss takes two classes and the data has {count}: use softmax")
         return 1
 
-    def _class_factors(self, schema: Schema) -> Array | None:
+    def class_factors(self, schema: Schema) -> Array | None:
+        """What `class_weight` multiplies each class's sample weights by; None for 1."""
         if self.class_weight is None:
             return None
-        assert schema.classes is not None and schema.class_weight is not None
+        assert schema.classes is not None
+        assert schema.class_weight is not None
         if isinstance(self.class_weight, str):
             if self.class_weight != "balanced":
                 raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
@@ -160,6 +162,7 @@ class LinearBlock(Block):
 
     def _sample(self, request: RowSample) -> Sample:
         taken = np.flatnonzero(uniform_of_rows(self._first_row, len(self._y), request.seed) < request.fraction)
-        X = self._X[taken].toarray() if self._sparse else self._X[taken]
+        X: Any = self._X[taken]
+        X = X.toarray() if self._sparse else X
         weight = self._weight[taken] if self._weight.size else np.ones(len(taken))
         return Sample(taken + self._first_row, X * np.float64(self._scale), self._y[taken], weight)
