@@ -104,9 +104,9 @@ def fit(
 
     from .callbacks import Progress, TimeLimit
     from .datasets import load_mnist
+    from .driver import Status
     from .engines import make_engine
     from .estimators import LogisticRegression
-    from .minimize import Status
 
     _check_writable(save)
     mnist = load_mnist(directory)

@@ -116,7 +116,7 @@ def save_state(path: str | PathLike[str], state: Any) -> None:
     for field in fields(state):
         value = getattr(state, field.name)
         if isinstance(value, tuple):
-            arrays[field.name] = np.array(value).reshape(len(value), -1)
+            arrays[field.name] = np.array(value).reshape(len(value), state.theta.size)
         elif isinstance(value, np.ndarray | float):
             arrays[field.name] = np.asarray(value)
         else:

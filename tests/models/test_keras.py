@@ -349,6 +349,32 @@ def test_dropout_and_batch_normalization_run_as_in_inference():
     assert_same(other.evaluate(theta), plain.evaluate(theta))
 
 
+class Subclass(keras.Model):
+    """A model by subclassing, whose call knows nothing of training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(CLASSES, dtype="float64")
+
+    def build(self, shape: Any) -> None:
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def test_a_subclass_of_model_is_a_model():
+    def factory() -> Any:
+        model = Subclass()
+        model.build((None, FEATURES))
+        return model
+
+    ours, plain = (block_of(KerasModel(one, cross_entropy), data()) for one in (factory, network()))
+    theta = ValueGrad(theta_for(plain))
+    assert bits(ours.evaluate(theta)) == bits(plain.evaluate(theta))
+
+
 class Always(layers.Layer):
     """Calls a layer as in training, whatever the model is told."""
 
@@ -401,11 +427,12 @@ class AddsLoss(layers.Layer):
             ValueError,
             r"is not built.*: start it with keras.Input\(shape=\(5,\)\)",
         ),
+        (Subclass, cross_entropy, ValueError, "is not built"),
         (
             lambda: keras.Sequential([keras.Input((2, 2)), layers.Flatten(), layers.Dense(3)]),
             cross_entropy,
             ValueError,
-            r"takes inputs of shape \(2, 2\) and a row of the data has 5 features",
+            r"takes inputs of shape \(2, 2\) and has 1 output\(s\). It needs .* the data's 5 features",
         ),
         (
             network(lambda: layers.Dense(4, trainable=False, dtype="float64")),
@@ -450,7 +477,7 @@ def test_recipes_are_checked_when_made():
 
 def test_another_backend_of_keras_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="Keras runs on jax, .*KERAS_BACKEND=tensorflow"):
+    with pytest.raises(ValueError, match=r"Keras runs on jax, .*KERAS_BACKEND=tensorflow"):
         block_of(KerasModel(network(), cross_entropy), data())
 
 

@@ -84,7 +84,8 @@ class Worker:
     def _each(self, task: Callable[[int], R]) -> list[R]:
         def guarded(index: int) -> R:
             try:
-                return task(index)
+                with np.errstate(over="ignore", invalid="ignore"):  # solvers look for infinities themselves
+                    return task(index)
             except (DataError, MissingExtraError):
                 raise  # already says what, where and what to do
             except Exception as error:

@@ -20,9 +20,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import saved
 from ..callbacks import Callback, Progress
 from ..data.arrays import array_sources
+from ..driver import minimize
 from ..engines import is_engine, make_engine
 from ..errors import ModelFileError
-from ..minimize import minimize
 from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Block, Engine, Rows

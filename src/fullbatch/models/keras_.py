@@ -1,5 +1,6 @@
 """Keras models on TensorFlow: any network that gives one loss per row, by loss and gradient over all rows."""
 
+import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class KerasModel:
         `keras.Input`. (In a float64 model the input needs `dtype="float64"` too.)
     loss : callable
         `loss(y_true, y_pred)` gives one loss per row, shape (rows,): a function of `keras.losses`, or a Keras loss
-        with `reduction=None`. `y_true` has shape (rows,).
+        with `reduction=None`. As in Keras's own `fit`, `y_true` is (rows, 1) where `y_pred` is, otherwise (rows,).
     chunk_rows : int
         Rows that pass through the model at a time: bounds memory.
     labels : bool
@@ -102,8 +103,9 @@ class KerasModel:
         program = self._program(X.shape[1])
         if np.shape(theta) != (program.parameters.size,):
             raise ValueError(f"theta has shape {np.shape(theta)}, this model has {program.parameters.size} parameters")
-        chunks = [program.chunk(X, start, 1.0) for start in range(0, max(X.shape[0], 1), self.chunk_rows)]
-        return np.concatenate([np.asarray(program.call(np.asarray(theta, np.float64), x)[0]) for x in chunks])
+        theta = np.asarray(theta, np.float64)
+        chunks = (X[start : start + self.chunk_rows] for start in range(0, max(X.shape[0], 1), self.chunk_rows))
+        return np.concatenate([program.call(theta, program.features(chunk, 1.0))[0].numpy() for chunk in chunks])
 
     def _program(self, n_features: int) -> "_Program":
         """The one program of this process: blocks share it, since tracing a model takes longer than evaluating it."""
@@ -130,19 +132,20 @@ class FlatParameters:
 
     def __init__(self, model: Any) -> None:
         self._variables = list(model.trainable_variables)
-        self._ends = np.cumsum([int(np.prod(variable.shape)) for variable in self._variables], dtype=int)
-        self.flat_size = int(self._ends[-1]) if self._variables else 0
+        self._sizes = [int(np.prod(variable.shape)) for variable in self._variables]
+        self.flat_size = sum(self._sizes)
 
     def get_flat(self) -> Array:
         """The variables' values, shape (flat_size,), float64."""
-        return np.concatenate([np.zeros(0), *(np.ravel(variable.numpy()) for variable in self._variables)])
+        return np.concatenate([np.ravel(variable.numpy()) for variable in self._variables], dtype=np.float64)
 
     def set_flat(self, theta: Array) -> None:
         """Give the variables the values of `theta`, shape (flat_size,)."""
         if np.shape(theta) != (self.flat_size,):
             raise ValueError(f"theta has shape {np.shape(theta)}, this model has {self.flat_size} parameters")
-        for variable, values in zip(self._variables, np.split(np.asarray(theta), self._ends[:-1]), strict=True):
-            variable.assign(values.reshape(variable.shape))
+        parts = np.split(np.asarray(theta), np.cumsum(self._sizes)[:-1])
+        for variable, part in zip(self._variables, parts, strict=True):
+            variable.assign(part.reshape(variable.shape))
 
 
 class KerasBlock(FlatParameters, Block):
@@ -157,14 +160,14 @@ class KerasBlock(FlatParameters, Block):
         super().__init__(program.model)
         self.parameters = program.parameters
         self._program, self._scale = program, rows.scale
-        weight = np.ones(len(y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
+        X, weight = rows.X, np.ones(len(y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
         self._total = float(weight.sum())
-        # Rows of no weight are dropped: zero times an infinite loss is not zero.
-        kept = slice(None) if weight.all() else np.flatnonzero(weight)
-        self._X, self._weight = rows.X[kept], weight[kept]
-        self._y = y[kept].astype(np.int64 if program.recipe.labels else program.parameters.dtype)
-        if len(self._y):
-            program.try_out(self._X[:4], self._y[:4], self._scale, schema)
+        if not weight.all():  # rows of no weight are dropped: zero times an infinite loss is not zero
+            kept = np.flatnonzero(weight)
+            X, y, weight = X[kept], y[kept], weight[kept]
+        self._X, self._y, self._weight = X, y.astype(program.target_type), weight
+        if len(y):
+            program.try_out(program.features(X[:4], self._scale), self._y[:4], schema)
 
     def evaluate(self, request: ValueGrad) -> Eval:
         """Answer loss and gradient."""
@@ -178,11 +181,11 @@ class KerasBlock(FlatParameters, Block):
         value, grad = 0.0, np.zeros(self.flat_size)
         step = self._program.recipe.chunk_rows
         for start in range(0, len(self._y), step):
-            x = self._program.chunk(self._X, start, self._scale)
-            y, weight = self._y[start : start + step], self._weight[start : start + step]
-            chunk_value, chunk_grad, _, _ = self._program.value_grad(theta, x, y, weight)
-            value += float(chunk_value)
-            grad += chunk_grad.numpy()
+            chunk = slice(start, start + step)
+            x = self._program.features(self._X[chunk], self._scale)
+            part, part_grad, _, _ = self._program.value_grad(theta, x, self._y[chunk], self._weight[chunk])
+            value += float(part)
+            grad += part_grad.numpy()
         return value, grad
 
 
@@ -214,11 +217,14 @@ class _Program:
         penalized = recipe.penalized or (lambda path: not path.endswith("bias"))
         mask = np.repeat([bool(penalized(variable.path)) for variable in variables], sizes)
         self.parameters = Parameters(sum(sizes), mask, dtype)
+        self.target_type = "int64" if recipe.labels else dtype
         frozen = model.non_trainable_variables
         state = [tf.constant(variable.numpy()) for variable in frozen]
         seeds = [i for i, variable in enumerate(frozen) if variable.path.endswith("seed_generator_state")]
         self._seeds = [state[i].numpy() for i in seeds]
         self._has_losses = False
+        # A subclass of Model need not know of training; told nothing, its layers infer.
+        mode = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
         if len(frozen) > len(seeds):
             _check_frozen(model, recipe.factory())
 
@@ -226,13 +232,13 @@ class _Program:
             # From the flat theta on everything is one differentiable expression: its gradient comes out flat too.
             parts = zip(tf.split(theta, sizes), variables, shapes, strict=True)
             trainable = [tf.cast(tf.reshape(part, shape), variable.dtype) for part, variable, shape in parts]
-            return model.stateless_call(trainable, state, x, training=False, return_losses=True)
+            return model.stateless_call(trainable, state, x, **mode, return_losses=True)
 
         def value_grad(theta: Any, x: Any, y: Any, weight: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(theta)
                 outputs, left, own_losses = call(theta, x)
-                losses = recipe.loss(y, outputs)
+                losses = recipe.loss(y[:, None] if outputs.shape[1:] == (1,) else y, outputs)
                 value = tf.reduce_sum(tf.cast(losses, "float64") * weight)
             self._has_losses = bool(own_losses)  # known only now: layers may add losses when they are called
             grad = tape.gradient(value, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -241,24 +247,25 @@ class _Program:
         self.call = call
         self.value_grad = tf.function(
             value_grad,
+            autograph=False,  # it rewrites the user's functions from their source, which it does not always find
             input_signature=[
                 tf.TensorSpec((self.parameters.size,), "float64"),
                 tf.TensorSpec((None, n_features), dtype),
-                tf.TensorSpec((None,), "int64" if recipe.labels else dtype),
+                tf.TensorSpec((None,), self.target_type),
                 tf.TensorSpec((None,), "float64"),
             ],
         )
 
-    def chunk(self, X: Any, start: int, scale: float) -> Array:
-        """Rows as the model takes them, from row number `start` on."""
-        rows = X[start : start + self.recipe.chunk_rows]
-        return np.multiply(rows.toarray() if is_sparse(rows) else rows, scale, dtype=self.parameters.dtype)
+    def features(self, X: Any, scale: float) -> Array:
+        """Rows as the model takes them."""
+        rows: Array = np.multiply(X.toarray() if is_sparse(X) else X, scale, dtype=self.parameters.dtype)
+        return rows
 
-    def try_out(self, X: Any, y: Array, scale: float, schema: Schema) -> None:
+    def try_out(self, x: Array, y: Array, schema: Schema) -> None:
         """Refuse, on a few rows, a model whose loss is not a sum over rows that depends on theta alone."""
-        x, ones = np.multiply(X.toarray() if is_sparse(X) else X, scale, dtype=self.parameters.dtype), np.ones(len(y))
         # Near the model's own start, where it is sane, but not at it: zeros, a usual start, hide what rows do.
         theta = FlatParameters(self.model).get_flat() + np.random.default_rng(0).normal(0, 0.1, self.parameters.size)
+        ones = np.ones(len(y))
         with _MAKING:
             if schema.classes is not None:
                 self._try_last_class(theta, x[:1], schema)
@@ -267,13 +274,14 @@ class _Program:
             if np.shape(losses) != y.shape:
                 raise ValueError(
                     f"the loss has shape {np.shape(losses)} for {len(y)} rows, it must give one number per row, shape "
-                    f"{y.shape}: use a function of keras.losses, or a Keras loss with reduction=None"
+                    f"{y.shape}: use a function of keras.losses, or a Keras loss with reduction=None. (y_true is "
+                    "(rows, 1) where the model's output is, otherwise (rows,))"
                 )
             alone = [self.value_grad(theta, x[i : i + 1], y[i : i + 1], ones[:1])[0] for i in range(len(y))]
         if self._has_losses:
             raise ValueError(
-                "the model adds losses of its own (a regularizer, or add_loss), which would count once per chunk of "
-                "rows: build it without them, and penalise with Objective(l2=...)"
+                "the model adds losses of its own (a regularizer, or add_loss), which are no sum over rows: build it "
+                "without them, and penalise with Objective(l2=...)"
             )
         used = any(not np.array_equal(old, new) for old, new in zip(self._seeds, seeds, strict=True))
         if used or not np.array_equal(losses, again, equal_nan=True):
@@ -340,12 +348,12 @@ def _checked_model(model: Any, n_features: int) -> Any:
             f"the model {model.name!r} is not built, or has nothing to train: start it with "
             f"keras.Input(shape=({n_features},)), so that its variables exist when the factory returns"
         )
-    shapes = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", [])]
-    if shapes not in ([], [(n_features,)], [(None,)]):
+    inputs = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", [])]  # a subclass of Model has none
+    if inputs not in ([], [(n_features,)], [(None,)]) or len(getattr(model, "outputs", [None])) != 1:
         raise ValueError(
-            f"the model takes inputs of shape {', '.join(map(str, shapes))} and a row of the data has "
-            f"{n_features} features: start it with keras.Input(shape=({n_features},)), and keras.layers.Reshape "
-            "where it needs another shape"
+            f"the model takes inputs of shape {', '.join(map(str, inputs))} and has {len(model.outputs)} output(s). It "
+            f"needs one output and one input, the data's {n_features} features: start it with "
+            f"keras.Input(shape=({n_features},)), and keras.layers.Reshape where it wants another shape"
         )
     half = {layer.compute_dtype for layer in model.layers} & {"float16", "bfloat16"}
     if half:

@@ -78,13 +78,19 @@ class LineSearch:
             else:
                 low = trial
             if high is None:
-                step *= 4.0
+                step *= _growth(slope0, slope)
             else:
                 if high.step - low.step <= 1e-15 * high.step:
                     break
                 step = _interpolated(low, high)
         # Progress without the slope condition is still progress; the memory then declines the pair if it must.
         return low if low.step > 0 and low.value < start.value else None
+
+
+def _growth(slope0: float, slope: float) -> float:
+    """How many times longer the next step is: where the secant of the slopes has its zero, within reason."""
+    rise = slope - slope0
+    return min(max(-slope0 / rise, 2.0), 100.0) if rise > 0 else 100.0
 
 
 def _interpolated(low: Trial, high: Trial) -> float:
