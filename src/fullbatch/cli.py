@@ -1,12 +1,12 @@
 """The command line: fit, evaluate, fetch, info."""
 
+import importlib.metadata
 import json
 import os
 import platform
 import sys
 import warnings
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,16 +61,20 @@ Directory = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
-@app.callback()
-def _options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    context.obj = debug
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(epilog=EXIT_CODES)
@@ -199,8 +203,8 @@ def info(as_json: AsJson = False) -> None:
 
     def installed(package: str) -> str | None:
         try:
-            return version(package)
-        except PackageNotFoundError:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
             return None
 
     packages = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow", "ray", "tensorflow", "tensorflow-cpu", "keras")

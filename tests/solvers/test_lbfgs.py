@@ -96,7 +96,7 @@ def test_values_that_are_not_finite_are_failed_trials():
 
 @pytest.mark.parametrize("level", [1e-9, 1e-8])
 def test_noise_in_values_does_not_stop_it(level):
-    fun, optimum = quadratic(condition=1e3)
+    fun, _ = quadratic(condition=1e3)
     rng = np.random.default_rng(0)
 
     def noisy(x):

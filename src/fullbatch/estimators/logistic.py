@@ -292,6 +292,9 @@ class _CrossEntropy:
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
 
+    def __post_init__(self) -> None:
+        Linear("softmax", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker
+
     def linear(self, schema: Schema) -> Linear:
         assert schema.classes is not None
         return Linear("logistic" if len(schema.classes) == 2 else "softmax", self.intercept, self.class_weight)

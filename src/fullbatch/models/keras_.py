@@ -54,7 +54,8 @@ class KerasModel:
     penalized: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.factory) or hasattr(self.factory, "trainable_variables"):
+        is_model = hasattr(self.factory, "trainable_variables") and not isinstance(self.factory, type)
+        if is_model or not callable(self.factory):
             raise TypeError("factory must be a function that returns a model, not a model: workers build their own")
         if not callable(self.loss):
             raise TypeError(f"loss must be a function of (y_true, y_pred), for example of keras.losses: {self.loss!r}")

@@ -41,6 +41,8 @@ class Linear:
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(LOSSES)}")
         if self.class_weight is not None and not LOSSES[self.loss].labels:
             raise ValueError(f"class_weight needs classes, which the {self.loss} loss has not")
+        if not (self.class_weight in (None, "balanced") or isinstance(self.class_weight, Mapping)):
+            raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
@@ -90,8 +92,6 @@ class Linear:
         assert schema.classes is not None
         assert schema.class_weight is not None
         if isinstance(self.class_weight, str):
-            if self.class_weight != "balanced":
-                raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
             present = np.maximum(schema.class_weight, np.finfo(np.float64).tiny)
             return schema.weight / (len(schema.classes) * present)
         unknown = [label for label in self.class_weight if label not in schema.classes]
