@@ -79,7 +79,7 @@ def test_ctrl_c_saves_the_best_iterate(tmp_path):
     path = tmp_path / "model.fb"
     command = [sys.executable, "-m", "fullbatch", "fit", "mnist", "--tol", "0", "--l2", "0", "--save", path, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not process.stderr.readline().split()[:1] == ["0"]:
+    while process.stderr.readline().split()[:1] != ["0"]:
         pass
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)

@@ -51,19 +51,19 @@ def mirror(tmp_path):
         files[name] = hashlib.md5(content).hexdigest()
         (folder / f"{name}.gz").write_bytes(gzip.compress(content))
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        requests: list[str] = []
+    requests = []
 
+    class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
             super().__init__(*args, directory=folder)
 
         def log_message(self, *args):
-            self.requests.append(self.path)
+            requests.append(self.path)
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", files, folder, Handler.requests
+    yield f"http://127.0.0.1:{server.server_port}/", files, folder, requests
     server.shutdown()
     thread.join()
     server.server_close()

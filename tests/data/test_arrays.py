@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,7 +14,7 @@ def test_pieces_cover_the_rows_and_are_near_equal(n_rows, values):
     pieces = cut(n_rows, values)
     assert pieces[0][0] == 0
     assert pieces[-1][1] == n_rows
-    assert all(before[1] == after[0] for before, after in zip(pieces, pieces[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(pieces))
     lengths = [stop - start for start, stop in pieces]
     assert max(lengths) - min(lengths) <= 1
     assert len(pieces) <= 64

@@ -89,7 +89,7 @@ def test_damaged_compression(tmp_path):
 
 
 def test_missing_and_mismatched(tmp_path):
-    with pytest.raises(DataError, match="cannot read .*No such file"):
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
         read_idx(tmp_path / "nothing")
     images = write(tmp_path / "images", idx_bytes(np.zeros((5, 2, 2))), compressed=False)
     labels = write(tmp_path / "labels", idx_bytes(np.zeros(4)), compressed=False)

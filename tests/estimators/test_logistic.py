@@ -28,8 +28,18 @@ def data(classes, n=400, p=6, seed=0):
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize("options", [{}, {"C": 0.01}, {"C": np.inf}, {"fit_intercept": False}, {"class_weight": "balanced"},
-                                     {"class_weight": {0: 3.0, 1: 0.2}}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"C": 0.01},
+        {"C": np.inf},
+        {"fit_intercept": False},
+        {"class_weight": "balanced"},
+        {"class_weight": {0: 3.0, 1: 0.2}},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_same_optimum_as_scikit_learn(classes, options, weighted):
     X, y, weight = data(classes)
