@@ -1,6 +1,6 @@
 """Batch L-BFGS on Ray: MNIST in ten blocks on ten actors, a TensorFlow model on each, SciPy's optimiser on the driver.
 
-The example that Ray's documentation had until 2022, in its modern form. After `pip install "fullbatch[ray,tensorflow]"`:
+The example that Ray's documentation had until 2022, in its modern form. Install "fullbatch[ray,tensorflow]", then:
 
     python examples/ray_tensorflow_mnist.py                   # the 8,000 training images that ship with fullbatch
     python examples/ray_tensorflow_mnist.py --mnist DIR       # all 60,000, from the four IDX files in DIR
@@ -38,7 +38,7 @@ def main(args):
     # Each actor reads its blocks itself, once. An evaluation sends it theta and brings back the sums of its rows.
     objective = Objective(engine.place(model, mnist.train_sources(blocks=args.blocks)))
 
-    # The start decides how the first steps go: seeds end between 0.39 and 0.43 after 10 iterations, all alike after 100.
+    # The start decides how the first steps go: seeds reach 0.39 to 0.43 in 10 iterations, the same in 100.
     theta0 = 1e-2 * np.random.default_rng(1).normal(size=objective.size)
     losses = [objective.full_loss(theta0)]
     began = time.perf_counter()

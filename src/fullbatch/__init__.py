@@ -36,6 +36,7 @@ _HOMES = {
     "DataError": "errors",
     "BlockError": "errors",
     "EngineError": "errors",
+    "ModelError": "errors",
     "ModelFileError": "errors",
     "MissingExtraError": "errors",
 }

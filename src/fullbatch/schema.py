@@ -197,6 +197,12 @@ class Schema:
         """Rows of all blocks."""
         return sum(self.block_rows)
 
+    def encode(self, y: Array) -> Array:
+        """Targets as models see them: (n,) class indices where there are classes, else `y` itself."""
+        if self.classes is None:
+            return y
+        return np.searchsorted(self.classes, y.astype(self.classes.dtype) if y.dtype.kind == "O" else y)
+
     def first_rows(self) -> Iterator[int]:
         """Global number of each block's first row, in block order."""
         return accumulate(self.block_rows[:-1], initial=0)

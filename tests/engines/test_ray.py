@@ -90,9 +90,35 @@ def test_starts_and_stops_its_own_ray_and_ctrl_c_keeps_the_best_iterate():
         print(ray.is_initialized())
     """)
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "iterating\n"
+    for _ in range(2):
+        assert process.stdout.readline() == "iterating\n"
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     told = [line for line in output.splitlines() if line != "iterating"]
     assert told[0] in ("Status.INTERRUPTED True True", "Status.PRECISION True True")
     assert told[1] == "False"
+
+
+@pytest.mark.slow
+def test_connects_to_a_running_cluster_and_leaves_it_running():
+    program = textwrap.dedent("""
+        import numpy as np, ray
+        from ray.cluster_utils import Cluster
+        from fullbatch import Linear, RayEngine, array_sources
+        cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=2)
+        engine = RayEngine(address=cluster.address)
+        blocks = engine.place(Linear("logistic"), array_sources(np.ones((40, 2)), np.arange(40) % 2, blocks=8))
+        print(len(blocks._workers), len({node["NodeID"] for node in ray.nodes() if node["Alive"]}))
+        blocks.close()
+        engine.close()
+        print(ray.is_initialized())
+        ray.init(address=cluster.address, log_to_driver=False)
+        print(ray.cluster_resources()["CPU"])
+        ray.shutdown()
+        cluster.shutdown()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stdout.split() == ["3", "2", "False", "3.0"], done.stderr

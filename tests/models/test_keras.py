@@ -14,7 +14,7 @@ import pytest
 import scipy.sparse
 
 from fullbatch.engines.local import SerialEngine, ThreadEngine
-from fullbatch.errors import BlockError, DataError, MissingExtraError
+from fullbatch.errors import DataError, MissingExtraError, ModelError
 from fullbatch.models.keras_ import FlatParameters, KerasBlock, KerasModel
 from fullbatch.models.linear import Linear
 from fullbatch.objective import Objective
@@ -402,48 +402,48 @@ class AddsLoss(layers.Layer):
 @pytest.mark.parametrize(
     ("factory", "loss", "error", "message"),
     [
-        (network(lambda: Always(layers.Dropout(0.1, dtype="float64"))), cross_entropy, ValueError, "model is random"),
-        (network(lambda: Noise(dtype="float64")), cross_entropy, ValueError, "the model is random"),
+        (network(lambda: Always(layers.Dropout(0.1, dtype="float64"))), cross_entropy, ModelError, "model is random"),
+        (network(lambda: Noise(dtype="float64")), cross_entropy, ModelError, "the model is random"),
         (
             network(lambda: Always(layers.BatchNormalization(dtype="float64"))),
             cross_entropy,
-            ValueError,
+            ModelError,
             "rows influence one another",
         ),
-        (network(kernel_regularizer="l2"), cross_entropy, ValueError, r"penalise with Objective\(l2=...\)"),
-        (network(activity_regularizer="l2"), cross_entropy, ValueError, r"penalise with Objective\(l2=...\)"),
-        (network(lambda: AddsLoss(dtype="float64")), cross_entropy, ValueError, r"penalise with Objective\(l2=...\)"),
+        (network(kernel_regularizer="l2"), cross_entropy, ModelError, r"penalise with Objective\(l2=...\)"),
+        (network(activity_regularizer="l2"), cross_entropy, ModelError, r"penalise with Objective\(l2=...\)"),
+        (network(lambda: AddsLoss(dtype="float64")), cross_entropy, ModelError, r"penalise with Objective\(l2=...\)"),
         (
             network(),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            ValueError,
+            ModelError,
             r"the loss has shape \(\) for 4 rows, .* reduction=None",
         ),
         (network(outputs=2), cross_entropy, DataError, "last of 3 classes, label 2 with index 2: .* one output for"),
-        (lambda: "a model", cross_entropy, TypeError, "the factory returned str, it must return a Keras 3 model"),
+        (lambda: "a model", cross_entropy, ModelError, "the factory returned str, it must return a Keras 3 model"),
         (
             lambda: keras.Sequential([layers.Dense(3)]),
             cross_entropy,
-            ValueError,
+            ModelError,
             r"is not built.*: start it with keras.Input\(shape=\(5,\)\)",
         ),
-        (Subclass, cross_entropy, ValueError, "is not built"),
+        (Subclass, cross_entropy, ModelError, "is not built"),
         (
             lambda: keras.Sequential([keras.Input((2, 2)), layers.Flatten(), layers.Dense(3)]),
             cross_entropy,
-            ValueError,
+            ModelError,
             r"takes inputs of shape \(2, 2\) and has 1 output\(s\). It needs .* the data's 5 features",
         ),
         (
             network(lambda: layers.Dense(4, trainable=False, dtype="float64")),
             cross_entropy,
-            ValueError,
+            ModelError,
             "two calls of the factory gave different values to '.*/kernel'",
         ),
         (
             network(lambda: layers.Dense(4, dtype="mixed_bfloat16")),
             cross_entropy,
-            ValueError,
+            ModelError,
             "the model computes in bfloat16",
         ),
     ],
@@ -462,7 +462,7 @@ def test_frozen_weights_that_are_no_accident_are_accepted():
 
 
 def test_a_refusal_reaches_the_driver():
-    with pytest.raises(BlockError, match=r"penalise with Objective\(l2=...\)"):
+    with pytest.raises(ModelError, match=r"penalise with Objective\(l2=...\)"):
         SerialEngine().place(KerasModel(network(kernel_regularizer="l2"), cross_entropy), [Given(data())])
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import BlockError, DataError, MissingExtraError
+from ..errors import BlockError, DataError, MissingExtraError, ModelError
 from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
 from ._tree import Part, TreeSum
@@ -86,7 +86,7 @@ class Worker:
             try:
                 with np.errstate(over="ignore", invalid="ignore"):  # solvers look for infinities themselves
                     return task(index)
-            except (DataError, MissingExtraError):
+            except (DataError, ModelError, MissingExtraError):
                 raise  # already says what, where and what to do
             except Exception as error:
                 raise BlockError(index, str(self._sources[index]), traceback.format_exc()) from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, MissingExtraError
+from ..errors import DataError, MissingExtraError, ModelError
 from ..protocols import Block, Eval, Parameters, Rows, ValueGrad
 from ..schema import Description, Schema
 from ._describe import describe, is_sparse
@@ -75,16 +75,13 @@ class KerasModel:
 
         Raises
         ------
-        ValueError, TypeError
+        ModelError
             The model or the loss cannot be trained on full batches.
         DataError
             The loss cannot take the labels.
         """
-        y = rows.y
-        assert y is not None
-        if schema.classes is not None:
-            y = np.searchsorted(schema.classes, y.astype(schema.classes.dtype) if y.dtype.kind == "O" else y)
-        return KerasBlock(self._program(schema.n_features), rows, y, schema)
+        assert rows.y is not None
+        return KerasBlock(self._program(schema.n_features), rows, schema.encode(rows.y), schema)
 
     def predict(self, theta: Array, X: Any) -> Array:
         """The model's outputs at `theta`, in this process.
@@ -273,26 +270,26 @@ class _Program:
             _, _, losses, seeds = self.value_grad(theta, x, y, ones)
             again = self.value_grad(theta, x, y, ones)[2]
             if np.shape(losses) != y.shape:
-                raise ValueError(
+                raise ModelError(
                     f"the loss has shape {np.shape(losses)} for {len(y)} rows, it must give one number per row, shape "
                     f"{y.shape}: use a function of keras.losses, or a Keras loss with reduction=None. (y_true is "
                     "(rows, 1) where the model's output is, otherwise (rows,))"
                 )
             alone = [self.value_grad(theta, x[i : i + 1], y[i : i + 1], ones[:1])[0] for i in range(len(y))]
         if self._has_losses:
-            raise ValueError(
+            raise ModelError(
                 "the model adds losses of its own (a regularizer, or add_loss), which are no sum over rows: build it "
                 "without them, and penalise with Objective(l2=...)"
             )
         used = any(not np.array_equal(old, new) for old, new in zip(self._seeds, seeds, strict=True))
         if used or not np.array_equal(losses, again, equal_nan=True):
-            raise ValueError(
+            raise ModelError(
                 "the model is random: equal theta and rows gave different losses, or a random generator was used. Is "
                 "a layer such as Dropout called with training=True?"
             )
         # Products of one row and of several round differently; rows that see one another differ by far more.
         if not np.allclose(losses, alone, rtol=1e-3, atol=1e-5, equal_nan=True):
-            raise ValueError(
+            raise ModelError(
                 f"rows influence one another: the losses of {len(y)} rows are {np.asarray(losses)} together and "
                 f"{np.array(alone)} one at a time. Is a layer such as BatchNormalization called with training=True?"
             )
@@ -322,7 +319,7 @@ def _tensorflow() -> Any:
     import keras  # comes with TensorFlow
 
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(
+        raise ModelError(
             f"Keras runs on {keras.backend.backend()}, KerasModel needs TensorFlow: set the environment variable "
             "KERAS_BACKEND=tensorflow before keras is imported"
         )
@@ -343,22 +340,22 @@ def _checked_model(model: Any, n_features: int) -> Any:
     import keras
 
     if not isinstance(model, keras.Model):
-        raise TypeError(f"the factory returned {type(model).__name__}, it must return a Keras 3 model (keras.Model)")
+        raise ModelError(f"the factory returned {type(model).__name__}, it must return a Keras 3 model (keras.Model)")
     if not (model.built and model.trainable_variables):
-        raise ValueError(
+        raise ModelError(
             f"the model {model.name!r} is not built, or has nothing to train: start it with "
             f"keras.Input(shape=({n_features},)), so that its variables exist when the factory returns"
         )
     inputs = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", [])]  # a subclass of Model has none
     if inputs not in ([], [(n_features,)], [(None,)]) or len(getattr(model, "outputs", [None])) != 1:
-        raise ValueError(
+        raise ModelError(
             f"the model takes inputs of shape {', '.join(map(str, inputs))} and has {len(model.outputs)} output(s). It "
             f"needs one output and one input, the data's {n_features} features: start it with "
             f"keras.Input(shape=({n_features},)), and keras.layers.Reshape where it wants another shape"
         )
     half = {layer.compute_dtype for layer in model.layers} & {"float16", "bfloat16"}
     if half:
-        raise ValueError(f"the model computes in {half.pop()}, too coarse for exact sums: use float32 or float64")
+        raise ModelError(f"the model computes in {half.pop()}, too coarse for exact sums: use float32 or float64")
     return model
 
 
@@ -366,7 +363,7 @@ def _check_frozen(model: Any, twin: Any) -> None:
     """Refuse frozen weights that are random: each worker would compute another function."""
     for one, other in zip(model.non_trainable_variables, twin.non_trainable_variables, strict=True):
         if not one.path.endswith("seed_generator_state") and not np.array_equal(one, other):
-            raise ValueError(
+            raise ModelError(
                 f"two calls of the factory gave different values to {one.path!r}, which is not trained, so every "
                 "worker would have another model: load such weights from a file, or give their initializer a seed"
             )

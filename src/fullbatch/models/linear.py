@@ -53,13 +53,9 @@ class Linear:
         y, weight = rows.y, rows.weight
         assert y is not None
         outputs = self.outputs(schema)
-        if schema.classes is not None:
-            if y.dtype.kind == "O":
-                y = y.astype(schema.classes.dtype)
-            y = np.searchsorted(schema.classes, y)
-            factor = self.class_factors(schema)
-            if factor is not None:
-                weight = factor[y] if weight is None else weight * factor[y]
+        y, factor = schema.encode(y), self.class_factors(schema)
+        if factor is not None:
+            weight = factor[y] if weight is None else weight * factor[y]
         return LinearBlock(
             LOSSES[self.loss].code, outputs, self.intercept, rows.X, y, as_weight(weight), rows.scale, first_row
         )

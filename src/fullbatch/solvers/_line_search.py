@@ -56,6 +56,8 @@ class LineSearch:
             A direction of descent.
         """
         slope0 = float(start.grad @ direction)
+        if not slope0 < 0:
+            return None  # rounding has spoilt the direction: it no longer descends
         slack = self.noise * abs(start.value)
         low = Trial(0.0, start.value, slope0, start)  # longest step known to be too short
         high: Trial | None = None  # shortest step known to be too long
