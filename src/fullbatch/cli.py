@@ -180,7 +180,7 @@ def evaluate(
 
 @app.command()
 def fetch(
-    data: DataArgument,
+    data: Annotated[Data, typer.Argument(help="mnist: 60,000 training and 10,000 test images, 11 MB.")],
     directory: Annotated[Path, typer.Option(help="Where to put the files.")] = Path("mnist"),
     url: Annotated[str | None, typer.Option(help="Folder of a mirror.", show_default=False)] = None,
 ) -> None:
@@ -275,9 +275,6 @@ def main() -> None:
             raise
         _screen.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        _screen.print("interrupted before the first iterate")
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

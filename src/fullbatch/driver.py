@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -60,7 +60,7 @@ class Result:
     Parameters
     ----------
     theta : (size,) array
-        The best iterate.
+        The last accepted iterate: the best one, up to the noise of F.
     value : float
         F(theta): weighted mean loss plus penalty.
     grad : (size,) array
@@ -229,10 +229,12 @@ class _Run:
         _check_start(self.latest)
         while True:
             state = self.latest
-            if self._told_to_stop(state, self.solver.optimality(state)):
-                return self._result(Status.STOPPED)
-            if self.solver.optimality(state) <= self.tol:
+            optimality = self.solver.optimality(state)
+            stop = self._told_to_stop(state, optimality)
+            if optimality <= self.tol:
                 return self._result(Status.CONVERGED)
+            if stop:
+                return self._result(Status.STOPPED)
             if state.failure:
                 return self._result(Status(state.failure))
             if state.iteration >= self.max_iter:
@@ -272,6 +274,11 @@ class _Run:
                 self.stop_reason = answer if isinstance(answer, str) else Status.STOPPED.message
         return bool(self.stop_reason)
 
+    def _message(self, status: Status, words: str) -> str:
+        if status is Status.STOPPED:
+            return self.stop_reason
+        return f"{status.message} ({words})" if words else status.message
+
     def _result(self, status: Status, words: str = "") -> Result:
         state = self.latest
         resumable = not hasattr(self.solver, "run")
@@ -280,7 +287,7 @@ class _Run:
             value=state.value,
             grad=state.grad,
             status=status,
-            message=self.stop_reason or (f"{status.message} ({words})" if words else status.message),
+            message=self._message(status, words),
             optimality=self.solver.optimality(state) if resumable else np.inf,
             first_grad_norm=state.first_norm,
             iterations=state.iteration,
@@ -294,7 +301,9 @@ class _Run:
 def _checked_solver(solver: Any, objective: Objective, resume: Any) -> Any:
     """The solver object, once it is known that the blocks answer what it asks."""
     parameters = objective.blocks.parameters
-    method = make_solver(solver, parameters.dtype) if isinstance(solver, str) else solver
+    method = make_solver(solver) if isinstance(solver, str) else solver
+    if getattr(method, "precision", "") is None:
+        method = replace(method, precision=parameters.dtype)
     missing = method.requests - objective.blocks.answers
     if missing:
         needs = ", ".join(sorted(kind.__name__ for kind in missing))

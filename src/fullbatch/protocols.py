@@ -26,7 +26,7 @@ class ValueGrad:
     Parameters
     ----------
     theta : (size,) or (C, size) float64 array
-        The point; or C points, answered by one read of the data.
+        The point; or C points, answered together: by one read of the data where the model can.
     """
 
     theta: Array

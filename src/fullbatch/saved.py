@@ -42,7 +42,10 @@ def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], met
     """
     path = Path(path)
     header = {"format": FORMAT, "version": VERSION, "kind": kind, **metadata}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ModelFileError(f"cannot save to {path}: {path.parent}: {error.strerror}") from None
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
             archive.writestr(_METADATA, json.dumps(header, indent=1))

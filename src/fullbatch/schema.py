@@ -124,8 +124,8 @@ def _merge_classes(left: Description, right: Description) -> tuple[Array | None,
         return left.classes, left.class_weight
     if (left.classes.dtype.kind in "US") != (right.classes.dtype.kind in "US"):
         raise DataError(
-            f"labels of {left.source} are like {left.classes[0]!r} and those of {right.source} like "
-            f"{right.classes[0]!r}: use text or numbers for all of them"
+            f"labels of {left.source} are like {left.classes.tolist()[0]!r} and those of {right.source} like "
+            f"{right.classes.tolist()[0]!r}: use text or numbers for all of them"
         )
     classes = np.union1d(left.classes, right.classes)
     weight = np.zeros(len(classes))

@@ -44,14 +44,14 @@ def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int 
     size = block.parameters.size
     assert block.parameters.penalized.shape == (size,), "one flag per parameter says whether a penalty touches it"
     theta = 0.1 * rng.standard_normal(size) if theta is None else np.array(theta, np.float64)
-    _check_answer(block, rows, theta)
+    _check_answer(block, theta)
     _check_gradient(block, theta, rng)
     _check_purity(block, theta)
     _check_additivity(model, block, rows, schema, theta)
     _check_weights(model, rows, schema, theta, rng)
 
 
-def _check_answer(block: Block, rows: Rows, theta: Array) -> None:
+def _check_answer(block: Block, theta: Array) -> None:
     assert ValueGrad in block.answers, "a block answers ValueGrad"
     theta.flags.writeable = False  # blocks must live with read-only theta, as Ray hands it out
     answer = block.evaluate(ValueGrad(theta))
@@ -60,8 +60,6 @@ def _check_answer(block: Block, rows: Rows, theta: Array) -> None:
     assert answer.grad.dtype == np.float64, f"the gradient is {answer.grad.dtype}, sums over blocks are float64"
     assert np.isfinite(answer.value), f"the loss is {answer.value}"
     assert np.isfinite(answer.grad).all(), "the gradient is not finite"
-    weight = len(rows.y) if rows.weight is None else rows.weight.sum()  # type: ignore[arg-type]
-    assert_allclose(answer.weight, weight, rtol=1e-12, err_msg="the weight is not the sum of the sample weights")
     assert block.loss(theta) == answer.value, "loss(theta) differs from evaluate"
     assert np.array_equal(block.grad(theta), answer.grad), "grad(theta) differs from evaluate"
     stacked = block.evaluate(ValueGrad(np.array([theta, 0.5 * theta])))
@@ -227,6 +225,9 @@ def _check_errors(engine: Engine) -> None:
         assert "RowSample" in str(error), "the message must name the request"
     finally:
         blocks.close()
+    error = _error_of(lambda: blocks.sum(ValueGrad(np.zeros(1))))
+    assert isinstance(error, RuntimeError), f"asking closed blocks must be a RuntimeError, got {error!r}"
+    assert "closed" in str(error), f"closed blocks must say so, got {error!r}"
 
 
 def _error_of(call: Any) -> Exception | None:

@@ -104,7 +104,7 @@ def test_noise_in_values_does_not_stop_it(level):
         return value * (1 + level * rng.uniform(-1, 1)), grad
 
     state, _ = run(noisy, np.zeros(30), LBFGS(precision="float32"), tol=1e-18)
-    assert state.failure == "precision"
+    assert state.failure in ("", "precision")
     start = np.linalg.norm(fun(np.zeros(30))[1])
     assert np.linalg.norm(fun(state.theta)[1]) < 1e-6 * start
 

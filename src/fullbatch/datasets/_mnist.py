@@ -127,7 +127,7 @@ def fetch_mnist(directory: str | PathLike[str], url: str = _MIRROR, files: Mappi
         raise MissingExtraError("pooch", "fetch") from error
     import requests
 
-    directory = Path(directory)
+    directory, url = Path(directory), url.rstrip("/") + "/"
     directory.mkdir(parents=True, exist_ok=True)
     for name, md5 in files.items():
         path = directory / f"{name}.gz"

@@ -3,7 +3,7 @@
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -70,6 +70,11 @@ class Worker:
         """Every block's answer, added as far as the tree allows."""
         return self._tree_sum(lambda index: self._blocks[index].evaluate(request))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether blocks stand."""
+        return bool(self._blocks)
+
     def close(self) -> None:
         """Drop the blocks and end the threads."""
         self._rows, self._blocks = {}, {}
@@ -99,6 +104,7 @@ class Worker:
         finally:
             for future in futures:  # after an error: nothing is left running behind the caller's back
                 future.cancel()
+            wait(futures)
 
 
 def agree(built: list[Built]) -> Built:
@@ -120,8 +126,10 @@ def agree(built: list[Built]) -> Built:
     )
 
 
-def check_request(request: Any, answers: frozenset[type]) -> None:
+def check_request(request: Any, answers: frozenset[type], open_: bool) -> None:
     """Refuse, before any data is read, a request that the blocks cannot answer."""
+    if not open_:
+        raise RuntimeError("these blocks are closed: place them again")
     if type(request) not in answers:
         known = ", ".join(sorted(kind.__name__ for kind in answers))
         raise TypeError(f"these blocks cannot answer {type(request).__name__}; they answer {known}")

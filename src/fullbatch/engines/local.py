@@ -71,7 +71,7 @@ class LocalBlocks:
 
     def sum(self, request: Any) -> Any:
         """Every block's answer to `request`, added in the fixed tree order."""
-        check_request(request, self.answers)
+        check_request(request, self.answers, self._worker.is_open)
         return self._total(self._worker.sum(request))
 
     def close(self) -> None:

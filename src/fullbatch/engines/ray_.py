@@ -105,6 +105,8 @@ class RayEngine:
 
     def _connect(self) -> None:
         if ray.is_initialized():
+            if self.address is not None:
+                logger.warning("this process is connected to Ray already: address=%r is not used", self.address)
             return
         if self.address is not None or os.environ.get("RAY_ADDRESS"):
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)
@@ -119,11 +121,11 @@ class RayEngine:
         capacity = sum(int(count / self.num_cpus_per_worker + 1e-9) for count in cpus)
         wanted = self.num_workers or max(1, capacity)
         if wanted > capacity:
-            total = sum(cpus)
+            fewer = f"num_workers={capacity}, or " if capacity else ""
             raise EngineError(
                 f"{wanted} workers of {self.num_cpus_per_worker:g} CPUs each can never be placed on this cluster: "
-                f"its {len(cpus)} node(s) have {total:g} CPUs and hold at most {capacity} such workers. "
-                f"Use num_workers={max(1, capacity)}, or num_cpus_per_worker={_floor(total / wanted):g} or less"
+                f"its {len(cpus)} node(s) have {sum(cpus):g} CPUs and hold at most {capacity} such workers. "
+                f"Use {fewer}num_cpus_per_worker={_floor(min(sum(cpus) / wanted, max(cpus))):g} or less"
             )
         return wanted
 
@@ -175,7 +177,7 @@ class RayBlocks:
 
     def sum(self, request: Any) -> Any:
         """Every block's answer to `request`, added in the fixed tree order."""
-        check_request(request, self.answers)
+        check_request(request, self.answers, open_=bool(self._workers))
         if isinstance(request, ValueGrad) and request.theta.nbytes > _INLINE_BYTES:
             request = ray.put(request)
         return self._total(self._ask_all(lambda worker: worker.sum.remote(request), recover=True))
@@ -219,25 +221,25 @@ class RayBlocks:
                 cause = error.cause
                 raise (cause if isinstance(cause, Exception) else error) from None
             except RayActorError as error:
-                if not recover or self._failures_left == 0:
-                    raise EngineError(self._loss(number, error)) from error
+                blocks = sorted(self._shares[number])
+                loss = (
+                    f"worker {number} of {len(self._workers)} was lost with blocks {blocks[0]}..{blocks[-1]} "
+                    f"({str(error).strip().splitlines()[0]})"
+                )
+                if not recover:
+                    raise EngineError(f"{loss} while the blocks were being placed") from error
+                if self._failures_left == 0:
+                    raise EngineError(f"{loss}, and max_failures allows no more losses") from error
                 self._failures_left -= 1
-                logger.warning("%s; it is replaced by a fresh one", self._loss(number, error))
-                self._replace(number)
-                answer = call(self._workers[number])
+                logger.warning("%s; it is replaced, %d more losses allowed", loss, self._failures_left)
+                answer = self._replace(number, call)
 
-    def _loss(self, number: int, error: Exception) -> str:
-        blocks = sorted(self._shares[number])
-        reason = str(error).strip().splitlines()[0]
-        return (
-            f"worker {number} of {len(self._workers)} was lost with blocks {blocks[0]}..{blocks[-1]} ({reason}); "
-            f"{self._failures_left} more losses allowed by max_failures"
-        )
-
-    def _replace(self, number: int) -> None:
+    def _replace(self, number: int, call: Callable[[Any], Any]) -> Any:
+        """Start a fresh worker with the same blocks and ask it; should it be lost too, its answer will tell."""
         self._workers[number] = fresh = self._start(self._shares[number])
-        ray.get(fresh.describe.remote(), timeout=self._start_timeout)
-        ray.get(fresh.build.remote(self.schema))
+        fresh.describe.remote()
+        fresh.build.remote(self.schema)
+        return call(fresh)
 
     def _total(self, parts_of_workers: list[list[Part]]) -> Any:
         tree = TreeSum(self._count)

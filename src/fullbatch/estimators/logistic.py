@@ -47,8 +47,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     C : float, default=1.0
         Inverse of the penalty's strength; `np.inf` for none.
     tol : float, default=1e-4
-        As in scikit-learn a bound on the relative size of the gradient: the fit ends when the estimated relative
-        distance of the objective from its minimum is at most tol squared.
+        The fit ends when the estimated relative distance of the objective from its minimum is at most tol squared:
+        near the minimum that distance goes with the square of the gradient, which scikit-learn's `tol` bounds.
     fit_intercept : bool, default=True
         Whether to fit an intercept for each linear predictor.
     class_weight : "balanced", mapping of label to weight, or None, default=None
@@ -219,6 +219,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "feature_names_in_"):
             arrays["feature_names_in"] = self.feature_names_in_.astype(str)
         parameters = {name: getattr(self, name) for name in _SAVED_PARAMETERS}
+        parameters["C"] = str(self.C)  # JSON has no infinity
         if isinstance(self.class_weight, Mapping):
             labels = [label.item() if isinstance(label, np.generic) else label for label in self.class_weight]
             parameters["class_weight"] = list(zip(labels, map(float, self.class_weight.values()), strict=True))
@@ -231,13 +232,14 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             parameters = dict(metadata["parameters"])
             if isinstance(parameters["class_weight"], list):
                 parameters["class_weight"] = dict(parameters["class_weight"])
+            parameters["C"] = float(parameters["C"])
             model = cls(**parameters)
             model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
             model.classes_, model.n_iter_ = arrays["classes"], arrays["n_iter"]
             model.n_features_in_ = model.coef_.shape[1]
             rows = len(model.classes_) if len(model.classes_) > 2 else 1
             fits = model.coef_.shape[0] == rows and model.intercept_.shape == (rows,)
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelFileError(f"{path} is damaged: {error!r}") from None
         if not (fits and np.isfinite(model.coef_).all() and np.isfinite(model.intercept_).all()):
             raise ModelFileError(f"{path} is damaged: its coefficients do not fit together or are not finite")
@@ -262,6 +264,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if isinstance(X, Sequence) and len(X) and all(hasattr(source, "read") for source in X):
             if y is not None or sample_weight is not None:
                 raise ValueError("sources bring their targets and weights with them: leave y and sample_weight out")
+            self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
             return list(X)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")

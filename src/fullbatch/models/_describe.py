@@ -20,6 +20,15 @@ def is_sparse(X: Any) -> bool:
     return hasattr(X, "indptr") and getattr(X, "format", "") == "csr"
 
 
+def canonical(X: Any) -> Any:
+    """CSR rows with sorted indices and no entry stored twice; a copy where they are not so. Dense rows as they are."""
+    if not is_sparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()  # never the caller's own
+    X.sum_duplicates()
+    return X
+
+
 def as_weight(weight: Array | None) -> Array:
     """Sample weights as the kernels take them: float64, empty for 'all are 1'."""
     return read_only(np.zeros(0) if weight is None else np.asarray(weight, np.float64))
@@ -52,8 +61,8 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         Something is wrong with the block as a whole: shapes, types, lengths. What is wrong with one row goes into
         the description, so that the first such row of all the data can be named.
     """
-    X, y = rows.X, rows.y
     _check_shapes(rows, source)
+    X, y = canonical(rows.X), rows.y
     assert y is not None
     n, p = X.shape
     problems: list[tuple[int, int | None, str]] = []

@@ -13,7 +13,7 @@ from ..losses import LOSSES
 from ..protocols import Block, Eval, Parameters, Request, Rows, RowSample, Sample, ValueGrad
 from ..sampling import uniform_of_rows
 from ..schema import Description, Schema
-from ._describe import as_weight, describe, is_sparse, read_only
+from ._describe import as_weight, canonical, describe, is_sparse, read_only
 
 Array = npt.NDArray[Any]
 
@@ -119,7 +119,7 @@ class LinearBlock(Block):
         self._code, self._outputs, self._intercept = code, outputs, intercept
         self._sparse = is_sparse(X)
         if self._sparse:
-            X.sum_duplicates()
+            X = canonical(X)
             self._csr = tuple(read_only(part) for part in (X.data, X.indices, X.indptr))
         self._X = X if self._sparse else read_only(X)
         self._y = read_only(np.asarray(y, np.float64))

@@ -5,15 +5,13 @@ from typing import Any
 SOLVERS = ("lbfgs", "scipy-lbfgsb")
 
 
-def make_solver(name: str, dtype: str) -> Any:
+def make_solver(name: str) -> Any:
     """A solver by name.
 
     Parameters
     ----------
     name : {"lbfgs", "scipy-lbfgsb"}
         Which one.
-    dtype : {"float32", "float64"}
-        Precision in which the blocks compute.
 
     Raises
     ------
@@ -23,7 +21,7 @@ def make_solver(name: str, dtype: str) -> Any:
     if name == "lbfgs":
         from .lbfgs import LBFGS
 
-        return LBFGS(precision=dtype)
+        return LBFGS()
     if name == "scipy-lbfgsb":
         from .scipy_ import ScipyLBFGSB
 

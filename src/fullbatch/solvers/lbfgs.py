@@ -15,6 +15,10 @@ Array = npt.NDArray[Any]
 # (relative error of the value of F, least s'y / |s||y| of a pair) for data in that precision.
 PRECISIONS = {"float64": (1e-12, 1e-12), "float32": (1e-8, 1e-8)}
 
+# Iterations over which F must have stood nearly still before a run counts as converged: on ill-conditioned problems
+# a single small step, or a small expected decrease, is often a pause and not the end.
+WINDOW = 8
+
 # Iterations without a better value or gradient, beyond noise, after which no more is to be had.
 PATIENCE = 10
 
@@ -27,8 +31,10 @@ class LBFGSState:
     ----------
     theta, grad, direction : (size,) arrays
         Iterate, gradient g of F there, and -B^-1 g, where the next step goes.
-    value, first_value, recent_decrease : float
-        F here, F at the start, and the largest of the latest decreases, each older one counting 0.3 of the next.
+    value, first_value : float
+        F here and at the start.
+    recent : (WINDOW + 1,) array
+        The latest values of F, this one last; shorter at first.
     first_norm, best_norm : float
         Gradient norm at the start, and the least so far.
     iteration : int
@@ -46,7 +52,7 @@ class LBFGSState:
     grad: Array
     direction: Array
     first_value: float
-    recent_decrease: float
+    recent: Array
     first_norm: float
     best_norm: float
     iteration: int = 0
@@ -64,30 +70,31 @@ class LBFGS:
     ----------
     memory : int
         Pairs kept; each takes two vectors of the size of theta.
-    precision : {"float64", "float32"}
-        Precision in which the blocks compute: sets how far values are trusted and which pairs are kept.
+    precision : {"float64", "float32"}, optional
+        Precision in which the blocks compute: sets how far values are trusted and which pairs are kept. Default:
+        `minimize` fills in that of the blocks.
     """
 
     memory: int = 30
-    precision: str = "float64"
+    precision: str | None = None
 
     requests: ClassVar[frozenset[type]] = frozenset({ValueGrad})
 
     def __post_init__(self) -> None:
         if self.memory < 1:
             raise ValueError(f"memory must be at least 1, got {self.memory}")
-        if self.precision not in PRECISIONS:
+        if self.precision not in (None, *PRECISIONS):
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
     def init(self, theta: Array) -> Steps[LBFGSState]:
         """Evaluate the starting point: one pass."""
         value, grad = yield ValueGrad(theta)
         norm = float(np.linalg.norm(grad))
-        return LBFGSState(theta, value, grad, _along_gradient(grad), value, 0.0, norm, norm)
+        return LBFGSState(theta, value, grad, _along_gradient(grad), value, np.array([value]), norm, norm)
 
     def step(self, state: LBFGSState) -> Steps[LBFGSState]:
         """One iteration: a line search along -B^-1 g, usually one pass, and one more pair."""
-        noise, least_cosine = PRECISIONS[self.precision]
+        noise, least_cosine = self._precision
         line = LineSearch(noise=noise)
         here = Point(state.value, state.grad)
         steps, changes, direction = state.steps, state.changes, state.direction
@@ -112,7 +119,7 @@ class LBFGS:
             grad=grad,
             direction=-times_inverse(grad, steps, changes) if steps else _along_gradient(grad),
             first_value=state.first_value,
-            recent_decrease=max(decrease, 0.3 * state.recent_decrease),
+            recent=np.append(state.recent, value)[-WINDOW - 1 :],
             first_norm=state.first_norm,
             best_norm=min(norm, state.best_norm),
             iteration=state.iteration + 1,
@@ -123,21 +130,24 @@ class LBFGS:
         )
 
     def optimality(self, state: LBFGSState) -> float:
-        """The larger of the decrease still expected, 1/2 g'B^-1 g, and those had of late, relative to
+        """The larger of the decrease still expected, 1/2 g'B^-1 g, and that of the last 8 iterations, relative to
         max(|F|, |F0 - F|): a measure that does not change with the units of data, weights or theta.
-
-        One small step may be bad luck on an ill-conditioned problem, hence the fading memory of decreases.
         """
         if not state.grad.any():
             return 0.0
-        if not state.steps:
-            return np.inf  # nothing is known of the curvature yet, so nothing of the distance
+        if len(state.recent) <= WINDOW or not state.steps:
+            return np.inf  # too little is known of the curvature, and so of the distance
         scale = max(abs(state.value), abs(state.first_value - state.value))
-        return max(_expected_decrease(state), state.recent_decrease) / scale if scale > 0 else np.inf
+        decrease = max(_expected_decrease(state), float(state.recent[0]) - state.value)
+        return decrease / scale if scale > 0 else np.inf
+
+    @property
+    def _precision(self) -> tuple[float, float]:
+        return PRECISIONS[self.precision or "float64"]
 
     def _is_noise(self, state: LBFGSState) -> bool:
         """Whether the decrease still expected is lost in the rounding of F."""
-        return _expected_decrease(state) <= 10 * PRECISIONS[self.precision][0] * abs(state.value)
+        return _expected_decrease(state) <= 10 * self._precision[0] * abs(state.value)
 
 
 def _expected_decrease(state: LBFGSState) -> float:

@@ -101,6 +101,8 @@ class ScipyLBFGSB:
         iterates = [iterate(theta, 0)]  # the latest one
         if on_iterate(iterates[-1]):
             return iterates[-1], "stopped", ""
+        if max_iter == 0:  # SciPy would take one step
+            return iterates[-1], "max_iter", ""
         options = {
             "maxcor": self.memory,
             "ftol": tol,
