@@ -29,8 +29,9 @@ FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 # The polynomials' roundings are meant as written: `(x + big) - big` must not become x.
 AS_WRITTEN = {"contract"}
 # Division follows IEEE 754: a check for zero is an exit from the loop, which then does not vectorise.
+COMPILED: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
 _scalar = njit(fastmath=AS_WRITTEN, error_model="numpy", forceinline=True)
-inlined = njit(fastmath=FASTMATH, error_model="numpy", nogil=True)
+inlined = njit(**COMPILED)
 
 
 class Loss(NamedTuple):
@@ -76,22 +77,22 @@ _ATANH_TAYLOR = tuple(1.0 / k for k in range(23, 0, -2))
 
 
 @_scalar
-def exp(x: float) -> float:
+def exp(x: float) -> Any:
     """e**x to within 1 unit in the last place; 0 below -708 and infinity above 709."""
-    shifted = x * _LOG2_E + _ROUND
+    shifted = np.float64(x * _LOG2_E + _ROUND)
     n = shifted - _ROUND
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
     total = 0.0
     for coefficient in _EXP_TAYLOR:
         total = total * r + coefficient
-    bits = (np.float64(shifted).view(np.int64) << np.int64(52)) + np.int64(1023 << 52)
+    bits = (shifted.view(np.int64) << np.int64(52)) + np.int64(1023 << 52)
     result = total * np.int64(bits).view(np.float64)
-    result = 0.0 if x < -708.0 else result
-    return math.inf if x > 709.0 else result
+    cut = 0.0 if x < -708.0 else result
+    return math.inf if x > 709.0 else cut
 
 
 @_scalar
-def _log_ratio(numerator: float, denominator: float) -> float:
+def _log_ratio(numerator, denominator):
     """log((d + n) / (d - n)) = 2 atanh(n / d) for |n / d| up to 3 - sqrt(8): of numbers from sqrt(1/2) to sqrt(2)."""
     s = numerator / denominator
     square = s * s
@@ -102,7 +103,7 @@ def _log_ratio(numerator: float, denominator: float) -> float:
 
 
 @_scalar
-def log1p(x: float) -> float:
+def log1p(x: float) -> Any:
     """log(1 + x) for x in [0, 1], accurate down to the smallest x."""
     large = x > 0.4142135623730951
     ratio = _log_ratio(x - 1.0 if large else x, 3.0 + x if large else 2.0 + x)
@@ -110,7 +111,7 @@ def log1p(x: float) -> float:
 
 
 @_scalar
-def log(x: float) -> float:
+def log(x: float) -> Any:
     """log(x) for finite x of at least 1."""
     # Split x = m 2**e with m in [sqrt(1/2), sqrt(2)); e is small, so it becomes a float by way of the lowest bits.
     bits = np.float64(x).view(np.int64) + np.int64(0x0009_5F61_9980_C433)  # carries into e when m would exceed sqrt(2)
@@ -149,17 +150,15 @@ def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array) 
     raise TypeError("call it from compiled code")
 
 
-@overload(pointwise, inline="always")
+@overload(pointwise, jit_options=COMPILED)
 def _pointwise(loss, y, weight, eta, curvature):
-    rows = _ROWS[loss.instance_class]
-    return lambda loss, y, weight, eta, curvature: rows(loss, y, weight, eta, curvature)
+    return _ROWS[loss.instance_class]
 
 
 def _one_output(name: str, kind: type, formulas: Callable, **traits: Any) -> None:
     """Enter a loss of one linear predictor: `formulas(loss, y, eta)` gives value, slope and curvature in eta."""
     formulas = _scalar(formulas)
 
-    @inlined
     def rows(loss, y, weight, eta, curvature):
         total = 0.0
         slope_of_row, curvature_of_row = eta[0], curvature[0]
@@ -307,8 +306,7 @@ class Softmax(NamedTuple):
     """Cross-entropy of softmax(eta) against one class."""
 
 
-@inlined
-def _softmax_rows(loss: Softmax, y: Array, weight: Array, eta: Array, curvature: Array) -> float:
+def _softmax_rows(loss, y, weight, eta, curvature):
     """Every loop runs along the rows, which vectorises."""
     outputs, rows = eta.shape
     top, total = np.empty(rows), np.zeros(rows)

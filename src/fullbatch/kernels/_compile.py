@@ -96,7 +96,7 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 def kernel(function: Callable) -> Any:
     """Compile a function that Python calls; what it calls in turn is compiled into it."""
-    dispatcher = njit(fastmath=losses.FASTMATH, error_model="numpy", nogil=True)(function)
+    dispatcher = njit(**losses.COMPILED)(function)
     if cache_dir() is not None:
         dispatcher._cache = _KernelCache(function)
     return dispatcher

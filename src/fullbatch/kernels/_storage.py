@@ -13,6 +13,8 @@ from typing import NamedTuple, NoReturn
 
 from numba.extending import overload
 
+from ..losses import COMPILED
+
 
 class Storage(NamedTuple):
     """Functions of one kind of rows, in the part of Python that Numba compiles.
@@ -59,8 +61,7 @@ def register(storage: Storage) -> None:
     STORAGES[storage.rows] = STORAGES[storage.space] = storage
 
 
-# To Python these are stubs; in compiled code each becomes the text of the storage's function, which spares the
-# compiler a library per call.
+# To Python these are stubs; in compiled code each is the function of the storage at hand.
 
 
 def _compiled_only() -> NoReturn:
@@ -71,7 +72,7 @@ def workspace(rows, W, sums):
     _compiled_only()
 
 
-@overload(workspace, inline="always")
+@overload(workspace, jit_options=COMPILED)
 def _workspace(rows, W, sums):
     return STORAGES[rows.instance_class].workspace
 
@@ -80,7 +81,7 @@ def size(space):
     _compiled_only()
 
 
-@overload(size, inline="always")
+@overload(size, jit_options=COMPILED)
 def _size(space):
     return STORAGES[space.instance_class].size
 
@@ -89,7 +90,7 @@ def forward(rows, space, start, eta):
     _compiled_only()
 
 
-@overload(forward, inline="always")
+@overload(forward, jit_options=COMPILED)
 def _forward(rows, space, start, eta):
     return STORAGES[rows.instance_class].forward
 
@@ -98,7 +99,7 @@ def backward(rows, space, start, slope):
     _compiled_only()
 
 
-@overload(backward, inline="always")
+@overload(backward, jit_options=COMPILED)
 def _backward(rows, space, start, slope):
     return STORAGES[rows.instance_class].backward
 
@@ -107,7 +108,7 @@ def backward_squares(rows, space, start, curvature):
     _compiled_only()
 
 
-@overload(backward_squares, inline="always")
+@overload(backward_squares, jit_options=COMPILED)
 def _backward_squares(rows, space, start, curvature):
     return STORAGES[rows.instance_class].backward_squares
 
@@ -116,7 +117,7 @@ def backward_gram(rows, space, square, start, factor):
     _compiled_only()
 
 
-@overload(backward_gram, inline="always")
+@overload(backward_gram, jit_options=COMPILED)
 def _backward_gram(rows, space, square, start, factor):
     return STORAGES[rows.instance_class].backward_gram
 
@@ -125,6 +126,6 @@ def flush(space, total, last):
     _compiled_only()
 
 
-@overload(flush, inline="always")
+@overload(flush, jit_options=COMPILED)
 def _flush(space, total, last):
     return STORAGES[space.instance_class].flush

@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from numba.extending import overload
 
-from ..losses import inlined
+from ..losses import COMPILED, inlined
 from ._storage import Storage, register
 
 Array = npt.NDArray[Any]
@@ -58,67 +57,74 @@ class DenseRows(NamedTuple):
     offset: Array
 
 
-# --- workspace: the tile, coefficients and gradient in rows as long as the tile's --------------------------------
+# --- workspace --------------------------------------------------------------------------------------------------
 
 
 class _Workspace(NamedTuple):
+    """Features are cut into chunks: (chunks, rows of the tile, or outputs, or sums; features of a chunk)."""
+
     tile: Array
     coefs: Array
     G: Array
 
 
 def _workspace(rows, W, sums):
-    p, lanes = rows.X.shape[1], CACHE_LINE // W.itemsize
-    width = (p + lanes) // lanes * lanes  # room for p features and the ones
+    p, line = W.shape[1] - 1, CACHE_LINE // W.itemsize
+    chunks = p * W.itemsize // CHUNK_BYTES + 1
+    lanes = (p + chunks * line) // (chunks * line) * line  # room for p features and the ones, in whole cache lines
     size = 8 * ROWS
-    while size > 2 * ROWS and size * width * W.itemsize > TILE_BYTES:
+    while size > 2 * ROWS and size * chunks * lanes * W.itemsize > TILE_BYTES:
         size //= 2
-    tile, coefs = np.zeros((size, width), W.dtype), np.zeros((W.shape[0], width), W.dtype)
+    tile, coefs = np.zeros((chunks, size, lanes), W.dtype), np.zeros((chunks, W.shape[0], lanes), W.dtype)
     for i in range(size):
-        tile[i, p] = 1
+        tile[p // lanes, i, p % lanes] = 1
     # Element by element here and elsewhere: assigning to a slice compiles the text of a shape error for seconds.
     for k in range(W.shape[0]):
         for j in range(p + 1):
-            coefs[k, j] = W[k, j]
-    return _Workspace(tile, coefs, np.zeros((sums, width), W.dtype))
+            coefs[j // lanes, k, j % lanes] = W[k, j]
+    return _Workspace(tile, coefs, np.zeros((chunks, sums, lanes), W.dtype))
 
 
 def _size(space):
-    return space.tile.shape[0]
+    return space.tile.shape[1]
 
 
 def _flush(space, total, last):
-    for k in range(total.shape[0]):
-        whole, part = total[k], space.G[k]
-        for j in range(whole.size):
-            whole[j] += part[j]
-            part[j] = 0
+    for c in range(space.G.shape[0]):
+        first = c * space.G.shape[2]
+        for k in range(total.shape[0]):
+            part, whole = space.G[c, k], total[k, first:]
+            for j in range(min(part.size, whole.size)):
+                whole[j] += part[j]
+                part[j] = 0
 
 
 def _copy_features(X: Array, reference: Array, start: int, count: int, tile: Array) -> None:
     """Copy `count` rows of X, less the reference, into the tile."""
 
 
-@overload(_copy_features, jit_options={"error_model": "numpy"})
+@overload(_copy_features, jit_options=COMPILED)
 def _copy_features_of(X, reference, start, count, tile):
     """By the memory order of X: the inner loop runs along memory."""
 
     def by_row(X, reference, start, count, tile):
         for i in range(count):
-            row, x = tile[i], X[start + i]
-            if reference.size:
-                for j in range(x.size):
-                    row[j] = tile.dtype.type(x[j]) - tile.dtype.type(reference[j])
-            else:
-                for j in range(x.size):
-                    row[j] = tile.dtype.type(x[j])
+            for c in range(tile.shape[0]):
+                row, x = tile[c, i], X[start + i, c * tile.shape[2] :]
+                if reference.size:
+                    shift = reference[c * tile.shape[2] :]
+                    for j in range(min(row.size, x.size)):
+                        row[j] = tile.dtype.type(x[j]) - tile.dtype.type(shift[j])
+                else:
+                    for j in range(min(row.size, x.size)):
+                        row[j] = tile.dtype.type(x[j])
 
     def by_column(X, reference, start, count, tile):
         for j in range(X.shape[1]):
-            x = X[start : start + count, j]
+            x, part = X[start : start + count, j], tile[j // tile.shape[2]]
             shift = tile.dtype.type(reference[j] if reference.size else 0)
             for i in range(x.size):
-                tile[i, j] = tile.dtype.type(x[i]) - shift
+                part[i, j % tile.shape[2]] = tile.dtype.type(x[i]) - shift
 
     return by_column if X.layout == "F" else by_row
 
@@ -128,23 +134,21 @@ def _copy_features_of(X, reference, start, count, tile):
 
 def _forward(rows, space, start, eta):
     """Read the tile; eta += coefs tile'."""
-    tile, coefs = space.tile, space.coefs
-    _copy_features(rows.X, rows.reference, start, min(tile.shape[0], rows.X.shape[0] - start), tile)
-    outputs, width = coefs.shape
-    chunk = CHUNK_BYTES // coefs.itemsize
-    for low in range(0, width, chunk):
-        high = min(low + chunk, width)
-        for k in range(0, outputs - 1, 2):
-            _forward_two(tile, low, high, coefs[k, low:high], coefs[k + 1, low:high], eta[k], eta[k + 1])
-        if outputs % 2:
-            _forward_one(tile, low, high, coefs[outputs - 1, low:high], eta[outputs - 1])
+    count = min(space.tile.shape[1], rows.X.shape[0] - start)
+    _copy_features(rows.X, rows.reference, start, count, space.tile)
+    for c in range(space.tile.shape[0]):
+        tile, coefs = space.tile[c], space.coefs[c]
+        for k in range(0, eta.shape[0] - 1, 2):
+            _forward_two(tile, coefs[k], coefs[k + 1], eta[k], eta[k + 1])
+        if eta.shape[0] % 2:
+            _forward_one(tile, coefs[eta.shape[0] - 1], eta[eta.shape[0] - 1])
 
 
 @inlined
-def _forward_two(tile: Array, low: int, high: int, v: Array, w: Array, eta_v: Array, eta_w: Array) -> None:
+def _forward_two(tile: Array, v: Array, w: Array, eta_v: Array, eta_w: Array) -> None:
     for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i, low:high], tile[i + 1, low:high], tile[i + 2, low:high]
-        x3, x4, x5 = tile[i + 3, low:high], tile[i + 4, low:high], tile[i + 5, low:high]
+        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
+        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
         a0 = a1 = a2 = a3 = a4 = a5 = tile.dtype.type(0)
         b0 = b1 = b2 = b3 = b4 = b5 = tile.dtype.type(0)
         for j in range(v.size):
@@ -165,10 +169,10 @@ def _forward_two(tile: Array, low: int, high: int, v: Array, w: Array, eta_v: Ar
 
 
 @inlined
-def _forward_one(tile: Array, low: int, high: int, w: Array, eta: Array) -> None:
+def _forward_one(tile: Array, w: Array, eta: Array) -> None:
     for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i, low:high], tile[i + 1, low:high], tile[i + 2, low:high]
-        x3, x4, x5 = tile[i + 3, low:high], tile[i + 4, low:high], tile[i + 5, low:high]
+        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
+        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
         a0 = a1 = a2 = a3 = a4 = a5 = tile.dtype.type(0)
         for j in range(w.size):
             a0 += x0[j] * w[j]
@@ -180,7 +184,7 @@ def _forward_one(tile: Array, low: int, high: int, w: Array, eta: Array) -> None
         _add(eta, i, a0, a1, a2, a3, a4, a5)
 
 
-@njit(inline="always")
+@inlined
 def _add(eta, i, a0, a1, a2, a3, a4, a5):
     eta[i] += a0
     eta[i + 1] += a1
@@ -195,23 +199,21 @@ def _backward(rows, space, start, slope):
 
 
 @inlined
-def _add_product(tile: Array, slope: Array, G: Array) -> None:
-    """G += slope tile."""
-    outputs, width = G.shape
-    chunk = CHUNK_BYTES // G.itemsize
-    for low in range(0, width, chunk):
-        high = min(low + chunk, width)
-        for k in range(0, outputs - 1, 2):
-            _backward_two(tile, low, high, slope[k], slope[k + 1], G[k, low:high], G[k + 1, low:high])
-        if outputs % 2:
-            _backward_one(tile, low, high, slope[outputs - 1], G[outputs - 1, low:high])
+def _add_product(tiles: Array, slope: Array, sums: Array) -> None:
+    """Sums += slope tile."""
+    for c in range(tiles.shape[0]):
+        tile, G = tiles[c], sums[c]
+        for k in range(0, slope.shape[0] - 1, 2):
+            _backward_two(tile, slope[k], slope[k + 1], G[k], G[k + 1])
+        if slope.shape[0] % 2:
+            _backward_one(tile, slope[slope.shape[0] - 1], G[slope.shape[0] - 1])
 
 
 @inlined
-def _backward_two(tile: Array, low: int, high: int, slope_g: Array, slope_h: Array, g: Array, h: Array) -> None:
+def _backward_two(tile: Array, slope_g: Array, slope_h: Array, g: Array, h: Array) -> None:
     for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i, low:high], tile[i + 1, low:high], tile[i + 2, low:high]
-        x3, x4, x5 = tile[i + 3, low:high], tile[i + 4, low:high], tile[i + 5, low:high]
+        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
+        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
         a0, a1, a2, a3, a4, a5 = _six(slope_g, i, tile)
         b0, b1, b2, b3, b4, b5 = _six(slope_h, i, tile)
         for j in range(g.size):
@@ -223,16 +225,16 @@ def _backward_two(tile: Array, low: int, high: int, slope_g: Array, slope_h: Arr
 
 
 @inlined
-def _backward_one(tile: Array, low: int, high: int, slope: Array, g: Array) -> None:
+def _backward_one(tile: Array, slope: Array, g: Array) -> None:
     for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i, low:high], tile[i + 1, low:high], tile[i + 2, low:high]
-        x3, x4, x5 = tile[i + 3, low:high], tile[i + 4, low:high], tile[i + 5, low:high]
+        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
+        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
         a0, a1, a2, a3, a4, a5 = _six(slope, i, tile)
         for j in range(g.size):
             g[j] += (a0 * x0[j] + a1 * x1[j]) + (a2 * x2[j] + a3 * x3[j]) + (a4 * x4[j] + a5 * x5[j])
 
 
-@njit(inline="always")
+@inlined
 def _six(slope, i, tile):
     t = tile.dtype.type
     return (
@@ -241,24 +243,23 @@ def _six(slope, i, tile):
 
 
 def _backward_squares(rows, space, start, curvature):
-    tile, reference = space.tile, rows.reference
-    for i in range(tile.shape[0]):
-        row = tile[i]
-        for j in range(reference.size):
-            row[j] += tile.dtype.type(reference[j])  # squares do not cancel: of the features as they are
-        for j in range(row.size):
-            row[j] *= row[j]
-    _add_product(tile, curvature, space.G)
+    for c in range(space.tile.shape[0]):
+        for i in range(space.tile.shape[1]):
+            row, shift = space.tile[c, i], rows.reference[c * space.tile.shape[2] :]
+            for j in range(min(row.size, shift.size)):
+                row[j] += row.dtype.type(shift[j])  # squares do not cancel: of the features as they are
+            for j in range(row.size):
+                row[j] *= row[j]
+    _add_product(space.tile, curvature, space.G)
 
 
 def _backward_gram(rows, space, square, start, factor):
-    tile = space.tile
-    scaled = np.empty((square.G.shape[0], tile.shape[0]))
+    scaled = np.empty((square.G.shape[1], factor.size))
     for j in range(scaled.shape[0]):
-        column = scaled[j]
+        column, tile = scaled[j], space.tile[j // space.tile.shape[2]]
         for i in range(column.size):
-            column[i] = factor[i] * tile[i, j]
-    _add_product(tile, scaled, square.G)
+            column[i] = factor[i] * tile[i, j % tile.shape[1]]
+    _add_product(space.tile, scaled, square.G)
 
 
 register(

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from ..losses import pointwise, softmax_diagonal, softmax_hess_vec
+from ..losses import inlined, pointwise, softmax_diagonal, softmax_hess_vec
 from . import csr, dense  # noqa: F401  they register their products
 from ._compile import kernel
 from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace
@@ -21,7 +20,7 @@ Array = npt.NDArray[Any]
 ROWS_PER_FLUSH = 240
 
 
-@njit(inline="always")
+@inlined
 def _start_tile(rows, start, y, weight, eta):
     """Targets, weights and offsets of the tile from `start` on; rows past the end of the block weigh nothing."""
     count = min(y.size, rows.y.size - start)
