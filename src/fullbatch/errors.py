@@ -5,6 +5,10 @@ class DataError(ValueError):
     """The data cannot be used as given: not a number, wrong labels, mismatched lengths, nothing there."""
 
 
+class ModelError(ValueError):
+    """The model cannot be trained on full batches: its loss is no sum over rows, or no function of theta alone."""
+
+
 class ModelFileError(ValueError):
     """A saved file is damaged, foreign, or of a version this fullbatch does not read."""
 

@@ -37,9 +37,7 @@ class Objective:
         Reads of the whole data to describe and build the blocks.
     """
 
-    def __init__(
-        self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None
-    ) -> None:
+    def __init__(self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None) -> None:
         self.blocks = blocks
         self.variables = variables
         self.size = blocks.parameters.size
@@ -66,7 +64,8 @@ class Objective:
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data."""
         self.num_passes += 1
-        return self.answer(request, self.blocks.sum(self.translate(request)))
+        with np.errstate(over="ignore", invalid="ignore"):  # a trial point too far out: solvers look for infinities
+            return self.answer(request, self.blocks.sum(self.translate(request)))
 
     def translate(self, request: Any) -> Any:
         """The request as the blocks are asked it: in their variables."""

@@ -129,7 +129,8 @@ def _merge_classes(left: Description, right: Description) -> tuple[Array | None,
         )
     classes = np.union1d(left.classes, right.classes)
     weight = np.zeros(len(classes))
-    assert left.class_weight is not None and right.class_weight is not None
+    assert left.class_weight is not None
+    assert right.class_weight is not None
     weight[np.searchsorted(classes, left.classes)] += left.class_weight
     weight[np.searchsorted(classes, right.classes)] += right.class_weight
     return classes, weight
@@ -195,6 +196,12 @@ class Schema:
     def n_rows(self) -> int:
         """Rows of all blocks."""
         return sum(self.block_rows)
+
+    def encode(self, y: Array) -> Array:
+        """Targets as models see them: (n,) class indices where there are classes, else `y` itself."""
+        if self.classes is None:
+            return y
+        return np.searchsorted(self.classes, y.astype(self.classes.dtype) if y.dtype.kind == "O" else y)
 
     def first_rows(self) -> Iterator[int]:
         """Global number of each block's first row, in block order."""

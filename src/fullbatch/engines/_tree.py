@@ -13,7 +13,7 @@ class Part(NamedTuple):
     """The sum under one node of the tree."""
 
     level: int
-    index: int
+    position: int
     value: Any
 
 

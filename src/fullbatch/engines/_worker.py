@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import BlockError, DataError, MissingExtraError
+from ..errors import BlockError, DataError, MissingExtraError, ModelError
 from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
 from ._tree import Part, TreeSum
@@ -84,8 +84,9 @@ class Worker:
     def _each(self, task: Callable[[int], R]) -> list[R]:
         def guarded(index: int) -> R:
             try:
-                return task(index)
-            except (DataError, MissingExtraError):
+                with np.errstate(over="ignore", invalid="ignore"):  # solvers look for infinities themselves
+                    return task(index)
+            except (DataError, ModelError, MissingExtraError):
                 raise  # already says what, where and what to do
             except Exception as error:
                 raise BlockError(index, str(self._sources[index]), traceback.format_exc()) from error

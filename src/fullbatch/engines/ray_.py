@@ -188,7 +188,9 @@ class RayBlocks:
         self._workers = []
 
     def _start(self, share: dict[int, Source]) -> Any:
-        options = _WorkerActor.options(num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0)
+        options = _WorkerActor.options(  # type: ignore[attr-defined]
+            num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0
+        )
         num_threads = min(max(1, int(self._num_cpus)), len(share))
         return options.remote(self._model, share, self._count, num_threads)
 
@@ -203,9 +205,7 @@ class RayBlocks:
                 "Wait for other work to end, or ask for fewer workers"
             ) from None
 
-    def _ask_all(
-        self, call: Callable[[Any], Any], recover: bool = False, timeout: float | None = None
-    ) -> list[Any]:
+    def _ask_all(self, call: Callable[[Any], Any], recover: bool = False, timeout: float | None = None) -> list[Any]:
         answers = [call(worker) for worker in self._workers]
         return [self._receive(number, call, answers[number], recover, timeout) for number in range(len(answers))]
 

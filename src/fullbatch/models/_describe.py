@@ -27,7 +27,8 @@ def as_weight(weight: Array | None) -> Array:
 
 def read_only(array: Array) -> Array:
     """A C-ordered view that cannot be written to: Numba compiles read-only and writable arrays apart, and one
-    compiled pass for all engines is one set of bits."""
+    compiled pass for all engines is one set of bits.
+    """
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

@@ -63,6 +63,8 @@ class Linear:
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(LOSSES)}")
         if self.class_weight is not None and not LOSSES[self.loss].labels:
             raise ValueError(f"class_weight needs classes, which the {self.loss} loss has not")
+        if not (self.class_weight in (None, "balanced") or isinstance(self.class_weight, Mapping)):
+            raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
         known = LOSSES[self.loss].kind._fields
         unknown = [name for name in self.options or {} if name not in known]
         if unknown:
@@ -93,13 +95,9 @@ class Linear:
         y, weight = rows.y, rows.weight
         assert y is not None
         outputs = self.outputs(schema)
-        if schema.classes is not None:
-            if y.dtype.kind == "O":
-                y = y.astype(schema.classes.dtype)
-            y = np.searchsorted(schema.classes, y)
-            factor = self._class_factors(schema)
-            if factor is not None:
-                weight = factor[y] if weight is None else weight * factor[y]
+        y, factor = schema.encode(y), self.class_factors(schema)
+        if factor is not None:
+            weight = factor[y] if weight is None else weight * factor[y]
         loss = LOSSES[self.loss].kind(**{name: float(value) for name, value in (self.options or {}).items()})
         return LinearBlock(loss, outputs, self.intercept, replace(rows, y=y, weight=weight), schema, first_row)
 
@@ -124,14 +122,13 @@ class Linear:
             raise DataError(f"the {self.loss} loss takes two classes and the data has {count}: use softmax")
         return 1
 
-    def _class_factors(self, schema: Schema) -> Array | None:
+    def class_factors(self, schema: Schema) -> Array | None:
+        """What `class_weight` multiplies each class's sample weights by; None for 1."""
         if self.class_weight is None:
             return None
         assert schema.classes is not None
         assert schema.class_weight is not None
         if isinstance(self.class_weight, str):
-            if self.class_weight != "balanced":
-                raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
             present = np.maximum(schema.class_weight, np.finfo(np.float64).tiny)
             return schema.weight / (len(schema.classes) * present)
         unknown = [label for label in self.class_weight if label not in schema.classes]

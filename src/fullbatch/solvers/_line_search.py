@@ -56,6 +56,8 @@ class LineSearch:
             A direction of descent.
         """
         slope0 = float(start.grad @ direction)
+        if not slope0 < 0:
+            return None  # rounding has spoilt the direction: it no longer descends
         slack = self.noise * abs(start.value)
         low = Trial(0.0, start.value, slope0, start)  # longest step known to be too short
         high: Trial | None = None  # shortest step known to be too long
@@ -78,13 +80,19 @@ class LineSearch:
             else:
                 low = trial
             if high is None:
-                step *= 4.0
+                step *= _growth(slope0, slope)
             else:
                 if high.step - low.step <= 1e-15 * high.step:
                     break
                 step = _interpolated(low, high)
         # Progress without the slope condition is still progress; the memory then declines the pair if it must.
         return low if low.step > 0 and low.value < start.value else None
+
+
+def _growth(slope0: float, slope: float) -> float:
+    """How many times longer the next step is: where the secant of the slopes has its zero, within reason."""
+    rise = slope - slope0
+    return min(max(-slope0 / rise, 2.0), 100.0) if rise > 0 else 100.0
 
 
 def _interpolated(low: Trial, high: Trial) -> float:

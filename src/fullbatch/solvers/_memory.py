@@ -31,7 +31,9 @@ def times_inverse(vector: Array, steps: Vectors, changes: Vectors) -> Array:
     return q
 
 
-def remember(steps: Vectors, changes: Vectors, s: Array, y: Array, most: int, least_cosine: float) -> tuple[Vectors, Vectors]:
+def remember(
+    steps: Vectors, changes: Vectors, s: Array, y: Array, most: int, least_cosine: float
+) -> tuple[Vectors, Vectors]:
     """The pairs with (s, y) added and the oldest dropped beyond `most`.
 
     A pair is declined unless s'y > least_cosine |s| |y|: the curvature along s must be positive beyond rounding,

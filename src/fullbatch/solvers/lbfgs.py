@@ -130,6 +130,8 @@ class LBFGS:
         """
         if not state.grad.any():
             return 0.0
+        if not state.steps:
+            return np.inf  # nothing is known of the curvature yet, so nothing of the distance
         scale = max(abs(state.value), abs(state.first_value - state.value))
         return max(_expected_decrease(state), state.recent_decrease) / scale if scale > 0 else np.inf
 

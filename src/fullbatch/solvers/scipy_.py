@@ -93,15 +93,14 @@ class ScipyLBFGSB:
             return ScipyState(x.copy(), point.value, point.grad, iteration, first_norm)
 
         def callback(intermediate_result: Any) -> None:
-            nonlocal state
-            state = iterate(intermediate_result.x, state.iteration + 1)
-            if on_iterate(state):
+            iterates.append(iterate(intermediate_result.x, iterates.pop().iteration + 1))
+            if on_iterate(iterates[-1]):
                 raise StopIteration
 
         first_norm = float(np.linalg.norm(evaluate(theta).grad))
-        state = iterate(theta, 0)
-        if on_iterate(state):
-            return state, "stopped", ""
+        iterates = [iterate(theta, 0)]  # the latest one
+        if on_iterate(iterates[-1]):
+            return iterates[-1], "stopped", ""
         options = {
             "maxcor": self.memory,
             "ftol": tol,
@@ -121,4 +120,4 @@ class ScipyLBFGSB:
             options=options,
         )
         status = {0: "converged", 1: "max_iter"}.get(found.status, "line_search")
-        return state, status, str(found.message)
+        return iterates[-1], status, str(found.message)

@@ -134,6 +134,7 @@ def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
     except StopIteration as done:
         return done.value
 
+
 def minimize(
     objective: Objective,
     theta0: Array,

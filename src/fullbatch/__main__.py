@@ -1,0 +1,5 @@
+"""`python -m fullbatch` is the command line."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Sources name where rows come from; reading happens on the worker."""

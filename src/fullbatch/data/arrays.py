@@ -1,0 +1,121 @@
+"""Sources from arrays in memory: NumPy and scipy.sparse."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..protocols import Rows
+from .cut import cut
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """Some rows of an array. Sent to a worker, it carries those rows only.
+
+    Parameters
+    ----------
+    X : (n, p) dense array or scipy.sparse CSR array
+        Features of these rows.
+    y : (n,) array or None
+        Targets.
+    weight : (n,) array or None
+        Sample weights.
+    scale : float
+        The value of a feature is `X * scale`.
+    first_row : int
+        Where these rows begin in the whole array, for messages.
+    """
+
+    X: Any
+    y: Array | None
+    weight: Array | None
+    scale: float
+    first_row: int
+
+    def read(self) -> Rows:
+        """The rows, in a type that the kernels take."""
+        return Rows(_as_features(self.X), self.y, self.weight, self.scale)
+
+    def __str__(self) -> str:
+        return f"array rows {self.first_row}..{self.first_row + self.X.shape[0] - 1}"
+
+
+def array_sources(
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    scale: float = 1.0,
+    blocks: int | None = None,
+    block_rows: int | None = None,
+) -> list[ArraySource]:
+    """Cut arrays into sources, one per block.
+
+    Parameters
+    ----------
+    X : (n, p) array_like or scipy.sparse matrix or array
+        Features. float32, float64 and uint8 stay as they are, other numbers become float64; sparse becomes CSR.
+    y : (n,) array_like, optional
+        Targets.
+    sample_weight : (n,) array_like, optional
+        Weights; default: 1 for every row.
+    scale : float
+        The value of a feature is `X * scale`: pixel bytes are `scale=1/255`.
+    blocks, block_rows : int, optional
+        How many blocks, or how many rows in each; default: by the shape of X alone.
+
+    Returns
+    -------
+    list of ArraySource
+
+    Raises
+    ------
+    DataError
+        Shapes do not fit together, or there are no rows.
+    """
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+        values_per_row = X.nnz / max(1, X.shape[0])
+    else:
+        X = np.asarray(X)
+        if X.ndim != 2:
+            raise DataError(f"X has {X.ndim} dimension(s), it must have two, rows by columns: Reshape your data")
+        values_per_row = X.shape[1]
+    y, sample_weight = _column("y", y, X.shape[0]), _column("sample_weight", sample_weight, X.shape[0])
+    if not np.isfinite(scale):
+        raise DataError(f"scale must be finite, got {scale}")
+    return [
+        ArraySource(
+            X[start:stop],
+            None if y is None else y[start:stop],
+            None if sample_weight is None else sample_weight[start:stop],
+            scale,
+            start,
+        )
+        for start, stop in cut(X.shape[0], values_per_row, blocks, block_rows)
+    ]
+
+
+def _column(name: str, values: Any, n_rows: int) -> Array | None:
+    if values is None:
+        return None
+    column = np.asarray(values)
+    if column.shape != (n_rows,):
+        raise DataError(f"X has {n_rows} rows and {name} has shape {column.shape}: it must be ({n_rows},)")
+    return column
+
+
+def _as_features(X: Any) -> Any:
+    if X.dtype in (np.float32, np.float64, np.uint8):
+        return X
+    if X.dtype.kind == "c":
+        raise DataError("Complex data not supported: X must be real")
+    try:
+        return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"X must be numbers: {error}") from None

@@ -1,0 +1,47 @@
+"""How rows are cut into blocks: by the shape of the data alone, so that results depend on nothing else."""
+
+import itertools
+
+from ..errors import DataError
+
+# At most this many blocks: enough to keep the cores of a large machine busy, few enough that adding gradients is
+# cheap. A block is at least this many stored values, so that a small problem is not all overhead.
+MOST_BLOCKS = 64
+LEAST_VALUES = 2**17
+
+
+def cut(
+    n_rows: int, values_per_row: float, blocks: int | None = None, block_rows: int | None = None
+) -> list[tuple[int, int]]:
+    """Neighbouring runs of rows, near-equal in length.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of all the data.
+    values_per_row : float
+        Stored values in a row, on average.
+    blocks : int, optional
+        Number of blocks.
+    block_rows : int, optional
+        Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values.
+
+    Returns
+    -------
+    list of (start, stop)
+    """
+    if blocks is not None and block_rows is not None:
+        raise ValueError("give blocks or block_rows, not both")
+    if n_rows == 0:
+        raise DataError("no rows: the data is empty (0 sample(s)), at least one row is needed")
+    if block_rows is not None:
+        if block_rows < 1:
+            raise ValueError(f"block_rows must be at least 1, got {block_rows}")
+        return [(start, min(start + block_rows, n_rows)) for start in range(0, n_rows, block_rows)]
+    if blocks is None:
+        least_rows = max(1, round(LEAST_VALUES / max(values_per_row, 1.0)))
+        blocks = min(MOST_BLOCKS, max(1, n_rows // least_rows))
+    if blocks < 1:
+        raise ValueError(f"blocks must be at least 1, got {blocks}")
+    edges = [n_rows * number // blocks for number in range(blocks + 1)]
+    return list(itertools.pairwise(edges))

@@ -1,0 +1,31 @@
+"""Estimators with scikit-learn's manners, thin over `minimize`."""
+
+from os import PathLike
+
+from ..saved import read
+from .logistic import LogisticRegression
+
+__all__ = ["LogisticRegression", "load_model"]
+
+_KINDS = {"LogisticRegression": LogisticRegression}
+
+
+def load_model(path: str | PathLike[str]) -> LogisticRegression:
+    """A fitted model as its `save` method saved it.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    LogisticRegression
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged, not ours, or of a later version.
+    """
+    kind, arrays, metadata = read(path, tuple(_KINDS))
+    return _KINDS[kind].from_saved(str(path), arrays, metadata)

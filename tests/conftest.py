@@ -1,0 +1,31 @@
+"""One Ray for the whole session; nothing outside this machine is contacted."""
+
+import os
+from pathlib import Path
+
+# Before anything imports Ray or TensorFlow. Ray's workers inherit both.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / "shared" / "data" / "mnist"))
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """A local Ray of 4 logical CPUs that engines of the session connect to."""
+    import ray
+
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def full_mnist():
+    """Directory of the full MNIST; tests that need it are skipped where it is absent."""
+    if not FULL_MNIST.is_dir():
+        pytest.skip(f"the full MNIST is not at {FULL_MNIST}: set FULLBATCH_MNIST to its directory")
+    return FULL_MNIST

@@ -1,0 +1,61 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from fullbatch import DataError, array_sources
+from fullbatch.data.cut import cut
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 63, 64, 65, 1000, 60_000, 10**7])
+@pytest.mark.parametrize("values", [1, 28, 784, 10**6])
+def test_pieces_cover_the_rows_and_are_near_equal(n_rows, values):
+    pieces = cut(n_rows, values)
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == n_rows
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(pieces))
+    lengths = [stop - start for start, stop in pieces]
+    assert max(lengths) - min(lengths) <= 1
+    assert len(pieces) <= 64
+    assert min(lengths) > 0
+
+
+def test_cut_as_told():
+    assert cut(10, 1, blocks=3) == [(0, 3), (3, 6), (6, 10)]
+    assert cut(10, 1, block_rows=4) == [(0, 4), (4, 8), (8, 10)]
+    assert cut(2, 1, blocks=3) == [(0, 0), (0, 1), (1, 2)]  # an empty block is legal
+    for wrong in ({"blocks": 0}, {"block_rows": 0}, {"blocks": 1, "block_rows": 1}):
+        with pytest.raises(ValueError, match="block"):
+            cut(10, 1, **wrong)
+    with pytest.raises(DataError, match="no rows"):
+        cut(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("float64", "float64"), ("float32", "float32"), ("uint8", "uint8"), ("float16", "float32"), ("int32", "float64"),
+     ("bool", "float64"), (">f8", "float64")],
+)  # fmt: skip
+def test_types(given, read):
+    X = np.arange(12).reshape(6, 2).astype(given)
+    rows = array_sources(X, np.arange(6), blocks=2)[1].read()
+    assert rows.X.dtype == np.dtype(read)
+    np.testing.assert_array_equal(rows.X, X[3:])
+    np.testing.assert_array_equal(rows.y, [3, 4, 5])
+
+
+def test_sparse_becomes_csr():
+    X = sp.random_array((20, 6), density=0.5, format="csc", rng=np.random.default_rng(0))
+    sources = array_sources(X, np.arange(20), blocks=4)
+    read = sp.vstack([source.read().X for source in sources])
+    assert all(source.read().X.format == "csr" for source in sources)
+    np.testing.assert_array_equal(read.toarray(), X.toarray())
+
+
+def test_source_carries_its_rows_only_and_says_which():
+    import pickle
+
+    sources = array_sources(np.ones((1000, 100)), np.ones(1000), blocks=10)
+    assert len(pickle.dumps(sources[3])) < 1.1 * 100 * 101 * 8
+    assert str(sources[3]) == "array rows 300..399"

@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import logsumexp
+
+from fullbatch import DataError, Linear, SerialEngine, array_sources
+from fullbatch.protocols import Rows, RowSample, ValueGrad
+from fullbatch.testing import check_block
+
+CASES = [(loss, kind) for loss in ("squared", "logistic", "softmax") for kind in ("float64", "float32", "uint8", "csr")]
+
+
+def rows(loss, kind, n=97, p=7, weighted=True):
+    rng = np.random.default_rng(3)
+    X = rng.integers(0, 256, (n, p)) if kind == "uint8" else rng.standard_normal((n, p)) * (rng.random((n, p)) < 0.6)
+    X = sp.csr_array(X) if kind == "csr" else X.astype(kind)
+    y = {"squared": rng.standard_normal(n), "logistic": rng.integers(0, 2, n), "softmax": rng.integers(0, 5, n)}[loss]
+    return Rows(X, y, rng.random(n) if weighted else None, 1 / 255 if kind == "uint8" else 1.0)
+
+
+@pytest.mark.parametrize(("loss", "kind"), CASES)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_contract(loss, kind, weighted):
+    check_block(Linear(loss), rows(loss, kind, weighted=weighted))
+
+
+def test_contract_without_intercept():
+    check_block(Linear("softmax", intercept=False), rows("softmax", "float64"))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda answer: (answer.value, answer.grad * 1.001), "not that of the loss"),
+        (lambda answer: (answer.value / max(answer.weight, 1), answer.grad / max(answer.weight, 1)), "do not add up"),
+    ],
+)
+def test_contract_notices_wrong_blocks(break_it, message):
+    class Wrong(Linear):
+        def build(self, *args):
+            block = super().build(*args)
+            right = block.evaluate
+
+            def wrong(request):
+                answer = right(request)
+                value, grad = break_it(answer)
+                return type(answer)(value, grad, answer.weight)
+
+            block.evaluate = wrong
+            return block
+
+    with pytest.raises(AssertionError, match=message):
+        check_block(Wrong("logistic"), rows("logistic", "float64"))
+
+
+def reference(loss, X, y, weight, coef, intercept):
+    """The formulas in plain NumPy."""
+    eta = X @ coef.T + intercept
+    if loss == "squared":
+        value, slope = 0.5 * (eta[:, 0] - y) ** 2, eta - y[:, None]
+    elif loss == "logistic":
+        value, slope = np.logaddexp(0, eta[:, 0]) - y * eta[:, 0], 1 / (1 + np.exp(-eta)) - y[:, None]
+    else:
+        total = logsumexp(eta, axis=1)
+        value = total - eta[np.arange(len(y)), y]
+        slope = np.exp(eta - total[:, None]) - np.eye(coef.shape[0])[y]
+    slope = slope * weight[:, None]
+    return weight @ value, np.concatenate(((slope.T @ X).ravel(), slope.sum(axis=0)))
+
+
+@pytest.mark.parametrize(("loss", "kind"), CASES)
+def test_against_numpy(loss, kind):
+    data = rows(loss, kind, n=131)
+    model = Linear(loss)
+    source = array_sources(data.X, data.y, data.weight, scale=data.scale, blocks=1)
+    blocks = SerialEngine().place(model, source)
+    theta = np.random.default_rng(0).standard_normal(blocks.parameters.size)
+    outputs = model.outputs(blocks.schema)
+    coef, intercept = theta[:-outputs].reshape(outputs, -1), theta[-outputs:]
+    X = (data.X.toarray() if kind == "csr" else data.X) * np.float64(data.scale)
+    value, grad = reference(loss, X, data.y, data.weight, coef, intercept)
+    answer = blocks.sum(ValueGrad(theta))
+    tolerance = 1e-6 if blocks.parameters.dtype == "float32" else 1e-13
+    assert answer.value == pytest.approx(value, rel=tolerance)
+    np.testing.assert_allclose(answer.grad, grad, rtol=0, atol=tolerance * 10 * np.abs(grad).max())
+
+
+@pytest.mark.parametrize("kind", ["float64", "csr"])
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_extreme_linear_predictors_do_not_overflow(loss, kind):
+    X = np.array([[1e4], [-1e4], [1e4], [-1e4]])
+    X = sp.csr_array(X) if kind == "csr" else X
+    blocks = SerialEngine().place(Linear(loss), array_sources(X, [0, 1, 1, 0]))
+    answer = blocks.sum(ValueGrad(np.full(blocks.parameters.size, 10.0) * (-1) ** np.arange(blocks.parameters.size)))
+    assert np.isfinite(answer.value)
+    assert np.isfinite(answer.grad).all()
+
+
+def test_zero_weight_rows_do_not_count_even_where_their_loss_overflows():
+    X = np.array([[1.0], [2.0], [1e200]])
+    y = np.array([0.0, 1.0, 2.0])
+    with_row = SerialEngine().place(Linear("squared"), array_sources(X, y, [1.0, 1.0, 0.0]))
+    without = SerialEngine().place(Linear("squared"), array_sources(X[:2], y[:2]))
+    theta = np.array([1e200, 1.0])
+    assert with_row.sum(ValueGrad(theta / 1e200)).grad.tobytes() == without.sum(ValueGrad(theta / 1e200)).grad.tobytes()
+
+
+def test_overflowing_trial_point_is_not_finite_and_no_exception():
+    blocks = SerialEngine().place(Linear("softmax"), array_sources(np.ones((4, 1)), [0, 1, 2, 0]))
+    answer = blocks.sum(ValueGrad(np.array([1e308, -1e308, 0.0, 1e308, 0.0, 0.0])))
+    assert not np.isfinite(answer.value)
+
+
+def test_class_weights():
+    data = rows("softmax", "float64")
+    sources = array_sources(data.X, data.y, data.weight)
+    mapping = {0: 2.0, 3: 0.5}
+    weighted = SerialEngine().place(Linear("softmax", class_weight=mapping), sources)
+    by_hand = data.weight * np.array([mapping.get(label, 1.0) for label in data.y])
+    expected = SerialEngine().place(Linear("softmax"), array_sources(data.X, data.y, by_hand))
+    theta = np.linspace(-1, 1, weighted.parameters.size)
+    assert weighted.sum(ValueGrad(theta)).value == pytest.approx(expected.sum(ValueGrad(theta)).value, rel=1e-13)
+    balanced = SerialEngine().place(Linear("softmax", class_weight="balanced"), sources)
+    total = balanced.sum(ValueGrad(theta)).weight
+    assert total == pytest.approx(data.weight.sum(), rel=1e-13)
+    with pytest.raises(DataError, match="names 9, which is not a class"):
+        SerialEngine().place(Linear("softmax", class_weight={9: 1.0}), sources)
+
+
+def test_row_sample_does_not_depend_on_the_cut():
+    data = rows("softmax", "csr")
+    samples = [
+        SerialEngine()
+        .place(Linear("softmax"), array_sources(data.X, data.y, data.weight, blocks=blocks))
+        .sum(RowSample(0.4, seed=1))
+        for blocks in (1, 9)
+    ]
+    for sample in samples:
+        np.testing.assert_array_equal(sample.X, data.X.toarray()[sample.rows])
+        np.testing.assert_array_equal(sample.y, data.y[sample.rows])
+        np.testing.assert_array_equal(sample.weight, data.weight[sample.rows])
+    assert samples[0].rows.tobytes() == samples[1].rows.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X, y, w: (_with(X, (17, 2), np.nan), y, w), "row 17, column 2: input X contains NaN"),
+        (lambda X, y, w: (_with(X, (17, 2), -np.inf), y, w), "row 17, column 2: input X contains infinity"),
+        (lambda X, y, w: (X, _with(y.astype(float), 23, np.nan), w), "row 23: target y contains NaN"),
+        (lambda X, y, w: (X, _with(y.astype(float), 23, 0.5), w), r"row 23: the label 0\.5 is not a class"),
+        (lambda X, y, w: (X, _with(y.astype(object), 23, None), w), "row 23: target y contains NaN or None"),
+        (lambda X, y, w: (X, y, _with(w, 29, -1.0)), r"row 29: the sample weight is -1\.0"),
+        (lambda X, y, w: (X, y, _with(w, 29, np.nan)), "row 29: the sample weight is nan"),
+        (lambda X, y, w: (X, y, 0 * w), "sample weights sum to zero"),
+        (lambda X, y, w: (X, 0 * y, w), "one class only"),
+        (lambda X, y, w: (X, y[:-1], w), r"X has 40 rows and y has shape \(39,\)"),
+        (lambda X, y, w: (X, y, w[:-1]), r"X has 40 rows and sample_weight has shape \(39,\)"),
+        (lambda X, y, w: (X[:0], y[:0], w[:0]), "no rows"),
+        (lambda X, y, w: (X[:, :0], y, w), "no columns"),
+        (lambda X, y, w: (X[0], y, w), "1 dimension"),
+        (lambda X, y, w: (X.astype(complex), y, w), "Complex data not supported"),
+        (lambda X, y, w: (np.full(X.shape, "a"), y, w), "X must be numbers"),
+        (lambda X, y, w: (X, y.astype(complex), w), "complex128: labels must be"),
+    ],
+)
+def test_bad_data_is_named_before_the_first_pass(spoil, message):
+    rng = np.random.default_rng(0)
+    X, y, weight = spoil(rng.random((40, 3)) + 1, np.arange(40) % 3, rng.random(40))
+    with pytest.raises(DataError, match=message):
+        SerialEngine().place(Linear("softmax"), array_sources(X, y, weight, blocks=4 if len(y) else None))
+
+
+def test_bad_sparse_value_is_named():
+    X = sp.random_array((40, 30), density=0.2, format="csr", rng=np.random.default_rng(0))
+    X.data[50] = np.nan
+    row = int(np.searchsorted(X.indptr, 50, side="right")) - 1
+    with pytest.raises(DataError, match=f"row {row}, column {X.indices[50]}: input X contains NaN"):
+        SerialEngine().place(Linear("squared"), array_sources(X, np.zeros(40), blocks=4))
+
+
+def _with(array, where, value):
+    array = array.copy()
+    array[where] = value
+    return array
+
+
+def test_first_bad_row_of_all_blocks_is_named_with_its_source():
+    X = np.ones((40, 3))
+    X[31, 1] = X[22, 0] = np.nan
+    with pytest.raises(DataError, match=r"row 22, column 0: .* \(row 2 of array rows 20\.\.29\)"):
+        SerialEngine().place(Linear("squared"), array_sources(X, np.arange(40.0), blocks=4))
+
+
+def test_labels_of_mixed_types():
+    text = array_sources(np.ones((2, 1)), ["a", "b"])
+    numbers = array_sources(np.ones((2, 1)), [0, 1])
+    with pytest.raises(DataError, match="use text or numbers"):
+        SerialEngine().place(Linear("softmax"), text + numbers)
+
+
+def test_three_classes_are_too_many_for_logistic():
+    with pytest.raises(DataError, match="use softmax"):
+        SerialEngine().place(Linear("logistic"), array_sources(np.ones((3, 1)), [0, 1, 2]))
+
+
+def test_unknown_options():
+    with pytest.raises(ValueError, match="choose from squared, logistic, softmax"):
+        Linear("hinge")
+    with pytest.raises(ValueError, match="class_weight needs classes"):
+        Linear("squared", class_weight="balanced")
+    with pytest.raises(ValueError, match="class_weight must be 'balanced'"):
+        Linear("softmax", class_weight="other")

@@ -1,0 +1,47 @@
+"""Every example runs; on the full MNIST (slow) the original program meets what its modern port is known to reach."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name, *arguments, timeout=900):
+    # Examples start a Ray of their own, as a user's do.
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def number(pattern, output):
+    return float(re.search(pattern + r"\s+([\d.]+)$", output, re.MULTILINE)[1])
+
+
+def test_ray_tensorflow_mnist():
+    output = run("ray_tensorflow_mnist.py", "--workers", 2, "--iterations", 30)
+    assert number("start", output) == pytest.approx(2.3, abs=0.1)
+    assert number("after  30 iterations", output) < 0.3
+    assert number("test accuracy", output) > 0.85
+    assert number("passes over the data", output) < 40
+
+
+@pytest.mark.slow
+def test_ray_tensorflow_full_mnist_on_ten_actors(full_mnist):
+    output = run("ray_tensorflow_mnist.py", "--mnist", full_mnist)
+    assert number("after  10 iterations", output) <= 0.40
+    assert number("after 100 iterations", output) <= 0.245
+    assert number("test accuracy", output) >= 0.92
+    assert number("passes over the data", output) <= 115
+
+
+def test_every_example_has_a_test():
+    here = Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert f'"{path.name}"' in here, path.name

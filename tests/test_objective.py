@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from problems import breast_cancer, objective
+from scipy.optimize import fmin_l_bfgs_b
+
+from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources
+from fullbatch.protocols import ValueGrad
+
+
+def test_weighted_mean_does_not_depend_on_the_cut():
+    X, y = breast_cancer()
+    weight = np.random.default_rng(0).random(len(y))
+    theta = np.linspace(-0.1, 0.1, X.shape[1] + 1)
+    points = [objective(X, y, blocks=blocks, sample_weight=weight).value_and_grad(theta) for blocks in (1, 2, 7, 50)]
+    for point in points[1:]:
+        assert point.value == pytest.approx(points[0].value, rel=1e-14)
+        np.testing.assert_allclose(point.grad, points[0].grad, rtol=0, atol=1e-14)
+
+
+def test_loss_then_gradient_at_one_theta_is_one_pass():
+    X, y = breast_cancer()
+    fun = objective(X, y)
+    theta = np.zeros(fun.size)
+    loss, grad = fun.full_loss(theta), fun.full_grad(theta)
+    assert fun.num_passes == 1
+    point = fun.value_and_grad(theta)
+    assert fun.num_passes == 2
+    assert (loss, grad.tobytes()) == (point.value, point.grad.tobytes())
+    theta += 0.1  # the caller's array is reused, as SciPy does
+    assert fun.full_loss(theta) != loss
+    assert fun.num_passes == 3
+
+
+def test_gradient_is_the_callers_own():
+    X, y = breast_cancer()
+    fun = objective(X, y)
+    theta = np.zeros(fun.size)
+    first = fun.full_grad(theta)
+    expected = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(fun.full_grad(theta), expected)
+
+
+def test_separate_functions_cost_scipy_no_more_than_the_fused_form():
+    X, y = breast_cancer()
+    separate, fused = objective(X, y), objective(X, y)
+    theta = np.zeros(separate.size)
+    x1, f1, told = fmin_l_bfgs_b(separate.full_loss, theta, fprime=separate.full_grad, maxiter=30)
+    x2, f2, _ = fmin_l_bfgs_b(fused.value_and_grad, theta, maxiter=30)
+    assert separate.num_passes == fused.num_passes == told["funcalls"]
+    assert (x1.tobytes(), f1) == (x2.tobytes(), f2)
+
+
+def test_l2_touches_what_is_penalised():
+    X, y = breast_cancer()
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y))
+    theta = np.ones(X.shape[1] + 1)
+    free = Objective(blocks).value_and_grad(theta)
+    everywhere = Objective(blocks, 0.5).value_and_grad(theta)
+    assert everywhere.value - free.value == pytest.approx(0.25 * X.shape[1])
+    np.testing.assert_allclose(everywhere.grad - free.grad, [0.5] * X.shape[1] + [0.0], atol=1e-15)
+    strengths = np.zeros(theta.size)
+    strengths[[2, -1]] = 3.0, 5.0
+    chosen = Objective(blocks, strengths).value_and_grad(theta)
+    assert chosen.value - free.value == pytest.approx(4.0)
+    np.testing.assert_allclose(chosen.grad - free.grad, strengths, atol=1e-14)
+
+
+@pytest.mark.parametrize("l2", [-1.0, np.nan, np.ones(3)])
+def test_bad_l2(l2):
+    X, y = breast_cancer()
+    with pytest.raises(ValueError, match="l2 must be"):
+        objective(X, y, l2=l2)
+
+
+def test_theta_that_does_not_fit():
+    X, y = breast_cancer()
+    with pytest.raises(ValueError, match=r"theta has shape \(3,\), this model has 31 parameters"):
+        objective(X, y).full_loss(np.zeros(3))
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_change_of_variables(scale, intercept):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 4)) * [1, 10, 0.1, 0] + [5, -3, 0, 7]
+    y = rng.integers(0, 3, 60)
+    weight = rng.random(60)
+    model = Linear("softmax", intercept)
+    blocks = SerialEngine().place(model, array_sources(X, y, weight))
+    variables = Standardized(blocks.schema, 3, intercept, scale)
+    theta = rng.standard_normal(blocks.parameters.size)
+    np.testing.assert_allclose(variables.to_solver(variables.to_blocks(theta)), theta, rtol=1e-12, atol=1e-12)
+    # The transposed map: <pull_back(g), theta> = <g, to_blocks(theta)> for any g.
+    grad = rng.standard_normal(theta.size)
+    assert variables.pull_back(grad) @ theta == pytest.approx(grad @ variables.to_blocks(theta), rel=1e-12)
+    mean = np.average(X, axis=0, weights=weight)
+    deviation = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+    changed = (X - (mean if intercept else 0)) / np.where(deviation > 1e-8, deviation, 1.0) ** scale
+    by_hand = SerialEngine().place(model, array_sources(changed, y, weight)).sum(ValueGrad(theta))
+    point = Objective(blocks, 0.0, variables).value_and_grad(theta)
+    assert point.value == pytest.approx(by_hand.value / by_hand.weight, rel=1e-12)
+    np.testing.assert_allclose(point.grad, by_hand.grad / by_hand.weight, rtol=1e-9, atol=1e-11)

@@ -1,0 +1,103 @@
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fullbatch
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("numba", "scipy", "sklearn", "ray", "dask", "torch", "jax", "tensorflow", "keras", "pyarrow", "pandas", "rich")
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_import_loads_nothing_heavy():
+    program = "import sys, fullbatch; dir(fullbatch); print(*sys.modules)"
+    loaded = set(run(sys.executable, "-c", program).split())
+    assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "module", ["fullbatch.protocols", "fullbatch.schema", "fullbatch.objective", "fullbatch.errors"]
+)
+def test_the_core_needs_numpy_only(module):
+    loaded = set(run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)").split())
+    assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
+
+
+@pytest.mark.parametrize("package", ["ray", "tensorflow"])
+def test_a_missing_extra_says_what_to_install(package):
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+import numpy as np, fullbatch
+try:
+    if {package!r} == "ray":
+        fullbatch.RayEngine()
+    else:
+        model = fullbatch.KerasModel(lambda: None, lambda y, p: p)
+        fullbatch.SerialEngine().place(model, fullbatch.array_sources(np.zeros((2, 1)), [0, 1]))
+except fullbatch.MissingExtraError as error:
+    print(error)
+"""
+    assert f'pip install "fullbatch[{package}]"' in run(sys.executable, "-c", program)
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in fullbatch.__all__:
+        if name == "__version__":
+            continue
+        assert getattr(fullbatch, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        fullbatch.nothing  # noqa: B018
+
+
+def test_no_print_outside_the_command_line():
+    for path in (ROOT / "src").rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        printed = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+        assert not printed, f"{path}: {printed}"
+
+
+def test_version_stands_in_the_changelog():
+    assert re.search(rf"^## .*{re.escape(fullbatch.__version__)}", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def test_wheel_installs_and_runs_in_an_empty_environment(tmp_path):
+    """The wheel, in an environment of its own. Its dependencies are lent by this one: installing them again would
+    fetch the same files, and what they are is read from the wheel's own metadata."""
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path), cwd=ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in ("fullbatch/py.typed", "fullbatch/datasets/mnist/NOTICE.md", "fullbatch/cli.py"):
+        assert needed in names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "examples", "docs"))]
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    run(sys.executable, "-m", "venv", str(tmp_path / "venv"))
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    lent = next(path for path in map(Path, sys.path) if (path / "numba").is_dir())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[>=<]", requirement)[0] for requirement in project["dependencies"]}
+    metadata = run(python, "-c", "from importlib.metadata import requires; print(*requires('fullbatch'), sep='\\n')")
+    assert wanted == {re.split(r"[>=<]", line)[0] for line in metadata.splitlines() if "extra ==" not in line}
+    environment = {**os.environ, "PYTHONPATH": ""}
+    program = (
+        f"import sys; sys.path.append({str(lent)!r}); from fullbatch.cli import main; sys.argv[0] = 'fullbatch'; main()"
+    )
+    assert fullbatch.__version__ in run(python, "-c", program, "--version", env=environment, cwd=tmp_path)
+    where = run(python, "-c", "import fullbatch; print(fullbatch.__file__)", env=environment, cwd=tmp_path)
+    assert where.startswith(str(tmp_path / "venv"))
+    run(python, "-c", program, "fit", "mnist", "--max-iter", "60", "--tol", "1e-3", "-q", "--save", "m.fb",
+        env=environment, cwd=tmp_path)  # fmt: skip
+    assert "0.8" in run(python, "-c", program, "evaluate", "m.fb", "--json", env=environment, cwd=tmp_path)

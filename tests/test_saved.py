@@ -1,0 +1,133 @@
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from fullbatch import LogisticRegression, ModelFileError, load_model, load_state
+from fullbatch.saved import write
+
+
+@pytest.fixture
+def model():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    return LogisticRegression(C=2.0, class_weight={"b": 2.0}).fit(X, np.array(["a", "b", "c"] * 20)), X
+
+
+def test_round_trip(tmp_path, model):
+    model, X = model
+    model.save(tmp_path / "model.fb")
+    loaded = load_model(tmp_path / "model.fb")
+    assert loaded.coef_.tobytes() == model.coef_.tobytes()
+    assert loaded.intercept_.tobytes() == model.intercept_.tobytes()
+    assert loaded.predict(X).tolist() == model.predict(X).tolist()
+    assert loaded.get_params()["C"] == 2.0
+    assert loaded.get_params()["class_weight"] == {"b": 2.0}
+    assert loaded.n_iter_.tolist() == model.n_iter_.tolist()
+
+
+def test_feature_names_are_kept(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": [1.0, 2, 3, 4], "size": [0.0, 1, 0, 1]})
+    LogisticRegression().fit(frame, [0, 0, 1, 1]).save(tmp_path / "model.fb")
+    loaded = load_model(tmp_path / "model.fb")
+    assert loaded.feature_names_in_.tolist() == ["age", "size"]
+    loaded.predict(frame)
+    with pytest.raises(ValueError, match="feature names"):
+        loaded.predict(frame.rename(columns={"age": "years"}))
+
+
+def test_labels_that_are_python_text_are_saved_without_pickle(tmp_path):
+    labels = np.array(["no", "yes", "maybe"] * 5, dtype=object)
+    LogisticRegression().fit(np.arange(30.0).reshape(15, 2), labels).save(tmp_path / "model.fb")
+    assert load_model(tmp_path / "model.fb").classes_.tolist() == ["maybe", "no", "yes"]
+
+
+def test_write_leaves_the_old_file_or_the_new_one(tmp_path, model):
+    path = tmp_path / "model.fb"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="pickle"):
+        write(path, "LogisticRegression", {"coef": np.array([object()])}, {})
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.fb"]
+    model[0].save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.fb"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_missing_foreign_and_damaged_files(tmp_path, model):
+    path = tmp_path / "model.fb"
+    with pytest.raises(ModelFileError, match="there is no file"):
+        load_model(path)
+    path.write_bytes(b"not a zip")
+    with pytest.raises(ModelFileError, match="damaged, or not a file of fullbatch"):
+        load_model(path)
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    with pytest.raises(ModelFileError, match="not a file of fullbatch"):
+        load_model(tmp_path / "other.npz")
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model(tmp_path)
+    model[0].save(path)
+    with pytest.raises(ModelFileError, match="holds a LogisticRegression, not a LBFGSState"):
+        load_state(path)
+    content = path.read_bytes()
+    for cut in range(0, len(content), 97):
+        path.write_bytes(content[:cut])
+        with pytest.raises(ModelFileError):
+            load_model(path)
+
+
+def test_every_flipped_byte_is_noticed_or_harmless(tmp_path, model):
+    path = tmp_path / "model.fb"
+    model[0].save(path)
+    content = path.read_bytes()
+    noticed = 0
+    for place in range(0, len(content), 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        try:
+            loaded = load_model(path)
+        except ModelFileError:
+            noticed += 1
+        else:
+            assert loaded.coef_.tobytes() == model[0].coef_.tobytes()
+    assert noticed > len(content) / 5 / 2
+
+
+def rewritten(path, change):
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(files["metadata.json"])
+    change(metadata, files)
+    files["metadata.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda metadata, files: metadata.update(version=99), "version 99, this fullbatch reads up to 1: upgrade"),
+        (lambda metadata, files: metadata.update(version="x"), "version x"),
+        (lambda metadata, files: metadata.update(format="other"), "not a file of fullbatch"),
+        (lambda metadata, files: metadata.update(kind="Tree"), "holds a Tree"),
+        (lambda metadata, files: metadata.pop("parameters"), "damaged"),
+        (lambda metadata, files: metadata["parameters"].update(depth=3), "damaged"),
+        (lambda metadata, files: files.pop("coef.npy"), "damaged"),
+        (lambda metadata, files: files.update({"coef.npy": files["intercept.npy"]}), "damaged"),
+    ],
+)
+def test_changed_contents(tmp_path, model, change, message):
+    path = tmp_path / "model.fb"
+    model[0].save(path)
+    rewritten(path, change)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(path)
