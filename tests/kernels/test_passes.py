@@ -91,7 +91,7 @@ CASES = [
 @pytest.mark.parametrize(("loss", "kind"), CASES)
 def test_loss_and_gradient(loss, kind):
     @given(problems(loss, kind))
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=25, deadline=None, derandomize=True)
     def check(problem):
         X, y, weight, offset, theta = problem
         scale = 2.0**-8 if kind == "uint8" else 1.0

@@ -52,7 +52,11 @@ class _Workspace(NamedTuple):
 
 
 def _workspace(rows, W, sums):
-    return _Workspace(W.T.copy(), np.zeros((W.shape[1], sums)))
+    coefs = np.empty((W.shape[1], W.shape[0]))  # by element: a copy of W.T would keep the order of W
+    for j in range(W.shape[1]):
+        for k in range(W.shape[0]):
+            coefs[j, k] = W[k, j]
+    return _Workspace(coefs, np.zeros((W.shape[1], sums)))
 
 
 def _size(space):
@@ -67,46 +71,57 @@ def _flush(space, total, last):
 
 
 def _forward(rows, space, start, eta):
-    p, outputs = space.coefs.shape[0] - 1, space.coefs.shape[1]
-    for i in range(min(ROWS, rows.y.size - start)):
-        low, high = rows.indptr[start + i], rows.indptr[start + i + 1]
-        values, columns = rows.data[low:high], rows.indices[low:high]
-        if outputs == 1:
-            coef = space.coefs[:, 0]
-            total = coef[p]
-            for e in range(values.size):
-                total += values[e] * coef[np.uintp(columns[e])]
-            eta[0, i] += total
-        else:
-            for k in range(outputs):
-                eta[k, i] += space.coefs[p, k]
-            for e in range(values.size):
-                v, coefs = np.float64(values[e]), space.coefs[np.uintp(columns[e])]
-                for k in range(outputs):
-                    eta[k, i] += v * coefs[k]
+    count = min(ROWS, rows.y.size - start)
+    if eta.shape[0] == 1:
+        _forward_one(rows.data, rows.indices, rows.indptr[start : start + count + 1], space.coefs.ravel(), eta[0])
+        return
+    p = space.coefs.shape[0] - 1
+    for i in range(count):
+        for k in range(eta.shape[0]):
+            eta[k, i] += space.coefs[p, k]
+        for e in range(rows.indptr[start + i], rows.indptr[start + i + 1]):
+            v, coefs = np.float64(rows.data[np.uintp(e)]), space.coefs[np.uintp(rows.indices[np.uintp(e)])]
+            for k in range(coefs.size):
+                eta[k, i] += v * coefs[k]
+
+
+@inlined
+def _forward_one(data, indices, indptr, coef, eta):
+    # Unsigned numbers here and below: an index that might be negative costs a comparison per entry.
+    for i in range(indptr.size - 1):
+        total = coef[coef.size - 1]
+        for e in range(indptr[i], indptr[i + 1]):
+            total += data[np.uintp(e)] * coef[np.uintp(indices[np.uintp(e)])]
+        eta[i] += total
 
 
 @inlined
 def _add_product(rows, start, slope, G, squares):
     """G += [x, 1]' slope' for the tile of rows from `start` on, or with the squares of x."""
-    p, outputs = G.shape[0] - 1, G.shape[1]
-    for i in range(min(ROWS, rows.y.size - start)):
-        low, high = rows.indptr[start + i], rows.indptr[start + i + 1]
-        values, columns = rows.data[low:high], rows.indices[low:high]
-        if outputs == 1:
-            g, r = G[:, 0], slope[0, i]
-            g[p] += r
-            for e in range(values.size):
-                v = np.float64(values[e])
-                g[np.uintp(columns[e])] += r * (v * v if squares else v)
-        else:
-            for k in range(outputs):
-                G[p, k] += slope[k, i]
-            for e in range(values.size):
-                v, g = np.float64(values[e]), G[np.uintp(columns[e])]
-                v = v * v if squares else v
-                for k in range(outputs):
-                    g[k] += v * slope[k, i]
+    count = min(ROWS, rows.y.size - start)
+    if slope.shape[0] == 1:
+        indptr = rows.indptr[start : start + count + 1]
+        _add_product_one(rows.data, rows.indices, indptr, slope[0], G.ravel(), squares)
+        return
+    p = G.shape[0] - 1
+    for i in range(count):
+        for k in range(slope.shape[0]):
+            G[p, k] += slope[k, i]
+        for e in range(rows.indptr[start + i], rows.indptr[start + i + 1]):
+            v, g = np.float64(rows.data[np.uintp(e)]), G[np.uintp(rows.indices[np.uintp(e)])]
+            v = v * v if squares else v
+            for k in range(g.size):
+                g[k] += v * slope[k, i]
+
+
+@inlined
+def _add_product_one(data, indices, indptr, slope, g, squares):
+    for i in range(indptr.size - 1):
+        r = slope[i]
+        g[g.size - 1] += r
+        for e in range(indptr[i], indptr[i + 1]):
+            v = np.float64(data[np.uintp(e)])
+            g[np.uintp(indices[np.uintp(e)])] += r * (v * v if squares else v)
 
 
 def _backward(rows, space, start, slope):
