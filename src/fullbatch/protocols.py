@@ -48,7 +48,41 @@ class RowSample:
     seed: int = 0
 
 
-Request = ValueGrad | RowSample
+@dataclass(frozen=True, slots=True, eq=False)
+class HessVec:
+    """Ask for the Hessian times a vector.
+
+    Parameters
+    ----------
+    theta : (size,) float64 array
+        Where.
+    v : (size,) float64 array
+        The vector.
+    """
+
+    theta: Array
+    v: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curvature:
+    """Ask for second derivatives.
+
+    Parameters
+    ----------
+    theta : (size,) float64 array
+        Where.
+    form : {"diagonal", "gram", "meat"}
+        "diagonal" of the Hessian; the whole Hessian X' D X, "gram", or the sum of squared gradients of single rows
+        (each with its weight), "meat", both with loss and gradient from the same read of the data, for losses of one
+        linear predictor and few parameters.
+    """
+
+    theta: Array
+    form: str
+
+
+Request = ValueGrad | RowSample | HessVec | Curvature
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +108,48 @@ class Eval:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """Answer to `HessVec`.
+
+    Parameters
+    ----------
+    product : (size,) float64 array
+        Hessian of the summed loss times the vector.
+    weight : float
+        Sum of the sample weights.
+    """
+
+    product: Array
+    weight: float
+
+    def __add__(self, other: "Product") -> "Product":
+        return Product(self.product + other.product, self.weight + other.weight)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matrix:
+    """Answer to `Curvature`.
+
+    Parameters
+    ----------
+    matrix : (size,) or (size, size) float64 array
+        The second derivatives asked for, of the summed loss.
+    weight : float
+        Sum of the sample weights.
+    point : Eval or None
+        Loss and gradient at the same theta, where the form brings them.
+    """
+
+    matrix: Array
+    weight: float
+    point: Eval | None = None
+
+    def __add__(self, other: "Matrix") -> "Matrix":
+        point = None if self.point is None or other.point is None else self.point + other.point
+        return Matrix(self.matrix + other.matrix, self.weight + other.weight, point)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """Answer to `RowSample`: rows in the order of their global numbers.
 
@@ -87,12 +163,15 @@ class Sample:
         Targets as the model sees them (class indices for a classifier).
     weight : (m,) float64 array
         Sample weights.
+    offset : (m,) float64 array or None
+        Offsets, where the rows have them.
     """
 
     rows: Array
     X: Array
     y: Array
     weight: Array
+    offset: Array | None = None
 
     def __add__(self, other: "Sample") -> "Sample":
         return Sample(
@@ -100,6 +179,7 @@ class Sample:
             np.concatenate((self.X, other.X)),
             np.concatenate((self.y, other.y)),
             np.concatenate((self.weight, other.weight)),
+            None if self.offset is None or other.offset is None else np.concatenate((self.offset, other.offset)),
         )
 
 
@@ -120,12 +200,15 @@ class Rows:
         Sample weights; None is 1 for every row.
     scale : float
         The value of a feature is `X * scale`: bytes stay bytes (images are pixel bytes times 1/255).
+    offset : (n,) array or None
+        Added to every linear predictor, such as the logarithm of an exposure; None is 0 for every row.
     """
 
     X: Any
     y: Array | None = None
     weight: Array | None = None
     scale: float = 1.0
+    offset: Array | None = None
 
 
 class Source(Protocol):

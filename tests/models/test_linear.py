@@ -205,7 +205,7 @@ def test_three_classes_are_too_many_for_logistic():
 
 
 def test_unknown_options():
-    with pytest.raises(ValueError, match="choose from squared, logistic, softmax"):
+    with pytest.raises(ValueError, match="choose from squared, huber"):
         Linear("hinge")
     with pytest.raises(ValueError, match="class_weight needs classes"):
         Linear("squared", class_weight="balanced")

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from ._compile import kernel
 
 Array = npt.NDArray[Any]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
     """First entry of (n, p) `X` that is NaN or infinite, and mean and squared deviations of its columns.
 
@@ -44,7 +45,7 @@ def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
     return -1, -1, mean, squares
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def csr_moments(data: Array, indices: Array, indptr: Array, weight: Array, p: int) -> tuple[int, int, Array, Array]:
     """The same for CSR rows; entries that are not stored are zeros."""
     mean, squares, stored = np.zeros(p), np.zeros(p), np.zeros(p)

@@ -1,0 +1,102 @@
+"""How kernels are compiled: released from the GIL, and cached on disk under a hash of the package's kernel sources.
+
+Numba's own cache looks at the one file in which a kernel stands, and lies beside it; a pass is made of several files,
+and an installed package may be read-only. Here one folder per hash of all of them lies in the user's cache:
+
+    $FULLBATCH_CACHE_DIR, else $XDG_CACHE_HOME/fullbatch, else ~/.cache/fullbatch, else a private temporary folder
+
+Within it, Numba tells processors and its own versions apart.
+"""
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+from .. import losses
+
+logger = logging.getLogger(__name__)
+
+
+@cache
+def sources_hash() -> str:
+    """Hash of everything that compiled passes are made of: this folder, the losses, and the compiler's version."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(losses.__file__)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_dir() -> str | None:
+    """The folder of this version's compiled kernels; None where nothing can be written."""
+    named = os.environ.get("FULLBATCH_CACHE_DIR")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "fullbatch"
+    candidates = [Path(named)] if named else [user, Path(tempfile.gettempdir()) / f"fullbatch-{_user()}"]
+    for parent in candidates:
+        folder = parent / f"kernels-{sources_hash()}"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # What is loaded from here is run: it must be nobody else's.
+            if os.access(folder, os.W_OK) and all(_is_own(path) for path in (parent, folder)):
+                return str(folder)
+        except OSError:
+            continue
+    logger.warning("no writable folder for compiled kernels: every process compiles its own. Set FULLBATCH_CACHE_DIR")
+    return None
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _is_own(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
+
+
+class _Locator:
+    """Where Numba finds the compiled code of a kernel."""
+
+    def __init__(self, function: Callable, folder: str) -> None:
+        self._line, self._folder = function.__code__.co_firstlineno, folder
+
+    def get_cache_path(self) -> str:
+        return self._folder
+
+    def ensure_cache_path(self) -> None:
+        os.makedirs(self._folder, exist_ok=True)
+
+    def get_source_stamp(self) -> str:
+        return sources_hash()
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, function: Callable, file: str) -> "_Locator | None":
+        folder = cache_dir()
+        return None if folder is None else cls(function, folder)
+
+
+class _CacheFiles(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    _impl_class = _CacheFiles
+
+
+def kernel(function: Callable) -> Any:
+    """Compile a function that Python calls; what it calls in turn is compiled into it."""
+    dispatcher = njit(**losses.COMPILED)(function)
+    if cache_dir() is not None:
+        dispatcher._cache = _KernelCache(function)
+    return dispatcher

@@ -1,0 +1,200 @@
+"""The passes over a block: each reads the rows once, tile by tile, whatever the loss and however rows are stored."""
+
+# Arguments of functions that only compiled code calls go untyped: the compiler infers them.
+# ruff: noqa: ANN001, ANN202
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..losses import inlined, pointwise, softmax_diagonal, softmax_hess_vec
+from . import csr, dense  # noqa: F401  they register their products
+from ._compile import kernel
+from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace
+
+Array = npt.NDArray[Any]
+
+# Rows whose gradient is summed in the precision of the products before it is added to the float64 total.
+ROWS_PER_FLUSH = 240
+
+
+@inlined
+def _start_tile(rows, start, y, weight, eta):
+    """Targets, weights and offsets of the tile from `start` on; rows past the end of the block weigh nothing."""
+    count = min(y.size, rows.y.size - start)
+    for i in range(count):
+        y[i] = rows.y[start + i]
+        weight[i] = rows.weight[start + i] if rows.weight.size else 1.0
+    for i in range(count, y.size):
+        weight[i] = 0.0
+    for k in range(eta.shape[0]):
+        for i in range(count):
+            eta[k, i] = rows.offset[start + i] if rows.offset.size else 0.0
+
+
+@kernel
+def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array]:
+    """Sum of weighted losses over the rows, and its gradient, for several models at once.
+
+    Parameters
+    ----------
+    loss : named tuple
+        One of `fullbatch.losses`.
+    rows : DenseRows or SparseRows
+        The block.
+    models : int
+        Number of models.
+    W : (models * outputs, p + 1) array of float32 or float64
+        Coefficients and, last, intercepts; their type is the precision of the products.
+
+    Returns
+    -------
+    value : (models,) float64 array
+    grad : (models * outputs, p + 1) float64 array
+    """
+    space = workspace(rows, W, W.shape[0])
+    step, outputs = size(space), W.shape[0] // models
+    y, weight = np.zeros(step), np.zeros(step)
+    eta, curvature = np.zeros((W.shape[0], step)), np.zeros((W.shape[0], step))
+    value, grad = np.zeros(models), np.zeros(W.shape)
+    unflushed = 0
+    for start in range(0, rows.y.size, step):
+        _start_tile(rows, start, y, weight, eta)
+        forward(rows, space, start, eta)
+        for m in range(models):
+            mine = slice(m * outputs, (m + 1) * outputs)
+            value[m] += pointwise(loss, y, weight, eta[mine], curvature[mine])
+        backward(rows, space, start, eta)
+        unflushed += step
+        if unflushed >= ROWS_PER_FLUSH:
+            flush(space, grad, False)
+            unflushed = 0
+    flush(space, grad, True)
+    return value, grad
+
+
+@kernel
+def hess_vec(loss: Any, rows: Any, W_and_V: Array) -> Array:
+    """Hessian of the summed loss at W times V.
+
+    Parameters
+    ----------
+    loss, rows
+        As for `loss_grad`.
+    W_and_V : (2 * outputs, p + 1) array
+        Where, and below it, in which direction.
+
+    Returns
+    -------
+    (outputs, p + 1) float64 array
+    """
+    outputs = W_and_V.shape[0] // 2
+    space = workspace(rows, W_and_V, outputs)
+    step = size(space)
+    y, weight = np.zeros(step), np.zeros(step)
+    eta, curvature = np.zeros((2 * outputs, step)), np.zeros((outputs, step))
+    product = np.zeros((outputs, W_and_V.shape[1]))
+    unflushed = 0
+    for start in range(0, rows.y.size, step):
+        _start_tile(rows, start, y, weight, eta)
+        direction = eta[outputs:]
+        direction.fill(0.0)  # an offset is a constant: it does not move with V
+        forward(rows, space, start, eta)
+        pointwise(loss, y, weight, eta[:outputs], curvature)
+        if outputs > 1:
+            softmax_hess_vec(weight, curvature, direction)
+        else:
+            for i in range(step):
+                direction[0, i] = curvature[0, i] * direction[0, i] if weight[i] != 0.0 else 0.0
+        backward(rows, space, start, direction)
+        unflushed += step
+        if unflushed >= ROWS_PER_FLUSH:
+            flush(space, product, False)
+            unflushed = 0
+    flush(space, product, True)
+    return product
+
+
+@kernel
+def diagonal(loss: Any, rows: Any, W: Array) -> Array:
+    """Diagonal of the Hessian of the summed loss at W.
+
+    Parameters
+    ----------
+    loss, rows
+        As for `loss_grad`.
+    W : (outputs, p + 1) array
+        Where.
+
+    Returns
+    -------
+    (outputs, p + 1) float64 array
+    """
+    outputs = W.shape[0]
+    space = workspace(rows, W, outputs)
+    step = size(space)
+    y, weight = np.zeros(step), np.zeros(step)
+    eta, curvature = np.zeros((outputs, step)), np.zeros((outputs, step))
+    total = np.zeros(W.shape)
+    unflushed = 0
+    for start in range(0, rows.y.size, step):
+        _start_tile(rows, start, y, weight, eta)
+        forward(rows, space, start, eta)
+        pointwise(loss, y, weight, eta, curvature)
+        if outputs > 1:
+            softmax_diagonal(weight, curvature)
+        backward_squares(rows, space, start, curvature)
+        unflushed += step
+        if unflushed >= ROWS_PER_FLUSH:
+            flush(space, total, False)
+            unflushed = 0
+    flush(space, total, True)
+    return total
+
+
+@kernel
+def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array, Array]:
+    """Loss, gradient and weighted Gram matrix of [x, 1] at W, for a loss of one linear predictor and few columns.
+
+    Parameters
+    ----------
+    loss, rows
+        As for `loss_grad`.
+    W : (1, p + 1) array
+        Where.
+    of_slopes : bool
+        Rows count in the Gram matrix with the square of their weighted slope (the meat of sandwich standard errors);
+        otherwise with their weighted curvature (the Hessian).
+
+    Returns
+    -------
+    value : float
+    grad : (1, p + 1) float64 array
+    matrix : (p + 1, p + 1) float64 array
+    """
+    space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
+    step = size(space)
+    y, weight = np.zeros(step), np.zeros(step)
+    eta, curvature = np.zeros((1, step)), np.zeros((1, step))
+    value, grad, matrix = 0.0, np.zeros(W.shape), np.zeros((W.shape[1], W.shape[1]))
+    unflushed = 0
+    for start in range(0, rows.y.size, step):
+        _start_tile(rows, start, y, weight, eta)
+        forward(rows, space, start, eta)
+        value += pointwise(loss, y, weight, eta, curvature)
+        backward(rows, space, start, eta)
+        factor = curvature[0]
+        if of_slopes:
+            for i in range(step):
+                factor[i] = eta[0, i] * eta[0, i]
+        backward_gram(rows, space, square, start, factor)
+        unflushed += step
+        if unflushed >= ROWS_PER_FLUSH:
+            flush(space, grad, False)
+            flush(square, matrix, False)
+            unflushed = 0
+    flush(space, grad, True)
+    flush(square, matrix, True)
+    return value, grad, matrix

@@ -1,0 +1,217 @@
+"""Every pass against float64 NumPy, on shapes that are no multiple of any tile, for dense and sparse rows."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fullbatch.models.linear import Linear
+from fullbatch.protocols import Curvature, HessVec, Rows, ValueGrad
+from fullbatch.schema import Schema
+
+TOLERANCE = {"float64": 1e-13, "float32": 1e-6}
+
+
+def build(loss, X, y, **fields):
+    """The block of these rows; labels must include every class, so that the schema knows them."""
+    model, rows = Linear(loss), Rows(X, y, **fields)
+    described = model.describe(rows, "test")
+    return model.build(rows, Schema.of(described), 0)
+
+
+def dense(X):
+    return X.toarray() if scipy.sparse.issparse(X) else X
+
+
+def reference(loss, X, y, theta, weight, offset, scale=1.0):
+    """Value, gradient, size of the gradient's terms, and Hessian, in float64."""
+    n = len(y)
+    X1 = np.column_stack([dense(X).astype(np.float64) * scale, np.ones(n)])
+    outputs = theta.size // X1.shape[1]
+    W = np.column_stack([theta[:-outputs].reshape(outputs, -1), theta[-outputs:]])
+    eta = X1 @ W.T + offset[:, None]
+    if loss == "softmax":
+        top = eta.max(1, keepdims=True)
+        P = np.exp(eta - top)
+        total = P.sum(1, keepdims=True)
+        P /= total
+        value = np.log(total[:, 0]) + top[:, 0] - eta[np.arange(n), y]
+        slope = P - (np.arange(outputs) == np.asarray(y)[:, None])
+        second = P[:, :, None] * np.eye(outputs) - P[:, :, None] * P[:, None, :]
+    else:
+        p = 1 / (1 + np.exp(-eta))
+        value = np.logaddexp(0, eta[:, 0]) - y * eta[:, 0]
+        slope, second = p - np.asarray(y)[:, None], (p * (1 - p))[:, :, None]
+
+    def as_theta(G):
+        return np.concatenate((G[:, :-1].ravel(), G[:, -1]))
+
+    grad = as_theta((weight[:, None] * slope).T @ X1)
+    size = as_theta((weight[:, None] * np.abs(slope)).T @ np.abs(X1))
+    H = np.einsum("i,ikl,ij,im->kjlm", weight, second, X1, X1).reshape(W.size, W.size)
+    order = np.array([as_theta(np.arange(W.size).reshape(W.shape))]).ravel().astype(int)
+    return weight @ value, grad, size, H[np.ix_(order, order)]
+
+
+@st.composite
+def problems(draw, loss, kind):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    classes = draw(st.integers(2, 11)) if loss == "softmax" else 2
+    n = draw(st.integers(1, 120)) + classes
+    p = draw(st.sampled_from([1, 2, 7, 15, 16, 17, 31, 64, 100, 129, 513, 700]))
+    y = np.concatenate((np.arange(classes), rng.integers(0, classes, n - classes)))
+    X = rng.normal(size=(n, p)) * (rng.random(p) > 0.1)  # a tenth of the columns are all zero
+    if kind == "uint8":
+        X = rng.integers(0, 256, (n, p)).astype(np.uint8)
+    elif kind == "csr":
+        X = scipy.sparse.csr_array(X * (rng.random((n, p)) < 0.2) * (rng.random((n, 1)) < 0.8))  # and empty rows
+    else:
+        X = X.astype(kind)
+        shape = draw(st.sampled_from(["C", "strided", "read-only"]))
+        if shape == "strided":
+            X = np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3]
+        X.flags.writeable = shape != "read-only"
+    weight = rng.random(n) * (rng.random(n) > 0.2)
+    weight[0] = 1.0
+    outputs = classes if loss == "softmax" else 1
+    theta = rng.normal(size=outputs * (p + 1)) / np.sqrt(p)
+    return X, y, weight, rng.normal(size=n), theta.astype(np.float32).astype(np.float64)
+
+
+CASES = [
+    ("softmax", "float32"),
+    ("logistic", "float64"),
+    ("softmax", "uint8"),
+    ("logistic", "csr"),
+    ("softmax", "csr"),
+]
+
+
+@pytest.mark.parametrize(("loss", "kind"), CASES)
+def test_loss_and_gradient(loss, kind):
+    @given(problems(loss, kind))
+    @settings(max_examples=25, deadline=None, derandomize=True)
+    def check(problem):
+        X, y, weight, offset, theta = problem
+        scale = 2.0**-8 if kind == "uint8" else 1.0
+        block = build(loss, X, y, weight=weight, offset=offset, scale=scale)
+        answer = block.evaluate(ValueGrad(theta))
+        value, grad, size, _ = reference(loss, X, y, theta, weight, offset, scale)
+        tolerance = TOLERANCE[block.parameters.dtype]
+        assert answer.value == pytest.approx(value, rel=10 * tolerance)
+        assert np.all(np.abs(answer.grad - grad) <= tolerance * size + 1e-300)
+        assert answer.weight == pytest.approx(weight.sum())
+
+    check()
+
+
+@pytest.mark.parametrize(("loss", "kind"), [("logistic", "float64"), ("softmax", "float32"), ("softmax", "csr")])
+def test_several_models_are_answered_as_if_alone(loss, kind):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(90, 21))
+    X = scipy.sparse.csr_array(X * (X > 0.5)) if kind == "csr" else X.astype(kind)
+    y = np.arange(90) % (2 if loss == "logistic" else 3)
+    block = build(loss, X, y)
+    thetas = rng.normal(size=(5, block.parameters.size))
+    together = block.evaluate(ValueGrad(thetas))
+    for m, theta in enumerate(thetas):
+        alone = block.evaluate(ValueGrad(theta))
+        assert together.value[m] == pytest.approx(alone.value, rel=1e-6)
+        np.testing.assert_allclose(together.grad[m], alone.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "kind"), [("logistic", "float64"), ("softmax", "csr")])
+def test_second_derivatives(loss, kind):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(101, 9))
+    X = scipy.sparse.csr_array(X * (X > 0.5)) if kind == "csr" else X
+    y = np.arange(101) % (2 if loss == "logistic" else 3)
+    weight = rng.random(101) * (rng.random(101) > 0.2)
+    offset = rng.normal(size=101)
+    block = build(loss, X, y, weight=weight, offset=offset)
+    theta, v = rng.normal(size=(2, block.parameters.size))
+    H = reference(loss, X, y, theta, weight, offset)[3]
+    np.testing.assert_allclose(block.evaluate(HessVec(theta, v)).product, H @ v, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(block.evaluate(Curvature(theta, "diagonal")).matrix, np.diag(H), rtol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_gram_matrices_bring_loss_and_gradient(kind):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(101, 9))
+    X = scipy.sparse.csr_array(X * (X > 0.5)) if kind == "csr" else X
+    y, weight = np.arange(101) % 2, rng.random(101)
+    block = build("logistic", X, y, weight=weight)
+    theta = rng.normal(size=10)
+    value, grad, _, H = reference("logistic", X, y, theta, weight, np.zeros(101))
+    answer = block.evaluate(Curvature(theta, "gram"))
+    np.testing.assert_allclose(answer.matrix, H, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(answer.point.grad, grad, rtol=1e-11, atol=1e-12)
+    assert answer.point.value == pytest.approx(value, rel=1e-13)
+    X1 = np.column_stack([dense(X), np.ones(101)])
+    rows = (weight * (1 / (1 + np.exp(-X1 @ theta)) - y))[:, None] * X1
+    np.testing.assert_allclose(block.evaluate(Curvature(theta, "meat")).matrix, rows.T @ rows, rtol=1e-11, atol=1e-12)
+
+
+def test_a_column_far_from_zero_keeps_the_digits_of_its_spread():
+    rng = np.random.default_rng(4)
+    X = (rng.normal(size=(3000, 3)) + 5000).astype(np.float32)
+    y = (X[:, 0] + rng.normal(size=3000) > 5000).astype(int)
+    block, exact = build("logistic", X, y), build("logistic", X.astype(np.float64), y)
+    theta = np.array([1.0, 0.5, -0.5, -5000.0])
+    got, true = block.evaluate(ValueGrad(theta)), exact.evaluate(ValueGrad(theta))
+    assert got.value == pytest.approx(true.value, rel=1e-7)
+    # What matters is the gradient in centred columns: of the columns as they are, the mean is nearly all.
+    centred = [one.grad[:3] - X.mean(0, dtype=np.float64) * one.grad[3] for one in (got, true)]
+    np.testing.assert_allclose(*centred, rtol=1e-4)
+    for form in ("gram", "diagonal"):
+        got, true = block.evaluate(Curvature(theta, form)), exact.evaluate(Curvature(theta, form))
+        np.testing.assert_allclose(got.matrix, true.matrix, rtol=1e-6)
+
+
+def test_column_order_gives_the_same_bits_without_a_copy():
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(131, 37)), np.arange(131) % 2
+    theta = rng.normal(size=38)
+    F = np.asfortranarray(X)
+    block = build("logistic", F, y)
+    assert np.shares_memory(block._rows.X, F)
+    np.testing.assert_array_equal(
+        block.evaluate(ValueGrad(theta)).grad, build("logistic", X, y).evaluate(ValueGrad(theta)).grad
+    )
+
+
+def test_an_empty_block_answers_zeros():
+    X, y = np.random.default_rng(6).normal(size=(8, 3)), np.arange(8) % 2
+    model = Linear("logistic")
+    schema = Schema.of(model.describe(Rows(X, y), "test"))
+    block = model.build(Rows(X[:0], y[:0]), schema, 8)
+    answer = block.evaluate(ValueGrad(np.ones(4)))
+    assert (answer.value, answer.weight) == (0, 0)
+    assert not answer.grad.any()
+
+
+def test_a_bad_trial_point_is_seen():
+    X, y = np.random.default_rng(7).normal(size=(8, 3)), np.arange(8) % 2
+    answer = build("logistic", X, y).evaluate(ValueGrad(np.array([np.nan, 0, 0, 0])))
+    assert np.isnan(answer.value)
+    assert np.isnan(answer.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "words"), [("poisson", -1.0, "at least 0"), ("gamma", 0.0, "greater than 0"), ("tweedie", -1.0, "at")]
+)
+def test_targets_outside_the_loss_are_named(loss, y, words):
+    described = Linear(loss).describe(Rows(np.ones((3, 1)), np.array([1.0, y, 1.0])), "test")
+    assert described.problem.row == 1
+    assert words in str(described.problem)
+
+
+def test_options_reach_the_loss():
+    X, y = np.zeros((1, 1)), np.array([10.0])
+    rows, model = Rows(X, y), Linear("huber", options={"delta": 2.0})
+    block = model.build(rows, Schema.of(model.describe(rows, "test")), 0)
+    assert block.evaluate(ValueGrad(np.zeros(2))).value == pytest.approx(2.0 * (10 - 1))
+    with pytest.raises(ValueError, match="it has delta"):
+        Linear("huber", options={"detla": 2.0})
