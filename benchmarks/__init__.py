@@ -1,1 +1,4 @@
-"""What one pass costs, beside the limits of the machine and beside the peers: `python -m benchmarks`."""
+"""Benchmark of one pass (loss and gradient over all rows), beside what the machine can do and beside the peers.
+
+`python -m benchmarks` runs it; docs/benchmarks.md explains what is measured.
+"""

@@ -1,85 +1,64 @@
-"""The limits of this machine, measured: memory bandwidth, peak FLOP/s, exponentials and random reads and writes."""
+"""The machine and the versions a report was made on. Neither host nor user names, nor paths."""
 
 import os
 import platform
-import time
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numba import njit
-
-from fullbatch.losses import COMPILED, exp, inlined
-
-
-@njit(**COMPILED)
-def _read(x):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += x[i]
-    return total
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn")
 
 
-@njit(**COMPILED)
-def _multiply_add(lanes, times):
-    scale, shift = lanes.dtype.type(0.999), lanes.dtype.type(1e-3)
-    for _ in range(times):
-        for i in range(64):  # stays in registers
-            lanes[i] = lanes[i] * scale + shift
-    return lanes[0]
-
-
-@inlined
-def _exponentials(x, out):
-    for i in range(x.size):
-        out[i] = exp(x[i])
-
-
-@njit(**COMPILED)
-def _exponentials_many(x, out, times):
-    for _ in range(times):
-        _exponentials(x, out)
-
-
-@njit(**COMPILED)
-def _gather_scatter(index, w, g):
-    total = 0.0
-    for i in range(index.size):
-        total += w[np.uintp(index[i])]
-    for i in range(index.size):
-        g[np.uintp(index[i])] += total
-    return total
-
-
-def limits(threads, repeats=7):
-    """Rates of the whole machine with `threads` threads: the best of some runs each, since a limit is a limit."""
-    rng = np.random.default_rng(0)
-    big = [np.ones(24_000_000, np.float32) for _ in range(threads)]
-    index = [rng.zipf(1.3, 2_000_000).clip(1, 200_000).astype(np.int32) - 1 for _ in range(threads)]
-    tasks = {
-        "bytes_per_s": (96e6, lambda i: _read(big[i])),
-        "float32_flops_per_s": (128 * 1e6, lambda i: _multiply_add(np.ones(64, np.float32), 1_000_000)),
-        "float64_flops_per_s": (128 * 1e6, lambda i: _multiply_add(np.ones(64, np.float64), 1_000_000)),
-        "exp_per_s": (4096 * 500, lambda i: _exponentials_many(np.zeros(4096), np.zeros(4096), 500)),
-        "gather_scatter_per_s": (2e6, lambda i: _gather_scatter(index[i], np.zeros(200_000), np.zeros(200_000))),
+def describe() -> dict[str, Any]:
+    """CPU, caches, memory, load, versions."""
+    return {
+        "cpu": _cpu(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "caches": _caches(),
+        "memory_GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_average_at_start": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "fullbatch": _commit(),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
     }
-    rates = {}
-    with ThreadPoolExecutor(threads) as pool:
-        for name, (amount, task) in tasks.items():
-            task(0)
-            seconds = []
-            for _ in range(repeats):
-                start = time.perf_counter()
-                list(pool.map(task, range(threads)))
-                seconds.append(time.perf_counter() - start)
-            rates[name] = threads * amount / min(seconds)
-    return rates
 
 
-def description():
-    """The machine and the versions in words."""
-    model = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"cpu": model, "cpus": os.cpu_count(), "system": platform.platform(), "load_before": load}
+def _cpu() -> str:
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags", "").split()
+    widest = next((flag for flag in ("avx512f", "avx2", "avx", "sse4_2") if flag in flags), "no vector flags")
+    model = f", family {fields['cpu family']} model {fields['model']}" if "cpu family" in fields else ""
+    return f"{fields.get('model name', platform.processor() or 'unknown')}{model}, {widest}"
+
+
+def _caches() -> list[str]:
+    found = []
+    for cache in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = ((cache / name).read_text().strip() for name in ("level", "type", "size"))
+        found.append(f"L{level} {kind.lower()} {size}")
+    return found
+
+
+def _commit() -> str:
+    import fullbatch
+
+    folder = Path(__file__).parents[1]
+    commands = (["git", "rev-parse", "--short=12", "HEAD"], ["git", "status", "--porcelain", "--", "src"])
+    try:
+        commit, changes = (
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return fullbatch.__version__
+    return f"{fullbatch.__version__}, commit {commit}{' with changes in src' if changes else ''}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -15,10 +15,10 @@ FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / 
 
 @pytest.fixture(scope="session")
 def ray_session():
-    """A local Ray of 4 logical CPUs that engines of the session connect to."""
+    """A local Ray of 6 logical CPUs that engines of the session connect to."""
     import ray
 
-    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=6, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
 

@@ -200,3 +200,51 @@ def test_second_ctrl_c_raises():
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_bits_do_not_depend_on_blas_threads():
+    from threadpoolctl import threadpool_limits
+
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 30_000)), np.arange(60) % 2  # long vectors: BLAS would cut them for its threads
+    thetas = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            fun = objective(X, y)
+            thetas.append(minimize(fun, start(fun), max_iter=12).theta.tobytes())
+    assert thetas[0] == thetas[1]
+
+
+def test_a_class_or_a_result_in_place_of_an_object_is_named():
+    fun = objective(*breast_cancer())
+    with pytest.raises(TypeError, match=r"pass an object of it, LBFGS\(\)"):
+        minimize(fun, start(fun), solver=LBFGS)
+    with pytest.raises(TypeError, match="resume takes a solver's state"):
+        minimize(fun, start(fun), resume=minimize(fun, start(fun)))
+    with pytest.raises(ValueError, match="max_iter must be a whole number"):
+        minimize(fun, start(fun), max_iter="9")
+
+
+def test_badly_scaled_columns_do_not_end_the_run_early():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 20))
+    y = (X @ rng.standard_normal(20) + rng.standard_normal(400) > 0).astype(int)
+    fun = objective(X * 10.0 ** np.linspace(-3, 3, 20), y, l2=1 / 400)
+    best = minimize(fun, start(fun), tol=1e-14, max_iter=10_000).value
+    result = minimize(fun, start(fun), max_iter=10_000)
+    assert result.status is Status.CONVERGED
+    assert (result.value - best) / best < 1e-7
+
+
+@pytest.mark.parametrize("mean", [10, 1e3, 1e5])
+def test_float32_columns_far_from_zero_converge_like_centred_ones(mean):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 20))
+    y = (X @ rng.standard_normal(20) + rng.standard_normal(400) > 0).astype(int)
+    shifted = (X + mean).astype(np.float32)
+    fun = objective(shifted, y, l2=1 / 400)
+    exact = objective(shifted.astype(np.float64), y, l2=1 / 400)
+    best = minimize(exact, start(exact), tol=1e-14)
+    result = minimize(fun, start(fun))
+    assert result.success
+    assert exact.value_and_grad(result.theta).value / best.value - 1 < 1e-7

@@ -4,7 +4,7 @@ from problems import breast_cancer, objective
 from scipy.optimize import fmin_l_bfgs_b
 
 from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources
-from fullbatch.protocols import ValueGrad
+from fullbatch.protocols import Curvature, HessVec, ValueGrad
 
 
 def test_weighted_mean_does_not_depend_on_the_cut():
@@ -101,3 +101,24 @@ def test_change_of_variables(scale, intercept):
     point = Objective(blocks, 0.0, variables).value_and_grad(theta)
     assert point.value == pytest.approx(by_hand.value / by_hand.weight, rel=1e-12)
     np.testing.assert_allclose(point.grad, by_hand.grad / by_hand.weight, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_hessian_times_vector_is_the_change_of_the_gradient(centred):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((80, 5)) + 3, rng.integers(0, 3, 80)
+    fun = objective(X, y, "softmax", l2=0.3, centred=centred)
+    theta, v = rng.standard_normal((2, fun.size))
+    step = 1e-5
+    change = (fun.full_grad(theta + step * v) - fun.full_grad(theta - step * v)) / (2 * step)
+    np.testing.assert_allclose(fun(HessVec(theta, v)), change, atol=1e-8)
+
+
+def test_what_a_change_of_variables_cannot_translate_is_refused_before_a_pass():
+    X, y = breast_cancer()
+    fun = objective(X, y)
+    with pytest.raises(TypeError, match="Curvature cannot be asked under a change of variables"):
+        fun(Curvature(np.zeros(fun.size), "gram"))
+    assert fun.num_passes == 0
+    plain = objective(X, y, centred=False)
+    assert plain(Curvature(np.zeros(plain.size), "gram")).matrix.shape == (31, 31)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from .callbacks import Callback, Iterate
 from .objective import Objective
@@ -169,6 +168,7 @@ def minimize(
         a text that says why, ends the run.
     resume : solver state, optional
         `Result.state` of an earlier run of the same problem and solver: the run goes on as if it had never ended.
+        (A state does not know its problem: one of another problem of the same size is not noticed.)
 
     Returns
     -------
@@ -177,11 +177,15 @@ def minimize(
     Raises
     ------
     ValueError
-        theta0 does not fit, F is not finite there, the solver is unknown, or it cannot resume.
+        theta0 or the state does not fit, F is not finite there, the solver is unknown, or it cannot resume.
     TypeError
         The solver needs answers that the blocks do not give.
     """
     method = _checked_solver(solver, objective, resume)
+    if not isinstance(max_iter, int | np.integer):
+        raise ValueError(f"max_iter must be a whole number, got {max_iter!r}")
+    if callable(callbacks):
+        callbacks = [callbacks]
     if not tol >= 0:
         raise ValueError(f"tol must be 0 or more, got {tol}")
     if max_iter < 0:
@@ -191,8 +195,7 @@ def minimize(
         raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
     if not np.isfinite(theta).all():
         raise ValueError("theta0 contains NaN or infinity")
-    # One BLAS thread on the driver: the order of sums in a dot product must not depend on the machine.
-    with threadpool_limits(1, user_api="blas"), _ctrl_c() as pressed:
+    with _ctrl_c() as pressed:
         return _Run(objective, method, tol, max_iter, callbacks, pressed).go(theta, resume)
 
 
@@ -302,8 +305,14 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> Any:
     """The solver object, once it is known that the blocks answer what it asks."""
     parameters = objective.blocks.parameters
     method = make_solver(solver) if isinstance(solver, str) else solver
+    if isinstance(method, type):
+        raise TypeError(f"solver is the class {method.__name__}: pass an object of it, {method.__name__}()")
     if getattr(method, "precision", "") is None:
         method = replace(method, precision=parameters.dtype)
+    if resume is not None and not hasattr(resume, "failure"):
+        raise TypeError(
+            f"resume takes a solver's state, Result.state or load_state(path), not a {type(resume).__name__}"
+        )
     missing = method.requests - objective.blocks.answers
     if missing:
         needs = ", ".join(sorted(kind.__name__ for kind in missing))
@@ -373,17 +382,16 @@ def lockstep(
         except StopIteration as done:
             final[number] = done.value
 
-    with threadpool_limits(1, user_api="blas"):
-        for number in range(len(runs)):
-            advance(number, None)
-        while asked:
-            waiting, asked = asked, {}
-            stacked = ValueGrad(np.array([objectives[i].translate(request).theta for i, request in waiting.items()]))
-            total = blocks.sum(stacked)
-            for row, (number, request) in enumerate(waiting.items()):
-                objectives[number].num_passes += 1
-                one = Eval(float(total.value[row]), total.grad[row], total.weight)
-                advance(number, objectives[number].answer(request, one))
+    for number in range(len(runs)):
+        advance(number, None)
+    while asked:
+        waiting, asked = asked, {}
+        stacked = ValueGrad(np.array([objectives[i].translate(request).theta for i, request in waiting.items()]))
+        total = blocks.sum(stacked)
+        for row, (number, request) in enumerate(waiting.items()):
+            objectives[number].num_passes += 1
+            one = Eval(float(total.value[row]), total.grad[row], total.weight)
+            advance(number, objectives[number].answer(request, one))
     return [final[number] for number in range(len(runs))]
 
 

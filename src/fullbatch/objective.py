@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .penalties import l2_per_coordinate
-from .protocols import Blocks, ChangeOfVariables, Eval, Point, Sample, ValueGrad
+from .protocols import Blocks, ChangeOfVariables, Eval, HessVec, Point, Product, RowSample, ValueGrad
 
 Array = npt.NDArray[Any]
 
@@ -63,34 +63,41 @@ class Objective:
 
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data."""
+        asked = self.translate(request)
         self.num_passes += 1
         with np.errstate(over="ignore", invalid="ignore"):  # a trial point too far out: solvers look for infinities
-            return self.answer(request, self.blocks.sum(self.translate(request)))
+            return self.answer(request, self.blocks.sum(asked))
 
     def translate(self, request: Any) -> Any:
         """The request as the blocks are asked it: in their variables."""
-        if isinstance(request, ValueGrad) and self.variables is not None:
+        if self.variables is None or isinstance(request, RowSample):
+            return request
+        if isinstance(request, ValueGrad):
             return ValueGrad(self.variables.to_blocks(request.theta))
-        return request
+        if isinstance(request, HessVec):
+            return HessVec(self.variables.to_blocks(request.theta), self.variables.to_blocks(request.v))
+        raise TypeError(f"{type(request).__name__} cannot be asked under a change of variables: ask the blocks")
 
     def answer(self, request: Any, total: Any) -> Any:
         """What the solver is told, from the blocks' sums.
 
         Parameters
         ----------
-        request : ValueGrad or RowSample
+        request : ValueGrad, HessVec, Curvature or RowSample
             As the solver made it.
-        total : Eval or Sample
+        total : Eval, Product, Matrix or Sample
             Sums over all blocks, in the blocks' variables.
 
         Returns
         -------
-        Point for ValueGrad, Sample for RowSample
+        Point for ValueGrad; for HessVec the Hessian of F times v, (size,); the sums as they are for the others
         """
-        if isinstance(total, Sample):
+        pull_back = self.variables.pull_back if self.variables is not None else np.asarray
+        if isinstance(total, Product):
+            return pull_back(total.product) / total.weight + self.l2 * request.v
+        if not isinstance(total, Eval):
             return total
-        assert isinstance(total, Eval)
-        grad = total.grad if self.variables is None else self.variables.pull_back(total.grad)
+        grad = pull_back(total.grad)
         pull = self.l2 * request.theta
         value = float(total.value) / total.weight + 0.5 * float((pull * request.theta).sum())
         return Point(value, grad / total.weight + pull)

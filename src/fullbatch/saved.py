@@ -40,15 +40,17 @@ def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], met
     metadata : mapping
         Anything JSON can hold.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # a link stays a link, to the new file
+    if path.exists() and not path.is_file():
+        raise ModelFileError(f"cannot save to {path}: it is not a file")
     header = {"format": FORMAT, "version": VERSION, "kind": kind, **metadata}
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".fullbatch-")
     except OSError as error:
         raise ModelFileError(f"cannot save to {path}: {path.parent}: {error.strerror}") from None
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(_METADATA, json.dumps(header, indent=1))
+            archive.writestr(_METADATA, json.dumps(header, indent=1, default=_plain))
             for name, array in arrays.items():
                 content = io.BytesIO()
                 np.save(content, array, allow_pickle=False)
@@ -96,7 +98,16 @@ def read(path: str | PathLike[str], kinds: tuple[str, ...]) -> tuple[str, dict[s
         raise ModelFileError(f"there is no file {path}") from None
     except ModelFileError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        MemoryError,
+        zlib.error,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:
         raise ModelFileError(f"{path} is damaged, or not a file of fullbatch: {error}") from None
     return metadata["kind"], arrays, metadata
 
@@ -152,10 +163,15 @@ def _check_header(path: str | PathLike[str], metadata: Any, kinds: tuple[str, ..
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a file of fullbatch")
     version, kind = metadata.get("version"), metadata.get("kind")
-    if not isinstance(version, int) or version > VERSION:
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
         raise ModelFileError(f"{path} has version {version}, this fullbatch reads up to {VERSION}: upgrade fullbatch")
     if kind not in kinds:
         raise ModelFileError(f"{path} holds a {kind}, not a {' or '.join(kinds)}")
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as JSON's own kind of value."""
+    return value.item()
 
 
 def _umask() -> int:

@@ -93,6 +93,13 @@ class Description:
     class_weight: Array | None = None
     problem: Problem | None = None
 
+    def same_as(self, other: "Description") -> bool:
+        """Whether both tell of the same data, to the bit."""
+        mine, others = ((one.moments.mean, one.moments.squares, one.classes, one.class_weight) for one in (self, other))
+        return self.rows == other.rows and all(
+            np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(mine, others, strict=True)
+        )
+
     def __add__(self, other: "Description") -> "Description":
         if self.n_features != other.n_features:
             raise DataError(
@@ -180,6 +187,8 @@ class Schema:
         if described.n_features == 0:
             raise DataError(f"no columns: 0 feature(s) in {described.source}, at least one is needed")
         moments = described.moments
+        if not np.isfinite(moments.weight):
+            raise DataError("the sample weights sum to infinity: make them smaller")
         if moments.weight <= 0:
             raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
         return cls(
@@ -198,10 +207,22 @@ class Schema:
         return sum(self.block_rows)
 
     def encode(self, y: Array) -> Array:
-        """Targets as models see them: (n,) class indices where there are classes, else `y` itself."""
+        """Targets as models see them: (n,) class indices where there are classes, else `y` itself.
+
+        Raises
+        ------
+        DataError
+            A label is not among the classes: the rows are not those that were described.
+        """
         if self.classes is None:
             return y
-        return np.searchsorted(self.classes, y.astype(self.classes.dtype) if y.dtype.kind == "O" else y)
+        y = y.astype(self.classes.dtype) if y.dtype.kind == "O" else y
+        index = np.searchsorted(self.classes, y)
+        unknown = np.flatnonzero(self.classes[np.minimum(index, len(self.classes) - 1)] != y)
+        if unknown.size:
+            row = int(unknown[0])
+            raise DataError(f"row {row} has the label {y.tolist()[row]!r}; the classes are {self.classes.tolist()}")
+        return index
 
     def first_rows(self) -> Iterator[int]:
         """Global number of each block's first row, in block order."""

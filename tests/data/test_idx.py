@@ -98,3 +98,12 @@ def test_missing_and_mismatched(tmp_path):
     fitting = write(tmp_path / "fitting", idx_bytes(np.zeros(5)), compressed=False)
     with pytest.raises(DataError, match=r"rows 0\.\.4; 0\.\.8 were asked for"):
         idx_sources(images, fitting, rows=(0, 9))
+
+
+def test_file_that_became_shorter_is_noticed(tmp_path):
+    images = write(tmp_path / "images", idx_bytes(np.zeros((9, 2, 2))), compressed=False)
+    labels = write(tmp_path / "labels", idx_bytes(np.arange(9) % 2), compressed=False)
+    sources = idx_sources(images, labels, blocks=2)
+    write(images, idx_bytes(np.zeros((6, 2, 2))), compressed=False)
+    with pytest.raises(DataError, match="has become shorter"):
+        SerialEngine().place(Linear("softmax"), sources)

@@ -7,10 +7,10 @@ import textwrap
 import numpy as np
 import pytest
 
-from fullbatch import EngineError, RayEngine, SerialEngine
+from fullbatch import DataError, EngineError, RayEngine, SerialEngine
 from fullbatch.data.arrays import array_sources
 from fullbatch.models.linear import Linear
-from fullbatch.protocols import ValueGrad
+from fullbatch.protocols import Rows, ValueGrad
 from fullbatch.testing import check_engine
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -30,14 +30,14 @@ def test_threads_in_a_worker(ray_session):
 
 def test_more_workers_than_the_cluster_can_ever_hold():
     X, y = np.ones((20, 2)), np.arange(20) % 2
-    with pytest.raises(EngineError, match=r"20 workers of 1 CPUs .* hold at most 4 .*num_cpus_per_worker=0\.2"):
+    with pytest.raises(EngineError, match=r"20 workers of 1 CPUs .* hold at most 6 .*num_cpus_per_worker=0\.3"):
         RayEngine(20).place(Linear("logistic"), array_sources(X, y, blocks=20))
 
 
 def test_busy_cluster_is_a_clear_error():
     X, y = np.ones((20, 2)), np.arange(20) % 2
-    sources = array_sources(X, y, blocks=4)
-    holding = RayEngine(4).place(Linear("logistic"), sources)
+    sources = array_sources(X, y, blocks=6)
+    holding = RayEngine(6).place(Linear("logistic"), sources)
     try:
         with pytest.raises(EngineError, match=r"did not start within 1 s.*0 CPUs of the cluster are free"):
             RayEngine(2, start_timeout=1).place(Linear("logistic"), sources)
@@ -122,3 +122,41 @@ def test_connects_to_a_running_cluster_and_leaves_it_running():
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.stdout.split() == ["3", "2", "False", "3.0"], done.stderr
+
+
+def test_data_that_changed_since_is_not_rebuilt(ray_session, tmp_path):
+    path = tmp_path / "X.npy"
+
+    class File:
+        def read(self):
+            X = np.load(path)
+            return Rows(X, np.arange(len(X)) % 2)
+
+    np.save(path, np.ones((10, 2)))
+    blocks = RayEngine(1, max_failures=1).place(Linear("logistic"), [File()])
+    try:
+        np.save(path, np.full((10, 2), 2.0))
+        ray_session.kill(blocks._workers[0])
+        with pytest.raises(DataError, match="the data has changed since it was first read"):
+            blocks.sum(ValueGrad(np.zeros(3)))
+    finally:
+        blocks.close()
+
+
+def test_asking_after_ray_was_shut_down_starts_no_other():
+    program = textwrap.dedent("""
+        import numpy as np, ray
+        from fullbatch import Linear, RayEngine, array_sources
+        from fullbatch.protocols import ValueGrad
+        engine = RayEngine(1)
+        blocks = engine.place(Linear("logistic"), array_sources(np.ones((4, 2)), [0, 1, 0, 1]))
+        engine.close()
+        try:
+            blocks.sum(ValueGrad(np.zeros(3)))
+        except RuntimeError as error:
+            print(error)
+        blocks.close()
+        print(ray.is_initialized())
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    assert done.stdout.splitlines() == ["these blocks are closed: place them again", "False"], done.stderr

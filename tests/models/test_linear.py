@@ -211,3 +211,57 @@ def test_unknown_options():
         Linear("squared", class_weight="balanced")
     with pytest.raises(ValueError, match="class_weight must be 'balanced'"):
         Linear("softmax", class_weight="other")
+
+
+def test_labels_that_were_not_described_are_refused():
+    model = Linear("softmax")
+    X, y = np.ones((6, 2)), np.array([0, 1, 2] * 2)
+    schema = SerialEngine().place(model, array_sources(X, y)).schema
+    for unknown in (7, -1):
+        with pytest.raises(DataError, match=f"row 3 has the label {unknown}; the classes are"):
+            model.build(Rows(X, np.where(np.arange(6) == 3, unknown, y)), schema, 0)
+
+
+def test_large_integer_labels_stay_apart():
+    labels = np.array([2**60 + digit for digit in (0, 1, 2) * 4], object)
+    schema = SerialEngine().place(Linear("softmax"), array_sources(np.ones((12, 1)), labels)).schema
+    assert schema.classes.tolist() == [2**60, 2**60 + 1, 2**60 + 2]
+
+
+def test_sparse_rows_with_duplicate_and_unsorted_entries_are_read_right_and_left_alone():
+    data, indices, indptr = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2, 0, 0, 1]), np.array([0, 3, 4])
+    X = sp.csr_array((data, indices, indptr), shape=(2, 3))
+    for part in (X.data, X.indices, X.indptr):
+        part.flags.writeable = False
+    sparse = SerialEngine().place(Linear("logistic"), array_sources(X, [0, 1]))
+    dense = SerialEngine().place(Linear("logistic"), array_sources(X.toarray(), [0, 1]))
+    np.testing.assert_allclose(sparse.schema.variance, dense.schema.variance, rtol=1e-14)
+    theta = np.array([0.1, -0.2, 0.3, 0.4])
+    np.testing.assert_allclose(sparse.sum(ValueGrad(theta)).grad, dense.sum(ValueGrad(theta)).grad, rtol=1e-13)
+    assert X.indices.tolist() == [2, 0, 0, 1]
+
+
+def test_sparse_indices_out_of_range_are_refused():
+    X = sp.csr_array(np.eye(3))
+    X.indices[1] = 7
+    with pytest.raises(DataError, match="column indices run from 0 to 7 in 3 columns"):
+        SerialEngine().place(Linear("squared"), [Given(Rows(X, np.zeros(3)))])
+
+
+class Given:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def read(self):
+        return self.rows
+
+
+@pytest.mark.parametrize("weight", [{0: -0.1}, {0: np.nan}, {0: np.inf}])
+def test_bad_class_weights(weight):
+    with pytest.raises(ValueError, match="class_weight of 0 is"):
+        Linear("softmax", class_weight=weight)
+
+
+def test_class_weights_that_leave_nothing():
+    with pytest.raises(DataError, match="leaves no row any weight"):
+        SerialEngine().place(Linear("softmax", class_weight={0: 0, 1: 0}), array_sources(np.ones((2, 1)), [0, 1]))

@@ -40,7 +40,7 @@ def read_header(path: str | PathLike[str]) -> IdxHeader:
     """
     with _open(path) as file:
         magic = _read(file, 4, path)
-        if magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] < 1:
+        if magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 1 <= magic[3] <= 32:
             raise DataError(
                 f"{path} is not an IDX file: it begins with {magic.hex()}, not with 0000, a type and a rank"
             )
@@ -106,11 +106,13 @@ class IdxSource:
 
     def read(self) -> Rows:
         """The rows, each image as one row of features."""
-        X = read_idx(self.features, self.start, self.stop)
+        X, y = read_idx(self.features, self.start, self.stop), read_idx(self.labels, self.start, self.stop)
+        if not len(X) == len(y) == self.stop - self.start:
+            raise DataError(f"{self} are no longer there: {self.features} or {self.labels} has become shorter")
         X = X.reshape(X.shape[0], -1)
         if X.dtype not in (np.uint8, np.float32, np.float64):
             X = X.astype(np.float64)
-        return Rows(X, read_idx(self.labels, self.start, self.stop), None, self.scale)
+        return Rows(X, y, None, self.scale)
 
     def __str__(self) -> str:
         return f"{self.features} rows {self.start}..{self.stop - 1}"
@@ -177,6 +179,8 @@ def _decompressed(path: Path, header: IdxHeader) -> Array:
 
 def _decompress(path: Path, header: IdxHeader) -> Array:
     size = math.prod(header.shape) * header.dtype.itemsize
+    if size > 2**40:  # a damaged header: no gzip file of this format is a terabyte
+        raise DataError(f"{path} is damaged: its header tells of {size} bytes")
     with _open(path) as file:
         _read(file, header.offset, path)
         content = _read(file, size, path)

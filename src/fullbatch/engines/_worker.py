@@ -61,10 +61,31 @@ class Worker:
         first_rows = list(schema.first_rows())
 
         def build(index: int) -> Block:
-            return self._model.build(self._rows.pop(index), schema, first_rows[index])
+            rows = self._rows.pop(index)
+            if rows.X.shape[0] != schema.block_rows[index]:
+                raise DataError(
+                    f"{self._sources[index]} now has {rows.X.shape[0]} rows and had {schema.block_rows[index]} when it "
+                    "was first read: the data has changed"
+                )
+            return self._model.build(rows, schema, first_rows[index])
 
         self._blocks = dict(zip(self._sources, self._each(build), strict=True))
         return agree([Built(block.parameters, block.answers) for block in self._blocks.values()])
+
+    def rebuild(self, schema: Schema, described: list[Part]) -> None:
+        """Read and build the blocks of a worker that was lost.
+
+        Raises
+        ------
+        DataError
+            The rows are not those that the lost worker described.
+        """
+        for before, now in zip(described, self.describe(), strict=True):
+            if not now.value.same_as(before.value):
+                raise DataError(
+                    f"the data has changed since it was first read: {before.value.source} and what follows it"
+                )
+        self.build(schema)
 
     def sum(self, request: Any) -> list[Part]:
         """Every block's answer, added as far as the tree allows."""

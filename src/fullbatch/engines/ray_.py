@@ -1,5 +1,6 @@
 """Blocks on a Ray cluster: worker actors that each hold several blocks."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from ._worker import Worker, agree, check_request, check_sources
 
 try:
     import ray
-    from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+    from ray.exceptions import ActorHandleNotFoundError, GetTimeoutError, RayActorError, RayTaskError
 except ImportError as error:
     raise MissingExtraError("ray", "ray") from error
 
@@ -94,7 +95,7 @@ class RayEngine:
         """
         sources = check_sources(sources)
         self._connect()
-        num_workers = min(self._affordable_workers(), len(sources))
+        num_workers = self._affordable_workers(len(sources))
         return RayBlocks(model, sources, num_workers, self.num_cpus_per_worker, self.max_failures, self.start_timeout)
 
     def close(self) -> None:
@@ -115,11 +116,15 @@ class RayEngine:
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
         self._started_ray = True
 
-    def _affordable_workers(self) -> int:
-        """The number of workers to start, checked against what the cluster could hold when idle."""
+    def _affordable_workers(self, blocks: int) -> int:
+        """The number of workers to start: never more than blocks, and checked against what the cluster can hold."""
         cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
         capacity = sum(int(count / self.num_cpus_per_worker + 1e-9) for count in cpus)
-        wanted = self.num_workers or max(1, capacity)
+        free = int(ray.available_resources().get("CPU", 0.0) / self.num_cpus_per_worker + 1e-9)
+        # Left to choose, do not wait for CPUs that others hold, such as the task this may run in.
+        wanted = min(self.num_workers or max(1, min(capacity, free)), blocks)
+        if free < wanted <= capacity:
+            logger.warning("%d workers are wanted and the cluster's free CPUs hold %d now: waiting", wanted, free)
         if wanted > capacity:
             fewer = f"num_workers={capacity}, or " if capacity else ""
             raise EngineError(
@@ -167,7 +172,8 @@ class RayBlocks:
             for share in self._shares:  # one by one, so that a failure leaves none behind unknown to close()
                 self._workers.append(self._start(share))
             self._wait_for_workers()
-            self.schema = Schema.of(self._total(self._ask_all(lambda worker: worker.describe.remote())))
+            self._described = self._ask_all(lambda worker: worker.describe.remote())
+            self.schema = Schema.of(self._total(self._described))
             schema = ray.put(self.schema)
             built = self._ask_all(lambda worker: worker.build.remote(schema))
             self.parameters, self.answers = agree(built)
@@ -177,17 +183,19 @@ class RayBlocks:
 
     def sum(self, request: Any) -> Any:
         """Every block's answer to `request`, added in the fixed tree order."""
-        check_request(request, self.answers, open_=bool(self._workers))
+        # After ray.shutdown() a call to a worker would start another Ray.
+        check_request(request, self.answers, open_=bool(self._workers) and ray.is_initialized())
         if isinstance(request, ValueGrad) and request.theta.nbytes > _INLINE_BYTES:
             request = ray.put(request)
         return self._total(self._ask_all(lambda worker: worker.sum.remote(request), recover=True))
 
     def close(self) -> None:
         """End the worker actors."""
+        workers, self._workers = self._workers, []
         if ray.is_initialized():
-            for worker in self._workers:
-                ray.kill(worker)
-        self._workers = []
+            for worker in workers:
+                with contextlib.suppress(ActorHandleNotFoundError):  # of a Ray that was shut down since
+                    ray.kill(worker)
 
     def _start(self, share: dict[int, Source]) -> Any:
         options = _WorkerActor.options(  # type: ignore[attr-defined]
@@ -214,8 +222,11 @@ class RayBlocks:
     def _receive(
         self, number: int, call: Callable[[Any], Any], answer: Any, recover: bool, timeout: float | None
     ) -> Any:
+        rebuilt = None
         while True:
             try:
+                if rebuilt is not None:
+                    ray.get(rebuilt)
                 return ray.get(answer, timeout=timeout)
             except RayTaskError as error:
                 cause = error.cause
@@ -232,14 +243,8 @@ class RayBlocks:
                     raise EngineError(f"{loss}, and max_failures allows no more losses") from error
                 self._failures_left -= 1
                 logger.warning("%s; it is replaced, %d more losses allowed", loss, self._failures_left)
-                answer = self._replace(number, call)
-
-    def _replace(self, number: int, call: Callable[[Any], Any]) -> Any:
-        """Start a fresh worker with the same blocks and ask it; should it be lost too, its answer will tell."""
-        self._workers[number] = fresh = self._start(self._shares[number])
-        fresh.describe.remote()
-        fresh.build.remote(self.schema)
-        return call(fresh)
+                fresh = self._workers[number] = self._start(self._shares[number])
+                rebuilt, answer = fresh.rebuild.remote(self.schema, self._described[number]), call(fresh)
 
     def _total(self, parts_of_workers: list[list[Part]]) -> Any:
         tree = TreeSum(self._count)

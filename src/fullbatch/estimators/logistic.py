@@ -1,7 +1,7 @@
 """Logistic regression, binary and multinomial."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from numbers import Real
@@ -177,7 +177,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = np.array([result.iterations])
         self.result_ = result
         if not result.success:
-            warnings.warn(result.message, ConvergenceWarning, stacklevel=4)
+            warnings.warn(result.message, ConvergenceWarning, stacklevel=3)
 
     def decision_function(self, X: Any) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
@@ -238,7 +238,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             model.classes_, model.n_iter_ = arrays["classes"], arrays["n_iter"]
             model.n_features_in_ = model.coef_.shape[1]
             rows = len(model.classes_) if len(model.classes_) > 2 else 1
-            fits = model.coef_.shape[0] == rows and model.intercept_.shape == (rows,)
+            fits = model.coef_.shape == (rows, model.n_features_in_) and model.intercept_.shape == (rows,)
+            fits = fits and model.classes_.ndim == 1 and model.coef_.dtype.kind == model.intercept_.dtype.kind == "f"
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelFileError(f"{path} is damaged: {error!r}") from None
         if not (fits and np.isfinite(model.coef_).all() and np.isfinite(model.intercept_).all()):
@@ -257,10 +258,14 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"C must be a positive number, got {self.C!r}")
         if not (isinstance(self.tol, Real) and self.tol >= 0):
             raise ValueError(f"tol must be a number of 0 or more, got {self.tol!r}")
-        if not (isinstance(self.engine, str) or is_engine(self.engine)):
+        if isinstance(self.engine, type) or not (isinstance(self.engine, str) or is_engine(self.engine)):
             raise ValueError(f"engine must be a name or an engine object, got {self.engine!r}")
 
     def _sources(self, X: Any, y: Any, sample_weight: Any) -> list[Any]:
+        if hasattr(X, "read"):
+            X = [X]
+        elif isinstance(X, Iterator):
+            X = list(X)
         if isinstance(X, Sequence) and len(X) and all(hasattr(source, "read") for source in X):
             if y is not None or sample_weight is not None:
                 raise ValueError("sources bring their targets and weights with them: leave y and sample_weight out")

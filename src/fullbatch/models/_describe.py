@@ -31,7 +31,10 @@ def canonical(X: Any) -> Any:
 
 def as_weight(weight: Array | None) -> Array:
     """Sample weights as the kernels take them: float64, empty for 'all are 1'."""
-    return read_only(np.zeros(0) if weight is None else np.asarray(weight, np.float64))
+    try:
+        return read_only(np.zeros(0) if weight is None else np.asarray(weight, np.float64))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sample weights must be numbers: {error}") from None
 
 
 def read_only(array: Array) -> Array:
@@ -118,9 +121,20 @@ def _check_shapes(rows: Rows, source: str) -> None:
         raise DataError(f"{source}: no target y, which a model needs to learn from")
     if np.ndim(y) != 1:
         raise DataError(f"{source}: target y has {np.ndim(y)} dimensions, it must have one value a row")
+    if is_sparse(X) and X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
+        raise DataError(
+            f"{source}: column indices run from {X.indices.min()} to {X.indices.max()} in {X.shape[1]} columns"
+        )
     for name, values in (("target y", y), ("sample weight", rows.weight)):
         if values is not None and np.shape(values) != (X.shape[0],):
             raise DataError(f"{source}: {X.shape[0]} rows of features but {name} has shape {np.shape(values)}")
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas.NA answers neither yes nor no
+        return True
 
 
 def _not_finite(what: str, value: Any) -> str:
@@ -139,13 +153,14 @@ def _as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
     """Labels in a type that sorts, the first row that has no label, and what is wrong there."""
     kind = y.dtype.kind
     if kind == "O":
-        missing = [row for row, label in enumerate(y) if label is None or label != label]
+        missing = [row for row, label in enumerate(y) if _is_missing(label)]
         if missing:
             return y[:0], missing[0], "target y contains NaN or None instead of a label"
         if all(isinstance(label, str) for label in y):
             return y.astype(str), None, ""
         try:
-            return _as_labels(y.astype(np.float64), source)
+            whole = all(isinstance(label, int | np.integer) for label in y)  # exact beyond 2**53 too
+            return _as_labels(np.array(y.tolist()) if whole else y.astype(np.float64), source)
         except (TypeError, ValueError):
             raise DataError(f"{source}: target y mixes text and other objects: use text or numbers") from None
     if kind in "iubUS":

@@ -32,8 +32,9 @@ from ._describe import as_weight, canonical, describe, is_sparse, read_only
 
 Array = npt.NDArray[Any]
 
-# A column is read less its mean when that is more than so many standard deviations.
-_DWARFS = 16.0
+# A float32 column is read less its mean when that is more than so many standard deviations: it costs nothing beside
+# the conversion, and the rounding of large products would hide the last digits of the loss from the line search.
+_DWARFS = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Linear:
             raise ValueError(f"class_weight needs classes, which the {self.loss} loss has not")
         if not (self.class_weight in (None, "balanced") or isinstance(self.class_weight, Mapping)):
             raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
+        if isinstance(self.class_weight, Mapping):
+            for label, weight in self.class_weight.items():
+                if not (np.isfinite(weight) and weight >= 0):
+                    raise ValueError(f"class_weight of {label!r} is {weight}, it must be finite and not negative")
         known = LOSSES[self.loss].kind._fields
         unknown = [name for name in self.options or {} if name not in known]
         if unknown:
@@ -135,7 +140,10 @@ class Linear:
         if unknown:
             known = schema.classes.tolist()
             raise DataError(f"class_weight names {unknown[0]!r}, which is not a class: the classes are {known}")
-        return np.array([self.class_weight.get(label, 1.0) for label in schema.classes.tolist()])
+        factors = np.array([float(self.class_weight.get(label, 1.0)) for label in schema.classes.tolist()])
+        if not factors @ schema.class_weight > 0:
+            raise DataError("class_weight leaves no row any weight")
+        return factors
 
 
 def _bad_offset(rows: Rows, source: str) -> Problem | None:

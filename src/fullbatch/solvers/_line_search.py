@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..protocols import Point, Steps, ValueGrad
+from ._vectors import dot
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +56,7 @@ class LineSearch:
         direction : array
             A direction of descent.
         """
-        slope0 = float(start.grad @ direction)
+        slope0 = dot(start.grad, direction)
         if not slope0 < 0:
             return None  # rounding has spoilt the direction: it no longer descends
         slack = self.noise * abs(start.value)
@@ -64,7 +65,7 @@ class LineSearch:
         step = 1.0
         for _ in range(self.max_trials):
             point = yield ValueGrad(theta + step * direction)
-            slope = float(point.grad @ direction)
+            slope = dot(point.grad, direction)
             trial = Trial(step, point.value, slope, point)
             if not (np.isfinite(point.value) and np.isfinite(slope) and np.isfinite(point.grad).all()):
                 high = trial

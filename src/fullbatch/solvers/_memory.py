@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
+
+from ._vectors import dot, norm
 
 Array = npt.NDArray[Any]
 Vectors = tuple[Array, ...]
@@ -21,13 +22,13 @@ def times_inverse(vector: Array, steps: Vectors, changes: Vectors) -> Array:
     q = vector.copy()
     alphas = []
     for s, y in zip(reversed(steps), reversed(changes), strict=True):
-        alpha = float(s @ q) / float(s @ y)
+        alpha = dot(s, q) / dot(s, y)
         q -= alpha * y
         alphas.append(alpha)
     s, y = steps[-1], changes[-1]
-    q *= float(s @ y) / float(y @ y)
+    q *= dot(s, y) / dot(y, y)
     for s, y, alpha in zip(steps, changes, reversed(alphas), strict=True):
-        q += (alpha - float(y @ q) / float(s @ y)) * s
+        q += (alpha - dot(y, q) / dot(s, y)) * s
     return q
 
 
@@ -39,6 +40,6 @@ def remember(
     A pair is declined unless s'y > least_cosine |s| |y|: the curvature along s must be positive beyond rounding,
     whatever the units of theta and F.
     """
-    if not float(s @ y) > least_cosine * float(np.linalg.norm(s)) * float(np.linalg.norm(y)):
+    if not dot(s, y) > least_cosine * norm(s) * norm(y):
         return steps, changes
     return (*steps, s)[-most:], (*changes, y)[-most:]

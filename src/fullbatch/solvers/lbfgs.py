@@ -9,17 +9,18 @@ import numpy.typing as npt
 from ..protocols import Point, Steps, ValueGrad
 from ._line_search import LineSearch
 from ._memory import Vectors, remember, times_inverse
+from ._vectors import dot, norm
 
 Array = npt.NDArray[Any]
 
 # (relative error of the value of F, least s'y / |s||y| of a pair) for data in that precision.
 PRECISIONS = {"float64": (1e-12, 1e-12), "float32": (1e-8, 1e-8)}
 
-# Iterations over which F must have stood nearly still before a run counts as converged: on ill-conditioned problems
-# a single small step, or a small expected decrease, is often a pause and not the end.
+# A run counts as converged when F stood nearly still for the latest tenth of its iterations, and for no fewer than
+# these: on ill-conditioned problems one small step, or a small expected decrease, is often a pause and not the end.
 WINDOW = 8
 
-# Iterations without a better value or gradient, beyond noise, after which no more is to be had.
+# Iterations without progress beyond noise, in value or gradient, after which no more is to be had.
 PATIENCE = 10
 
 
@@ -33,14 +34,14 @@ class LBFGSState:
         Iterate, gradient g of F there, and -B^-1 g, where the next step goes.
     value, first_value : float
         F here and at the start.
-    recent : (WINDOW + 1,) array
-        The latest values of F, this one last; shorter at first.
+    values : (iteration + 1,) array
+        F at every iterate so far.
     first_norm, best_norm : float
         Gradient norm at the start, and the least so far.
     iteration : int
         Accepted iterates after the starting point.
     stalled : int
-        Iterations since value or gradient improved beyond noise.
+        Iterations since the gradient norm improved.
     steps, changes : tuples of (size,) arrays
         The pairs, oldest first.
     failure : str
@@ -52,7 +53,7 @@ class LBFGSState:
     grad: Array
     direction: Array
     first_value: float
-    recent: Array
+    values: Array
     first_norm: float
     best_norm: float
     iteration: int = 0
@@ -89,8 +90,8 @@ class LBFGS:
     def init(self, theta: Array) -> Steps[LBFGSState]:
         """Evaluate the starting point: one pass."""
         value, grad = yield ValueGrad(theta)
-        norm = float(np.linalg.norm(grad))
-        return LBFGSState(theta, value, grad, _along_gradient(grad), value, np.array([value]), norm, norm)
+        length = norm(grad)
+        return LBFGSState(theta, value, grad, _along_gradient(grad), value, np.array([value]), length, length)
 
     def step(self, state: LBFGSState) -> Steps[LBFGSState]:
         """One iteration: a line search along -B^-1 g, usually one pass, and one more pair."""
@@ -109,36 +110,37 @@ class LBFGS:
         value, grad = trial.point
         moved = trial.step * direction
         steps, changes = remember(steps, changes, moved, grad - state.grad, self.memory, least_cosine)
-        norm = float(np.linalg.norm(grad))
-        decrease = state.value - value
-        improved = decrease > noise * abs(value) or norm < 0.9 * state.best_norm
-        stalled = 0 if improved else state.stalled + 1
+        length = norm(grad)
+        values = np.append(state.values, value)
+        stalled = 0 if length < 0.9 * state.best_norm else state.stalled + 1
+        at_rest = stalled >= PATIENCE and values[-PATIENCE - 1] - value <= noise * abs(value)
         return LBFGSState(
             theta=state.theta + moved,
             value=value,
             grad=grad,
             direction=-times_inverse(grad, steps, changes) if steps else _along_gradient(grad),
             first_value=state.first_value,
-            recent=np.append(state.recent, value)[-WINDOW - 1 :],
+            values=values,
             first_norm=state.first_norm,
-            best_norm=min(norm, state.best_norm),
+            best_norm=min(length, state.best_norm),
             iteration=state.iteration + 1,
             stalled=stalled,
             steps=steps,
             changes=changes,
-            failure="precision" if stalled >= PATIENCE else "",
+            failure="precision" if at_rest else "",
         )
 
     def optimality(self, state: LBFGSState) -> float:
-        """The larger of the decrease still expected, 1/2 g'B^-1 g, and that of the last 8 iterations, relative to
+        """The larger of the decrease still expected, 1/2 g'B^-1 g, and that of the latest iterations, relative to
         max(|F|, |F0 - F|): a measure that does not change with the units of data, weights or theta.
         """
         if not state.grad.any():
             return 0.0
-        if len(state.recent) <= WINDOW or not state.steps:
+        window = max(WINDOW, state.iteration // 10)
+        if state.iteration < window or not state.steps:
             return np.inf  # too little is known of the curvature, and so of the distance
         scale = max(abs(state.value), abs(state.first_value - state.value))
-        decrease = max(_expected_decrease(state), float(state.recent[0]) - state.value)
+        decrease = max(_expected_decrease(state), float(state.values[-window - 1]) - state.value)
         return decrease / scale if scale > 0 else np.inf
 
     @property
@@ -147,13 +149,15 @@ class LBFGS:
 
     def _is_noise(self, state: LBFGSState) -> bool:
         """Whether the decrease still expected is lost in the rounding of F."""
-        return _expected_decrease(state) <= 10 * self._precision[0] * abs(state.value)
+        rounding = max(10 * self._precision[0] * abs(state.value), 1e-15 * (state.first_value - state.value))
+        return _expected_decrease(state) <= rounding
 
 
 def _expected_decrease(state: LBFGSState) -> float:
-    return -0.5 * float(state.grad @ state.direction)
+    return -0.5 * dot(state.grad, state.direction)
 
 
 def _along_gradient(grad: Array) -> Array:
     """The direction before anything is known of the curvature: against the gradient, no longer than 1."""
-    return -grad / max(1.0, float(np.linalg.norm(grad)))
+    most = float(np.abs(grad).max())  # first, because the square of a huge norm overflows
+    return -grad / max(1.0, most * norm(grad / most)) if most > 0 else grad
