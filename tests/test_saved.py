@@ -3,6 +3,7 @@ import os
 import zipfile
 
 import numpy as np
+import pandas
 import pytest
 
 from fullbatch import LogisticRegression, ModelFileError, load_model, load_state
@@ -29,7 +30,6 @@ def test_round_trip(tmp_path, model):
 
 
 def test_feature_names_are_kept(tmp_path):
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"age": [1.0, 2, 3, 4], "size": [0.0, 1, 0, 1]})
     LogisticRegression().fit(frame, [0, 0, 1, 1]).save(tmp_path / "model.fb")
     loaded = load_model(tmp_path / "model.fb")

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
+import keras
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow as tf
+from ray import cloudpickle
 
 from fullbatch.engines.local import SerialEngine, ThreadEngine
 from fullbatch.errors import DataError, MissingExtraError, ModelError
@@ -21,9 +23,7 @@ from fullbatch.objective import Objective
 from fullbatch.protocols import Rows, ValueGrad
 from fullbatch.schema import Schema
 
-tf = pytest.importorskip("tensorflow")
 tf.config.threading.set_intra_op_parallelism_threads(1)
-keras = pytest.importorskip("keras")
 layers = keras.layers
 
 FEATURES, CLASSES = 5, 3
