@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 # Public names and where they live. Resolved on first use, so that `import fullbatch` loads nothing heavy.
 _HOMES = {
     "LogisticRegression": "estimators.logistic",
+    "GeneralizedLinearRegressor": "estimators.glm",
     "Linear": "models.linear",
     "KerasModel": "models.keras_",
     "SerialEngine": "engines.local",
@@ -29,7 +30,13 @@ _HOMES = {
     "TimeLimit": "callbacks",
     "StopWhen": "callbacks",
     "array_sources": "data.arrays",
+    "csv_sources": "data.csv_",
+    "file_sources": "data.files",
     "idx_sources": "data.idx",
+    "libsvm_sources": "data.libsvm",
+    "npy_sources": "data.npy",
+    "parquet_sources": "data.parquet",
+    "table_sources": "data.frames",
     "load_model": "estimators",
     "load_state": "saved",
     "save_state": "saved",

@@ -1,5 +1,8 @@
 """The errors users meet. Each says what is wrong, where, and what to do about it."""
 
+from collections.abc import Iterable
+from typing import Any
+
 
 class DataError(ValueError):
     """The data cannot be used as given: not a number, wrong labels, mismatched lengths, nothing there."""
@@ -47,3 +50,10 @@ class BlockError(RuntimeError):
 
 class EngineError(RuntimeError):
     """The workers could not be had, or were lost."""
+
+
+def shortened(values: Iterable[Any], most: int = 8) -> str:
+    """The first of several values, for a message."""
+    listed = list(values)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(map(repr, listed[:most])) + more

@@ -4,7 +4,7 @@ A solver says what it wants to know; that request travels unchanged to every blo
 over rows that adds up. Everything in the package may import this module; it imports numpy alone.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .schema import Description, Schema
 
 Array = npt.NDArray[Any]
+R = TypeVar("R")
 
 
 # --- requests and answers -------------------------------------------------------------------------------------
@@ -187,6 +188,22 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Category:
+    """A categorical column of one block.
+
+    Parameters
+    ----------
+    codes : (n,) int32 array
+        Index of each row's level.
+    levels : (k,) array of int64 or str
+        Distinct levels of this block, sorted.
+    """
+
+    codes: Array
+    levels: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """The rows of one block, as a source reads them.
 
@@ -202,6 +219,10 @@ class Rows:
         The value of a feature is `X * scale`: bytes stay bytes (images are pixel bytes times 1/255).
     offset : (n,) array or None
         Added to every linear predictor, such as the logarithm of an exposure; None is 0 for every row.
+    categories : tuple of Category
+        Categorical columns, which stand behind those of X; for dense X without a scale.
+    names : tuple of str
+        Names of the columns of X and of the categorical ones; empty where they have none.
     """
 
     X: Any
@@ -209,12 +230,16 @@ class Rows:
     weight: Array | None = None
     scale: float = 1.0
     offset: Array | None = None
+    categories: tuple[Category, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Source(Protocol):
     """Names where a block's rows come from: a recipe, cheap to send, read on the worker.
 
-    `str(source)` says in words which rows these are: it is what error messages show.
+    `str(source)` says in words which rows these are: it is what error messages show. Sources that share something
+    while they are read, such as a decoded file, may have a method `release()`: a worker calls it when it has read
+    all of its blocks.
     """
 
     def read(self) -> Rows: ...
@@ -298,6 +323,10 @@ class Engine(Protocol):
 
     def place(self, model: Model, sources: Sequence[Source]) -> Blocks:
         """Read, describe and build one block per source, on the workers."""
+        ...
+
+    def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
+        """What `task(number, source)` makes of each source, on the workers, in their order; nothing is kept."""
         ...
 
     def close(self) -> None:

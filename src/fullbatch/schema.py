@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ class Problem:
     ----------
     row : int
         Row number: within the block at first, over the whole data once descriptions were added.
-    column : int or None
-        Feature column; None when the target or the weight is at fault.
+    column : int, str or None
+        Number or name of the feature column; None when the target or the weight is at fault.
     what : str
         What is wrong, in words.
     source : str
@@ -32,13 +32,13 @@ class Problem:
     """
 
     row: int
-    column: int | None
+    column: int | str | None
     what: str
     source: str
     source_row: int
 
     def __str__(self) -> str:
-        where = f"row {self.row}" + ("" if self.column is None else f", column {self.column}")
+        where = f"row {self.row}" + ("" if self.column is None else f", column {self.column!r}")
         return f"{where}: {self.what} (row {self.source_row} of {self.source})"
 
 
@@ -64,6 +64,79 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """Distinct labels or levels and the sum of the sample weights of each; adds up to those of all rows.
+
+    Parameters
+    ----------
+    values : (k,) array
+        Sorted.
+    weight : (k,) float64 array
+        Sum of the sample weights of each.
+    name : str
+        What they are, for messages: "labels" or "levels of column ...".
+    source : str
+        Where the first of them were read, for messages.
+    """
+
+    values: Array
+    weight: Array
+    name: str
+    source: str
+
+    def __add__(self, other: "Counts") -> "Counts":
+        # An empty block has no labels and so no type of label: it must not turn the other's numbers into text.
+        if not len(self.values):
+            return other
+        if not len(other.values):
+            return self
+        if (self.values.dtype.kind in "US") != (other.values.dtype.kind in "US"):
+            raise DataError(
+                f"{self.name} of {self.source} are like {self.values.tolist()[0]!r} and those of {other.source} like "
+                f"{other.values.tolist()[0]!r}: use text or numbers for all of them"
+            )
+        values = np.union1d(self.values, other.values)
+        weight = np.zeros(len(values))
+        weight[np.searchsorted(values, self.values)] += self.weight
+        weight[np.searchsorted(values, other.values)] += other.weight
+        return Counts(values, weight, self.name, self.source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """How the columns of the data become the columns of a model: numbers as they are, one column for each level.
+
+    Parameters
+    ----------
+    numeric : int
+        Columns of numbers, which come first.
+    levels : tuple of arrays
+        Sorted levels of each categorical column.
+    names : tuple of str
+        Names of the numeric and of the categorical columns; empty where they have none.
+    """
+
+    numeric: int
+    levels: tuple[Array, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Columns of the model."""
+        return self.numeric + sum(len(levels) for levels in self.levels)
+
+    def column(self, number: int) -> int | str:
+        """Name of a column of the data, or its number where it has none."""
+        return self.names[number] if self.names else number
+
+    def names_out(self) -> list[str]:
+        """Names of the model's columns, such as "age" and "region=north"."""
+        names = [str(self.names[j]) if self.names else f"x{j}" for j in range(self.numeric + len(self.levels))]
+        of_levels = zip(names[self.numeric :], self.levels, strict=True)
+        return names[: self.numeric] + [f"{name}={level}" for name, levels in of_levels for level in levels.tolist()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Description:
     """What one set-up read tells of a block, or of neighbouring blocks added up.
 
@@ -77,36 +150,38 @@ class Description:
         Of the columns of X, weighted.
     source : str
         Source of the first block.
-    classes : array or None
-        Sorted distinct labels; None when targets are numbers.
-    class_weight : (K,) float64 array or None
-        Sum of the sample weights of each class.
+    labels : Counts or None
+        Distinct labels; None when targets are numbers.
     problem : Problem or None
         First row that cannot be used.
+    levels : tuple of Counts
+        Distinct levels of each categorical column.
+    names : tuple of str
+        Names of the columns, numeric ones first.
     """
 
     rows: tuple[int, ...]
     n_features: int
     moments: Moments
     source: str
-    classes: Array | None = None
-    class_weight: Array | None = None
+    labels: Counts | None = None
     problem: Problem | None = None
+    levels: tuple[Counts, ...] = ()
+    names: tuple[str, ...] = ()
 
     def same_as(self, other: "Description") -> bool:
         """Whether both tell of the same data, to the bit."""
-        mine, others = ((one.moments.mean, one.moments.squares, one.classes, one.class_weight) for one in (self, other))
-        return self.rows == other.rows and all(
-            np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(mine, others, strict=True)
-        )
+        return self.rows == other.rows and self._bytes() == other._bytes()
+
+    def _bytes(self) -> list[bytes]:
+        counts = [*self.levels, *([] if self.labels is None else [self.labels])]
+        arrays = [self.moments.mean, self.moments.squares]
+        for one in counts:
+            arrays += [one.values, one.weight]
+        return [array.tobytes() for array in arrays]
 
     def __add__(self, other: "Description") -> "Description":
-        if self.n_features != other.n_features:
-            raise DataError(
-                f"{self.source} has {self.n_features} columns and {other.source} has {other.n_features}: "
-                "every block needs the same columns"
-            )
-        classes, class_weight = _merge_classes(self, other)
+        self._check_columns(other)
         problem = self.problem
         if problem is None and other.problem is not None:
             problem = replace(other.problem, row=other.problem.row + sum(self.rows))
@@ -115,32 +190,24 @@ class Description:
             self.n_features,
             self.moments + other.moments,
             self.source,
-            classes,
-            class_weight,
+            None if self.labels is None or other.labels is None else self.labels + other.labels,
             problem,
+            tuple(mine + others for mine, others in zip(self.levels, other.levels, strict=True)),
+            self.names,
         )
 
-
-def _merge_classes(left: Description, right: Description) -> tuple[Array | None, Array | None]:
-    if left.classes is None or right.classes is None:
-        return None, None
-    # An empty block has no labels and so no type of label: it must not turn the other's numbers into text.
-    if not len(left.classes):
-        return right.classes, right.class_weight
-    if not len(right.classes):
-        return left.classes, left.class_weight
-    if (left.classes.dtype.kind in "US") != (right.classes.dtype.kind in "US"):
-        raise DataError(
-            f"labels of {left.source} are like {left.classes.tolist()[0]!r} and those of {right.source} like "
-            f"{right.classes.tolist()[0]!r}: use text or numbers for all of them"
-        )
-    classes = np.union1d(left.classes, right.classes)
-    weight = np.zeros(len(classes))
-    assert left.class_weight is not None
-    assert right.class_weight is not None
-    weight[np.searchsorted(classes, left.classes)] += left.class_weight
-    weight[np.searchsorted(classes, right.classes)] += right.class_weight
-    return classes, weight
+    def _check_columns(self, other: "Description") -> None:
+        if self.n_features != other.n_features or len(self.levels) != len(other.levels):
+            mine, others = (one.n_features + len(one.levels) for one in (self, other))
+            raise DataError(
+                f"{self.source} has {mine} columns and {other.source} has {others}: every block needs the same columns"
+            )
+        if self.names != other.names:
+            mine_too, others_too = next(pair for pair in zip_longest(self.names, other.names) if pair[0] != pair[1])
+            raise DataError(
+                f"{self.source} has the column {mine_too!r} where {other.source} has {others_too!r}: every block needs "
+                "the same columns in the same order"
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,12 +218,12 @@ class Schema:
     ----------
     block_rows : tuple of int
         Rows of each block, in block order.
-    n_features : int
-        Columns of X.
+    features : Features
+        How the columns of the data become those of the model.
     weight : float
         Sum of the sample weights.
     mean, variance : (n_features,) float64 array
-        Weighted column moments (population variance).
+        Weighted moments of the model's columns (population variance).
     classes : array or None
         Sorted distinct labels over all blocks; None when targets are numbers.
     class_weight : (K,) float64 array or None
@@ -164,7 +231,7 @@ class Schema:
     """
 
     block_rows: tuple[int, ...]
-    n_features: int
+    features: Features
     weight: float
     mean: Array
     variance: Array
@@ -184,22 +251,29 @@ class Schema:
             raise DataError(str(described.problem))
         if sum(described.rows) == 0:
             raise DataError(f"no rows: {described.source} and all other sources are empty")
-        if described.n_features == 0:
+        if described.n_features + len(described.levels) == 0:
             raise DataError(f"no columns: 0 feature(s) in {described.source}, at least one is needed")
         moments = described.moments
         if not np.isfinite(moments.weight):
             raise DataError("the sample weights sum to infinity: make them smaller")
         if moments.weight <= 0:
             raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
+        share = [counts.weight / moments.weight for counts in described.levels]  # the mean of a level's column
+        labels = described.labels
         return cls(
             described.rows,
-            described.n_features,
+            Features(described.n_features, tuple(counts.values for counts in described.levels), described.names),
             moments.weight,
-            moments.mean,
-            moments.squares / moments.weight,
-            described.classes,
-            described.class_weight,
+            np.concatenate([moments.mean, *share]),
+            np.concatenate([moments.squares / moments.weight, *(mean * (1.0 - mean) for mean in share)]),
+            None if labels is None else labels.values,
+            None if labels is None else labels.weight,
         )
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the model: of X, and one for each level of each categorical column."""
+        return self.features.size
 
     @property
     def n_rows(self) -> int:

@@ -17,7 +17,7 @@ from .engines.local import SerialEngine
 from .errors import BlockError, DataError
 from .models._describe import is_sparse
 from .models.linear import Linear
-from .protocols import Block, Engine, Eval, Model, Parameters, Rows, RowSample, ValueGrad
+from .protocols import Block, Category, Engine, Eval, Model, Parameters, Rows, RowSample, ValueGrad
 from .sampling import uniform_of_rows
 from .schema import Description, Schema
 
@@ -56,6 +56,8 @@ def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int 
     _check_scale(model, rows, schema, theta)
     _check_threads(model, rows, schema, theta)
     _check_bad_rows(model, rows)
+    if not is_sparse(rows.X) and rows.X.dtype.kind == "f" and rows.scale == 1.0:
+        _check_categories(model, rows)
     if RowSample in block.answers:
         _check_sample(model, rows, schema)
 
@@ -177,6 +179,23 @@ def _check_bad_rows(model: Model, rows: Rows) -> None:
     )
 
 
+def _check_categories(model: Model, rows: Rows) -> None:
+    n = rows.X.shape[0]
+    # Of one level only, so that the model keeps its number of columns.
+    column = Category(np.zeros(n, np.int32), np.array(["only"]))
+    coded = replace(rows, X=rows.X[:, :-1], categories=(column,))
+    ones = replace(rows, X=np.column_stack((rows.X[:, :-1], np.ones(n, rows.X.dtype))))
+    answers = []
+    for one in (coded, ones):
+        schema = Schema.of(model.describe(one, "rows with a category"))
+        block = model.build(one, schema, 0)
+        answers.append(block.evaluate(ValueGrad(np.linspace(-0.1, 0.1, block.parameters.size))))
+    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    message = "the level of a categorical column must count as a column of ones"
+    assert_allclose(answers[0].value, answers[1].value, rtol=tolerance, err_msg=message)
+    _assert_close(answers[0].grad, answers[1].grad, tolerance, message)
+
+
 def _check_sample(model: Model, rows: Rows, schema: Schema) -> None:
     n = rows.X.shape[0]
     cuts = [0, n // 3, n]
@@ -213,6 +232,7 @@ def check_engine(engine: Engine) -> None:
     _check_two_placements(engine)
     _check_row_numbers(engine)
     _check_errors(engine)
+    _check_map(engine)
 
 
 def _data(rows: int = 211, columns: int = 5) -> tuple[Array, Array, Array]:
@@ -303,6 +323,26 @@ def _check_errors(engine: Engine) -> None:
     error = _error_of(lambda: blocks.sum(ValueGrad(np.zeros(1))))
     assert isinstance(error, RuntimeError), f"asking closed blocks must be a RuntimeError, got {error!r}"
     assert "closed" in str(error), f"closed blocks must say so, got {error!r}"
+
+
+def _check_map(engine: Engine) -> None:
+    X, y, _ = _data()
+    sources = array_sources(X, y, block_rows=10)
+    wanted = [(number, source.first_row) for number, source in enumerate(sources)]
+    assert list(engine.map(_where, sources)) == wanted, "map must answer for each source, in their order"
+    error = _error_of(lambda: list(engine.map(_fail_at_3, sources)))
+    assert isinstance(error, BlockError), f"an error in map is told as a BlockError, got {error!r}"
+    assert error.index == 3, f"an error in map of source 3 was told of source {error.index}"
+
+
+def _where(number: int, source: Any) -> tuple[int, int]:
+    return number, source.first_row
+
+
+def _fail_at_3(number: int, source: Any) -> int:
+    if number == 3:
+        raise RuntimeError("as the test wants it")
+    return number
 
 
 def _error_of(call: Any) -> Exception | None:

@@ -1,5 +1,6 @@
 """Sources from arrays in memory: NumPy and scipy.sparse."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +28,25 @@ class ArraySource:
         Sample weights.
     scale : float
         The value of a feature is `X * scale`.
+    offset : (n,) array or None
+        Added to every linear predictor.
     first_row : int
         Where these rows begin in the whole array, for messages.
+    names : tuple of str
+        Of the columns; may be empty.
     """
 
     X: Any
     y: Array | None
     weight: Array | None
     scale: float
+    offset: Array | None
     first_row: int
+    names: tuple[str, ...]
 
     def read(self) -> Rows:
         """The rows, in a type that the kernels take."""
-        return Rows(_as_features(self.X), self.y, self.weight, self.scale)
+        return Rows(as_features(self.X), self.y, self.weight, self.scale, self.offset, (), self.names)
 
     def __str__(self) -> str:
         return f"array rows {self.first_row}..{self.first_row + self.X.shape[0] - 1}"
@@ -49,8 +56,10 @@ def array_sources(
     X: Any,
     y: Any = None,
     sample_weight: Any = None,
+    offset: Any = None,
     *,
     scale: float = 1.0,
+    names: Sequence[str] = (),
     blocks: int | None = None,
     block_rows: int | None = None,
 ) -> list[ArraySource]:
@@ -64,8 +73,12 @@ def array_sources(
         Targets.
     sample_weight : (n,) array_like, optional
         Weights; default: 1 for every row.
+    offset : (n,) array_like, optional
+        Added to every linear predictor, such as the logarithm of an exposure; default: 0 for every row.
     scale : float
         The value of a feature is `X * scale`: pixel bytes are `scale=1/255`.
+    names : sequence of str
+        Of the columns, for messages and fitted models; default: none.
     blocks, block_rows : int, optional
         How many blocks, or how many rows in each; default: by the shape of X alone.
 
@@ -87,6 +100,7 @@ def array_sources(
             raise DataError(f"X has {X.ndim} dimension(s), it must have two, rows by columns: Reshape your data")
         values_per_row = X.shape[1]
     y, sample_weight = _column("y", y, X.shape[0]), _column("sample_weight", sample_weight, X.shape[0])
+    offset = _column("offset", offset, X.shape[0])
     if not np.isfinite(scale):
         raise DataError(f"scale must be finite, got {scale}")
     return [
@@ -95,7 +109,9 @@ def array_sources(
             None if y is None else y[start:stop],
             None if sample_weight is None else sample_weight[start:stop],
             scale,
+            None if offset is None else offset[start:stop],
             start,
+            tuple(names),
         )
         for start, stop in cut(X.shape[0], values_per_row, blocks, block_rows)
     ]
@@ -110,7 +126,8 @@ def _column(name: str, values: Any, n_rows: int) -> Array | None:
     return column
 
 
-def _as_features(X: Any) -> Any:
+def as_features(X: Any) -> Any:
+    """Features in a type that the kernels take: float32, float64 and uint8 as they are."""
     if X.dtype in (np.float32, np.float64, np.uint8):
         return X
     if X.dtype.kind == "c":

@@ -1,6 +1,8 @@
 """How rows are cut into blocks: by the shape of the data alone, so that results depend on nothing else."""
 
 import itertools
+from bisect import bisect_right
+from collections.abc import Sequence
 
 from ..errors import DataError
 
@@ -45,3 +47,34 @@ def cut(
         raise ValueError(f"blocks must be at least 1, got {blocks}")
     edges = [n_rows * number // blocks for number in range(blocks + 1)]
     return list(itertools.pairwise(edges))
+
+
+def cut_parts(part_rows: Sequence[int], pieces: Sequence[tuple[int, int]]) -> list[list[tuple[int, int, int]]]:
+    """Blocks of all the rows, as what they take of each part (file, row group): neither need end where the other does.
+
+    So the blocks, and with them the bits of a result, do not depend on how the rows are spread over files.
+
+    Parameters
+    ----------
+    part_rows : sequence of int
+        Rows of each part.
+    pieces : sequence of (start, stop)
+        Blocks of all the rows, as `cut` gives them.
+
+    Returns
+    -------
+    list of list of (part, start, stop)
+        For each block, rows `start` to `stop` within parts.
+    """
+    ends = list(itertools.accumulate(part_rows))
+    blocks = []
+    for start, stop in pieces:
+        taken = []
+        for part in range(bisect_right(ends, start), len(ends)):
+            first = ends[part] - part_rows[part]
+            if first >= stop:
+                break
+            if part_rows[part]:
+                taken.append((part, max(start, first) - first, min(stop, ends[part]) - first))
+        blocks.append(taken)
+    return blocks

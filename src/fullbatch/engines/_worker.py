@@ -2,8 +2,9 @@
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -54,7 +55,10 @@ class Worker:
             rows = self._rows[index] = source.read()
             return self._model.describe(rows, str(source))
 
-        return self._tree_sum(describe)
+        try:
+            return self._tree_sum(describe)
+        finally:
+            release(self._sources.values())
 
     def build(self, schema: Schema) -> Built:
         """Turn the rows that were read into blocks."""
@@ -109,13 +113,8 @@ class Worker:
 
     def _each(self, task: Callable[[int], R]) -> list[R]:
         def guarded(index: int) -> R:
-            try:
-                with np.errstate(over="ignore", invalid="ignore"):  # solvers look for infinities themselves
-                    return task(index)
-            except (DataError, ModelError, MissingExtraError):
-                raise  # already says what, where and what to do
-            except Exception as error:
-                raise BlockError(index, str(self._sources[index]), traceback.format_exc()) from error
+            with np.errstate(over="ignore", invalid="ignore"), named(index, self._sources[index]):
+                return task(index)  # solvers look for infinities themselves
 
         if self._pool is None:
             return [guarded(index) for index in self._sources]
@@ -126,6 +125,24 @@ class Worker:
             for future in futures:  # after an error: nothing is left running behind the caller's back
                 future.cancel()
             wait(futures)
+
+
+@contextmanager
+def named(index: int, source: Source) -> Iterator[None]:
+    """Errors of a block say which block it was, unless they say what to do already."""
+    try:
+        yield
+    except (DataError, ModelError, MissingExtraError):
+        raise
+    except Exception as error:
+        raise BlockError(index, str(source), traceback.format_exc()) from error
+
+
+def release(sources: Iterable[Source]) -> None:
+    """Let sources drop what they shared while they were read."""
+    for source in sources:
+        if hasattr(source, "release"):
+            source.release()
 
 
 def agree(built: list[Built]) -> Built:

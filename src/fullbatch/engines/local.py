@@ -1,12 +1,16 @@
 """Blocks in this process: one after another, or on threads."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from ..protocols import Model, Source
 from ..schema import Schema
 from ._tree import Part, TreeSum
-from ._worker import Worker, available_cpus, check_request, check_sources
+from ._worker import Worker, available_cpus, check_request, check_sources, named, release
+
+R = TypeVar("R")
 
 
 class ThreadEngine:
@@ -42,8 +46,43 @@ class ThreadEngine:
         """
         return LocalBlocks(model, check_sources(sources), self.num_threads)
 
+    def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
+        """What `task` makes of each source, in their order; nothing is kept.
+
+        Parameters
+        ----------
+        task : callable
+            `task(number, source)`, called once with each source.
+        sources : sequence of Source
+            Not read before their turn.
+
+        Yields
+        ------
+        object
+            The answer for each source.
+        """
+        sources = check_sources(sources)
+        waiting: deque[Future[R]] = deque()
+        with ThreadPoolExecutor(self.num_threads, "fullbatch") as pool:
+            try:
+                for index, source in enumerate(sources):
+                    waiting.append(pool.submit(_answer, task, index, source))
+                    if len(waiting) > self.num_threads:  # no further ahead, so that answers do not pile up
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+        release(sources)
+
     def close(self) -> None:
         """Nothing to let go of: the threads belong to the blocks."""
+
+
+def _answer(task: Callable[[int, Source], R], index: int, source: Source) -> R:
+    with named(index, source):
+        return task(index, source)
 
 
 class SerialEngine(ThreadEngine):

@@ -3,8 +3,9 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,15 +13,23 @@ from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source, ValueGrad
 from ..schema import Schema
 from ._tree import Part, TreeSum
-from ._worker import Worker, agree, check_request, check_sources
+from ._worker import Worker, agree, check_request, check_sources, named, release
 
 try:
     import ray
-    from ray.exceptions import ActorHandleNotFoundError, GetTimeoutError, RayActorError, RayTaskError
+    from ray.exceptions import (
+        ActorHandleNotFoundError,
+        GetTimeoutError,
+        RayActorError,
+        RayTaskError,
+        WorkerCrashedError,
+    )
 except ImportError as error:
     raise MissingExtraError("ray", "ray") from error
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 # Arguments above 100 KiB leave Ray's inline path and are stored once per call; one explicit put serves all workers.
 _INLINE_BYTES = 96 * 1024
@@ -98,6 +107,41 @@ class RayEngine:
         num_workers = self._affordable_workers(len(sources))
         return RayBlocks(model, sources, num_workers, self.num_cpus_per_worker, self.max_failures, self.start_timeout)
 
+    def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
+        """What `task` makes of each source, in their order, by Ray tasks; nothing is kept.
+
+        Parameters
+        ----------
+        task : callable
+            `task(number, source)`, called with each source; again where a worker was lost, `max_failures` times at the
+            most.
+        sources : sequence of Source
+            Not read before their turn.
+
+        Yields
+        ------
+        object
+            The answer for each source.
+        """
+        sources = check_sources(sources)
+        self._connect()
+        num_workers = self._affordable_workers(len(sources))
+        sent = ray.put(task)
+        # Runs of neighbouring sources, which may share what they read, several for each worker to even out the load.
+        runs = np.array_split(np.arange(len(sources)), min(len(sources), 4 * num_workers))
+        call = _answer_run.options(num_cpus=self.num_cpus_per_worker, max_retries=self.max_failures)
+        waiting: deque[Any] = deque()
+        try:
+            for run in runs:
+                waiting.append(call.remote(sent, {int(index): sources[index] for index in run}))
+                if len(waiting) > num_workers:  # no further ahead, so that answers do not pile up
+                    yield from _answers(waiting.popleft())
+            while waiting:
+                yield from _answers(waiting.popleft())
+        finally:
+            for answer in waiting:
+                ray.cancel(answer, force=True)
+
     def close(self) -> None:
         """Shut Ray down if this engine started it."""
         if self._started_ray:
@@ -138,6 +182,25 @@ class RayEngine:
 def _floor(share: float) -> float:
     """A readable number of CPUs, not above `share`."""
     return float(np.floor(share * 100) / 100) if share >= 0.01 else share
+
+
+@ray.remote
+def _answer_run(task: Callable[[int, Source], Any], run: dict[int, Source]) -> list[Any]:
+    answers = []
+    for index, source in run.items():
+        with named(index, source):
+            answers.append(task(index, source))
+    release(run.values())
+    return answers
+
+
+def _answers(answer: Any) -> list[Any]:
+    try:
+        return ray.get(answer)
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, Exception) else error) from None
+    except WorkerCrashedError as error:
+        raise EngineError(f"a worker was lost, and max_failures allows no more losses ({error})") from None
 
 
 @ray.remote

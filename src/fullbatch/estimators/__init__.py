@@ -3,14 +3,15 @@
 from os import PathLike
 
 from ..saved import read
+from .glm import GeneralizedLinearRegressor
 from .logistic import LogisticRegression
 
-__all__ = ["LogisticRegression", "load_model"]
+__all__ = ["GeneralizedLinearRegressor", "LogisticRegression", "load_model"]
 
-_KINDS = {"LogisticRegression": LogisticRegression}
+_KINDS = {kind.__name__: kind for kind in (GeneralizedLinearRegressor, LogisticRegression)}
 
 
-def load_model(path: str | PathLike[str]) -> LogisticRegression:
+def load_model(path: str | PathLike[str]) -> GeneralizedLinearRegressor | LogisticRegression:
     """A fitted model as its `save` method saved it.
 
     Parameters
@@ -20,7 +21,7 @@ def load_model(path: str | PathLike[str]) -> LogisticRegression:
 
     Returns
     -------
-    LogisticRegression
+    GeneralizedLinearRegressor or LogisticRegression
 
     Raises
     ------

@@ -1,41 +1,28 @@
 """Logistic regression, binary and multinomial."""
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from os import PathLike
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, log_softmax, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import column_or_1d
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+import pyarrow as pa
+from scipy.special import log_softmax
+from sklearn.base import ClassifierMixin
 
-from .. import saved
-from ..callbacks import Callback, Progress
-from ..data.arrays import array_sources
-from ..driver import minimize
-from ..engines import is_engine, make_engine
-from ..errors import ModelFileError
+from ..callbacks import Callback
 from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Block, Engine, Rows
 from ..schema import Description, Schema
-from ..variables import Standardized
+from ._inputs import is_sources
+from ._linear import LinearEstimator
 
 Array = npt.NDArray[Any]
 
-# Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
-_SAVED_PARAMETERS = ("C", "tol", "fit_intercept", "class_weight", "max_iter", "standardize")
 
-
-class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
     """Logistic regression with an L2 penalty, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + ||coef||^2 / (2 C sum of w_i), which has the same minimum as
@@ -46,6 +33,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     C : float, default=1.0
         Inverse of the penalty's strength; `np.inf` for none.
+    l2 : float or None, default=None
+        Strength of the penalty on the mean loss, which then stands instead of 1 / (C sum of w_i).
     tol : float, default=1e-4
         The fit ends when the estimated relative distance of the objective from its minimum is at most tol squared:
         near the minimum that distance goes with the square of the gradient, which scikit-learn's `tol` bounds.
@@ -59,6 +48,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Start from the last fit's coefficients instead of zeros.
     standardize : bool, default=False
         Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
+    unknown : {"error", "ignore"}, default="error"
+        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
     solver : str or Solver, default="lbfgs"
         "lbfgs", "scipy-lbfgsb", or a solver object.
     engine : str or Engine, default="threads"
@@ -76,11 +67,17 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Coefficients; one row for two classes.
     intercept_ : (1,) or (K,) float64 array
         Intercepts; zeros without.
+    features_ : Features
+        How the columns of the data become those of `coef_`.
     n_iter_ : (1,) int array
         Iterations.
+    n_samples_fit_ : int
+        Rows seen in fit.
+    l2_ : float
+        Strength of the penalty on the mean loss.
     n_features_in_ : int
-        Features seen in fit.
-    feature_names_in_ : (p,) array of str
+        Columns seen in fit; `coef_` has one more for each further level of a categorical one.
+    feature_names_in_ : (n_features_in_,) array of str
         Their names, where X had any.
     result_ : Result
         How the fit went: objective, gradient norm, passes, seconds, and which rule ended it. Its `theta` is in the
@@ -95,202 +92,137 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     True
     """
 
+    _saved_parameters: ClassVar = ("C", "l2", "class_weight", *LinearEstimator._saved_parameters)
+
     def __init__(
         self,
         *,
         C: float = 1.0,
+        l2: float | None = None,
         tol: float = 1e-4,
         fit_intercept: bool = True,
         class_weight: str | Mapping[Any, float] | None = None,
         max_iter: int = 1000,
         warm_start: bool = False,
         standardize: bool = False,
+        unknown: str = "error",
         solver: Any = "lbfgs",
         engine: str | Engine = "threads",
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,
     ) -> None:
         self.C = C
+        self.l2 = l2
         self.tol = tol
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.max_iter = max_iter
         self.warm_start = warm_start
         self.standardize = standardize
+        self.unknown = unknown
         self.solver = solver
         self.engine = engine
         self.callbacks = callbacks
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit the model.
+    def _check_parameters(self) -> None:
+        if not (isinstance(self.C, Real) and self.C > 0):
+            raise ValueError(f"C must be a positive number, got {self.C!r}")
+        if self.l2 is not None and not (isinstance(self.l2, Real) and 0 <= self.l2 < np.inf):
+            raise ValueError(f"l2 must be a number of 0 or more, or None, got {self.l2!r}")
+        super()._check_parameters()
 
-        Parameters
-        ----------
-        X : (n, p) array_like or sparse matrix, or list of Source
-            Features; or sources that bring targets and weights with them.
-        y : (n,) array_like
-            Labels; None with sources.
-        sample_weight : (n,) array_like, optional
-            Weights; default: 1 for every row.
+    def _model(self) -> "_CrossEntropy":
+        return _CrossEntropy(bool(self.fit_intercept), self.class_weight)
 
-        Returns
-        -------
-        self
+    def _linear(self, schema: Schema) -> Linear:
+        return self._model().linear(schema)
 
-        Raises
-        ------
-        DataError
-            The data cannot be used; says where and why.
-        """
-        self._check_parameters()
-        sources = self._sources(X, y, sample_weight)
-        model = _CrossEntropy(bool(self.fit_intercept), self.class_weight)
-        with ExitStack() as stack:
-            engine = self.engine
-            if isinstance(engine, str):
-                engine = stack.enter_context(closing(make_engine(engine)))
-            blocks = stack.enter_context(closing(engine.place(model, sources)))
-            self._fit_blocks(blocks, model)
-        return self
+    def _l2(self, weight: float) -> float:
+        return 1.0 / (self.C * weight) if self.l2 is None else float(self.l2)
 
-    def _fit_blocks(self, blocks: Any, model: "_CrossEntropy") -> None:
-        schema = blocks.schema
-        linear = model.linear(schema)
-        variables = Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize)
-        factors = linear.class_factors(schema)
-        weight = schema.weight if factors is None else float(factors @ schema.class_weight)
-        objective = Objective(blocks, 1.0 / (self.C * weight), variables)
-        callbacks: list[Callback] = list(self.callbacks)
-        if self.verbose:
-            callbacks.append(Progress())
-        result = minimize(
-            objective,
-            self._start(objective, schema),
-            solver=self.solver,
-            tol=self.tol**2,
-            max_iter=self.max_iter,
-            callbacks=callbacks,
-        )
-        coef, self.intercept_ = _split(variables.to_blocks(result.theta), linear, schema)
-        self.coef_, self.classes_, self.n_features_in_ = coef, schema.classes, schema.n_features
-        self.n_iter_ = np.array([result.iterations])
-        self.result_ = result
-        if not result.success:
-            warnings.warn(result.message, ConvergenceWarning, stacklevel=3)
+    def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
+        assert schema.classes is not None
+        self.coef_, self.intercept_, self.classes_ = coef, intercept, schema.classes
+
+    def _matrix(self) -> tuple[Array, Array]:
+        return self.coef_, self.intercept_
+
+    def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
+        assert schema.classes is not None
+        if self.warm_start and hasattr(self, "coef_") and not np.array_equal(self.classes_, schema.classes):
+            raise ValueError("warm_start: the classes or features are not those of the last fit")
+        return super()._start(objective, schema, outputs)
 
     def decision_function(self, X: Any) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        scores = safe_sparse_dot(X, self.coef_.T) + self.intercept_
-        return scores.ravel() if scores.shape[1] == 1 else scores
+        if is_sources(X):
+            return self._predict("decision_function", X)
+        eta = self._eta(X)
+        return eta.ravel() if eta.shape[1] == 1 else eta
 
     def predict(self, X: Any) -> Array:
-        """The most probable label of each row, shape (n,)."""
-        scores = self.decision_function(X)
-        index = (scores > 0).astype(np.int64) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[index]
+        """The most probable label of each row, shape (n,).
+
+        X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
+        """
+        return self._predict("predict", X) if is_sources(X) else self._predicted(self._eta(X))
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, shape (n, K), columns in the order of `classes_`."""
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack((expit(-scores), expit(scores)))
-        return softmax(scores, axis=1)
+        return self._predict("predict_proba", X) if is_sources(X) else np.exp(_log_proba(self._eta(X)))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithm of `predict_proba`, without the loss of small ones."""
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return np.column_stack((-np.logaddexp(0, scores), -np.logaddexp(0, -scores)))
-        return log_softmax(scores, axis=1)
+        return self._predict("predict_log_proba", X) if is_sources(X) else _log_proba(self._eta(X))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Save the fitted model; `fullbatch.load_model` reads it.
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels."""
+        return self.evaluate(X, y, sample_weight)["accuracy"]
 
-        Parameters
-        ----------
-        path : path
-            Where; an existing file is replaced in one step.
-        """
-        check_is_fitted(self)
-        arrays = {"coef": self.coef_, "intercept": self.intercept_, "classes": self.classes_, "n_iter": self.n_iter_}
-        if hasattr(self, "feature_names_in_"):
-            arrays["feature_names_in"] = self.feature_names_in_.astype(str)
-        parameters = {name: getattr(self, name) for name in _SAVED_PARAMETERS}
+    def predictions(self, rows: Rows, source: str, probabilities: bool = False) -> pa.Table:
+        """Predictions for the rows of one block, as a table."""
+        eta = self._eta(rows, source)
+        columns = {"prediction": self._predicted(eta)}
+        if probabilities:
+            proba = np.exp(_log_proba(eta))
+            columns |= {f"probability_{label}": proba[:, k] for k, label in enumerate(self.classes_.tolist())}
+        return pa.table(columns)
+
+    def _predicted(self, eta: Array) -> Array:
+        index = (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
+        return self.classes_[index]
+
+    def _sums(self, eta: Array, y: Array, weight: Array) -> Array:
+        hit = (self._predicted(eta) == y) @ weight
+        index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = self.classes_[index] != y  # a label the model knows nothing of has probability zero
+        loss = np.where(unknown, np.inf, -_log_proba(eta)[np.arange(len(y)), index])
+        return np.array([hit, loss[weight > 0] @ weight[weight > 0]])
+
+    def _measures(self, sums: Array) -> dict[str, float]:
+        return {"accuracy": float(sums[2] / sums[1]), "cross_entropy": float(sums[3] / sums[1])}
+
+    def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        arrays["classes"] = self.classes_
+        parameters = metadata["parameters"]
         parameters["C"] = str(self.C)  # JSON has no infinity
         if isinstance(self.class_weight, Mapping):
             labels = [label.item() if isinstance(label, np.generic) else label for label in self.class_weight]
             parameters["class_weight"] = list(zip(labels, map(float, self.class_weight.values()), strict=True))
-        saved.write(path, type(self).__name__, arrays, {"parameters": parameters})
 
     @classmethod
-    def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
-        """The model of a file's contents; see `fullbatch.load_model`."""
-        try:
-            parameters = dict(metadata["parameters"])
-            if isinstance(parameters["class_weight"], list):
-                parameters["class_weight"] = dict(parameters["class_weight"])
-            parameters["C"] = float(parameters["C"])
-            model = cls(**parameters)
-            model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
-            model.classes_, model.n_iter_ = arrays["classes"], arrays["n_iter"]
-            model.n_features_in_ = model.coef_.shape[1]
-            rows = len(model.classes_) if len(model.classes_) > 2 else 1
-            fits = model.coef_.shape == (rows, model.n_features_in_) and model.intercept_.shape == (rows,)
-            fits = fits and model.classes_.ndim == 1 and model.coef_.dtype.kind == model.intercept_.dtype.kind == "f"
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ModelFileError(f"{path} is damaged: {error!r}") from None
-        if not (fits and np.isfinite(model.coef_).all() and np.isfinite(model.intercept_).all()):
-            raise ModelFileError(f"{path} is damaged: its coefficients do not fit together or are not finite")
-        if "feature_names_in" in arrays:
-            model.feature_names_in_ = arrays["feature_names_in"].astype(object)
+    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        parameters = dict(metadata["parameters"])
+        if isinstance(parameters["class_weight"], list):
+            parameters["class_weight"] = dict(parameters["class_weight"])
+        parameters["C"] = float(parameters["C"])
+        model = cls(**parameters)
+        model.coef_, model.intercept_, model.classes_ = arrays["coef"], arrays["intercept"], arrays["classes"]
+        rows = len(model.classes_) if len(model.classes_) > 2 else 1
+        if model.classes_.ndim != 1 or model.coef_.shape[0] != rows:
+            raise ValueError("classes and coefficients do not fit together")
         return model
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def _check_parameters(self) -> None:
-        if not (isinstance(self.C, Real) and self.C > 0):
-            raise ValueError(f"C must be a positive number, got {self.C!r}")
-        if not (isinstance(self.tol, Real) and self.tol >= 0):
-            raise ValueError(f"tol must be a number of 0 or more, got {self.tol!r}")
-        if isinstance(self.engine, type) or not (isinstance(self.engine, str) or is_engine(self.engine)):
-            raise ValueError(f"engine must be a name or an engine object, got {self.engine!r}")
-
-    def _sources(self, X: Any, y: Any, sample_weight: Any) -> list[Any]:
-        if hasattr(X, "read"):
-            X = [X]
-        elif isinstance(X, Iterator):
-            X = list(X)
-        if isinstance(X, Sequence) and len(X) and all(hasattr(source, "read") for source in X):
-            if y is not None or sample_weight is not None:
-                raise ValueError("sources bring their targets and weights with them: leave y and sample_weight out")
-            self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-            return list(X)
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        # Values are checked block by block, on the workers, where row and column can be told.
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32, np.uint8], order="C", ensure_all_finite=False
-        )
-        y = column_or_1d(y, warn=True)
-        if isinstance(sample_weight, Real):
-            sample_weight = np.full(len(y), sample_weight)
-        return array_sources(X, y, sample_weight)
-
-    def _start(self, objective: Objective, schema: Schema) -> Array:
-        if not (self.warm_start and hasattr(self, "coef_")):
-            return np.zeros(objective.size)
-        assert schema.classes is not None
-        if not np.array_equal(self.classes_, schema.classes) or self.coef_.shape[1] != schema.n_features:
-            raise ValueError("warm_start: the classes or features are not those of the last fit")
-        intercept = [self.intercept_] if self.fit_intercept else []
-        assert objective.variables is not None
-        return objective.variables.to_solver(np.concatenate([self.coef_.ravel(), *intercept]))
 
 
 @dataclass(frozen=True)
@@ -314,9 +246,8 @@ class _CrossEntropy:
         return self.linear(schema).build(rows, schema, first_row)
 
 
-def _split(theta: Array, linear: Linear, schema: Schema) -> tuple[Array, Array]:
-    """coef_ and intercept_."""
-    outputs = linear.outputs(schema)
-    coefs = outputs * schema.n_features
-    intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
-    return theta[:coefs].reshape(outputs, -1).copy(), intercept.copy()
+def _log_proba(eta: Array) -> Array:
+    """(n, K) logarithms of the probabilities, from (n, 1) or (n, K) linear predictors."""
+    if eta.shape[1] == 1:
+        return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
+    return np.asarray(log_softmax(eta, axis=1))

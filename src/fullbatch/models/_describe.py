@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ..errors import DataError
 from ..kernels.moments import csr_moments, dense_moments
 from ..protocols import Rows
-from ..schema import Description, Moments, Problem
+from ..schema import Counts, Description, Moments, Problem
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
     X, y = canonical(rows.X), rows.y
     assert y is not None
     n, p = X.shape
-    problems: list[tuple[int, int | None, str]] = []
+    problems: list[tuple[int, int | str | None, str]] = []
 
     weight = as_weight(rows.weight)
     bad_weight = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
@@ -77,13 +77,13 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         problems.append((row, None, f"the sample weight is {weight[row]}, it must be finite and not negative"))
         weight = as_weight(None)
 
-    classes = class_weight = None
+    counts = None
     if labels:
         labels_of_rows, bad_row, what = _as_labels(y, source)
         if bad_row is not None:
             problems.append((bad_row, None, what))
         classes, index = np.unique(labels_of_rows, return_inverse=True)
-        class_weight = np.bincount(index, weight if weight.size else None, len(classes)).astype(np.float64)
+        counts = _count(classes, index, weight, "labels", source)
     else:
         targets = _as_numbers(y, source)
         bad_target = np.flatnonzero(~np.isfinite(targets))
@@ -96,7 +96,8 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
     else:
         row, column, mean, squares = dense_moments(read_only(X), weight)
     if row >= 0:
-        problems.append((row, int(column), _not_finite("input X", X[row, column])))
+        name = rows.names[column] if rows.names else int(column)
+        problems.append((row, name, _not_finite("input X", X[row, column])))
 
     problem = None
     if problems:
@@ -104,7 +105,16 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         problem = Problem(first, column_or_none, what, source, first)
     total = float(weight.sum()) if weight.size else float(n)
     moments = Moments(total, mean * rows.scale, squares * rows.scale**2)
-    return Description((n,), p, moments, source, classes, class_weight, problem)
+    columns = rows.names[p:] or range(p, p + len(rows.categories))
+    levels = tuple(
+        _count(column.levels, column.codes, weight, f"levels of column {name!r}", source)
+        for name, column in zip(columns, rows.categories, strict=True)
+    )
+    return Description((n,), p, moments, source, counts, problem, levels, rows.names)
+
+
+def _count(values: Array, index: Array, weight: Array, name: str, source: str) -> Counts:
+    return Counts(values, np.bincount(index, weight if weight.size else None, len(values)) * 1.0, name, source)
 
 
 def _check_shapes(rows: Rows, source: str) -> None:
@@ -118,13 +128,21 @@ def _check_shapes(rows: Rows, source: str) -> None:
     if str(X.dtype) not in FEATURE_TYPES:
         raise DataError(f"{source}: features are {X.dtype}, they must be one of {', '.join(FEATURE_TYPES)}")
     if y is None:
-        raise DataError(f"{source}: no target y, which a model needs to learn from")
+        raise DataError(f"{source}: no target y, which a model needs to learn from: name it with target")
     if np.ndim(y) != 1:
         raise DataError(f"{source}: target y has {np.ndim(y)} dimensions, it must have one value a row")
     if is_sparse(X) and X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
         raise DataError(
             f"{source}: column indices run from {X.indices.min()} to {X.indices.max()} in {X.shape[1]} columns"
         )
+    if rows.categories and (is_sparse(X) or rows.scale != 1.0):
+        raise DataError(f"{source}: categorical columns stand beside dense columns of scale 1 only")
+    columns = X.shape[1] + len(rows.categories)
+    if rows.names and len(rows.names) != columns:
+        raise DataError(f"{source}: {len(rows.names)} names for {columns} columns")
+    for number, category in enumerate(rows.categories):
+        if category.codes.shape != (X.shape[0],):
+            raise DataError(f"{source}: {X.shape[0]} rows but column {X.shape[1] + number} has {category.codes.shape}")
     for name, values in (("target y", y), ("sample weight", rows.weight)):
         if values is not None and np.shape(values) != (X.shape[0],):
             raise DataError(f"{source}: {X.shape[0]} rows of features but {name} has shape {np.shape(values)}")

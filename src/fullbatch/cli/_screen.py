@@ -1,0 +1,37 @@
+"""What the command line shows, and its exit codes."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+EXIT_CODES = """Exit codes: 0 converged, or done; 1 something is wrong (data, files, packages, cluster); 2 wrong usage;
+3 stopped before converging; 130 interrupted (the best iterate so far is saved)."""
+
+NOT_CONVERGED, INTERRUPTED = 3, 130
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+
+screen = Console(stderr=True)
+
+
+def show(values: dict[str, Any], as_json: bool) -> None:
+    """Print a result on standard output."""
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in values.items():
+        if value is not None:
+            table.add_row(name.replace("_", " "), escape(_text(value)))
+    Console(highlight=False).print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

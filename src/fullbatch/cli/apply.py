@@ -1,0 +1,118 @@
+"""`fullbatch predict` and `fullbatch evaluate`: a saved model on other rows."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import DataError
+from ._data import (
+    DATA_HELP,
+    Delimiter,
+    Directory,
+    Engine,
+    EngineName,
+    Format,
+    Missing,
+    Offset,
+    Target,
+    Weight,
+    Workers,
+    is_mnist,
+    open_files_for,
+)
+from ._screen import AsJson, show
+
+PREDICT_EXAMPLES = """\b
+Example:
+  fullbatch predict model.fb 'new/*.parquet' --output predictions.parquet --proba"""
+EVALUATE_EXAMPLES = """\b
+Example:
+  fullbatch evaluate model.fb test.csv --target churned"""
+
+ModelFile = Annotated[Path, typer.Argument(help="A saved model.")]
+Unknown = Annotated[
+    bool, typer.Option("--ignore-unknown", help="Count a category that the fit has not seen as none of them.")
+]
+
+
+def predict(
+    model: ModelFile,
+    data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; they need no target.")],
+    output: Annotated[
+        Path, typer.Option(help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block.")
+    ],
+    proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class too.")] = False,
+    offset: Offset = None,
+    missing: Missing = None,
+    format_: Format = None,
+    delimiter: Delimiter = None,
+    ignore_unknown: Unknown = False,
+    engine: Engine = EngineName.threads,
+    workers: Workers = None,
+    directory: Directory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict with a saved model, block by block, in the order of the rows."""
+    fitted = _load(model, ignore_unknown)
+    with closing(_opened(fitted, engine, workers)):
+        options = {"offset": offset, "delimiter": delimiter}
+        sources = _open(fitted, data, directory, format_, missing, **options)
+        rows = fitted.write_predictions(sources, output, probabilities=proba)
+    show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
+
+
+def evaluate(
+    model: ModelFile,
+    data: Annotated[
+        list[str] | None, typer.Argument(help=f"{DATA_HELP}; or mnist, the default: its test rows.")
+    ] = None,
+    target: Target = None,
+    weight: Weight = None,
+    offset: Offset = None,
+    missing: Missing = None,
+    format_: Format = None,
+    delimiter: Delimiter = None,
+    ignore_unknown: Unknown = False,
+    engine: Engine = EngineName.threads,
+    workers: Workers = None,
+    directory: Directory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a saved model on rows whose target is known."""
+    fitted = _load(model, ignore_unknown)
+    data = data or ["mnist"]
+    with closing(_opened(fitted, engine, workers)):
+        options = {"target": target, "weight": weight, "offset": offset, "delimiter": delimiter}
+        measured = fitted.evaluate(_open(fitted, data, directory, format_, missing, **options))
+    measured["rows"] = int(measured["rows"])  # type: ignore[assignment]
+    show({"model": str(model), "data": " ".join(data), **measured}, as_json)
+
+
+def _load(model: Path, ignore_unknown: bool) -> Any:
+    from ..estimators import load_model
+
+    fitted = load_model(model)
+    return fitted.set_params(unknown="ignore") if ignore_unknown else fitted
+
+
+def _opened(fitted: Any, engine: EngineName, workers: int | None) -> Any:
+    from ..engines import make_engine
+
+    opened = make_engine(engine.value, workers)
+    fitted.set_params(engine=opened)
+    return opened
+
+
+def _open(
+    fitted: Any, data: list[str], directory: Path | None, format_: Any, missing: Any, **options: Any
+) -> list[Any]:
+    """Sources of the columns that the model knows."""
+    if is_mnist(data):
+        from ..datasets import load_mnist
+
+        if fitted.n_features_in_ != 784:
+            raise DataError(f"the model has {fitted.n_features_in_} columns, mnist has 784: name other data")
+        return load_mnist(directory).test_sources()
+    return open_files_for(fitted, data, format_, missing, **options)

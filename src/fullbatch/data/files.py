@@ -1,0 +1,113 @@
+"""Sources from files of any kind that fullbatch reads, chosen by how their names end."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .csv_ import csv_sources
+from .libsvm import libsvm_sources
+from .npy import npy_sources
+from .parquet import parquet_sources
+from .paths import expand
+
+ENDINGS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "csv",
+    ".libsvm": "libsvm",
+    ".svmlight": "libsvm",
+    ".svm": "libsvm",
+    ".npy": "npy",
+}
+FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
+
+# Options that a format knows beyond those of every table.
+_TABLE = ("target", "weight", "offset", "features", "exclude", "categorical", "missing", "dtype")
+_OPTIONS = {
+    "parquet": _TABLE,
+    "csv": (*_TABLE, "delimiter", "quoted", "encoding", "column_names", "types"),
+    "tsv": (*_TABLE, "quoted", "encoding", "column_names", "types"),
+    "libsvm": ("n_features", "zero_based", "dense", "dtype"),
+    "npy": ("target", "weight", "offset", "scale"),
+}
+
+
+def file_sources(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    format: str | None = None,
+    blocks: int | None = None,
+    block_rows: int | None = None,
+    **options: Any,
+) -> list[Any]:
+    """Cut files into sources, one per block, whatever the files' format.
+
+    Parameters
+    ----------
+    paths : path, or sequence of paths
+        Files, directories and globs, all of one format.
+    format : {"parquet", "csv", "tsv", "libsvm", "npy"}, optional
+        Default: by how the names of the files end.
+    blocks, block_rows : int, optional
+        How many blocks, or how many rows in each; default: by the shape of the data alone.
+    **options
+        Those of `parquet_sources`, `csv_sources`, `libsvm_sources` or `npy_sources`; for the last, `target`, `weight`
+        and `offset` are files.
+
+    Returns
+    -------
+    list of Source
+
+    Raises
+    ------
+    DataError
+        The data cannot be used, or its format cannot be told.
+    ValueError
+        The format does not have an option.
+    """
+    listed = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    kind = file_format(listed, format)
+    given = {name: value for name, value in options.items() if not _is_default(value)}
+    stray = [name for name in given if name not in _OPTIONS[kind]]
+    if stray:
+        raise ValueError(f"{kind} files have no option {stray[0]!r}: they have {', '.join(_OPTIONS[kind])}")
+    given |= {"blocks": blocks, "block_rows": block_rows}
+    if kind == "parquet":
+        return parquet_sources(listed, **given)
+    if kind in ("csv", "tsv"):
+        return csv_sources(listed, **{**given, "delimiter": "\t"} if kind == "tsv" else given)
+    if kind == "libsvm":
+        return libsvm_sources(listed, **given)
+    names = {"target": "y", "weight": "sample_weight"}
+    return npy_sources(listed, **{names.get(name, name): value for name, value in given.items()})
+
+
+def _is_default(value: Any) -> bool:
+    return value is None or (isinstance(value, Sequence | Mapping) and len(value) == 0)
+
+
+def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -> str:
+    """The format that is told, or else the one that the names of the files end in."""
+    if told is not None:
+        if told not in _OPTIONS:
+            raise ValueError(f"unknown format {told!r}: choose from {', '.join(FORMATS)}")
+        return told
+    files = []
+    for path in paths:
+        files += expand(path, tuple(ENDINGS))
+    found = {ENDINGS.get(Path(file).suffix.lower()) for file in files}
+    if len(found) == 1 and (only := found.pop()) is not None:
+        return only
+    names = ", ".join(fspath(path) for path in paths)
+    if len(found) > 1:
+        raise DataError(
+            f"{names}: files of several formats ({', '.join(sorted(map(str, found)))}): give one kind at a time"
+        )
+    raise DataError(
+        f"{names}: the format cannot be told from the name, which ends in none of {', '.join(ENDINGS)}: tell it with "
+        f"format, one of {', '.join(FORMATS)}"
+    )

@@ -1,0 +1,141 @@
+"""Sources from tables in memory: pandas, polars, Arrow, and whatever else speaks Arrow's C stream interface."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import DataError
+from .cut import cut
+from .table import Missing, TableSource, choose_columns
+
+
+@dataclass(frozen=True, eq=False)
+class FramePiece:
+    """Some rows of a table in memory. Sent to a worker, it carries those rows only."""
+
+    table: pa.Table
+    first_row: int
+    where: str = "table"
+
+    @property
+    def stop(self) -> int:
+        """Number of the first row behind it."""
+        return self.first_row + int(self.table.num_rows)
+
+    def read(self, names: list[str]) -> pa.Table:
+        """These columns of the rows."""
+        return self.table.select(names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # As a stream of its own: a pickled slice would bring along all rows of the table.
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as stream:
+            stream.write_table(self.table)
+        return {"stream": sink.getvalue().to_pybytes(), "first_row": self.first_row, "where": self.where}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        table = pa.ipc.open_stream(state.pop("stream")).read_all()
+        for name, value in {"table": table, **state}.items():
+            object.__setattr__(self, name, value)
+
+
+def is_table(data: Any) -> bool:
+    """Whether `data` is a table in memory: of pandas, polars, Arrow, or anything else that speaks Arrow."""
+    return isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"))
+
+
+def as_table(data: Any) -> pa.Table:
+    """A table in memory as an Arrow table, without a copy where its owner's format allows.
+
+    Raises
+    ------
+    DataError
+        It is no table, or a column mixes types.
+    """
+    if isinstance(data, pa.Table):
+        return data
+    try:
+        if type(data).__module__.partition(".")[0] == "pandas":
+            _check_names(data.columns)
+            return pa.Table.from_pandas(data, preserve_index=False)
+        return pa.table(data)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"the table cannot be used: {'; '.join(map(str, error.args))}") from None
+    except TypeError:
+        raise DataError(
+            f"{type(data).__name__} is no table: give a pandas or polars data frame, or an Arrow table"
+        ) from None
+
+
+def table_sources(
+    data: Any,
+    *,
+    target: str | None = None,
+    weight: str | None = None,
+    offset: str | None = None,
+    features: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    missing: Missing = "error",
+    dtype: str | None = None,
+    blocks: int | None = None,
+    block_rows: int | None = None,
+) -> list[TableSource]:
+    """Cut a table in memory into sources, one per block.
+
+    Parameters
+    ----------
+    data : pandas or polars data frame, or Arrow table
+        Columns of numbers and of text. Anything with Arrow's C stream interface will do.
+    target, weight, offset : str, optional
+        Columns of that meaning.
+    features : sequence of str, optional
+        Columns to learn from; default: all but the above and `exclude`.
+    exclude : sequence of str
+        Columns to leave out.
+    categorical : sequence of str
+        Features whose whole numbers are levels; text is levels anyway.
+    missing : {"error", "drop"} or mapping of column to value
+        Refuse missing values, leave their rows out, or put a value in their place.
+    dtype : {"float32", "float64", "uint8"}, optional
+        Precision of the numeric features; default: float32 or uint8 if all of them are, otherwise float64.
+    blocks, block_rows : int, optional
+        How many blocks, or how many rows in each; default: by the shape of the data alone.
+
+    Returns
+    -------
+    list of TableSource
+
+    Raises
+    ------
+    DataError
+        A column is not there or cannot be used, or there are no rows.
+    """
+    table = as_table(data)
+    columns = choose_columns(
+        table.schema,
+        "the table",
+        target=target,
+        weight=weight,
+        offset=offset,
+        features=features,
+        exclude=exclude,
+        categorical=categorical,
+        missing=missing,
+        dtype=dtype,
+    )
+    table = table.select(columns.used)
+    return [
+        TableSource((FramePiece(table.slice(start, stop - start), start),), columns)
+        for start, stop in cut(table.num_rows, len(columns.features), blocks, block_rows)
+    ]
+
+
+def _check_names(names: Any) -> None:
+    strange = next((name for name in names if not isinstance(name, str)), None)
+    if strange is not None:
+        raise DataError(f"the table's column {strange!r} is not named by text: rename its columns")
+    if not names.is_unique:
+        raise DataError(f"the table: two columns are named {names[names.duplicated()][0]!r}: rename one of them")

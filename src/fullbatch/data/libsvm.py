@@ -1,0 +1,221 @@
+"""Sources from files of the libsvm (svmlight) format: each block is read by its own bytes, on its worker."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_svmlight_file
+
+from ..errors import DataError
+from ..protocols import Rows
+from ._lines import TextRows, read_bytes, refuse_compressed
+from .cut import cut, cut_parts
+from .paths import expand
+
+Array = npt.NDArray[Any]
+
+# Dense from so many stored values on: it takes at most twice the memory of CSR, and passes are several times faster.
+_DENSE_SHARE = 1 / 3
+_COLON, _HASH, _ZERO = (ord(character) for character in ":#0")
+
+
+@dataclass(frozen=True)
+class LibsvmPiece:
+    """Some rows of a file."""
+
+    where: str
+    first_row: int
+    stop: int
+    first_byte: int
+    last_byte: int
+
+
+@dataclass(frozen=True)
+class LibsvmSource:
+    """The rows of one block.
+
+    Parameters
+    ----------
+    pieces : tuple of LibsvmPiece
+        In the order of the rows.
+    n_features : int
+        Columns.
+    zero_based : bool
+        Whether the first column has the index 0 rather than 1.
+    dense : bool
+        Whether the features become a dense array.
+    dtype : str
+        Of the features.
+    """
+
+    pieces: tuple[LibsvmPiece, ...]
+    n_features: int
+    zero_based: bool
+    dense: bool
+    dtype: str
+
+    def read(self) -> Rows:
+        """The rows; whole-numbered targets as int64."""
+        from scipy.sparse import vstack
+
+        read = [self._read(piece) for piece in self.pieces]
+        X = read[0][0] if len(read) == 1 else vstack([X for X, _ in read], format="csr")
+        y = np.concatenate([y for _, y in read])
+        if (y == np.floor(y)).all() and (np.abs(y) < 2**53).all():
+            y = y.astype(np.int64)
+        return Rows(X.toarray() if self.dense else X, y)
+
+    def _read(self, piece: LibsvmPiece) -> tuple[Any, Array]:
+        content = read_bytes(piece.where, piece.first_byte, piece.last_byte)
+        try:
+            X, y = self._parse(content)
+        except ValueError:
+            self._explain(content, piece)
+            raise
+        if len(y) != piece.stop - piece.first_row:
+            raise DataError(
+                f"{piece.where}: rows {piece.first_row}..{piece.stop - 1} were counted and {len(y)} read: has the file "
+                "changed? Are there lines of nothing but spaces?"
+            )
+        return X, y
+
+    def _parse(self, content: bytes) -> tuple[Any, Array]:
+        X, y = load_svmlight_file(
+            io.BytesIO(content), n_features=self.n_features, zero_based=self.zero_based, dtype=self.dtype
+        )
+        return X, y
+
+    def _explain(self, content: bytes, piece: LibsvmPiece) -> None:
+        """Find the first line that does not parse, and say so."""
+        lines = (line for line in content.splitlines() if line and not line.startswith(b"#"))
+        for row, line in enumerate(lines, piece.first_row):
+            try:
+                self._parse(line + b"\n")
+            except ValueError as error:
+                text = line.decode("utf8", "replace")
+                text = text if len(text) <= 80 else text[:77] + "..."
+                raise DataError(
+                    f"{piece.where}: row {row} does not parse: {text!r}: {_reason(error)}. A row is a number and then "
+                    "index:value pairs in the order of their indices"
+                ) from None
+
+    def __str__(self) -> str:
+        return " and ".join(f"{piece.where} rows {piece.first_row}..{piece.stop - 1}" for piece in self.pieces)
+
+
+def libsvm_sources(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    n_features: int | None = None,
+    zero_based: bool | Literal["auto"] = "auto",
+    dense: bool | None = None,
+    dtype: str = "float64",
+    blocks: int | None = None,
+    block_rows: int | None = None,
+) -> list[LibsvmSource]:
+    """Cut libsvm (svmlight) files into sources, one per block. They are read once here, to count rows and columns.
+
+    Parameters
+    ----------
+    paths : path, or sequence of paths
+        Files, directories (all `*.libsvm`, `*.svmlight` and `*.svm` in them) and globs; readable by the workers under
+        the same path. The rows of several files follow one another in the order given, within a directory or glob in
+        the order of names.
+    n_features : int, optional
+        Columns, where the files need not have a value in the last one; default: as many as they have values in.
+    zero_based : bool or "auto"
+        Whether the first column has the index 0 rather than 1; "auto": it does if the index 0 occurs.
+    dense : bool, optional
+        Whether the features become a dense array; default: if at least a third of the values are stored.
+    dtype : {"float32", "float64"}
+        Of the features.
+    blocks, block_rows : int, optional
+        How many blocks, or how many rows in each; default: by the shape of the data alone.
+
+    Returns
+    -------
+    list of LibsvmSource
+
+    Raises
+    ------
+    DataError
+        A file is missing, has an index beyond `n_features`, or there are no rows. (Lines that do not parse are told
+        by the workers.)
+    """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
+    files = expand(paths, (".libsvm", ".svmlight", ".svm"))
+    texts = []
+    counted = _Indices(0, -1, 0)
+    for path in files:
+        refuse_compressed(path)
+        texts.append(TextRows(path, comments=True))
+        counted = counted.joined(_indices(path))
+    zero = counted.least == 0 if zero_based == "auto" else zero_based
+    columns = max(counted.most + (1 if zero else 0), 0)
+    if n_features is not None and columns > n_features:
+        raise DataError(f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few")
+    columns = columns if n_features is None else n_features
+    rows = [text.rows for text in texts]
+    stored = counted.count / max(sum(rows) * columns, 1)
+    dense = stored >= _DENSE_SHARE if dense is None else dense
+    values_per_row = columns if dense else counted.count / max(sum(rows), 1)
+    return [
+        LibsvmSource(
+            tuple(
+                LibsvmPiece(files[part], start, stop, texts[part].offset(start), texts[part].offset(stop))
+                for part, start, stop in parts
+            ),
+            columns,
+            bool(zero),
+            bool(dense),
+            dtype,
+        )
+        for parts in cut_parts(rows, cut(sum(rows), values_per_row, blocks, block_rows))
+    ]
+
+
+@dataclass(frozen=True)
+class _Indices:
+    """Number, largest and smallest of the indices of some rows; the largest is -1 where there are none."""
+
+    count: int
+    most: int
+    least: int
+
+    def joined(self, other: "_Indices") -> "_Indices":
+        if not self.count or not other.count:
+            return other if other.count else self
+        return _Indices(self.count + other.count, max(self.most, other.most), min(self.least, other.least))
+
+
+def _indices(path: str) -> _Indices:
+    """The indices before the colons of a file."""
+    total = _Indices(0, -1, 0)
+    with open(path, "rb") as file:
+        while content := file.read(2**22) + file.readline():
+            if b"#" in content:
+                content = b"\n".join(line.partition(b"#")[0] for line in content.split(b"\n"))
+            text = np.frombuffer(content, np.uint8)
+            colons = np.flatnonzero(text == _COLON)
+            index, power = np.zeros(len(colons), np.int64), 1
+            place = colons - 1
+            is_digit = (text[place] >= _ZERO) & (text[place] < _ZERO + 10)
+            number = is_digit.copy()  # "qid:" is no index
+            while is_digit.any() and power < 10**18:
+                index += np.where(is_digit, (text[place].astype(np.int64) - _ZERO) * power, 0)
+                place = np.maximum(place - 1, 0)
+                power *= 10
+                is_digit &= (text[place] >= _ZERO) & (text[place] < _ZERO + 10)
+            index = index[number]
+            if len(index):
+                total = total.joined(_Indices(len(index), int(index.max()), int(index.min())))
+    return total
+
+
+def _reason(error: ValueError) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

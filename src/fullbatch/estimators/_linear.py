@@ -1,0 +1,377 @@
+"""What the estimators of linear models share: from data to a fit, from a fit to predictions, in here or on workers."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from numbers import Real
+from os import PathLike
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import column_or_1d
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import saved
+from ..callbacks import Callback, Progress
+from ..data.arrays import array_sources
+from ..data.frames import as_table, is_table, table_sources
+from ..driver import minimize
+from ..engines import is_engine, make_engine
+from ..errors import DataError, ModelFileError
+from ..models._features import encode
+from ..models.linear import Linear
+from ..objective import Objective
+from ..protocols import Model, Rows
+from ..schema import Features, Schema
+from ..variables import Standardized
+from ._inputs import is_sources, listed, needs_table, refuse_arrays, sources_of_table
+from ._predictions import Evaluate, Predict, PredictTable, write_parts, write_tables
+
+Array = npt.NDArray[Any]
+
+_FEATURE_TYPES = [np.float64, np.float32, np.uint8]
+
+
+class LinearEstimator(BaseEstimator):  # type: ignore[misc]
+    """A linear model with scikit-learn's manners. Subclasses say which loss and which penalty."""
+
+    # Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
+    _saved_parameters: ClassVar[tuple[str, ...]] = (
+        "tol",
+        "fit_intercept",
+        "max_iter",
+        "standardize",
+        "unknown",
+    )
+
+    # Set by the subclasses' __init__.
+    tol: float
+    fit_intercept: bool
+    max_iter: int
+    warm_start: bool
+    standardize: bool
+    unknown: str
+    solver: Any
+    engine: Any
+    callbacks: Sequence[Callback]
+    verbose: int
+    # Set by fit.
+    coef_: Array
+    intercept_: Any
+
+    @abstractmethod
+    def _model(self) -> Model:
+        """What the workers compute."""
+
+    @abstractmethod
+    def _linear(self, schema: Schema) -> Linear:
+        """The linear model of this data."""
+
+    @abstractmethod
+    def _l2(self, weight: float) -> float:
+        """Strength of the penalty on the mean loss, for rows of this total weight."""
+
+    @abstractmethod
+    def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
+        """Set `coef_` and `intercept_` from (outputs, p) and (outputs,) arrays."""
+
+    @abstractmethod
+    def _matrix(self) -> tuple[Array, Array]:
+        """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
+
+    @abstractmethod
+    def _sums(self, eta: Array, y: Array, weight: Array) -> Array:
+        """What `evaluate` needs of some rows, as sums."""
+
+    @abstractmethod
+    def _measures(self, sums: Array) -> dict[str, float]:
+        """The measures of `evaluate` from the sums over all rows."""
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : (n, p) array_like, sparse matrix or data frame, or list of Source
+            Features; or sources, which bring targets and weights with them. Text columns of a frame are categories.
+        y : (n,) array_like
+            Targets; None with sources.
+        sample_weight : (n,) array_like, optional
+            Weights; default: 1 for every row.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            The data cannot be used; says where and why.
+        """
+        self._check_parameters()
+        sources = self._sources(X, y, sample_weight)
+        with ExitStack() as stack:
+            blocks = stack.enter_context(closing(self._opened(stack).place(self._model(), sources)))
+            self._fit_blocks(blocks)
+        return self
+
+    def _fit_blocks(self, blocks: Any) -> None:
+        schema = blocks.schema
+        linear = self._linear(schema)
+        outputs = linear.outputs(schema)
+        variables = Standardized(schema, outputs, linear.intercept, self.standardize)
+        factors = linear.class_factors(schema)
+        weight = schema.weight if factors is None else float(factors @ schema.class_weight)
+        self.l2_, self.n_samples_fit_ = self._l2(weight), schema.n_rows
+        objective = Objective(blocks, self.l2_, variables)
+        callbacks: list[Callback] = list(self.callbacks)
+        if self.verbose:
+            callbacks.append(Progress())
+        result = minimize(
+            objective,
+            self._start(objective, schema, outputs),
+            solver=self.solver,
+            tol=self.tol**2,
+            max_iter=self.max_iter,
+            callbacks=callbacks,
+        )
+        theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
+        intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
+        self.features_ = schema.features
+        self._keep(theta[:coefs].reshape(outputs, -1).copy(), intercept.copy(), schema)
+        self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
+        if schema.features.names and not hasattr(self, "feature_names_in_"):
+            self.feature_names_in_ = np.array(schema.features.names, object)
+        self.n_iter_ = np.array([result.iterations])
+        self.result_ = result
+        if not result.success:
+            warnings.warn(result.message, ConvergenceWarning, stacklevel=4)
+
+    def get_feature_names_out(self) -> Array:
+        """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""
+        check_is_fitted(self)
+        return np.array(self.features_.names_out(), object)
+
+    def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None) -> dict[str, float]:
+        """How good the model is on some rows, by sums over the blocks.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        dict of str to float
+            rows, weight, and the measures of the model.
+        """
+        check_is_fitted(self)
+        if is_sources(X):
+            refuse_arrays(y, sample_weight)
+            sums = sum(self._mapped(Evaluate(self._bare()), X))
+        else:
+            rows = self._rows(X)
+            y = column_or_1d(y)
+            weight = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+            sums = self._sums_of(Rows(rows.X, y, weight, rows.scale, None, rows.categories, rows.names), "the rows")
+        return {"rows": float(sums[0]), "weight": float(sums[1]), **self._measures(sums)}
+
+    def write_predictions(self, sources: Any, path: str | PathLike[str], *, probabilities: bool = False) -> int:
+        """Predict block by block, on the engine, and write what comes out.
+
+        Parameters
+        ----------
+        sources : list of Source
+            What to predict for; they need no targets.
+        path : path
+            Ends in ".parquet" or ".csv": one file, written here, in the order of the rows. Otherwise a new directory:
+            its part-00000.parquet, ... are written by the workers, one for each block, under the same path.
+        probabilities : bool
+            Whether a classifier's probabilities are written too, a column "probability_<label>" for each class.
+
+        Returns
+        -------
+        int
+            Rows written.
+
+        Raises
+        ------
+        DataError
+            The data cannot be used, or the path not be written to.
+        """
+        check_is_fitted(self)
+        task = PredictTable(self._bare(), probabilities)
+        with ExitStack() as stack:
+            engine = self._opened(stack)
+            if str(path).endswith((".parquet", ".csv")):
+                return write_tables(path, engine.map(task, listed(sources)))
+            return write_parts(path, task, engine, listed(sources))
+
+    def predictions(self, rows: Rows, source: str, probabilities: bool = False) -> pa.Table:
+        """Predictions for the rows of one block, as a table."""
+        columns = {"prediction": self._predicted(self._eta(rows, source))}
+        if probabilities:
+            raise ValueError(f"{type(self).__name__} has no probabilities: it predicts numbers")
+        return pa.table(columns)
+
+    @abstractmethod
+    def _predicted(self, eta: Array) -> Array:
+        """Predictions from (n, outputs) linear predictors."""
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save the fitted model; `fullbatch.load_model` reads it.
+
+        Parameters
+        ----------
+        path : path
+            Where; an existing file is replaced in one step.
+        """
+        check_is_fitted(self)
+        arrays = {"coef": self.coef_, "intercept": np.asarray(self.intercept_), "n_iter": self.n_iter_}
+        arrays |= {f"levels_{number}": levels for number, levels in enumerate(self.features_.levels)}
+        if self.features_.names:
+            arrays["names"] = np.array(self.features_.names)
+        if hasattr(self, "feature_names_in_"):
+            arrays["feature_names_in"] = self.feature_names_in_.astype(str)
+        metadata = {"parameters": {name: getattr(self, name) for name in self._saved_parameters}}
+        metadata["numeric_features"] = self.features_.numeric  # type: ignore[assignment]
+        self._add_saved(arrays, metadata)
+        saved.write(path, type(self).__name__, arrays, metadata)
+
+    def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        """Add what the subclass must keep."""
+
+    @classmethod
+    def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        """The model of a file's contents; see `fullbatch.load_model`."""
+        try:
+            model = cls._loaded(arrays, metadata)
+            levels = [
+                arrays[f"levels_{number}"] for number in range(sum(name.startswith("levels_") for name in arrays))
+            ]
+            names = tuple(arrays["names"].tolist()) if "names" in arrays else ()
+            model.features_ = Features(int(metadata["numeric_features"]), tuple(levels), names)
+            model.n_features_in_ = model.features_.numeric + len(levels)
+            model.n_iter_ = arrays["n_iter"]
+            coef, intercept = model._matrix()
+            fits = coef.shape == (len(intercept), model.features_.size)
+            fits = fits and coef.dtype.kind == intercept.dtype.kind == "f"
+            fits = fits and len(names) in (0, model.n_features_in_)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ModelFileError(f"{path} is damaged: {error!r}") from None
+        if not (fits and np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            raise ModelFileError(f"{path} is damaged: its coefficients do not fit together or are not finite")
+        if "feature_names_in" in arrays:
+            model.feature_names_in_ = arrays["feature_names_in"].astype(object)
+        return model
+
+    @classmethod
+    @abstractmethod
+    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        """A model with the parameters, `coef_`, `intercept_` and whatever else the subclass keeps."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_parameters(self) -> None:
+        if not (isinstance(self.tol, Real) and self.tol >= 0):
+            raise ValueError(f"tol must be a number of 0 or more, got {self.tol!r}")
+        if isinstance(self.engine, type) or not (isinstance(self.engine, str) or is_engine(self.engine)):
+            raise ValueError(f"engine must be a name or an engine object, got {self.engine!r}")
+        if self.unknown not in ("error", "ignore"):
+            raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')
+
+    def _opened(self, stack: ExitStack) -> Any:
+        engine = self.engine
+        return stack.enter_context(closing(make_engine(engine))) if isinstance(engine, str) else engine
+
+    def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return np.zeros(objective.size)
+        coef, intercept = self._matrix()
+        if coef.shape != (outputs, schema.n_features):
+            raise ValueError("warm_start: the classes or features are not those of the last fit")
+        assert objective.variables is not None
+        parts = [coef.ravel(), intercept] if self.fit_intercept else [coef.ravel()]
+        return objective.variables.to_solver(np.concatenate(parts))
+
+    # --- data ---------------------------------------------------------------------------------------------------
+
+    def _sources(self, X: Any, y: Any, sample_weight: Any) -> list[Any]:
+        if is_sources(X):
+            refuse_arrays(y, sample_weight)
+            self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+            return listed(X)
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        if needs_table(X):
+            y = column_or_1d(y)
+            if isinstance(sample_weight, Real):
+                sample_weight = np.full(len(y), sample_weight)
+            table = as_table(X)
+            self.feature_names_in_ = np.array(table.column_names, object)
+            return sources_of_table(table, y, sample_weight)
+        # Values are checked block by block, on the workers, where row and column can be told.
+        checked = validate_data(self, X, accept_sparse="csr", dtype=_FEATURE_TYPES, order="C", ensure_all_finite=False)
+        y = column_or_1d(y, warn=True)
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(len(y), sample_weight)
+        return array_sources(checked, y, sample_weight, names=getattr(self, "feature_names_in_", ()))
+
+    def _rows(self, X: Any) -> Rows:
+        """Rows in memory to predict for."""
+        if isinstance(X, Rows):
+            return X
+        if needs_table(X) or (is_table(X) and self.features_.levels):
+            numeric = self.features_.numeric
+            names = self.features_.names
+            if not names:
+                raise ValueError("this model was fitted without names of columns: give an array, not a frame")
+            return table_sources(X, features=names, categorical=names[numeric:], blocks=1)[0].read()
+        if self.features_.levels:
+            raise ValueError("this model has categorical columns: give a frame with their names, or sources")
+        return Rows(validate_data(self, X, accept_sparse="csr", dtype=_FEATURE_TYPES[:2], reset=False))
+
+    def _eta(self, X: Any, source: str = "the rows") -> Array:
+        """(n, outputs) linear predictors."""
+        check_is_fitted(self)
+        rows = encode(self._rows(X), self.features_, source, self.unknown)  # type: ignore[arg-type]
+        coef, intercept = self._matrix()
+        eta = safe_sparse_dot(rows.X, (coef * rows.scale).T) + intercept
+        return eta if rows.offset is None else eta + rows.offset[:, None]
+
+    def _sums_of(self, rows: Rows, source: str) -> Array:
+        if rows.y is None:
+            raise DataError(f"{source}: no target y to compare predictions with: name it with target")
+        n = rows.X.shape[0]
+        weight = np.ones(n) if rows.weight is None else np.asarray(rows.weight, np.float64)
+        return np.concatenate(([n, weight.sum()], self._sums(self._eta(rows, source), rows.y, weight)))
+
+    # --- on the workers -----------------------------------------------------------------------------------------
+
+    def _bare(self) -> Self:
+        """A copy that can be sent to workers: fitted, without engine, callbacks and history."""
+        bare = type(self)()
+        kept = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("engine", "callbacks", "result_", "solver")
+        }
+        bare.__dict__.update(kept)
+        return bare
+
+    def _mapped(self, task: Any, sources: Any) -> list[Any]:
+        with ExitStack() as stack:
+            return list(self._opened(stack).map(task, listed(sources)))
+
+    def _predict(self, method: str, sources: Any) -> Array:
+        check_is_fitted(self)
+        return np.concatenate(self._mapped(Predict(self._bare(), method), sources))

@@ -1,0 +1,217 @@
+"""Regression on one linear predictor: generalised linear models, and robust and quantile regression."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import RegressorMixin
+
+from ..callbacks import Callback
+from ..losses import LOSSES
+from ..models.linear import Linear
+from ..protocols import Engine
+from ..schema import Schema
+from ._inputs import is_sources
+from ._linear import LinearEstimator
+
+Array = npt.NDArray[Any]
+
+# Losses of the logarithmic link: the prediction is exp(eta).
+_LOG_LINK = ("poisson", "gamma", "tweedie")
+# eta is cut here when a mean is predicted: beyond, exp is infinite.
+_LARGEST_ETA = 700.0
+
+
+class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: ignore[misc]
+    """Regression on one linear predictor, by exact gradients over blocks of rows.
+
+    Minimises (sum of w_i loss_i) / (sum of w_i) + alpha ||coef||^2 / 2. The intercept is not penalised. The result is
+    the same to the bit on any engine and number of workers.
+
+    Parameters
+    ----------
+    loss : {"squared", "huber", "quantile", "poisson", "gamma", "tweedie"}, default="squared"
+        "squared", "huber" and "quantile" predict eta = X coef + intercept; "poisson", "gamma" and "tweedie" are half
+        the deviance with the logarithmic link, and predict exp(eta).
+    loss_options : mapping of str to float or None, default=None
+        What shapes the loss: {"delta": 1.35} for "huber", {"quantile": 0.5, "smoothing": 0.1} for "quantile",
+        {"power": 1.5} for "tweedie".
+    alpha : float, default=0.0
+        Strength of the L2 penalty.
+    tol : float, default=1e-4
+        The fit ends when the estimated relative distance of the objective from its minimum is at most tol squared.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    max_iter : int, default=1000
+        Iterations at the most.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients instead of zeros.
+    standardize : bool, default=False
+        Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
+    unknown : {"error", "ignore"}, default="error"
+        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
+    solver : str or Solver, default="lbfgs"
+        "lbfgs", "scipy-lbfgsb", or a solver object.
+    engine : str or Engine, default="threads"
+        "threads", "serial", "ray", or an engine object, which stays open after the fit.
+    callbacks : sequence of callables, default=()
+        Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
+    verbose : int, default=0
+        1 shows progress on standard error.
+
+    Attributes
+    ----------
+    coef_ : (p,) float64 array
+        Coefficients.
+    intercept_ : float
+        Intercept; 0 without.
+    features_ : Features
+        How the columns of the data become those of `coef_`.
+    n_iter_ : (1,) int array
+        Iterations.
+    n_samples_fit_ : int
+        Rows seen in fit.
+    l2_ : float
+        Strength of the penalty on the mean loss.
+    n_features_in_ : int
+        Columns seen in fit; `coef_` has one more for each further level of a categorical one.
+    feature_names_in_ : (n_features_in_,) array of str
+        Their names, where X had any.
+    result_ : Result
+        How the fit went. Its `theta` is in the solver's variables. A loaded model has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fullbatch import GeneralizedLinearRegressor
+    >>> X = np.arange(8.0)[:, None]
+    >>> GeneralizedLinearRegressor("poisson").fit(X, np.round(np.exp(X[:, 0] / 4))).predict([[8.0]]).round()
+    array([7.])
+    """
+
+    _saved_parameters: ClassVar = ("loss", "loss_options", "alpha", *LinearEstimator._saved_parameters)
+
+    def __init__(
+        self,
+        loss: str = "squared",
+        *,
+        loss_options: Mapping[str, float] | None = None,
+        alpha: float = 0.0,
+        tol: float = 1e-4,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        warm_start: bool = False,
+        standardize: bool = False,
+        unknown: str = "error",
+        solver: Any = "lbfgs",
+        engine: str | Engine = "threads",
+        callbacks: Sequence[Callback] = (),
+        verbose: int = 0,
+    ) -> None:
+        self.loss = loss
+        self.loss_options = loss_options
+        self.alpha = alpha
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.warm_start = warm_start
+        self.standardize = standardize
+        self.unknown = unknown
+        self.solver = solver
+        self.engine = engine
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def _check_parameters(self) -> None:
+        known = [name for name, loss in LOSSES.items() if not loss.labels]
+        if self.loss not in known:
+            raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(known)}")
+        if not (isinstance(self.alpha, Real) and 0 <= self.alpha < np.inf):
+            raise ValueError(f"alpha must be a number of 0 or more, got {self.alpha!r}")
+        super()._check_parameters()
+
+    def _model(self) -> Linear:
+        return Linear(self.loss, bool(self.fit_intercept), options=self.loss_options)
+
+    def _linear(self, schema: Schema) -> Linear:
+        return self._model()
+
+    def _l2(self, weight: float) -> float:
+        return float(self.alpha)
+
+    def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
+        self.coef_, self.intercept_ = coef[0], float(intercept[0])
+
+    def _matrix(self) -> tuple[Array, Array]:
+        return self.coef_[None], np.array([self.intercept_])
+
+    def predict(self, X: Any) -> Array:
+        """Predicted target of each row, shape (n,): the mean; for "quantile" the quantile.
+
+        X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
+        """
+        return self._predict("predict", X) if is_sources(X) else self._predicted(self._eta(X))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile"."""
+        measures = self.evaluate(X, y, sample_weight)
+        return measures["d2" if self.loss in _LOG_LINK else "r2"]
+
+    def _predicted(self, eta: Array) -> Array:
+        eta = eta[:, 0]
+        return np.exp(np.minimum(eta, _LARGEST_ETA)) if self.loss in _LOG_LINK else eta
+
+    def _sums(self, eta: Array, y: Array, weight: Array) -> Array:
+        y = np.asarray(y, np.float64)
+        residual = y - self._predicted(eta)
+        sums = [weight @ y, weight @ (y * y), weight @ residual**2, weight @ np.abs(residual)]
+        if self.loss in _LOG_LINK:
+            sums += [weight @ self._log_link_loss(y, eta[:, 0]), weight @ self._least_loss(y)]
+        return np.array(sums)
+
+    def _measures(self, sums: Array) -> dict[str, float]:
+        _, weight, of_y, of_y2, squares, sizes = sums[:6]
+        mean = of_y / weight
+        spread = of_y2 - mean * of_y
+        measures = {
+            "rmse": float(np.sqrt(squares / weight)),
+            "mae": float(sizes / weight),
+            "r2": float(1.0 - squares / spread) if spread > 0 else float("nan"),
+        }
+        if self.loss in _LOG_LINK:
+            loss, least = sums[6:]
+            # The loss of one prediction for all rows is linear in y, so that the sums tell it.
+            constant = weight * self._log_link_loss(mean, np.log(mean)) if mean > 0 else np.nan
+            measures["d2"] = float(1.0 - (loss - least) / (constant - least))
+            measures["mean_deviance"] = float(2.0 * (loss - least) / weight)
+        return measures
+
+    @property
+    def _power(self) -> float:
+        """Of the variance as a function of the mean."""
+        tweedie = LOSSES["tweedie"].kind(**(self.loss_options or {})).power if self.loss == "tweedie" else 0.0
+        return {"poisson": 1.0, "gamma": 2.0}.get(self.loss, tweedie)
+
+    def _log_link_loss(self, y: Any, eta: Any) -> Any:
+        """Half the deviance, up to a function of y: the loss that the fit sees."""
+        power = self._power
+        mean = np.exp(np.minimum(eta, _LARGEST_ETA))
+        if power == 1.0:
+            return mean - y * eta
+        if power == 2.0:
+            return y / mean + eta
+        return mean ** (2.0 - power) / (2.0 - power) + y * mean ** (1.0 - power) / (power - 1.0)
+
+    def _least_loss(self, y: Array) -> Array:
+        """The loss of predicting each row's own target."""
+        zero = y <= 0
+        least = self._log_link_loss(y, np.log(np.where(zero, 1.0, y)))
+        return np.where(zero, 0.0, least)  # of a target of zero, in the limit
+
+    @classmethod
+    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        model = cls(**metadata["parameters"])
+        model.coef_, model.intercept_ = arrays["coef"], float(arrays["intercept"])
+        return model

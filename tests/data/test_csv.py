@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+from fullbatch import DataError, LogisticRegression, ThreadEngine, csv_sources
+from fullbatch.data import _lines
+from fullbatch.models.linear import Linear
+
+
+def write(path, text, encoding="utf8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def read(path, **options):
+    options = {"target": "y", **options}
+    return [source.read() for source in csv_sources(path, **options)]
+
+
+def test_types_quotes_line_ends_and_empty_lines(tmp_path):
+    text = 'a,"b, ""quoted""",region,y\r\n1,2.5,"north\r\neast",0\r\n\r\n3,-4,"so""uth",1\r\n5,1e3,x,0'
+    (rows,) = read(write(tmp_path / "t.csv", text))
+    assert rows.names == ("a", 'b, "quoted"', "region")
+    np.testing.assert_array_equal(rows.X, [[1, 2.5], [3, -4], [5, 1000]])
+    assert rows.categories[0].levels.tolist() == ["north\r\neast", 'so"uth', "x"]
+    assert rows.y.tolist() == [0, 1, 0]
+    assert rows.y.dtype == np.int64
+
+
+def test_blocks_begin_where_rows_begin(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lines, "_CHUNK", 64)  # several chunks for a small file
+    rng = np.random.default_rng(0)
+    lines = [f'{i},"t{"x" * rng.integers(0, 90)}{chr(10) * (i % 3)}",{i % 2}' for i in range(200)]
+    path = write(tmp_path / "t.csv", "i,text,y\n" + "\n".join(lines) + "\n")
+    for block_rows in (1, 7, 200):
+        read_rows = read(path, block_rows=block_rows)
+        assert np.concatenate([rows.X[:, 0] for rows in read_rows]).tolist() == list(range(200))
+
+
+def test_options(tmp_path):
+    path = write(tmp_path / "t.txt", "1;é;0\n2;è;1\n", "latin1")
+    (rows,) = read(path, delimiter=";", encoding="latin1", column_names=["a", "b", "y"])
+    assert rows.names == ("a", "b")
+    assert rows.categories[0].levels.tolist() == ["è", "é"]
+    path = write(tmp_path / "q.csv", 'size,y\n5" pipe,0\n6" pipe,1\n7 cm,1\n')
+    (rows,) = read(path, quoted=False)
+    assert rows.categories[0].levels.tolist() == ['5" pipe', '6" pipe', "7 cm"]
+    path = write(tmp_path / "z.csv", "zip,y\n01234,0\n99999,1\n")
+    (rows,) = read(path, types={"zip": "string"})
+    assert rows.categories[0].levels.tolist() == ["01234", "99999"]
+    (rows,) = read(path, categorical=["zip"])
+    assert rows.categories[0].levels.tolist() == [1234, 99999]
+
+
+def test_missing_values(tmp_path):
+    path = write(tmp_path / "t.csv", "a,b,y\n1,x,0\n,y,1\n3,NA,0\n")
+    with pytest.raises(DataError, match=r"t\.csv: row 1, column 'a': the value is missing"):
+        read(path)
+    (rows,) = read(path, missing="drop")
+    assert rows.X.tolist() == [[1]]
+    (rows,) = read(path, missing={"a": 0, "b": "none"})
+    assert rows.X.tolist() == [[1], [0], [3]]
+    assert rows.categories[0].levels.tolist() == ["none", "x", "y"]
+
+
+def test_levels_and_classes_missing_in_some_files_are_agreed(tmp_path):
+    write(tmp_path / "1.csv", "x,region,y\n1,north,a\n2,north,a\n")
+    write(tmp_path / "2.csv", "x,region,y\n3,south,b\n4,north,a\n")
+    write(tmp_path / "3.csv", "x,region,y\n")  # no rows
+    write(tmp_path / "4.csv", "y,x,region\nc,1,west\n")  # other order
+    model = LogisticRegression().fit(csv_sources(tmp_path / "*.csv", target="y", block_rows=2))
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert model.get_feature_names_out().tolist() == ["x", "region=north", "region=south", "region=west"]
+    assert model.n_samples_fit_ == 5
+
+
+def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
+    lines = ["1,0"] * 300_000 + ["1.5,2.5"]
+    path = write(tmp_path / "t.csv", "x,y\n" + "\n".join(lines))
+    rows = read(path, blocks=2)
+    assert rows[1].X[-1, 0] == 1.5
+    assert rows[1].y[-1] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("a,b,y\n1,2,0\n3,1\n", {}, r"t\.csv: row 1 has 2 values, the file has 3 columns: '3,1'"),
+        ("a,b,y\n1,2,0\n3,1,1,9\n", {}, "row 1 has 4 values, the file has 3 columns: '3,1,1,9'"),
+        ("a,y\n1,0\n", {"target": "z"}, "there is no column 'z': its columns are 'a', 'y'"),
+        ("a,a,y\n1,2,0\n", {}, "two columns are named 'a'"),
+        ("", {}, r"t\.csv is empty: its first line must name the columns"),
+        ("a,y\n", {}, "no rows"),
+        ("a,y\n1,0\n", {"types": {"b": "string"}}, "there is no column 'b', for which a type is told"),
+        ('a,y\n"1,0\n2,1\n', {}, "a quotation mark .* is not closed.*quoted=False"),
+        ("a,y\n\xff,0\n", {}, "row 0 is not utf8 text .*latin1"),
+        ("a,y\n1,0\n2,inf\n", {"target": "a"}, "row 1, column 'y': the value is infinite"),
+        ("2020-01-01,0\n", {"column_names": ["day", "y"]}, "column 'day' is date32.*Leave it out"),
+    ],
+    ids=lambda value: None,
+)
+def test_files_that_cannot_be_used(tmp_path, text, options, message):
+    path = write(tmp_path / "t.csv", text, "latin1")
+    with pytest.raises(DataError, match=message):
+        read(path, **options)
+
+
+def test_a_wrong_type_is_told_with_file_row_and_column(tmp_path):
+    lines = ["1,x,0"] * 300_000 + ["abc,x,1"]
+    path = write(tmp_path / "t.csv", "a,b,y\n" + "\n".join(lines))
+    with pytest.raises(
+        DataError, match=r"row 300000, column 'a': 'abc' is not of type double.*types=\{'a': \"string\"\}"
+    ):
+        read(path)
+    lines[-1] = "1,x,1,7"
+    write(path, "a,b,y\n" + "\n".join(lines))
+    with pytest.raises(DataError, match="row 300000 has 4 values"):
+        read(path, blocks=5)
+
+
+def test_unknown_types_and_compressed_files(tmp_path):
+    path = write(tmp_path / "t.csv", "a,y\n1,0\n")
+    with pytest.raises(ValueError, match="'number' of column 'a' is no Arrow type"):
+        read(path, types={"a": "number"})
+    (tmp_path / "t.csv.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    with pytest.raises(DataError, match=r"t\.csv\.gz is compressed.*unpack it"):
+        read(tmp_path / "t.csv.gz")
+
+
+def test_files_whose_columns_disagree(tmp_path):
+    write(tmp_path / "1.csv", "a,b,y\n1,2,0\n")
+    other = write(tmp_path / "2.csv", "a,c,y\n1,2,0\n")
+    with pytest.raises(DataError, match=r"2\.csv: there is no column 'b', which .*1\.csv has"):
+        read(tmp_path / "*.csv")
+    write(other, "a,b,y\n1,text,0\n")
+    with pytest.raises(DataError, match=r"2\.csv: column 'b' is string, in .*1\.csv it is int64"):
+        read(tmp_path / "*.csv")
+
+
+def test_a_file_that_changed_after_it_was_counted(tmp_path):
+    path = write(tmp_path / "t.csv", "a,y\n" + "1,0\n2,1\n" * 50)
+    sources = csv_sources(path, target="y", blocks=2)
+    write(path, "a,y\n1,0\n")
+    with pytest.raises(DataError, match="has become shorter since its rows were counted"):
+        ThreadEngine().place(Linear("logistic"), sources)
+    write(path, "a,y\n" + "12,0\n21,1\n" * 50)
+    with pytest.raises(DataError, match=r"rows 0\.\.49 were counted and 4[01] read: has the file changed"):
+        sources[0].read()

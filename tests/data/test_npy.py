@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from fullbatch import DataError, npy_sources
+
+X = np.arange(60, dtype=np.float32).reshape(20, 3)
+Y = np.arange(20)
+
+
+def test_files_are_mapped_and_joined(tmp_path):
+    np.save(tmp_path / "x0.npy", X[:7])
+    np.save(tmp_path / "x1.npy", X[7:])
+    np.save(tmp_path / "y.npy", Y)
+    np.save(tmp_path / "w.npy", Y + 1.0)
+    sources = npy_sources(
+        tmp_path / "x?.npy", tmp_path / "y.npy", tmp_path / "w.npy", tmp_path / "w.npy", scale=0.5, block_rows=6
+    )
+    rows = [source.read() for source in sources]
+    np.testing.assert_array_equal(np.concatenate([one.X for one in rows]), X)
+    np.testing.assert_array_equal(np.concatenate([one.y for one in rows]), Y)
+    np.testing.assert_array_equal(np.concatenate([one.weight for one in rows]), Y + 1)
+    np.testing.assert_array_equal(np.concatenate([one.offset for one in rows]), Y + 1)
+    assert {one.scale for one in rows} == {0.5}
+    assert not rows[0].X.flags.owndata, "rows of one file are not copied"
+    assert "x0.npy rows 6..6 and " in str(sources[1])
+
+
+def test_types_that_kernels_do_not_take_become_float64(tmp_path):
+    np.save(tmp_path / "x.npy", X.astype(">i4"))
+    (rows,) = (source.read() for source in npy_sources(tmp_path / "x.npy", blocks=1))
+    assert rows.X.dtype == np.float64
+    np.testing.assert_array_equal(rows.X, X)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X[0], Y, r"x\.npy has shape \(3,\): it must have two dimensions"),
+        (X, X, r"y\.npy has shape \(20, 3\): it must have one dimension"),
+        (X, Y[:5], "X has 20 rows and y has 5"),
+        (X[:0], Y[:0], "no rows"),
+    ],
+)
+def test_shapes_that_do_not_fit(tmp_path, x, y, message):
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    with pytest.raises(DataError, match=message):
+        npy_sources(tmp_path / "x.npy", tmp_path / "y.npy")
+
+
+def test_damaged_files(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    content = (tmp_path / "x.npy").read_bytes()
+    for cut in (0, 4, 30, 150, len(content) - 1):
+        (tmp_path / "cut.npy").write_bytes(content[:cut])
+        with pytest.raises(DataError, match=r"cut\.npy is not a whole \.npy file"):
+            npy_sources(tmp_path / "cut.npy")
+    np.save(tmp_path / "objects.npy", np.array([[{}]], object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"objects\.npy is not a whole"):
+        npy_sources(tmp_path / "objects.npy")
+    np.save(tmp_path / "other.npy", X[:, :2])
+    with pytest.raises(DataError, match=r"x\.npy has 3 columns and .*other\.npy has 2: all need the same"):
+        npy_sources([tmp_path / "other.npy", tmp_path / "x.npy"])
+    sources = npy_sources(tmp_path / "x.npy", blocks=2)
+    np.save(tmp_path / "x.npy", X[:3])
+    with pytest.raises(DataError, match="has become shorter"):
+        sources[1].read()

@@ -1,0 +1,106 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tables import table, write_parquet_directory
+
+from fullbatch import DataError, Linear, LogisticRegression, SerialEngine, ThreadEngine, parquet_sources
+from fullbatch.data import parquet
+
+
+def test_rows_come_in_order_whatever_the_row_groups(tmp_path):
+    frame = table(300).assign(number=np.arange(300.0))
+    path = write_parquet_directory(frame, tmp_path / "d", files=7, row_group_size=13)
+    for block_rows in (1, 50, 300):
+        sources = parquet_sources(path, target="y", features=["number"], block_rows=block_rows)
+        assert np.concatenate([source.read().X[:, 0] for source in sources]).tolist() == list(range(300))
+
+
+def test_only_the_columns_that_are_used_are_read(tmp_path, monkeypatch):
+    asked = []
+    original = parquet._read_group
+    monkeypatch.setattr(
+        parquet, "_read_group", lambda path, group, names: asked.append(names) or original(path, group, names)
+    )
+    table().to_parquet(tmp_path / "t.parquet")
+    (rows,) = [source.read() for source in parquet_sources(tmp_path / "t.parquet", target="y", features=["c", "a"])]
+    assert rows.names == ("c", "a")
+    assert asked == [["c", "a", "y"]]
+
+
+def test_a_row_group_is_decoded_once_for_all_of_its_blocks_and_then_dropped(tmp_path, monkeypatch):
+    count = []
+    original = parquet._read_group
+    monkeypatch.setattr(parquet, "_read_group", lambda *which: count.append(which) or original(*which))
+    table(1000).to_parquet(tmp_path / "t.parquet", row_group_size=500)
+    sources = parquet_sources(tmp_path / "t.parquet", target="y", block_rows=10)
+    ThreadEngine(2).place(Linear("logistic"), sources).close()
+    assert len(count) == 2
+    assert not sources[0].shared._kept
+    model = LogisticRegression(engine=SerialEngine()).fit(sources)
+    count.clear()
+    assert len(model.predict(sources)) == 1000
+    assert len(count) == 2
+    assert not sources[0].shared._kept
+
+
+def test_hidden_files_of_a_directory_are_left_out(tmp_path):
+    path = write_parquet_directory(table(), tmp_path / "d", files=2)
+    (path / "_SUCCESS").write_text("")
+    (path / ".part-0.parquet.crc").write_text("")
+    (path / "deeper").mkdir()
+    table(10).to_parquet(path / "deeper" / "more.parquet")
+    assert sum(len(source.read().y) for source in parquet_sources(path, target="y")) == 210
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -1])
+def test_a_truncated_file_is_told(tmp_path, cut):
+    table().to_parquet(tmp_path / "whole.parquet")
+    content = (tmp_path / "whole.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(content[:cut])
+    with pytest.raises(DataError, match=r"cut\.parquet is not a whole Parquet file: .*write it again"):
+        parquet_sources([tmp_path / "whole.parquet", tmp_path / "cut.parquet"], target="y")
+
+
+def test_a_damaged_row_group_is_told(tmp_path):
+    path = tmp_path / "t.parquet"
+    table(5000).to_parquet(path, row_group_size=1000)
+    content = bytearray(path.read_bytes())
+    start = pq.read_metadata(path).row_group(2).column(0).dictionary_page_offset or 0
+    start = start or pq.read_metadata(path).row_group(2).column(0).data_page_offset
+    content[start : start + 400] = b"\xff" * 400
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.parquet: row group 2 cannot be read: .*write it again"):
+        ThreadEngine().place(Linear("logistic"), parquet_sources(path, target="y"))
+
+
+def test_files_whose_columns_disagree(tmp_path):
+    frame = pd.DataFrame({"a": [1.0], "b": [2.0], "y": [0]})
+    frame.to_parquet(tmp_path / "1.parquet")
+    frame.rename(columns={"b": "c"}).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(DataError, match=r"2\.parquet: there is no column 'b', which .*1\.parquet has"):
+        parquet_sources(tmp_path, target="y")
+    frame.astype({"b": str}).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(DataError, match=r"2\.parquet: column 'b' is (large_)?string, in .*1\.parquet it is double"):
+        parquet_sources(tmp_path, target="y")
+    frame.astype({"b": "int32"}).to_parquet(tmp_path / "2.parquet")  # numbers either way
+    assert parquet_sources(tmp_path, target="y", blocks=1)[0].read().X.tolist() == [[1, 2], [1, 2]]
+
+
+def test_a_missing_value_is_told_with_its_row_in_its_file(tmp_path):
+    frame = table(100)
+    write_parquet_directory(frame, tmp_path / "d", files=4, row_group_size=10)
+    frame.iloc[50:75].assign(c=[np.nan if row == 17 else 0.0 for row in range(25)]).to_parquet(
+        tmp_path / "d" / "part-2.parquet"
+    )
+    with pytest.raises(DataError, match=r"part-2\.parquet: row 17, column 'c': the value is missing"):
+        LogisticRegression().fit(parquet_sources(tmp_path / "d", target="y", block_rows=30))
+
+
+def test_dictionaries_and_nulls(tmp_path):
+    region = pa.array(["n", None, "s", "n"]).dictionary_encode()
+    pq.write_table(pa.table({"region": region, "y": [0, 1, 1, 0]}), tmp_path / "t.parquet")
+    (source,) = parquet_sources(tmp_path / "t.parquet", target="y", missing={"region": "?"})
+    rows = source.read()
+    assert rows.categories[0].levels[rows.categories[0].codes].tolist() == ["n", "?", "s", "n"]
