@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_blocks_with_different_columns_are_refused():
 def test_empty_block_is_legal():
     X, y = np.random.default_rng(0).random((6, 3)), np.array(["no", "yes"] * 3)
     empty = array_sources(X, y, blocks=1)[0]
-    empty = type(empty)(X[:0], y[:0], None, 1.0, 0)
+    empty = replace(empty, X=X[:0], y=y[:0])
     with_empty = SerialEngine().place(Linear("logistic"), [empty, *array_sources(X, y, blocks=1)])
     without = SerialEngine().place(Linear("logistic"), array_sources(X, y, blocks=1))
     request = ValueGrad(np.array([0.1, 0.2, 0.3, 0.4]))

@@ -328,8 +328,16 @@ def _common_type(types: list[pa.DataType]) -> str:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column without a dictionary."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    """The column without a dictionary, and without views of text, for which Arrow lacks functions."""
+    if pa.types.is_dictionary(column.type):
+        type_ = _without_views(column.type.value_type)
+        chunks = [chunk.dictionary.cast(type_).take(chunk.indices) for chunk in column.chunks]
+        return pa.chunked_array(chunks, type_)
+    return column.cast(_without_views(column.type))
+
+
+def _without_views(type_: pa.DataType) -> pa.DataType:
+    return pa.large_string() if pa.types.is_string_view(type_) else type_
 
 
 def _numbers(column: pa.ChunkedArray, name: str, where: str, first_row: int) -> Array:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,9 @@ class Linear:
         unknown = [name for name in self.options or {} if name not in known]
         if unknown:
             raise ValueError(f"the {self.loss} loss has no option {unknown[0]!r}: it has {', '.join(known) or 'none'}")
+        for name, value in (self.options or {}).items():
+            if not (isinstance(value, Real) and np.isfinite(value)):
+                raise ValueError(f"the {self.loss} loss: its option {name!r} must be a number, got {value!r}")
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
