@@ -17,7 +17,7 @@ from .engines.local import SerialEngine
 from .errors import BlockError, DataError
 from .models._describe import is_sparse
 from .models.linear import Linear
-from .protocols import Block, Category, Engine, Eval, Model, Parameters, Rows, RowSample, ValueGrad
+from .protocols import Block, Engine, Eval, Model, Parameters, Rows, RowSample, ValueGrad
 from .sampling import uniform_of_rows
 from .schema import Description, Schema
 
@@ -56,8 +56,6 @@ def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int 
     _check_scale(model, rows, schema, theta)
     _check_threads(model, rows, schema, theta)
     _check_bad_rows(model, rows)
-    if not is_sparse(rows.X) and rows.X.dtype.kind == "f" and rows.scale == 1.0:
-        _check_categories(model, rows)
     if RowSample in block.answers:
         _check_sample(model, rows, schema)
 
@@ -177,23 +175,6 @@ def _check_bad_rows(model: Model, rows: Rows) -> None:
     assert (problem.row, problem.column) == (4, X.shape[1] - 1), (
         f"a NaN in row 4, last column, was reported as {problem}"
     )
-
-
-def _check_categories(model: Model, rows: Rows) -> None:
-    n = rows.X.shape[0]
-    # Of one level only, so that the model keeps its number of columns.
-    column = Category(np.zeros(n, np.int32), np.array(["only"]))
-    coded = replace(rows, X=rows.X[:, :-1], categories=(column,))
-    ones = replace(rows, X=np.column_stack((rows.X[:, :-1], np.ones(n, rows.X.dtype))))
-    answers = []
-    for one in (coded, ones):
-        schema = Schema.of(model.describe(one, "rows with a category"))
-        block = model.build(one, schema, 0)
-        answers.append(block.evaluate(ValueGrad(np.linspace(-0.1, 0.1, block.parameters.size))))
-    tolerance = _TOLERANCES[block.parameters.dtype][2]
-    message = "the level of a categorical column must count as a column of ones"
-    assert_allclose(answers[0].value, answers[1].value, rtol=tolerance, err_msg=message)
-    _assert_close(answers[0].grad, answers[1].grad, tolerance, message)
 
 
 def _check_sample(model: Model, rows: Rows, schema: Schema) -> None:

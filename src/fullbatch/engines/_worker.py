@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..errors import BlockError, DataError, MissingExtraError, ModelError
+from ..features import encode
 from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
 from ._tree import Part, TreeSum
@@ -71,6 +72,7 @@ class Worker:
                     f"{self._sources[index]} now has {rows.X.shape[0]} rows and had {schema.block_rows[index]} when it "
                     "was first read: the data has changed"
                 )
+            rows = encode(rows, schema.features, str(self._sources[index]))
             return self._model.build(rows, schema, first_rows[index])
 
         self._blocks = dict(zip(self._sources, self._each(build), strict=True))

@@ -24,7 +24,7 @@ from ..data.frames import as_table, is_table, table_sources
 from ..driver import minimize
 from ..engines import is_engine, make_engine
 from ..errors import DataError, ModelFileError
-from ..models._features import encode
+from ..features import encode
 from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Model, Rows

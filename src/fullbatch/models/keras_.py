@@ -14,7 +14,6 @@ from ..errors import DataError, MissingExtraError, ModelError
 from ..protocols import Block, Eval, Parameters, Rows, ValueGrad
 from ..schema import Description, Schema
 from ._describe import describe, is_sparse
-from ._features import encode
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +80,6 @@ class KerasModel:
         DataError
             The loss cannot take the labels.
         """
-        rows = encode(rows, schema.features, f"the block of row {first_row}")
         assert rows.y is not None
         return KerasBlock(self._program(schema.n_features), rows, schema.encode(rows.y), schema)
 

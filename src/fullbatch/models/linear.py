@@ -30,7 +30,6 @@ from ..protocols import (
 from ..sampling import uniform_of_rows
 from ..schema import Description, Problem, Schema
 from ._describe import as_weight, canonical, describe, is_sparse, read_only
-from ._features import encode
 
 Array = npt.NDArray[Any]
 
@@ -102,7 +101,6 @@ class Linear:
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> "LinearBlock":
         """The block of these rows."""
-        rows = encode(rows, schema.features, f"the block of row {first_row}")
         y, weight = rows.y, rows.weight
         assert y is not None
         outputs = self.outputs(schema)

@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
-from ..protocols import Category, Rows
-from ..schema import Features
+from .errors import DataError, shortened
+from .protocols import Category, Rows
+from .schema import Features
 
 Array = npt.NDArray[Any]
 

@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse as sp
 
 from fullbatch import DataError, Linear, SerialEngine, table_sources
-from fullbatch.models._features import encode
+from fullbatch.features import encode
 from fullbatch.protocols import Category, Rows, ValueGrad
 from fullbatch.schema import Features, Schema
 
