@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "LogisticRegression": "estimators.logistic",
     "Linear": "models.linear",
+    "TorchModel": "models.torch_",
+    "JaxModel": "models.jax_",
     "KerasModel": "models.keras_",
     "SerialEngine": "engines.local",
     "ThreadEngine": "engines.local",
@@ -20,6 +22,7 @@ _HOMES = {
     "Objective": "objective",
     "Standardized": "variables",
     "minimize": "driver",
+    "check_gradient": "gradient_check",
     "Result": "driver",
     "Status": "driver",
     "LBFGS": "solvers.lbfgs",

@@ -207,7 +207,20 @@ def info(as_json: AsJson = False) -> None:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    packages = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow", "ray", "tensorflow", "tensorflow-cpu", "keras")
+    packages = (
+        "numpy",
+        "scipy",
+        "numba",
+        "scikit-learn",
+        "pyarrow",
+        "ray",
+        "torch",
+        "jax",
+        "tensorflow",
+        "tensorflow-cpu",
+        "keras",
+    )
+    frameworks = {"torch": "torch", "jax": "jax", "keras": "tensorflow"}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     _show(
         {
@@ -217,7 +230,7 @@ def info(as_json: AsJson = False) -> None:
             "cpus": available_cpus(),
             "memory_gb": None if memory is None else round(memory / 2**30, 1),
             "engines": ["threads", "serial", *(["ray"] if find_spec("ray") else [])],
-            "models": ["linear", *(["keras"] if find_spec("tensorflow") else [])],
+            "models": ["linear", *(name for name, package in frameworks.items() if find_spec(package))],
             **{name: found for name in packages if (found := installed(name))},
         },
         as_json,
