@@ -36,7 +36,7 @@ def test_the_core_needs_numpy_only(module):
     assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
 
 
-@pytest.mark.parametrize("package", ["ray", "tensorflow"])
+@pytest.mark.parametrize("package", ["ray", "torch", "jax", "tensorflow"])
 def test_a_missing_extra_says_what_to_install(package):
     program = f"""
 import sys
@@ -46,7 +46,12 @@ try:
     if {package!r} == "ray":
         fullbatch.RayEngine()
     else:
-        model = fullbatch.KerasModel(lambda: None, lambda y, p: p)
+        both = dict(factory=lambda: None, loss=lambda y, p: p)
+        model = {{
+            "torch": lambda: fullbatch.TorchModel(**both),
+            "jax": lambda: fullbatch.JaxModel(apply=lambda p, X: X, **both),
+            "tensorflow": lambda: fullbatch.KerasModel(**both),
+        }}[{package!r}]()
         fullbatch.SerialEngine().place(model, fullbatch.array_sources(np.zeros((2, 1)), [0, 1]))
 except fullbatch.MissingExtraError as error:
     print(error)

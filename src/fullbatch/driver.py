@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .callbacks import Callback, Iterate
+from .gradient_check import check_gradient as check_gradient_at
 from .objective import Objective
 from .protocols import Eval, Solver, State, Steps, ValueGrad
 from .solvers import make_solver
@@ -143,6 +144,7 @@ def minimize(
     max_iter: int = 1000,
     callbacks: Sequence[Callback] = (),
     resume: State | None = None,
+    check_gradient: bool = False,
 ) -> Result:
     """Minimise an objective.
 
@@ -169,6 +171,9 @@ def minimize(
     resume : solver state, optional
         `Result.state` of an earlier run of the same problem and solver: the run goes on as if it had never ended.
         (A state does not know its problem: one of another problem of the same size is not noticed.)
+    check_gradient : bool
+        Whether to compare the model's gradient with differences of its loss before the run, at the starting point:
+        `fullbatch.gradient_check.check_gradient`. Its passes are counted with those of the set-up.
 
     Returns
     -------
@@ -180,6 +185,8 @@ def minimize(
         theta0 or the state does not fit, F is not finite there, the solver is unknown, or it cannot resume.
     TypeError
         The solver needs answers that the blocks do not give.
+    ModelError
+        `check_gradient` was asked for, and the gradient is not that of the loss.
     """
     method = _checked_solver(solver, objective, resume)
     if not isinstance(max_iter, int | np.integer):
@@ -195,6 +202,8 @@ def minimize(
         raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
     if not np.isfinite(theta).all():
         raise ValueError("theta0 contains NaN or infinity")
+    if check_gradient:
+        check_gradient_at(objective, theta)
     with _ctrl_c() as pressed:
         return _Run(objective, method, tol, max_iter, callbacks, pressed).go(theta, resume)
 

@@ -34,7 +34,7 @@ class Objective:
     num_passes : int
         Reads of the whole data so far, set-up not counted.
     num_setup_passes : int
-        Reads of the whole data to describe and build the blocks.
+        Reads of the whole data to describe and build the blocks, and to check their gradient.
     """
 
     def __init__(self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None) -> None:

@@ -15,6 +15,8 @@ from ._screen import AsJson, screen, show
 
 _PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow", "ray", "dask", "torch", "jax", "tensorflow", "keras")
 
+_FRAMEWORKS = {"torch": "torch", "jax": "jax", "keras": "tensorflow"}
+
 
 class Data(StrEnum):
     """Data sets known by name."""
@@ -52,10 +54,7 @@ def info(as_json: AsJson = False) -> None:
             "memory_gb": _gigabytes("SC_PHYS_PAGES"),
             "free_memory_gb": _gigabytes("SC_AVPHYS_PAGES"),
             "engines": ["threads", "serial", *(name for name in ("ray",) if find_spec(name))],
-            "models": [
-                "linear",
-                *(model for model, package in (("keras", "tensorflow"),) if find_spec(package)),
-            ],
+            "models": ["linear", *(name for name, package in _FRAMEWORKS.items() if find_spec(package))],
             "compiled_kernels": cache,
             "compiled_files": 0 if cache is None else sum(path.suffix == ".nbc" for path in Path(cache).iterdir()),
             **{name: found for name in _PACKAGES if (found := _version(name))},

@@ -1,117 +1,22 @@
-"""Keras models on TensorFlow: any network that gives one loss per row, by loss and gradient over all rows."""
+"""Keras models on TensorFlow: any network that gives one loss per row, by loss and its derivatives over all rows."""
 
 import inspect
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, MissingExtraError, ModelError
-from ..protocols import Block, Eval, Parameters, Rows, ValueGrad
-from ..schema import Description, Schema
-from ._describe import describe, is_sparse
+from ..errors import MissingExtraError, ModelError
+from ..protocols import Rows
+from ..schema import Schema
+from ._framework import FrameworkBlock, Program, Recipe, check_frozen, dense, parameters_of
 
 Array = npt.NDArray[Any]
 
 logger = logging.getLogger(__name__)
-
-# Held while a model is made, traced or tried out: Keras promises none of that to several threads.
-_MAKING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class KerasModel:
-    """A Keras 3 model, on TensorFlow, with a loss per row.
-
-    Theta is the model's trainable variables in their order, each raveled row by row. Layers run as in inference:
-    dropout passes everything, batch normalisation uses its stored moments. Regularizers belong to the objective.
-
-    Parameters
-    ----------
-    factory : callable
-        Called with nothing on every worker, returns a built model: one input of shape (features,), made with
-        `keras.Input`. (In a float64 model the input needs `dtype="float64"` too.)
-    loss : callable
-        `loss(y_true, y_pred)` gives one loss per row, shape (rows,): a function of `keras.losses`, or a Keras loss
-        with `reduction=None`. As in Keras's own `fit`, `y_true` is (rows, 1) where `y_pred` is, otherwise (rows,).
-    chunk_rows : int
-        Rows that pass through the model at a time: bounds memory.
-    labels : bool
-        Targets are class labels, which the loss sees as int64 indices into the sorted classes of all the data;
-        otherwise numbers, which it sees in the precision of the model.
-    penalized : callable, optional
-        Tells from a variable's path whether penalties touch it; default: all but those whose path ends in "bias".
-    """
-
-    factory: Callable[[], Any]
-    loss: Callable[[Any, Any], Any]
-    chunk_rows: int = 8192
-    labels: bool = True
-    penalized: Callable[[str], bool] | None = None
-
-    def __post_init__(self) -> None:
-        is_model = hasattr(self.factory, "trainable_variables") and not isinstance(self.factory, type)
-        if is_model or not callable(self.factory):
-            raise TypeError("factory must be a function that returns a model, not a model: workers build their own")
-        if not callable(self.loss):
-            raise TypeError(f"loss must be a function of (y_true, y_pred), for example of keras.losses: {self.loss!r}")
-        if self.chunk_rows < 1:
-            raise ValueError(f"chunk_rows must be at least 1, got {self.chunk_rows}")
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The compiled program stays behind; whoever unpickles this compiles their own.
-        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
-
-    def describe(self, rows: Rows, source: str) -> Description:
-        """Check and describe a block's rows."""
-        return describe(rows, source, self.labels)
-
-    def build(self, rows: Rows, schema: Schema, first_row: int) -> "KerasBlock":
-        """The block of these rows.
-
-        Raises
-        ------
-        ModelError
-            The model or the loss cannot be trained on full batches.
-        DataError
-            The loss cannot take the labels.
-        """
-        assert rows.y is not None
-        return KerasBlock(self._program(schema.n_features), rows, schema.encode(rows.y), schema)
-
-    def predict(self, theta: Array, X: Any) -> Array:
-        """The model's outputs at `theta`, in this process.
-
-        Parameters
-        ----------
-        theta : (size,) array
-            Parameters.
-        X : (n, features) array or scipy.sparse CSR array
-            Features.
-
-        Returns
-        -------
-        (n, outputs) array
-        """
-        X = X if is_sparse(X) else np.asarray(X)
-        program = self._program(X.shape[1])
-        if np.shape(theta) != (program.parameters.size,):
-            raise ValueError(f"theta has shape {np.shape(theta)}, this model has {program.parameters.size} parameters")
-        theta = np.asarray(theta, np.float64)
-        chunks = (X[start : start + self.chunk_rows] for start in range(0, max(X.shape[0], 1), self.chunk_rows))
-        return np.concatenate([program.call(theta, program.features(chunk, 1.0))[0].numpy() for chunk in chunks])
-
-    def _program(self, n_features: int) -> "_Program":
-        """The one program of this process: blocks share it, since tracing a model takes longer than evaluating it."""
-        with _MAKING:
-            program: _Program | None = self.__dict__.get("_compiled")
-            if program is None or program.n_features != n_features:
-                program = self.__dict__["_compiled"] = _Program(self, n_features)
-            return program
 
 
 class FlatParameters:
@@ -146,49 +51,69 @@ class FlatParameters:
             variable.assign(part.reshape(variable.shape))
 
 
-class KerasBlock(FlatParameters, Block):
-    """Rows with a Keras model's loss and gradient: a function of theta alone, whatever the model's variables hold.
+class KerasBlock(FlatParameters, FrameworkBlock):
+    """A block whose `get_flat` and `set_flat` are the variables of the model that all blocks of a process share.
 
-    `get_flat` and `set_flat` are the variables of the model that all blocks of a process share.
+    Its answers do not depend on what these variables hold.
     """
 
-    answers = frozenset({ValueGrad})
-
-    def __init__(self, program: "_Program", rows: Rows, y: Array, schema: Schema) -> None:
-        super().__init__(program.model)
-        self.parameters = program.parameters
-        self._program, self._scale = program, rows.scale
-        X, weight = rows.X, np.ones(len(y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
-        self._total = float(weight.sum())
-        if not weight.all():  # rows of no weight are dropped: zero times an infinite loss is not zero
-            kept = np.flatnonzero(weight)
-            X, y, weight = X[kept], y[kept], weight[kept]
-        self._X, self._y, self._weight = X, y.astype(program.target_type), weight
-        if len(y):
-            program.try_out(program.features(X[:4], self._scale), self._y[:4], schema)
-
-    def evaluate(self, request: ValueGrad) -> Eval:
-        """Answer loss and gradient."""
-        if request.theta.ndim == 1:
-            value, grad = self._value_grad(request.theta)
-            return Eval(value, grad, self._total)
-        answers = [self._value_grad(theta) for theta in request.theta]
-        return Eval(np.array([value for value, _ in answers]), np.array([grad for _, grad in answers]), self._total)
-
-    def _value_grad(self, theta: Array) -> tuple[float, Array]:
-        value, grad = 0.0, np.zeros(self.flat_size)
-        step = self._program.recipe.chunk_rows
-        for start in range(0, len(self._y), step):
-            chunk = slice(start, start + step)
-            x = self._program.features(self._X[chunk], self._scale)
-            part, part_grad, _, _ = self._program.value_grad(theta, x, self._y[chunk], self._weight[chunk])
-            value += float(part)
-            grad += part_grad.numpy()
-        return value, grad
+    def __init__(self, program: "KerasProgram", rows: Rows, schema: Schema, chunk_rows: int) -> None:
+        FlatParameters.__init__(self, program.model)
+        FrameworkBlock.__init__(self, program, rows, schema, chunk_rows)
 
 
-class _Program:
-    """A model and its compiled loss and gradient; both depend on their arguments alone.
+@dataclass(frozen=True)
+class KerasModel(Recipe):
+    """A Keras 3 model, on TensorFlow, with a loss per row.
+
+    Theta is the model's trainable variables in their order, each raveled row by row. Layers run as in inference:
+    dropout passes everything, batch normalisation uses its stored moments. Regularizers belong to the objective.
+
+    Parameters
+    ----------
+    factory : callable
+        Called with nothing on every worker, returns a built model: one input of shape (features,), made with
+        `keras.Input`. (In a float64 model the input needs `dtype="float64"` too.)
+    loss : callable
+        `loss(y_true, y_pred)` gives one loss per row, shape (rows,): a function of `keras.losses`, or a Keras loss
+        with `reduction=None`. As in Keras's own `fit`, `y_true` is (rows, 1) where `y_pred` is, otherwise (rows,).
+    chunk_rows : int
+        Rows that pass through the model at a time: bounds memory.
+    labels : bool
+        Targets are class labels, which the loss sees as int64 indices into the sorted classes of all the data;
+        otherwise numbers, which it sees in the precision of the model.
+    penalized : callable, optional
+        Tells from a variable's path whether penalties touch it; default: all but those with "bias" in the last part
+        of their path.
+    """
+
+    factory: Callable[[], Any]
+    loss: Callable[[Any, Any], Any]
+    chunk_rows: int = 8192
+    labels: bool = True
+    penalized: Callable[[str], bool] | None = None
+    _block = KerasBlock
+
+    def __post_init__(self) -> None:
+        self._check("trainable_variables", factory=self.factory, loss=self.loss)
+
+    def start(self) -> Array:
+        """The parameters of a model fresh from the factory, (size,) float64: a start for training."""
+        _tensorflow()
+        return FlatParameters(self.factory()).get_flat()
+
+    def _make(self, n_features: int) -> "KerasProgram":
+        return KerasProgram(self, n_features)
+
+
+class _Chunk(NamedTuple):
+    x: Array
+    y: Array
+    weight: Array
+
+
+class KerasProgram(Program):
+    """A model and its compiled loss and gradient. One trace for chunks of any length.
 
     Parameters
     ----------
@@ -196,35 +121,33 @@ class _Program:
         What to build.
     n_features : int
         Columns of X.
-
-    Attributes
-    ----------
-    value_grad : callable
-        (theta, x, y, weight) -> weighted loss, its gradient, the losses of the rows, the states that the model's
-        random generators are left in. One trace for chunks of any length; safe to call from several threads.
     """
 
+    per_row = (
+        "use a function of keras.losses, or a Keras loss with reduction=None. (y_true is (rows, 1) where the model's "
+        "output is, otherwise (rows,))"
+    )
+    random = "Is a layer such as Dropout called with training=True?"
+    together = "Is a layer such as BatchNormalization called with training=True?"
+
     def __init__(self, recipe: KerasModel, n_features: int) -> None:
+        super().__init__()
         self._tf = tf = _tensorflow()
-        self.recipe, self.n_features = recipe, n_features
+        self.index_errors = (tf.errors.InvalidArgumentError,)
         self.model = model = _checked_model(recipe.factory(), n_features)
         variables = model.trainable_variables
         dtype = "float64" if all(variable.dtype == "float64" for variable in variables) else "float32"
         shapes = [tuple(variable.shape) for variable in variables]
         sizes = [int(np.prod(shape)) for shape in shapes]
-        penalized = recipe.penalized or (lambda path: not path.endswith("bias"))
-        mask = np.repeat([bool(penalized(variable.path)) for variable in variables], sizes)
-        self.parameters = Parameters(sum(sizes), mask, dtype)
+        self.parameters = parameters_of([variable.path for variable in variables], sizes, recipe.penalized, dtype)
         self.target_type = "int64" if recipe.labels else dtype
-        frozen = model.non_trainable_variables
-        state = [tf.constant(variable.numpy()) for variable in frozen]
-        seeds = [i for i, variable in enumerate(frozen) if variable.path.endswith("seed_generator_state")]
+        state = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
+        seeds = [i for i, one in enumerate(model.non_trainable_variables) if _is_seed(one)]
         self._seeds = [state[i].numpy() for i in seeds]
-        self._has_losses = False
         # A subclass of Model need not know of training; told nothing, its layers infer.
         mode = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
-        if len(frozen) > len(seeds):
-            _check_frozen(model, recipe.factory())
+        if len(state) > len(seeds):
+            check_frozen(_frozen(model), _frozen(recipe.factory()))
 
         def call(theta: Any, x: Any) -> Any:
             # From the flat theta on everything is one differentiable expression: its gradient comes out flat too.
@@ -237,73 +160,54 @@ class _Program:
                 tape.watch(theta)
                 outputs, left, own_losses = call(theta, x)
                 losses = recipe.loss(y[:, None] if outputs.shape[1:] == (1,) else y, outputs)
+                self.check_losses(losses.shape, None)
                 value = tf.reduce_sum(tf.cast(losses, "float64") * weight)
-            self._has_losses = bool(own_losses)  # known only now: layers may add losses when they are called
+            if own_losses:  # known only now: layers may add losses when they are called
+                raise ModelError(
+                    "the model adds losses of its own (a regularizer, or add_loss), which are no sum over rows: build "
+                    "it without them, and penalise with Objective(l2=...)"
+                )
             grad = tape.gradient(value, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             return value, grad, losses, [left[i] for i in seeds]
 
-        self.call = call
-        self.value_grad = tf.function(
-            value_grad,
-            autograph=False,  # it rewrites the user's functions from their source, which it does not always find
-            input_signature=[
-                tf.TensorSpec((self.parameters.size,), "float64"),
-                tf.TensorSpec((None, n_features), dtype),
-                tf.TensorSpec((None,), self.target_type),
-                tf.TensorSpec((None,), "float64"),
-            ],
-        )
+        def hess_vec(theta: Any, v: Any, x: Any, y: Any, weight: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(theta)
+                slope = tf.reduce_sum(value_grad(theta, x, y, weight)[1] * v)
+            return tape.gradient(slope, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    def features(self, X: Any, scale: float) -> Array:
-        """Rows as the model takes them."""
-        rows: Array = np.multiply(X.toarray() if is_sparse(X) else X, scale, dtype=self.parameters.dtype)
-        return rows
+        def compiled(function: Any, *vectors: Any) -> Any:
+            rows = [((None, n_features), dtype), ((None,), self.target_type), ((None,), "float64")]
+            signature = [tf.TensorSpec(*one) for one in (*vectors, *rows)]
+            # autograph rewrites the user's functions from their source, which it does not always find
+            return tf.function(function, autograph=False, input_signature=signature)
 
-    def try_out(self, x: Array, y: Array, schema: Schema) -> None:
-        """Refuse, on a few rows, a model whose loss is not a sum over rows that depends on theta alone."""
-        # Near the model's own start, where it is sane, but not at it: zeros, a usual start, hide what rows do.
-        theta = FlatParameters(self.model).get_flat() + np.random.default_rng(0).normal(0, 0.1, self.parameters.size)
-        ones = np.ones(len(y))
-        with _MAKING:
-            if schema.classes is not None:
-                self._try_last_class(theta, x[:1], schema)
-            _, _, losses, seeds = self.value_grad(theta, x, y, ones)
-            again = self.value_grad(theta, x, y, ones)[2]
-            if np.shape(losses) != y.shape:
-                raise ModelError(
-                    f"the loss has shape {np.shape(losses)} for {len(y)} rows, it must give one number per row, shape "
-                    f"{y.shape}: use a function of keras.losses, or a Keras loss with reduction=None. (y_true is "
-                    "(rows, 1) where the model's output is, otherwise (rows,))"
-                )
-            alone = [self.value_grad(theta, x[i : i + 1], y[i : i + 1], ones[:1])[0] for i in range(len(y))]
-        if self._has_losses:
-            raise ModelError(
-                "the model adds losses of its own (a regularizer, or add_loss), which are no sum over rows: build it "
-                "without them, and penalise with Objective(l2=...)"
-            )
-        used = any(not np.array_equal(old, new) for old, new in zip(self._seeds, seeds, strict=True))
-        if used or not np.array_equal(losses, again, equal_nan=True):
-            raise ModelError(
-                "the model is random: equal theta and rows gave different losses, or a random generator was used. Is "
-                "a layer such as Dropout called with training=True?"
-            )
-        # Products of one row and of several round differently; rows that see one another differ by far more.
-        if not np.allclose(losses, alone, rtol=1e-3, atol=1e-5, equal_nan=True):
-            raise ModelError(
-                f"rows influence one another: the losses of {len(y)} rows are {np.asarray(losses)} together and "
-                f"{np.array(alone)} one at a time. Is a layer such as BatchNormalization called with training=True?"
-            )
+        theta = ((self.parameters.size,), "float64")
+        self._outputs = call
+        self._value_grad, self._hess_vec = compiled(value_grad, theta), compiled(hess_vec, theta, theta)
 
-    def _try_last_class(self, theta: Array, x: Array, schema: Schema) -> None:
-        assert schema.classes is not None
-        last = len(schema.classes) - 1
-        try:
-            self.value_grad(theta, x, np.array([last]), np.ones(1))
-        except self._tf.errors.InvalidArgumentError as error:
-            raise DataError(
-                f"the loss fails for the last of {last + 1} classes, label {schema.classes.tolist()[-1]!r} with index "
-                f"{last}: does the model have one output for each class? ({error.message})"
-            ) from error
+    def start(self) -> Array:
+        return FlatParameters(self.model).get_flat()
+
+    def point(self, theta: Array) -> Any:
+        return self._tf.constant(theta, "float64")
+
+    def chunk(self, X: Any, scale: float, y: Array, weight: Array, rows: int) -> _Chunk:
+        return _Chunk(np.multiply(dense(X), scale, dtype=self.parameters.dtype), y, weight)
+
+    def value_grad(self, point: Any, chunk: _Chunk) -> tuple[float, Array, Array]:
+        value, grad, losses, seeds = self._value_grad(point, *chunk)
+        if any(not np.array_equal(old, new) for old, new in zip(self._seeds, seeds, strict=True)):
+            raise ModelError(f"the model is random: it used a random generator. {self.random}")
+        return float(value), grad.numpy(), losses.numpy()
+
+    def hess_vec(self, point: Any, v: Any, chunk: _Chunk) -> Array:
+        product: Array = self._hess_vec(point, v, *chunk).numpy()
+        return product
+
+    def outputs(self, point: Any, X: Any) -> Array:
+        given: Array = self._outputs(point, np.asarray(dense(X), self.parameters.dtype))[0].numpy()
+        return given
 
 
 def _tensorflow() -> Any:
@@ -359,11 +263,9 @@ def _checked_model(model: Any, n_features: int) -> Any:
     return model
 
 
-def _check_frozen(model: Any, twin: Any) -> None:
-    """Refuse frozen weights that are random: each worker would compute another function."""
-    for one, other in zip(model.non_trainable_variables, twin.non_trainable_variables, strict=True):
-        if not one.path.endswith("seed_generator_state") and not np.array_equal(one, other):
-            raise ModelError(
-                f"two calls of the factory gave different values to {one.path!r}, which is not trained, so every "
-                "worker would have another model: load such weights from a file, or give their initializer a seed"
-            )
+def _is_seed(variable: Any) -> bool:
+    return bool(variable.path.endswith("seed_generator_state"))
+
+
+def _frozen(model: Any) -> list[tuple[str, Array]]:
+    return [(one.path, one.numpy()) for one in model.non_trainable_variables if not _is_seed(one)]
