@@ -1,6 +1,7 @@
 """fullbatch's own passes, through its public API."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,14 +55,36 @@ def model(problem: Problem) -> Any:
     return Linear(problem.loss)
 
 
+@dataclass(frozen=True)
+class MixedSource:
+    """Rows of dense and categorical columns."""
+
+    arrays: dict[str, np.ndarray]
+    levels: tuple[int, ...]
+    start: int
+    stop: int
+
+    def read(self) -> Any:
+        from fullbatch.protocols import Category, Rows
+
+        X, codes, y, offset = (self.arrays[name][self.start : self.stop] for name in ("X", "codes", "y", "offset"))
+        categories = tuple(
+            Category(np.ascontiguousarray(codes[:, c]), np.arange(count)) for c, count in enumerate(self.levels)
+        )
+        return Rows(X, y, offset=offset, categories=categories)
+
+    def __str__(self) -> str:
+        return f"rows {self.start}..{self.stop - 1}"
+
+
 def sources(problem: Problem) -> list[Any]:
     """The problem's arrays as sources."""
     from fullbatch import array_sources
+    from fullbatch.data.cut import cut
 
-    arrays, more = problem.arrays, {}
-    if "offset" in arrays:
-        more["offset"] = arrays["offset"]
-    if "codes" in arrays:
-        more["categorical"] = arrays["codes"]
+    arrays = problem.arrays
+    if problem.storage == "mixed":
+        columns = arrays["X"].shape[1] + len(problem.levels)
+        return [MixedSource(arrays, problem.levels, *piece) for piece in cut(len(arrays["y"]), columns)]
     X = reference.csr(problem) if problem.storage == "csr" else arrays["X"]
-    return array_sources(X, arrays["y"], scale=problem.scale, **more)
+    return array_sources(X, arrays["y"], scale=problem.scale)

@@ -72,6 +72,15 @@ def encode(rows: Rows, features: Features, source: str, unknown: Unknown = "erro
     return replace(rows, X=X, categories=(), names=())
 
 
+def codes_of_levels(rows: Rows, features: Features) -> Array:
+    """(q, n) int32 numbers of the rows' levels among the levels of all categorical columns, which must be known."""
+    first, codes = 0, np.empty((len(features.levels), rows.X.shape[0]), np.int32)
+    for number, (column, levels) in enumerate(zip(rows.categories, features.levels, strict=True)):
+        codes[number] = first + np.searchsorted(levels, column.levels).astype(np.int32)[column.codes]
+        first += len(levels)
+    return codes
+
+
 def _check_columns(rows: Rows, features: Features, source: str) -> None:
     if rows.names and features.names and rows.names != features.names:
         missing = [name for name in features.names if name not in rows.names]

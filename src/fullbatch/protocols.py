@@ -297,7 +297,8 @@ class Model(Protocol):
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         """The block of `rows`, whose first row has the global number `first_row`.
 
-        Categorical columns have become columns of X by then: `rows.categories` is empty.
+        Categorical columns have become columns of X by then: `rows.categories` is empty, unless the model has an
+        attribute `takes_categories` that is true.
         """
         ...
 

@@ -258,7 +258,8 @@ class Schema:
             raise DataError("the sample weights sum to infinity: make them smaller")
         if moments.weight <= 0:
             raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
-        share = [counts.weight / moments.weight for counts in described.levels]  # the mean of a level's column
+        # The mean of a level's column; sums of weights are rounded, and a share above 1 would have no variance.
+        share = [np.minimum(counts.weight / moments.weight, 1.0) for counts in described.levels]
         labels = described.labels
         return cls(
             described.rows,

@@ -72,7 +72,8 @@ class Worker:
                     f"{self._sources[index]} now has {rows.X.shape[0]} rows and had {schema.block_rows[index]} when it "
                     "was first read: the data has changed"
                 )
-            rows = encode(rows, schema.features, str(self._sources[index]))
+            if not getattr(self._model, "takes_categories", False):
+                rows = encode(rows, schema.features, str(self._sources[index]))
             return self._model.build(rows, schema, first_rows[index])
 
         self._blocks = dict(zip(self._sources, self._each(build), strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..losses import inlined, pointwise, softmax_diagonal, softmax_hess_vec
-from . import csr, dense  # noqa: F401  they register their products
+from . import csr, dense, mixed  # noqa: F401  they register their products
 from ._compile import kernel
 from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace
 
@@ -42,7 +42,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array
     ----------
     loss : named tuple
         One of `fullbatch.losses`.
-    rows : DenseRows or SparseRows
+    rows : DenseRows, MixedRows or SparseRows
         The block.
     models : int
         Number of models.

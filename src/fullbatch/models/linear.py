@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from ..features import codes_of_levels
 from ..kernels import passes
 from ..kernels.csr import SparseRows
 from ..kernels.dense import DenseRows
+from ..kernels.mixed import MixedRows
 from ..losses import LOSSES
 from ..protocols import (
     Block,
@@ -59,6 +61,8 @@ class Linear:
     intercept: bool = True
     class_weight: str | Mapping[Any, float] | None = None
     options: Mapping[str, float] | None = None
+
+    takes_categories: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -190,8 +194,8 @@ class LinearBlock(Block):
         X, y = rows.X, read_only(np.asarray(rows.y, np.float64))
         weight, offset = as_weight(rows.weight), as_weight(rows.offset)
         self._total = float(weight.sum()) if weight.size else float(len(y))
-        self._features = X.shape[1]
-        self._rows: SparseRows | DenseRows
+        self._features = schema.n_features
+        self._rows: SparseRows | DenseRows | MixedRows
         if is_sparse(X):
             X = canonical(X)
             data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
@@ -201,7 +205,11 @@ class LinearBlock(Block):
         else:
             precision = "float64" if X.dtype == np.float64 else "float32"
             self._reference = _reference(schema, rows.scale, precision)
-            self._rows = DenseRows(_as_stored(X), read_only(self._reference.astype(precision)), y, weight, offset)
+            reference = read_only(self._reference[: X.shape[1]].astype(precision))
+            self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
+            if rows.categories:
+                codes = read_only(codes_of_levels(rows, schema.features))
+                self._rows = MixedRows(self._rows, codes, y, weight, offset)
         self._X = X
         coefs = outputs * self._features
         size = coefs + (outputs if intercept else 0)
@@ -266,6 +274,10 @@ class LinearBlock(Block):
         count = len(self._rows.y)
         taken = np.flatnonzero(uniform_of_rows(self._first_row, count, request.seed) < request.fraction)
         X = self._X[taken].toarray() if is_sparse(self._X) else self._X[taken]
+        if isinstance(self._rows, MixedRows):
+            ones = np.zeros((len(taken), self._features - X.shape[1]))
+            ones[np.arange(len(taken)), self._rows.codes[:, taken]] = 1.0
+            X = np.concatenate((X, ones), axis=1)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
         return Sample(taken + self._first_row, X * np.float64(self._scale), self._rows.y[taken], weight, offset)
@@ -287,6 +299,7 @@ def _reference(schema: Schema, scale: float, precision: str) -> Array:
     if precision == "float64":
         return np.zeros(0)
     dwarfs = np.abs(schema.mean) > _DWARFS * np.sqrt(schema.variance)
+    dwarfs[schema.features.numeric :] = False  # levels are ones and zeros
     if not dwarfs.any():
         return np.zeros(0)
     return np.where(dwarfs, schema.mean / scale, 0.0).astype(precision).astype(np.float64)
