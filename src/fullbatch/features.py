@@ -73,10 +73,10 @@ def encode(rows: Rows, features: Features, source: str, unknown: Unknown = "erro
 
 
 def codes_of_levels(rows: Rows, features: Features) -> Array:
-    """(q, n) int32 numbers of the rows' levels among the levels of all categorical columns, which must be known."""
-    first, codes = 0, np.empty((len(features.levels), rows.X.shape[0]), np.int32)
+    """(n, q) int32 numbers of the rows' levels among the levels of all categorical columns, which must be known."""
+    first, codes = 0, np.empty((rows.X.shape[0], len(features.levels)), np.int32)
     for number, (column, levels) in enumerate(zip(rows.categories, features.levels, strict=True)):
-        codes[number] = first + np.searchsorted(levels, column.levels).astype(np.int32)[column.codes]
+        codes[:, number] = first + np.searchsorted(levels, column.levels).astype(np.int32)[column.codes]
         first += len(levels)
     return codes
 

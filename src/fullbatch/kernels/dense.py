@@ -108,16 +108,19 @@ def _copy_features_of(X, reference, start, count, tile):
     """By the memory order of X: the inner loop runs along memory."""
 
     def by_row(X, reference, start, count, tile):
-        for i in range(count):
-            for c in range(tile.shape[0]):
-                row, x = tile[c, i], X[start + i, c * tile.shape[2] :]
-                if reference.size:
-                    shift = reference[c * tile.shape[2] :]
-                    for j in range(min(row.size, x.size)):
-                        row[j] = tile.dtype.type(x[j]) - tile.dtype.type(shift[j])
-                else:
-                    for j in range(min(row.size, x.size)):
-                        row[j] = tile.dtype.type(x[j])
+        for c in range(tile.shape[0]):
+            # Slices stand outside of the loop over rows: each counts a reference to its array.
+            part, x = tile[c], X[start : start + count, c * tile.shape[2] :]
+            width = min(part.shape[1], x.shape[1])
+            if reference.size:
+                shift = reference[c * tile.shape[2] :]
+                for i in range(x.shape[0]):
+                    for j in range(width):
+                        part[i, j] = tile.dtype.type(x[i, j]) - tile.dtype.type(shift[j])
+            else:
+                for i in range(x.shape[0]):
+                    for j in range(width):
+                        part[i, j] = tile.dtype.type(x[i, j])
 
     def by_column(X, reference, start, count, tile):
         for j in range(X.shape[1]):

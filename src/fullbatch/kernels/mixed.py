@@ -2,8 +2,8 @@
 
 The dense columns, with the ones that stand for the intercept, are those of `dense`. A categorical column is one code a
 row: the number of its level among the levels of all columns. Its product with the coefficients is a look-up, and its
-part of the gradient an addition in one place. Codes are kept column by column, so that the look-ups of a tile of rows
-vectorise.
+part of the gradient an addition in one place. Codes are kept row by row: the next
+addition to a column of few levels, which may well be to the same place, is then some other additions away.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..losses import inlined
 from . import dense
-from ._storage import Storage, backward, backward_squares, flush, forward, register, size, workspace
+from ._storage import Storage, register
 
 Array = npt.NDArray[Any]
 
@@ -27,9 +27,9 @@ class MixedRows(NamedTuple):
 
     Parameters
     ----------
-    dense : DenseRows
-        The dense columns; they may be none.
-    codes : (q, n) int32 array
+    X, reference
+        The dense columns, of which there may be none, as in `dense.DenseRows`.
+    codes : (n, q) int32 array
         Number of each row's level among the levels of all categorical columns, whose coefficients follow those of the
         dense columns.
     y : (n,) float64 array
@@ -40,7 +40,8 @@ class MixedRows(NamedTuple):
         Added to every linear predictor; empty means 0 for all.
     """
 
-    dense: dense.DenseRows
+    X: Array
+    reference: Array
     codes: Array
     y: Array
     weight: Array
@@ -48,111 +49,130 @@ class MixedRows(NamedTuple):
 
 
 class _Workspace(NamedTuple):
-    """`coefs` and `G` are those of the levels, (levels, outputs or sums), in float64."""
+    """That of `dense` for the dense columns, and float64 arrays: sums of the dense columns that were flushed, and
+    coefficients and sums of the levels, (levels, outputs or sums).
+    """
 
-    dense: Any
+    tile: Array
     coefs: Array
     G: Array
+    flushed: Array
+    level_coefs: Array
+    level_G: Array
+
+
+# The dense columns' part: these look at the fields of rows and workspace by name. (A field that holds the rows or the
+# workspace of `dense` whole costs counting the references to all of its arrays at every tile.)
+_dense_workspace, _dense_flush = inlined(dense._workspace), inlined(dense._flush)
+_dense_forward, _dense_backward = inlined(dense._forward), inlined(dense._backward)
+_dense_backward_squares = inlined(dense._backward_squares)
 
 
 def _workspace(rows, W, sums):
-    p, levels = rows.dense.X.shape[1], W.shape[1] - 1 - rows.dense.X.shape[1]
-    dense_W = np.empty((W.shape[0], p + 1), W.dtype)
-    coefs = np.empty((levels, W.shape[0]))
+    p, levels = rows.X.shape[1], W.shape[1] - 1 - rows.X.shape[1]
+    dense_W, level_coefs = np.empty((W.shape[0], p + 1), W.dtype), np.empty((levels, W.shape[0]))
     for k in range(W.shape[0]):
         for j in range(p):
             dense_W[k, j] = W[k, j]
         dense_W[k, p] = W[k, p + levels]
         for j in range(levels):
-            coefs[j, k] = W[k, p + j]
-    return _Workspace(workspace(rows.dense, dense_W, sums), coefs, np.zeros((levels, sums)))
+            level_coefs[j, k] = W[k, p + j]
+    space = _dense_workspace(rows, dense_W, sums)
+    flushed, level_G = np.zeros((sums, p + 1)), np.zeros((levels, sums))
+    return _Workspace(space.tile, space.coefs, space.G, flushed, level_coefs, level_G)
 
 
 def _size(space):
-    return size(space.dense)
+    return space.tile.shape[1]
 
 
 def _flush(space, total, last):
-    levels, p = space.G.shape[0], total.shape[1] - 1 - space.G.shape[0]
-    of_dense = np.zeros((total.shape[0], p + 1))
-    flush(space.dense, of_dense, last)
-    for k in range(total.shape[0]):
-        for j in range(p):
-            total[k, j] += of_dense[k, j]
-        total[k, p + levels] += of_dense[k, p]
-        if last:  # sums are float64 as they are
+    _dense_flush(space, space.flushed, last)
+    if last:
+        levels, p = space.level_G.shape[0], space.flushed.shape[1] - 1
+        for k in range(total.shape[0]):
+            for j in range(p):
+                total[k, j] += space.flushed[k, j]
             for j in range(levels):
-                total[k, p + j] += space.G[j, k]
+                total[k, p + j] += space.level_G[j, k]
+            total[k, p + levels] += space.flushed[k, p]
 
 
 def _forward(rows, space, start, eta):
-    forward(rows.dense, space.dense, start, eta)
-    count = min(size(space.dense), rows.y.size - start)
-    for c in range(rows.codes.shape[0]):
-        codes = rows.codes[c, start : start + count]
-        if eta.shape[0] == 1:
-            _look_up(codes, space.coefs.ravel(), eta[0])
-        else:
-            for i in range(codes.size):
-                coefs = space.coefs[np.uintp(codes[i])]
+    _dense_forward(rows, space, start, eta)
+    codes = rows.codes[start : min(start + space.tile.shape[1], rows.y.size)]
+    if eta.shape[0] == 1:
+        _look_up(codes.ravel(), codes.shape[1], space.level_coefs.ravel(), eta[0])
+    else:
+        for i in range(codes.shape[0]):
+            for c in range(codes.shape[1]):
+                coefs = space.level_coefs[np.uintp(codes[i, c])]
                 for k in range(coefs.size):
                     eta[k, i] += coefs[k]
 
 
 @inlined
-def _look_up(codes, coefs, eta):
-    for i in range(codes.size):
-        eta[i] += coefs[np.uintp(codes[i])]
+def _look_up(codes, each, coefs, eta):
+    # Unsigned numbers here and below: an index that might be negative costs a comparison per code.
+    e = np.uintp(0)
+    for i in range(codes.size // each):
+        total = 0.0
+        for _ in range(each):
+            total += coefs[np.uintp(codes[e])]
+            e += np.uintp(1)
+        eta[i] += total
 
 
 @inlined
 def _add(rows, space, start, slope):
-    count = min(size(space.dense), rows.y.size - start)
-    for c in range(rows.codes.shape[0]):
-        codes = rows.codes[c, start : start + count]
-        if slope.shape[0] == 1:
-            _add_up(codes, slope[0], space.G.ravel())
-        else:
-            for i in range(codes.size):
-                g = space.G[np.uintp(codes[i])]
+    codes = rows.codes[start : min(start + space.tile.shape[1], rows.y.size)]
+    if slope.shape[0] == 1:
+        _add_up(codes.ravel(), codes.shape[1], slope[0], space.level_G.ravel())
+    else:
+        for i in range(codes.shape[0]):
+            for c in range(codes.shape[1]):
+                g = space.level_G[np.uintp(codes[i, c])]
                 for k in range(g.size):
                     g[k] += slope[k, i]
 
 
 @inlined
-def _add_up(codes, slope, g):
-    for i in range(codes.size):
-        g[np.uintp(codes[i])] += slope[i]
+def _add_up(codes, each, slope, g):
+    e = np.uintp(0)
+    for i in range(codes.size // each):
+        r = slope[i]
+        for _ in range(each):
+            g[np.uintp(codes[e])] += r
+            e += np.uintp(1)
 
 
 def _backward(rows, space, start, slope):
-    backward(rows.dense, space.dense, start, slope)
+    _dense_backward(rows, space, start, slope)
     _add(rows, space, start, slope)
 
 
 def _backward_squares(rows, space, start, curvature):
-    backward_squares(rows.dense, space.dense, start, curvature)
+    _dense_backward_squares(rows, space, start, curvature)
     _add(rows, space, start, curvature)  # ones and zeros are their own squares
 
 
 def _backward_gram(rows, space, square, start, factor):
     """A row of sums for each column of the model: dense ones, then levels, then the intercept."""
-    p, levels = rows.dense.X.shape[1], space.coefs.shape[0]
-    tile = space.dense.tile
-    lanes = tile.shape[2]
+    p, levels = rows.X.shape[1], space.level_coefs.shape[0]
+    lanes = space.tile.shape[2]
     for i in range(min(factor.size, rows.y.size - start)):
+        codes = rows.codes[start + i]
         for s in range(p + 1):  # of a dense column, or of the intercept
-            scaled = factor[i] * np.float64(tile[s // lanes, i, s % lanes])
+            scaled = factor[i] * np.float64(space.tile[s // lanes, i, s % lanes])
             line = s if s < p else p + levels
             for j in range(p + 1):
-                square.dense.G[j // lanes, line, j % lanes] += scaled * tile[j // lanes, i, j % lanes]
-            for c in range(rows.codes.shape[0]):
-                code = rows.codes[c, start + i]
-                square.G[code, line] += scaled
-                square.dense.G[s // lanes, p + code, s % lanes] += scaled
-        for c in range(rows.codes.shape[0]):
-            for d in range(rows.codes.shape[0]):
-                square.G[rows.codes[c, start + i], p + rows.codes[d, start + i]] += factor[i]
+                square.G[j // lanes, line, j % lanes] += scaled * space.tile[j // lanes, i, j % lanes]
+            for c in range(codes.size):
+                square.level_G[codes[c], line] += scaled
+                square.G[s // lanes, p + codes[c], s % lanes] += scaled
+        for c in range(codes.size):
+            for d in range(codes.size):
+                square.level_G[codes[c], p + codes[d]] += factor[i]
 
 
 register(

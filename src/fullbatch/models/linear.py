@@ -206,10 +206,11 @@ class LinearBlock(Block):
             precision = "float64" if X.dtype == np.float64 else "float32"
             self._reference = _reference(schema, rows.scale, precision)
             reference = read_only(self._reference[: X.shape[1]].astype(precision))
-            self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
             if rows.categories:
                 codes = read_only(codes_of_levels(rows, schema.features))
-                self._rows = MixedRows(self._rows, codes, y, weight, offset)
+                self._rows = MixedRows(_as_stored(X), reference, codes, y, weight, offset)
+            else:
+                self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
         self._X = X
         coefs = outputs * self._features
         size = coefs + (outputs if intercept else 0)
@@ -276,7 +277,7 @@ class LinearBlock(Block):
         X = self._X[taken].toarray() if is_sparse(self._X) else self._X[taken]
         if isinstance(self._rows, MixedRows):
             ones = np.zeros((len(taken), self._features - X.shape[1]))
-            ones[np.arange(len(taken)), self._rows.codes[:, taken]] = 1.0
+            ones[np.arange(len(taken))[:, None], self._rows.codes[taken]] = 1.0
             X = np.concatenate((X, ones), axis=1)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
