@@ -113,12 +113,11 @@ class Theirs:
     """torch.optim.LBFGS with strong Wolfe conditions, in this process."""
 
     def __init__(self, mnist: Mnist, threads: int) -> None:
-        self._threads = threads
+        torch.set_num_threads(threads)
         self._X, self._y = torch.from_numpy(mnist.X_train), torch.from_numpy(mnist.y_train)
         self.about = f"one process, {threads} threads"
 
     def run(self, iterations: int, evaluated: Callable[[], None]) -> dict[str, Any]:
-        torch.set_num_threads(self._threads)  # torch keeps it for each thread
         module = network()
         optimizer = torch.optim.LBFGS(
             module.parameters(),
@@ -208,7 +207,7 @@ def main() -> None:
     result["about"] = {OURS: ours.about, THEIRS: theirs.about}
     try:
         for _ in range(options.repeats):
-            for name, run in together({OURS: ours, THEIRS: theirs}, options.iterations).items():
+            for name, run in together(ours, theirs, options.iterations).items():
                 result["runs"][name].append(judge(mnist, run))
     finally:
         ours.close()
@@ -220,16 +219,14 @@ def main() -> None:
     print(markdown(result))
 
 
-def together(contenders: dict[str, Any], iterations: int) -> dict[str, dict[str, Any]]:
-    """One run of each, in turns, after three iterations that are not counted."""
-    with ThreadPoolExecutor(len(contenders)) as pool:
-        for count in (3, iterations):
-            turns = Turns(list(contenders))
-            futures = {
-                name: pool.submit(turns.run, name, lambda evaluated, one=one, count=count: one.run(count, evaluated))
-                for name, one in contenders.items()
-            }
-            rows = {name: future.result() for name, future in futures.items()}
+def together(ours: Ours, theirs: Theirs, iterations: int) -> dict[str, dict[str, Any]]:
+    """One run of each, in turns, after three iterations that are not counted. torch has the main thread."""
+    for count in (3, iterations):
+        turns = Turns([OURS, THEIRS])
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(turns.run, OURS, lambda evaluated, count=count: ours.run(count, evaluated))
+            row = turns.run(THEIRS, lambda evaluated, count=count: theirs.run(count, evaluated))
+            rows = {OURS: running.result(), THEIRS: row}
     return {name: {**row, "seconds": turns.seconds[name]} for name, row in rows.items()}
 
 
