@@ -1,6 +1,7 @@
 """The benchmark runs: on small data, without the peers."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,3 +25,20 @@ def test_quick_run_agrees_and_reports(tmp_path):
     assert dense["contenders"]["torch loss + backward float32"] == {"failed": "left out"}
     assert dense["memory"]["peak_over_data"] > 0
     assert "roofline ratio" in (tmp_path / "report.md").read_text()
+
+
+def test_network_beside_torch_runs(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.mlp", "--iterations", "12", "--repeats", "1"]
+    unset = ("RAY_ADDRESS", "FULLBATCH_MNIST")  # a Ray of its own, and the bundled images
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    command += ["--output", tmp_path / "mlp"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "mlp.json").read_text())
+    ours, theirs = (runs[0] for runs in result["runs"].values())
+    assert ours["iterations"] == theirs["iterations"] == 12
+    for run in (ours, theirs):
+        assert run["seconds"] > 0
+        assert run["loss"] < run["F"] < 0.5
+        assert run["test_accuracy"] > 0.8
+    assert "784-128-10 on 8000 images" in (tmp_path / "mlp.md").read_text()

@@ -1,7 +1,7 @@
 """Every Python block of the documentation runs, page by page, in the order in which it is read.
 
 A page's blocks share one namespace and an empty working directory. After "```python" may stand what a block needs:
-"ray" (it runs in the session's Ray) or "tensorflow".
+"ray" (it runs in the session's Ray), "torch", "jax" or "tensorflow".
 """
 
 import importlib.util
@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md") if path.exists()]
 FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,}) *(?P<info>[^\n]*)\n(?P<code>.*?)^(?P=fence) *$", re.MULTILINE | re.DOTALL)
-MARKS = {"ray", "tensorflow"}
+FRAMEWORKS = {"torch", "jax", "tensorflow"}
+MARKS = {"ray", *FRAMEWORKS}
 
 
 class Snippet(NamedTuple):
@@ -43,7 +44,7 @@ def test_python_blocks_run(page, request, tmp_path, monkeypatch):
     assert needed <= MARKS, f"unknown marks {needed - MARKS}: use {MARKS}"
     if "ray" in needed:
         request.getfixturevalue("ray_session")
-    without = {"tensorflow"} if importlib.util.find_spec("tensorflow") is None else set()
+    without = {name for name in FRAMEWORKS if importlib.util.find_spec(name) is None}
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}  # as in a script: Ray sends classes that are defined here by value
     for block in blocks:

@@ -24,12 +24,20 @@ def number(pattern, output):
     return float(re.search(pattern + r"\s+([\d.]+)$", output, re.MULTILINE)[1])
 
 
-def test_ray_tensorflow_mnist():
-    output = run("ray_tensorflow_mnist.py", "--workers", 2, "--iterations", 30)
+@pytest.mark.parametrize("name", ["ray_tensorflow_mnist.py", "ray_torch_mnist.py", "ray_jax_mnist.py"])
+def test_ray_mnist(name):
+    output = run(name, "--workers", 2, "--iterations", 30)
     assert number("start", output) == pytest.approx(2.3, abs=0.1)
     assert number("after  30 iterations", output) < 0.3
     assert number("test accuracy", output) > 0.85
     assert number("passes over the data", output) < 40
+
+
+def test_ray_torch_mlp():
+    output = run("ray_torch_mlp.py", "--iterations", 40)
+    assert number("F after  40 iterations", output) < 0.4
+    assert number("test accuracy", output) > 0.91
+    assert number("passes over the data", output) < 50
 
 
 @pytest.mark.slow

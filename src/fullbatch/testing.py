@@ -17,7 +17,7 @@ from .engines.local import SerialEngine
 from .errors import BlockError, DataError
 from .models._describe import is_sparse
 from .models.linear import Linear
-from .protocols import Block, Engine, Eval, Model, Parameters, Rows, RowSample, ValueGrad
+from .protocols import Block, Engine, Eval, HessVec, Model, Parameters, Product, Rows, RowSample, ValueGrad
 from .sampling import uniform_of_rows
 from .schema import Description, Schema
 
@@ -56,6 +56,8 @@ def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int 
     _check_scale(model, rows, schema, theta)
     _check_threads(model, rows, schema, theta)
     _check_bad_rows(model, rows)
+    if HessVec in block.answers:
+        _check_products(block, theta, rng)
     if RowSample in block.answers:
         _check_sample(model, rows, schema)
 
@@ -91,6 +93,19 @@ def _check_gradient(block: Block, theta: Array, rng: np.random.Generator) -> Non
             f"the gradient is not that of the loss: along a random direction it says {slope:.10g}, "
             f"central differences say {difference:.10g}"
         )
+
+
+def _check_products(block: Block, theta: Array, rng: np.random.Generator) -> None:
+    step, tolerance, _ = _TOLERANCES[block.parameters.dtype]
+    v = rng.standard_normal(theta.size)
+    v /= np.linalg.norm(v)
+    answer = block.evaluate(HessVec(theta, v))
+    assert isinstance(answer, Product), f"HessVec is answered with a Product, got {type(answer).__name__}"
+    assert answer.product.dtype == np.float64, f"the product is {answer.product.dtype}, sums over blocks are float64"
+    numeric = (block.grad(theta + step * v) - block.grad(theta - step * v)) / (2 * step)
+    message = "the product with the Hessian is not how the gradient changes along the vector"
+    scale = max(np.abs(numeric).max(), np.abs(block.grad(theta)).max())
+    assert_allclose(answer.product, numeric, rtol=0, atol=10 * tolerance * scale, err_msg=message)
 
 
 def _check_purity(block: Block, theta: Array) -> None:

@@ -49,8 +49,12 @@ class TestContract(FrameworkContract):
 
 def test_bits_do_not_depend_on_torchs_threads_and_the_number_is_left_alone():
     rng = np.random.default_rng(0)
-    rows = Rows(rng.normal(size=(4000, 200)).astype("float32"), rng.integers(0, 3, 4000))
-    block = block_of(TorchModel(lambda: nn.Linear(200, 3), cross_entropy), rows)
+    rows = Rows(rng.normal(size=(2048, 784)).astype("float32"), rng.integers(0, 3, 2048))
+
+    def factory() -> Any:  # of a size where two threads do give other bits
+        return nn.Sequential(nn.Linear(784, 10), nn.Tanh(), nn.Linear(10, 3))
+
+    block = block_of(TorchModel(factory, cross_entropy), rows)
     theta, before = ValueGrad(theta_for(block)), torch.get_num_threads()
     answers = set()
     try:

@@ -58,7 +58,7 @@ class _Workspace(NamedTuple):
     G: Array
     flushed: Array
     level_coefs: Array
-    level_G: Array
+    level_sums: Array
 
 
 # The dense columns' part: these look at the fields of rows and workspace by name. (A field that holds the rows or the
@@ -78,8 +78,8 @@ def _workspace(rows, W, sums):
         for j in range(levels):
             level_coefs[j, k] = W[k, p + j]
     space = _dense_workspace(rows, dense_W, sums)
-    flushed, level_G = np.zeros((sums, p + 1)), np.zeros((levels, sums))
-    return _Workspace(space.tile, space.coefs, space.G, flushed, level_coefs, level_G)
+    flushed, level_sums = np.zeros((sums, p + 1)), np.zeros((levels, sums))
+    return _Workspace(space.tile, space.coefs, space.G, flushed, level_coefs, level_sums)
 
 
 def _size(space):
@@ -89,12 +89,12 @@ def _size(space):
 def _flush(space, total, last):
     _dense_flush(space, space.flushed, last)
     if last:
-        levels, p = space.level_G.shape[0], space.flushed.shape[1] - 1
+        levels, p = space.level_sums.shape[0], space.flushed.shape[1] - 1
         for k in range(total.shape[0]):
             for j in range(p):
                 total[k, j] += space.flushed[k, j]
             for j in range(levels):
-                total[k, p + j] += space.level_G[j, k]
+                total[k, p + j] += space.level_sums[j, k]
             total[k, p + levels] += space.flushed[k, p]
 
 
@@ -127,11 +127,11 @@ def _look_up(codes, each, coefs, eta):
 def _add(rows, space, start, slope):
     codes = rows.codes[start : min(start + space.tile.shape[1], rows.y.size)]
     if slope.shape[0] == 1:
-        _add_up(codes.ravel(), codes.shape[1], slope[0], space.level_G.ravel())
+        _add_up(codes.ravel(), codes.shape[1], slope[0], space.level_sums.ravel())
     else:
         for i in range(codes.shape[0]):
             for c in range(codes.shape[1]):
-                g = space.level_G[np.uintp(codes[i, c])]
+                g = space.level_sums[np.uintp(codes[i, c])]
                 for k in range(g.size):
                     g[k] += slope[k, i]
 
@@ -168,11 +168,11 @@ def _backward_gram(rows, space, square, start, factor):
             for j in range(p + 1):
                 square.G[j // lanes, line, j % lanes] += scaled * space.tile[j // lanes, i, j % lanes]
             for c in range(codes.size):
-                square.level_G[codes[c], line] += scaled
+                square.level_sums[codes[c], line] += scaled
                 square.G[s // lanes, p + codes[c], s % lanes] += scaled
         for c in range(codes.size):
             for d in range(codes.size):
-                square.level_G[codes[c], p + codes[d]] += factor[i]
+                square.level_sums[codes[c], p + codes[d]] += factor[i]
 
 
 register(

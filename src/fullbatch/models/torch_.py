@@ -123,7 +123,8 @@ class TorchProgram(Program):
         return self._torch.from_numpy(X).to(self._device)
 
     def chunk(self, X: Any, scale: float, y: Array, weight: Array, rows: int) -> _Chunk:
-        return _Chunk(self._features(X, scale), self._torch.from_numpy(y).to(self._device), weight)
+        with self._one_thread():
+            return _Chunk(self._features(X, scale), self._torch.from_numpy(y).to(self._device), weight)
 
     def value_grad(self, point: list[Any], chunk: _Chunk) -> tuple[float, Array, Array]:
         with self._one_thread():
