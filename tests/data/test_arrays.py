@@ -24,7 +24,7 @@ def test_pieces_cover_the_rows_and_are_near_equal(n_rows, values):
 def test_cut_as_told():
     assert cut(10, 1, blocks=3) == [(0, 3), (3, 6), (6, 10)]
     assert cut(10, 1, block_rows=4) == [(0, 4), (4, 8), (8, 10)]
-    assert cut(2, 1, blocks=3) == [(0, 0), (0, 1), (1, 2)]  # an empty block is legal
+    assert cut(2, 1, blocks=3) == [(0, 1), (1, 2)]  # never more blocks than rows
     for wrong in ({"blocks": 0}, {"block_rows": 0}, {"blocks": 1, "block_rows": 1}):
         with pytest.raises(ValueError, match="block"):
             cut(10, 1, **wrong)

@@ -88,12 +88,16 @@ def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
         ("a,b,y\n1,2,0\n3,1,1,9\n", {}, "row 1 has 4 values, the file has 3 columns: '3,1,1,9'"),
         ("a,y\n1,0\n", {"target": "z"}, "there is no column 'z': its columns are 'a', 'y'"),
         ("a,a,y\n1,2,0\n", {}, "two columns are named 'a'"),
-        ("", {}, r"t\.csv is empty: its first line must name the columns"),
+        ("", {}, r"t\.csv: the first line is empty: it must name the columns"),
         ("a,y\n", {}, "no rows"),
         ("a,y\n1,0\n", {"types": {"b": "string"}}, "there is no column 'b', for which a type is told"),
         ('a,y\n"1,0\n2,1\n', {}, "a quotation mark .* is not closed.*quoted=False"),
         ("a,y\n\xff,0\n", {}, "row 0 is not utf8 text .*latin1"),
         ("a,y\n1,0\n2,inf\n", {"target": "a"}, "row 1, column 'y': the value is infinite"),
+        (",y\n0,1\n", {}, "column 0 has no name: name it, or leave it out with exclude"),
+        ("a,y\r1,0\r", {}, "lines end in a carriage return alone"),
+        ("\xff,y\n1,0\n", {}, "row 0 is not utf8 text"),
+        (f"a,y\n{'x' * 300},0\n", {}, "row 0, column 'a': 'xxx.* has 300 characters: it is no category"),
         ("2020-01-01,0\n", {"column_names": ["day", "y"]}, "column 'day' is date32.*Leave it out"),
     ],
     ids=lambda value: None,
@@ -121,6 +125,10 @@ def test_unknown_types_and_compressed_files(tmp_path):
     path = write(tmp_path / "t.csv", "a,y\n1,0\n")
     with pytest.raises(ValueError, match="'number' of column 'a' is no Arrow type"):
         read(path, types={"a": "number"})
+    with pytest.raises(ValueError, match="unknown encoding 'klingon'"):
+        read(path, encoding="klingon")
+    with pytest.raises(ValueError, match="delimiter must be one character, got ', '"):
+        read(path, delimiter=", ")
     (tmp_path / "t.csv.gz").write_bytes(b"\x1f\x8b\x08\x00")
     with pytest.raises(DataError, match=r"t\.csv\.gz is compressed.*unpack it"):
         read(tmp_path / "t.csv.gz")
@@ -131,9 +139,47 @@ def test_files_whose_columns_disagree(tmp_path):
     other = write(tmp_path / "2.csv", "a,c,y\n1,2,0\n")
     with pytest.raises(DataError, match=r"2\.csv: there is no column 'b', which .*1\.csv has"):
         read(tmp_path / "*.csv")
-    write(other, "a,b,y\n1,text,0\n")
-    with pytest.raises(DataError, match=r"2\.csv: column 'b' is string, in .*1\.csv it is int64"):
+    write(other, "a,b,y\n1,true,0\n")
+    with pytest.raises(DataError, match=r"2\.csv: row 0, column 'b': 'true' is not of type double"):
         read(tmp_path / "*.csv")
+
+
+def test_codes_that_are_text_in_one_file_only_are_text_in_all(tmp_path):
+    write(tmp_path / "1.csv", "code,y\n,0\n")
+    write(tmp_path / "2.csv", "code,y\n1,0\n02,1\n")
+    write(tmp_path / "3.csv", "code,y\nA,0\n1,1\n")
+    for files in (["1.csv", "2.csv", "3.csv"], ["3.csv", "2.csv", "1.csv"]):
+        sources = csv_sources([tmp_path / file for file in files], target="y", missing={"code": "none"}, blocks=2)
+        model = LogisticRegression().fit(sources)
+        assert model.get_feature_names_out().tolist() == ["code=02", "code=1", "code=A", "code=none"]
+
+
+def test_a_stray_text_among_numbers_makes_no_levels_of_them(tmp_path):
+    values = [str(i) for i in range(200)]
+    path = write(tmp_path / "t.csv", "a,y\n" + "".join(f"{value},{i % 2}\n" for i, value in enumerate(["?", *values])))
+    with pytest.raises(
+        DataError, match=r"t\.csv: row 0, column 'a': '\?' is no number, as most of the column's values"
+    ):
+        read(path)
+    assert len(read(path, types={"a": "string"})[0].categories[0].levels) == 201
+
+
+def test_the_type_of_the_target_does_not_depend_on_the_blocks(tmp_path):
+    mixed = write(tmp_path / "t.csv", "x,y\n" + "".join(f"{i % 7},{1 if i < 50 else 'x'}\n" for i in range(100)))
+    classes = {tuple(LogisticRegression().fit(csv_sources(mixed, target="y", blocks=b)).classes_) for b in (1, 2, 7)}
+    assert classes == {("1", "x")}
+    fractions = write(tmp_path / "f.csv", "x,y\n" + "".join(f"{i},{i if i < 50 else i / 2}\n" for i in range(100)))
+    for blocks in (1, 2, 7):
+        y = np.concatenate([rows.y for rows in read(fractions, blocks=blocks)])
+        assert y.tolist() == [i if i < 50 else i / 2 for i in range(100)]
+
+
+def test_one_column_whose_empty_lines_are_missing_values(tmp_path):
+    path = write(tmp_path / "t.csv", "a\n1\n\n2\r\n\r\n3")
+    (source,) = csv_sources(path, missing={"a": 0}, blocks=1)
+    assert source.read().X.ravel().tolist() == [1, 0, 2, 0, 3]
+    with pytest.raises(DataError, match="row 1, column 'a': the value is missing"):
+        csv_sources(path)[0].read()
 
 
 def test_a_file_that_changed_after_it_was_counted(tmp_path):

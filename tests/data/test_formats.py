@@ -90,7 +90,7 @@ def test_formats_are_told_by_their_endings(tmp_path):
         file_sources(tmp_path / "data.csv", format="xlsx")
     with pytest.raises(DataError, match="no such file or directory"):
         file_sources(tmp_path / "nothing.csv")
-    with pytest.raises(DataError, match="no such matches"):
+    with pytest.raises(DataError, match="no file matches it"):
         file_sources(tmp_path / "nothing*.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: there is no \*\.parquet or \*\.pq in it"):

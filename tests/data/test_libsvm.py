@@ -58,6 +58,7 @@ def test_labels_are_whole_numbers_where_they_can_be(tmp_path):
         ("yes 1:1\n", 0, "'yes 1:1'"),
         ("1 1:1\n0 1:1 2\n", 1, "'0 1:1 2'"),
         ("1 1:1\n1,2 1:1\n", 1, "'1,2 1:1'"),
+        ("1 1:1\n" * 900 + "1 1:1:1\n" + "1 1:1\n" * 99, 900, "'1 1:1:1'"),
     ],
 )
 def test_a_line_that_does_not_parse_is_told(tmp_path, text, row, reason):
@@ -72,5 +73,12 @@ def test_wrong_options(tmp_path):
         libsvm_sources(path, n_features=3)
     with pytest.raises(ValueError, match="dtype must be float32 or float64"):
         libsvm_sources(path, dtype="uint8")
+    for text, message in (
+        ("1\n0\n", "no row has an index:value pair"),
+        ("1 3000000000:1\n", "the largest index is 3000000000"),
+    ):
+        with pytest.raises(DataError, match=message):
+            libsvm_sources(write(tmp_path / "u.svm", text))
+    assert libsvm_sources(write(tmp_path / "u.svm", "\ufeff1 1:1\n"))[0].read().y.tolist() == [1]
     with pytest.raises(DataError, match="no rows"):
         libsvm_sources(write(path, "# nothing\n"))

@@ -104,3 +104,45 @@ def test_dictionaries_and_nulls(tmp_path):
     (source,) = parquet_sources(tmp_path / "t.parquet", target="y", missing={"region": "?"})
     rows = source.read()
     assert rows.categories[0].levels[rows.categories[0].codes].tolist() == ["n", "?", "s", "n"]
+
+
+def test_the_precision_is_that_of_all_files(tmp_path):
+    small = pa.table({"a": pa.array([1, 2], pa.uint8()), "b": [True, False], "y": [0, 1]})
+    large = pa.table({"a": [300, -1], "b": [0.5, 1.5], "y": [0, 1]})
+    for order in ((small, large), (large, small)):
+        for number, part in enumerate(order):
+            pq.write_table(part, tmp_path / f"{number}.parquet")
+        rows = parquet_sources(tmp_path, target="y", blocks=1)[0].read()
+        assert rows.X.dtype == np.float64
+        assert sorted(rows.X[:, 0]) == [-1, 1, 2, 300]
+        assert sorted(rows.X[:, 1]) == [0, 0.5, 1, 1.5]
+
+
+def test_a_file_without_any_value_in_a_text_column(tmp_path):
+    empty = pa.table({"r": pa.nulls(2), "y": [0, 1]})
+    full = pa.table({"r": ["n", "s"], "y": [0, 1]})
+    for order in ((empty, full), (full, empty)):
+        for number, part in enumerate(order):
+            pq.write_table(part, tmp_path / f"{number}.parquet")
+        rows = parquet_sources(tmp_path, target="y", missing={"r": "none"}, blocks=1)[0].read()
+        assert rows.categories[0].levels.tolist() == ["n", "none", "s"]
+
+
+def test_the_index_that_pandas_kept_is_no_feature(tmp_path):
+    table(50).sample(frac=1, random_state=0).to_parquet(tmp_path / "t.parquet")
+    assert parquet_sources(tmp_path, target="y")[0].columns.features == ("a", "b", "c", "d")
+    named = parquet_sources(tmp_path, target="y", features=["a", "__index_level_0__"])[0]
+    assert named.columns.features == ("a", "__index_level_0__")
+
+
+def test_more_blocks_than_rows(tmp_path):
+    table(5).to_parquet(tmp_path / "t.parquet")
+    assert [len(source.read().y) for source in parquet_sources(tmp_path, target="y", blocks=9)] == [1] * 5
+
+
+def test_a_row_is_located_in_its_file(tmp_path):
+    write_parquet_directory(table(20), tmp_path / "d", files=4, row_group_size=3)
+    source = parquet_sources(tmp_path / "d", target="y", blocks=1)[0]
+    assert source.locate(12).endswith("part-2.parquet: row 2")
+    assert source.locate(0).endswith("part-0.parquet: row 0")
+    assert source.locate(19).endswith("part-3.parquet: row 4")

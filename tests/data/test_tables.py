@@ -54,7 +54,8 @@ def test_features_can_be_chosen_and_left_out():
 @pytest.mark.parametrize(
     ("types", "expected"),
     [
-        (["float32", "int8", "bool"], "float32"),
+        (["float32", "bool"], "float32"),
+        (["float32", "int8"], "float64"),
         (["float32", "float64"], "float64"),
         (["float32", "int64"], "float64"),
         (["uint8", "uint8"], "uint8"),
@@ -120,6 +121,11 @@ def test_missing_values_can_be_dropped_or_filled_in():
         ({"weight": "region"}, DataError, "column 'region' is (large_)?string, it must be numbers"),
         ({"missing": "ignore"}, ValueError, 'missing must be "error", "drop", or a mapping'),
         ({"missing": {"x": 0.0, "z": 1}}, DataError, "there is no column 'z'"),
+        ({"missing": {"x": np.nan}}, ValueError, "missing={'x': nan}: that is no value"),
+        ({"missing": {"x": None}}, ValueError, "that is no value"),
+        ({"features": []}, ValueError, "features is an empty list"),
+        ({"features": ["x", "age"], "exclude": ["x"]}, ValueError, "'x' is given two meanings"),
+        ({"target": "y", "weight": "y"}, ValueError, "'y' is given two meanings"),
         ({"dtype": "int8"}, ValueError, "dtype must be float32, float64 or uint8"),
     ],
 )
@@ -133,13 +139,21 @@ def test_wrong_options(options, error, message):
     [
         (pd.DataFrame({"when": pd.to_datetime(["2020-01-01"])}), {}, r"column 'when' is timestamp.*Leave it out"),
         (pd.DataFrame({"x": [1.0, np.inf]}), {}, "row 1, column 'x': the value is infinite"),
-        (pd.DataFrame({"x": [1.5, 2.0]}), {"categorical": ["x"]}, "column 'x' is double with fractions"),
+        (
+            pd.DataFrame({"x": [1.5, 2.0]}),
+            {"categorical": ["x"]},
+            "row 0, column 'x': 1.5 is no level: levels are text or whole",
+        ),
         (pd.DataFrame({"x": [1, "a"]}), {}, "the table cannot be used: .*column x"),
         (pd.DataFrame({0: [1, 2]}), {}, "column 0 is not named by text"),
         (pd.DataFrame([[1, 2]], columns=["x", "x"]), {}, "two columns are named 'x'"),
         (pd.DataFrame({"x": []}), {}, "no rows"),
-        (pd.DataFrame({"x": ["a", None]}), {"missing": {"x": 3}}, "missing={'x': 3}: the column is (large_)?string"),
-        (object(), {}, "object is no table"),
+        (
+            pd.DataFrame({"x": ["a", None]}),
+            {"missing": {"x": 3}},
+            "missing={'x': 3}: column 'x' is (large_)?string, which 3 is not",
+        ),
+        (object(), {}, "object cannot be used as a table"),
     ],
     ids=lambda value: None,
 )
@@ -156,3 +170,34 @@ def test_a_pickled_source_carries_its_own_rows_only():
     again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.read().X, sources[3].read().X)
     assert str(again) == "table rows 300..399"
+
+
+def test_numbers_that_the_precision_cannot_hold_are_refused():
+    frame = pd.DataFrame({"a": [3.0, 300.0, -1.0]})
+    with pytest.raises(DataError, match=r"row 1, column 'a': uint8 cannot hold 300.0"):
+        only(frame, dtype="uint8")
+    with pytest.raises(DataError, match=r"row 2, column 'a': float32 cannot hold 1e[+]300"):
+        only(pd.DataFrame({"a": [1.0, 2.0, 1e300]}), dtype="float32")
+    filled = pa.table({"a": pa.array([1, None, 3], pa.uint8())})
+    assert only(filled, missing={"a": np.float32(0.5)}).X.ravel().tolist() == [1, 0.5, 3]
+
+
+def test_rows_keep_their_numbers_when_others_are_left_out():
+    frame = pd.DataFrame({"a": [np.nan, 1.0, np.nan, np.inf]})
+    with pytest.raises(DataError, match="row 3, column 'a': the value is infinite"):
+        only(frame, missing="drop")
+
+
+def test_pandas_categoricals_of_numbers_are_categories():
+    frame = pd.DataFrame({"a": pd.Categorical([10, 20, 10]), "y": [0, 1, 0]})
+    assert only(frame, target="y").categories[0].levels.tolist() == [10, 20]
+    large = pa.table({"a": pa.array([2**63 + 1, 2**63 + 2], pa.uint64())})
+    with pytest.raises(DataError, match="row 0, column 'a': 9223372036854775809 is no level"):
+        only(large, categorical=["a"])
+    with pytest.raises(DataError, match=r"row 1, column 'a': 'v.x00'... ends in a NUL character"):
+        only(pa.table({"a": ["v", "v\0"]}))
+
+
+def test_rows_are_located_in_their_table():
+    sources = table_sources(FRAME, target="y", blocks=3)
+    assert [source.locate(0) for source in sources] == ["table: row 0", "table: row 1", "table: row 2"]

@@ -1,6 +1,7 @@
 """Where the rows of a text file begin, so that each block is read by its own bytes."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -40,6 +41,8 @@ class TextRows:
         Values may stand in double quotation marks and then contain line ends.
     comments : bool
         Lines that begin with "#" are no rows.
+    empty : bool
+        Empty lines are rows.
 
     Attributes
     ----------
@@ -47,8 +50,10 @@ class TextRows:
         How many there are.
     """
 
-    def __init__(self, path: str, start: int = 0, quoted: bool = False, comments: bool = False) -> None:
-        self.path, self._quoted, self._comments = path, quoted, comments
+    def __init__(
+        self, path: str, start: int = 0, quoted: bool = False, comments: bool = False, empty: bool = False
+    ) -> None:
+        self.path, self._quoted, self._comments, self._empty = path, quoted, comments, empty
         self._chunks: list[_Chunk] = []
         self._last: tuple[int, npt.NDArray[np.int64]] | None = None
         offset = start
@@ -109,10 +114,12 @@ class TextRows:
         if not len(ends) or ends[-1] != len(text) - 1:
             ends = np.append(ends, len(text))
         starts = np.concatenate(([0], ends[:-1] + 1))
-        empty = (ends == starts) | ((ends == starts + 1) & (text[starts] == _RETURN))
+        left_out = np.zeros(len(starts), bool)
+        if not self._empty:
+            left_out = (ends == starts) | ((ends == starts + 1) & (text[starts] == _RETURN))
         if self._comments:
-            empty |= text[np.minimum(starts, len(text) - 1)] == _HASH
-        return starts[~empty]
+            left_out |= text[np.minimum(starts, len(text) - 1)] == _HASH
+        return starts[~left_out]
 
 
 def read_bytes(path: str, start: int, stop: int) -> bytes:
@@ -132,6 +139,15 @@ def read_bytes(path: str, start: int, stop: int) -> bytes:
     if len(content) < stop - start:
         raise DataError(f"{path} has become shorter since its rows were counted")
     return content
+
+
+def first_failure(count: int, works: Callable[[int, int], bool]) -> int:
+    """Number of the first of `count` things for which `works(start, stop)` of a run of them is False."""
+    start, stop = 0, count
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        start, stop = (middle, stop) if works(start, middle) else (start, middle)
+    return start
 
 
 def refuse_compressed(path: str) -> None:

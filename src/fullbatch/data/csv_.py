@@ -1,22 +1,29 @@
 """Sources from CSV files: each block is read by its own bytes, on its worker."""
 
+import codecs
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from ..errors import DataError, shortened
-from ._lines import TextRows, read_bytes, refuse_compressed
+from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
+from .columns import Missing, agree, choose_columns
 from .cut import cut, cut_parts
-from .paths import expand
-from .table import Missing, TableSource, check_same_columns, choose_columns
+from .paths import check_rows, expand
+from .table import TableSource
 
-# Types are guessed from the rows in so many first bytes of the first file.
+# Types are guessed from the rows in so many first bytes of each file.
 _HEAD = 2**20
+# A column of which more than this share reads as numbers is no text.
+_STRAY = 0.9
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class CsvFormat:
         Values may stand in double quotation marks.
     encoding : str
         Of the text; line ends and delimiters must be as in ASCII.
+    whole : str or None
+        Column of numbers that become int64 where all of a block's are whole: labels, or counts.
     """
 
     names: tuple[str, ...]
@@ -42,6 +51,7 @@ class CsvFormat:
     delimiter: str
     quoted: bool
     encoding: str
+    whole: str | None = None
 
     def parse(self, content: bytes, names: Sequence[str], where: str, first_row: int) -> pa.Table:
         """Columns of the rows in `content`.
@@ -60,18 +70,22 @@ class CsvFormat:
         types = {name: type_ for name, type_ in self.types.items() if name in names}
         try:
             table = self._read(content, names, types, on_ragged)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             if ragged:
                 row = ragged[0]
                 raise DataError(
                     f"{where}: row {first_row + row.number - 1} has {row.actual_columns} values, the file has "
                     f"{row.expected_columns} columns: {_short(row.text)}"
                 ) from None
-            self._explain_text(content, where, first_row)
+            self.check_text(content, where, first_row)
             self._explain_type(content, types, where, first_row)
             raise DataError(f"{where}, rows from {first_row} on: {error}") from None
         if any(pa.types.is_binary(field.type) for field in table.schema):  # what is no text is guessed to be bytes
-            self._explain_text(content, where, first_row)
+            self.check_text(content, where, first_row)
+        if self.whole in names:
+            with suppress(pa.ArrowInvalid):  # of fractions
+                number = table.column_names.index(self.whole)
+                table = table.set_column(number, self.whole, table[self.whole].cast(pa.int64()))
         return table
 
     def _read(self, content: bytes, names: Sequence[str], types: Any, on_ragged: Any = None) -> pa.Table:
@@ -86,11 +100,12 @@ class CsvFormat:
                 quote_char='"' if self.quoted else False,
                 newlines_in_values=self.quoted,
                 invalid_row_handler=on_ragged,
+                ignore_empty_lines=len(self.names) > 1,  # in a file of one column they are missing values
             ),
             csv.ConvertOptions(column_types=types, include_columns=list(names), strings_can_be_null=True),
         )
 
-    def _explain_text(self, content: bytes, where: str, first_row: int) -> None:
+    def check_text(self, content: bytes, where: str, first_row: int) -> None:
         """Say so if the bytes are not text of the encoding."""
         try:
             content.decode(self.encoding)
@@ -108,13 +123,13 @@ class CsvFormat:
                 texts = self._read(content, [name], {name: pa.string()})[name]
             except pa.ArrowInvalid:
                 continue
-            for row, text in enumerate(texts.to_pylist()):
-                if text is None or _reads_as(text, type_):
-                    continue
+            texts = texts.combine_chunks()
+            row = first_failure(len(texts), partial(_reads_as, texts, type_))
+            if not _reads_as(texts, type_, row, row + 1):
                 raise DataError(
-                    f"{where}: row {first_row + row}, column {name!r}: {text!r} is not of type {type_}, as the first "
-                    f'rows of the column are. Correct it; or tell the type, types={{{name!r}: "string"}} for text, '
-                    '"double" for numbers'
+                    f"{where}: row {first_row + row}, column {name!r}: {texts[row].as_py()!r} is not of type {type_}, "
+                    f'as the column is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" '
+                    "for numbers"
                 )
 
 
@@ -163,7 +178,7 @@ def csv_sources(
 ) -> list[TableSource]:
     """Cut CSV files into sources, one per block. They are read once here, to count their rows.
 
-    Whether a column is numbers or text is guessed from the first megabyte of the first file. An empty value, and NA,
+    Whether a column is numbers or text is guessed from the first megabyte of each file. An empty value, and NA,
     NaN, NULL and the like, is missing.
 
     Parameters
@@ -197,20 +212,21 @@ def csv_sources(
     """
     files = expand(paths, (".csv", ".tsv", ".txt"))
     told = {name: _type(name, type_) for name, type_ in (types or {}).items()}
+    if len(delimiter) != 1:
+        raise ValueError(f"delimiter must be one character, got {delimiter!r}")
+    _check_encoding(encoding)
     formats, texts, schemas = [], [], []
     for path in files:
         refuse_compressed(path)
         plain = CsvFormat(tuple(column_names or ()), told, delimiter, quoted, encoding)
         names, start = (plain.names, 0) if column_names is not None else _header(path, plain)
         _check_told(path, told, names)
-        form = CsvFormat(names, told, delimiter, quoted, encoding)
-        formats.append(form)
-        texts.append(TextRows(path, start, quoted))
-        schemas.append(_guess(path, form, texts[-1]))
-    first = next((number for number, text in enumerate(texts) if text.rows), 0)
+        formats.append(replace(plain, names=names))
+        texts.append(TextRows(path, start, quoted, empty=len(names) == 1))
+        schemas.append(_guess(path, formats[-1], texts[-1], {target, *categorical, *exclude}))
     columns = choose_columns(
-        schemas[first],
-        files[first],
+        schemas,
+        files,
         target=target,
         weight=weight,
         offset=offset,
@@ -219,15 +235,18 @@ def csv_sources(
         categorical=categorical,
         missing=missing,
         dtype=dtype,
+        text_wins=True,
     )
-    fixed = {name: schemas[first].field(name).type for name in columns.used if name != target or name in told}
-    for name in (*columns.numeric, weight, offset):
-        if name in fixed and name not in told and not pa.types.is_boolean(fixed[name]):
-            fixed[name] = pa.float64()
-    for number, path in enumerate(files):
-        check_same_columns(columns, schemas[first], files[first], schemas[number], path)
-        formats[number] = CsvFormat(formats[number].names, fixed, delimiter, quoted, encoding)
+    guessed = agree(schemas, files, text_wins=True)
+    used = {name: guessed.field(name).type for name in columns.used}
+    whole = target if target is not None and target not in told and pa.types.is_integer(used[target]) else None
+    for name in (*columns.numeric, target, weight, offset):
+        if name is not None and name not in told and pa.types.is_integer(used[name]):
+            used[name] = pa.float64()  # fractions may come later
+    used = {name: pa.float64() if pa.types.is_null(type_) else type_ for name, type_ in used.items()}
+    formats = [replace(form, types=used, whole=whole) for form in formats]
     rows = [text.rows for text in texts]
+    check_rows(files, rows)
     sources = []
     for parts in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows)):
         pieces = [
@@ -245,7 +264,10 @@ def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
         while form.quoted and line.count(b'"') % 2 and (more := file.readline()):
             line += more
     if not line.strip():
-        raise DataError(f"{path} is empty: its first line must name the columns")
+        raise DataError(f"{path}: the first line is empty: it must name the columns")
+    if b"\r" in line.strip():
+        raise DataError(f"{path}: the lines end in a carriage return alone: convert it to line feeds")
+    form.check_text(line, path, 0)
     try:
         names = csv.read_csv(
             io.BytesIO(line.rstrip(b"\r\n") + b"\n"),
@@ -259,25 +281,48 @@ def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
     return tuple(names), len(line)
 
 
-def _guess(path: str, form: CsvFormat, text: TextRows) -> pa.Schema:
+def _guess(path: str, form: CsvFormat, text: TextRows, declared: set[str | None]) -> pa.Schema:
     """Types of the columns by the first rows; without a row, nothing is known of them."""
     if not text.rows:
         return pa.schema([(name, form.types.get(name, pa.null())) for name in form.names])
-    return form.parse(text.head(_HEAD), form.names, path, 0).schema
+    table = form.parse(text.head(_HEAD), form.names, path, 0)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name not in declared and name not in form.types and pa.types.is_string(column.type):
+            _refuse_stray_text(path, name, column.combine_chunks())
+    return table.schema
 
 
-def _reads_as(text: str, type_: pa.DataType) -> bool:
+def _refuse_stray_text(path: str, name: str, texts: Any) -> None:
+    """A few texts among numbers are mistakes, not levels."""
+    is_number = pc.match_substring_regex(texts, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
+    share = pc.mean(is_number.cast(pa.float64())).as_py() or 0.0
+    if share > _STRAY:
+        row = pc.index(is_number, False).as_py()
+        raise DataError(
+            f"{path}: row {row}, column {name!r}: {texts[row].as_py()!r} is no number, as most of the column's values "
+            f'are. Correct it; or tell that it is text, types={{{name!r}: "string"}}, or leave it out with exclude'
+        )
+
+
+def _reads_as(texts: Any, type_: pa.DataType, start: int, stop: int) -> bool:
     try:
-        pa.scalar(text.strip()).cast(type_)
+        pc.utf8_trim_whitespace(texts[start:stop]).cast(type_)
     except pa.ArrowInvalid:
         return False
     return True
 
 
+def _check_encoding(encoding: str) -> None:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"unknown encoding {encoding!r}: for example utf8, latin1 or cp1252") from None
+
+
 def _type(name: str, type_: str) -> pa.DataType:
     try:
         return pa.type_for_alias(type_)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         raise ValueError(
             f'types: {type_!r} of column {name!r} is no Arrow type, such as "string" or "double"'
         ) from None

@@ -24,7 +24,7 @@ def cut(
     values_per_row : float
         Stored values in a row, on average.
     blocks : int, optional
-        Number of blocks.
+        Number of blocks; never more than rows.
     block_rows : int, optional
         Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values.
 
@@ -45,6 +45,7 @@ def cut(
         blocks = min(MOST_BLOCKS, max(1, n_rows // least_rows))
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")
+    blocks = min(blocks, n_rows)
     edges = [n_rows * number // blocks for number in range(blocks + 1)]
     return list(itertools.pairwise(edges))
 

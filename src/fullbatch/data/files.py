@@ -1,6 +1,6 @@
 """Sources from files of any kind that fullbatch reads, chosen by how their names end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def file_sources(
     """
     listed = [paths] if isinstance(paths, str | PathLike) else list(paths)
     kind = file_format(listed, format)
-    given = {name: value for name, value in options.items() if not _is_default(value)}
+    given = {name: value for name, value in options.items() if value is not None}
     stray = [name for name in given if name not in _OPTIONS[kind]]
     if stray:
         raise ValueError(f"{kind} files have no option {stray[0]!r}: they have {', '.join(_OPTIONS[kind])}")
@@ -84,10 +84,6 @@ def file_sources(
         return libsvm_sources(listed, **given)
     names = {"target": "y", "weight": "sample_weight"}
     return npy_sources(listed, **{names.get(name, name): value for name, value in given.items()})
-
-
-def _is_default(value: Any) -> bool:
-    return value is None or (isinstance(value, Sequence | Mapping) and len(value) == 0)
 
 
 def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -> str:

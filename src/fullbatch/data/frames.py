@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import DataError
+from .columns import Missing, choose_columns
 from .cut import cut
-from .table import Missing, TableSource, choose_columns
+from .table import TableSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,8 @@ def as_table(data: Any) -> pa.Table:
     """
     if isinstance(data, pa.Table):
         return data
+    if hasattr(data, "collect"):
+        raise DataError(f"{type(data).__name__} is not computed yet: call its collect() first")
     try:
         if type(data).__module__.partition(".")[0] == "pandas":
             _check_names(data.columns)
@@ -63,9 +66,10 @@ def as_table(data: Any) -> pa.Table:
         return pa.table(data)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(f"the table cannot be used: {'; '.join(map(str, error.args))}") from None
-    except TypeError:
+    except TypeError as error:
         raise DataError(
-            f"{type(data).__name__} is no table: give a pandas or polars data frame, or an Arrow table"
+            f"{type(data).__name__} cannot be used as a table ({error}): give a pandas or polars data frame of plain "
+            "columns, or an Arrow table"
         ) from None
 
 
@@ -115,8 +119,8 @@ def table_sources(
     """
     table = as_table(data)
     columns = choose_columns(
-        table.schema,
-        "the table",
+        [table.schema],
+        ["the table"],
         target=target,
         weight=weight,
         offset=offset,

@@ -1,6 +1,7 @@
 """Sources from files of the libsvm (svmlight) format: each block is read by its own bytes, on its worker."""
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,14 +13,15 @@ from sklearn.datasets import load_svmlight_file
 
 from ..errors import DataError
 from ..protocols import Rows
-from ._lines import TextRows, read_bytes, refuse_compressed
+from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .cut import cut, cut_parts
-from .paths import expand
+from .paths import check_rows, expand
 
 Array = npt.NDArray[Any]
 
 # Dense from so many stored values on: it takes at most twice the memory of CSR, and passes are several times faster.
 _DENSE_SHARE = 1 / 3
+_BOM = b"\xef\xbb\xbf"
 _COLON, _HASH, _ZERO = (ord(character) for character in ":#0")
 
 
@@ -73,7 +75,7 @@ class LibsvmSource:
         content = read_bytes(piece.where, piece.first_byte, piece.last_byte)
         try:
             X, y = self._parse(content)
-        except ValueError:
+        except (ValueError, OverflowError):
             self._explain(content, piece)
             raise
         if len(y) != piece.stop - piece.first_row:
@@ -91,17 +93,24 @@ class LibsvmSource:
 
     def _explain(self, content: bytes, piece: LibsvmPiece) -> None:
         """Find the first line that does not parse, and say so."""
-        lines = (line for line in content.splitlines() if line and not line.startswith(b"#"))
-        for row, line in enumerate(lines, piece.first_row):
-            try:
-                self._parse(line + b"\n")
-            except ValueError as error:
-                text = line.decode("utf8", "replace")
-                text = text if len(text) <= 80 else text[:77] + "..."
-                raise DataError(
-                    f"{piece.where}: row {row} does not parse: {text!r}: {_reason(error)}. A row is a number and then "
-                    "index:value pairs in the order of their indices"
-                ) from None
+        lines = [line for line in content.split(b"\n") if line.strip() and not line.startswith(b"#")]
+        row = first_failure(len(lines), lambda start, stop: self._parses(b"\n".join(lines[start:stop])))
+        try:
+            self._parse(lines[row])
+        except (ValueError, OverflowError) as error:
+            text = lines[row].decode("utf8", "replace")
+            text = text if len(text) <= 80 else text[:77] + "..."
+            raise DataError(
+                f"{piece.where}: row {piece.first_row + row} does not parse: {text!r}: {_reason(error)}. A row is a "
+                "number and then index:value pairs in the order of their indices"
+            ) from None
+
+    def _parses(self, content: bytes) -> bool:
+        try:
+            self._parse(content)
+        except (ValueError, OverflowError):
+            return False
+        return True
 
     def __str__(self) -> str:
         return " and ".join(f"{piece.where} rows {piece.first_row}..{piece.stop - 1}" for piece in self.pieces)
@@ -153,7 +162,8 @@ def libsvm_sources(
     counted = _Indices(0, -1, 0)
     for path in files:
         refuse_compressed(path)
-        texts.append(TextRows(path, comments=True))
+        start = len(_BOM) if read_bytes(path, 0, min(len(_BOM), os.path.getsize(path))) == _BOM else 0
+        texts.append(TextRows(path, start, comments=True))
         counted = counted.joined(_indices(path))
     zero = counted.least == 0 if zero_based == "auto" else zero_based
     columns = max(counted.most + (1 if zero else 0), 0)
@@ -161,6 +171,14 @@ def libsvm_sources(
         raise DataError(f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few")
     columns = columns if n_features is None else n_features
     rows = [text.rows for text in texts]
+    check_rows(files, rows)
+    if not 0 < columns < 2**31:
+        what = (
+            "no row has an index:value pair"
+            if columns == 0
+            else f"the largest index is {counted.most}, above 2**31 - 2"
+        )
+        raise DataError(f"{files[0]}{' and its like' if len(files) > 1 else ''}: {what}")
     stored = counted.count / max(sum(rows) * columns, 1)
     dense = stored >= _DENSE_SHARE if dense is None else dense
     values_per_row = columns if dense else counted.count / max(sum(rows), 1)
@@ -217,5 +235,5 @@ def _indices(path: str) -> _Indices:
     return total
 
 
-def _reason(error: ValueError) -> str:
+def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..protocols import Rows
 from .arrays import as_features
 from .cut import cut, cut_parts
-from .paths import expand
+from .paths import check_rows, expand
 
 Array = npt.NDArray[Any]
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -56,7 +56,10 @@ class NpySource:
 
     def read(self) -> Rows:
         """The rows."""
-        X = as_features(_joined(self.X))
+        try:
+            X = as_features(_joined(self.X))
+        except DataError as error:
+            raise DataError(f"{self}: {error}") from None
         y, weight, offset = (None if part is None else _joined(part) for part in (self.y, self.weight, self.offset))
         return Rows(X, y, weight, self.scale, offset)
 
@@ -101,6 +104,7 @@ def npy_sources(
     if not np.isfinite(scale):
         raise DataError(f"scale must be finite, got {scale}")
     files, rows, columns = _shapes(X, 2)
+    check_rows(files, rows)
     pieces = cut(sum(rows), columns, blocks, block_rows)
     others: list[list[Any]] = []
     for name, paths in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):

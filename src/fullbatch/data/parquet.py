@@ -1,5 +1,6 @@
 """Sources from Parquet files: row groups and columns that are needed, and no more, read by the workers."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DataError
+from .columns import Missing, choose_columns
 from .cut import cut, cut_parts
-from .paths import expand
-from .table import Missing, TableSource, check_same_columns, choose_columns
+from .paths import check_rows, expand
+from .table import TableSource
 
-# Row groups kept decoded while the blocks of a worker read from them: two threads may stand at the seam of two.
-_KEPT = 2
+# Row groups kept decoded while the blocks of a worker read from them: each thread may stand in one of its own.
+_KEPT = (os.cpu_count() or 1) + 1
 
 
 class _RowGroups:
@@ -111,10 +113,10 @@ def parquet_sources(
         there are no rows.
     """
     files = expand(paths, (".parquet", ".pq"))
-    footers = [_footer(path) for path in files]
+    footers, schemas = zip(*map(_footer, files), strict=True)
     columns = choose_columns(
-        footers[0].schema.to_arrow_schema(),
-        files[0],
+        schemas,
+        files,
         target=target,
         weight=weight,
         offset=offset,
@@ -124,16 +126,15 @@ def parquet_sources(
         missing=missing,
         dtype=dtype,
     )
-    first = footers[0].schema.to_arrow_schema()
     groups = []
     for path, footer in zip(files, footers, strict=True):
-        check_same_columns(columns, first, files[0], footer.schema.to_arrow_schema(), path)
         start = 0
         for group in range(footer.num_row_groups):
             rows = footer.row_group(group).num_rows
             groups.append((path, group, start, rows))
             start += rows
     rows_of_groups = [rows for *_, rows in groups]
+    check_rows(files, rows_of_groups)
     pieces = cut(sum(rows_of_groups), len(columns.features), blocks, block_rows)
     shared = _RowGroups()
     return [
@@ -146,9 +147,10 @@ def parquet_sources(
     ]
 
 
-def _footer(path: str) -> Any:
+def _footer(path: str) -> tuple[Any, pa.Schema]:
     try:
-        return pq.read_metadata(path)
+        with pq.ParquetFile(path) as file:
+            return file.metadata, file.schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is not a whole Parquet file: {_first_line(error)}: write it again") from None
 

@@ -40,12 +40,19 @@ def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: 
         else:
             found = sorted(Path(name) for name in glob.glob(fspath(given), recursive=True) if Path(name).is_file())
             if not found:
-                kind = "matches" if glob.has_magic(fspath(given)) else "file or directory"
-                raise DataError(f"cannot read {fspath(given)}: no such {kind}")
+                what = "no file matches it" if glob.has_magic(fspath(given)) else "no such file or directory"
+                raise DataError(f"cannot read {fspath(given)}: {what}")
         files += [str(file.absolute()) for file in found]
     if not files:
         raise DataError("no data: the list of files is empty")
     return files
+
+
+def check_rows(files: Sequence[str], rows: Sequence[int]) -> None:
+    """Refuse files that have no rows at all."""
+    if not sum(rows):
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        raise DataError(f"no rows: {files[0]}{more} is empty, at least one row is needed")
 
 
 def _counts(file: Path, directory: Path, endings: tuple[str, ...]) -> bool:

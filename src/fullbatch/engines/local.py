@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from ..protocols import Model, Source
@@ -74,7 +74,8 @@ class ThreadEngine:
             finally:
                 for future in waiting:
                     future.cancel()
-        release(sources)
+                wait(waiting)
+                release(sources)
 
     def close(self) -> None:
         """Nothing to let go of: the threads belong to the blocks."""

@@ -1,0 +1,151 @@
+"""Values of Arrow columns as NumPy arrays: numbers, targets, and the levels of categories."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import DataError
+from ..protocols import Category
+
+Array = npt.NDArray[Any]
+
+# A longer text is no category; NumPy keeps all levels as wide as the longest.
+LONGEST_LEVEL = 256
+
+
+def kind(type_: pa.DataType) -> str:
+    """What a column of this type can be: "number", "text", "null" (nothing is known of it) or "other"."""
+    if pa.types.is_dictionary(type_):
+        return kind(type_.value_type)
+    if pa.types.is_null(type_):
+        return "null"
+    if pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_):
+        return "number"
+    if pa.types.is_decimal(type_):
+        return "number"
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return "text"
+    return "other"
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without a dictionary, and without views of text, for which Arrow lacks functions."""
+    if pa.types.is_dictionary(column.type):
+        type_ = _without_views(column.type.value_type)
+        chunks = [chunk.dictionary.cast(type_).take(chunk.indices) for chunk in column.chunks]
+        return pa.chunked_array(chunks, type_)
+    return column.cast(_without_views(column.type))
+
+
+def absent(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where a plain column has no value; NaN is none."""
+    return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+
+
+def filled(column: pa.ChunkedArray, where: pa.ChunkedArray, value: Any, name: str) -> pa.ChunkedArray:
+    """A plain column with `value` where it has none."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not value.is_integer() and pa.types.is_integer(column.type):
+        column = column.cast(pa.float64())
+    try:
+        scalar = pa.scalar(value, column.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):
+        raise DataError(
+            f"missing={{{name!r}: {value!r}}}: column {name!r} is {column.type}, which {value!r} is not"
+        ) from None
+    return pc.if_else(where, scalar, column)
+
+
+def numbers(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Array:
+    """A plain column as numbers.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Without missing values.
+    name, where : str
+        Its name, and what it was read from, for messages.
+    rows : (n,) int array
+        Numbers of its rows there, for messages.
+    """
+    if kind(column.type) not in ("number", "null"):
+        raise DataError(f"{where}: column {name!r} is {column.type}, it must be numbers")
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    values: Array = column.to_numpy()
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        row = rows[np.flatnonzero(~np.isfinite(values))[0]]
+        raise DataError(f"{where}: row {row}, column {name!r}: the value is infinite: correct it, or leave the row out")
+    return values
+
+
+def as_stored(values: Array, dtype: str, name: str, where: str, rows: Array) -> Array:
+    """Numbers in the precision in which they are kept, which must hold them.
+
+    float32 rounds, since who asks for it wants that; it must not overflow. Bytes must be exact.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = values.astype(dtype)
+    wrong = ~np.isfinite(stored) if dtype != "uint8" else stored != values
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"{where}: row {rows[first]}, column {name!r}: {dtype} cannot hold {values[first]}: choose another dtype"
+        )
+    return stored
+
+
+def target(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Array:
+    """A plain column as targets: numbers, or text."""
+    if kind(column.type) == "text":
+        category = levels_and_codes(column, name, where, rows)
+        return category.levels[category.codes]
+    if kind(column.type) == "other":
+        raise DataError(f"{where}: column {name!r} is {column.type}: targets are numbers or text")
+    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.float64())
+    return np.asarray(column.to_numpy())
+
+
+def category(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Category:
+    """A plain column as a categorical one, whose levels are text or whole numbers."""
+    if kind(column.type) == "number":
+        values = column.cast(pa.float64()).to_numpy() if pa.types.is_decimal(column.type) else column.to_numpy()
+        wrong = (values != np.floor(values)) | (np.abs(values.astype(np.float64)) >= 2.0**63)
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise DataError(
+                f"{where}: row {rows[first]}, column {name!r}: {values[first]} is no level: levels are text or whole "
+                "numbers below 2**63"
+            )
+        levels, codes = np.unique(values.astype(np.int64), return_inverse=True)
+        return Category(codes.astype(np.int32), levels)
+    return levels_and_codes(column, name, where, rows)
+
+
+def levels_and_codes(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Category:
+    """The distinct texts of a plain column, sorted, and the number of each row's."""
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # of no chunks
+        encoded = encoded.combine_chunks()
+    listed, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    if not listed:
+        return Category(np.zeros(len(column), np.int32), np.zeros(0, np.int64))
+    strange = next((i for i, text in enumerate(listed) if len(text) > LONGEST_LEVEL or text.endswith("\0")), None)
+    if strange is not None:
+        text, row = listed[strange], rows[np.flatnonzero(codes == strange)[0]]
+        what = "ends in a NUL character" if text.endswith("\0") else f"has {len(text)} characters"
+        raise DataError(
+            f"{where}: row {row}, column {name!r}: {text[:30]!r}... {what}: it is no category. Leave free text out "
+            "with exclude"
+        )
+    levels, places = np.unique(np.array(listed), return_inverse=True)
+    return Category(places.astype(np.int32)[codes], levels)
+
+
+def _without_views(type_: pa.DataType) -> pa.DataType:
+    return pa.large_string() if pa.types.is_string_view(type_) else type_

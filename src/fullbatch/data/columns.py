@@ -1,0 +1,293 @@
+"""What the columns of a table mean: chosen once, for all of its files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import DataError, shortened
+from ..protocols import Rows
+from . import arrow
+
+Array = npt.NDArray[Any]
+
+Missing = Literal["error", "drop"] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table mean. Made by `choose_columns`.
+
+    Parameters
+    ----------
+    numeric, categorical : tuple of str
+        Features.
+    dtype : str
+        Precision in which the numeric features are kept: "float32", "float64" or "uint8".
+    target, weight, offset : str or None
+        Columns of that meaning.
+    missing : "error", "drop" or mapping
+        What to do with missing values.
+    """
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    dtype: str
+    target: str | None
+    weight: str | None
+    offset: str | None
+    missing: Missing
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Numeric features, then categorical ones."""
+        return self.numeric + self.categorical
+
+    @property
+    def used(self) -> list[str]:
+        """All columns that must be read."""
+        return [*self.features, *(name for name in (self.target, self.weight, self.offset) if name is not None)]
+
+    def rows(self, table: pa.Table, where: str, first_row: int) -> Rows:
+        """Rows of a table.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            With the columns `used`.
+        where : str
+            What it was read from, for messages.
+        first_row : int
+            Number of its first row there, for messages.
+
+        Raises
+        ------
+        DataError
+            A value is missing, infinite, or not what its column should hold: names row and column.
+        """
+        columns, rows = self._without_missing(table, where, np.arange(first_row, first_row + table.num_rows))
+        X = np.empty((len(rows), len(self.numeric)), self.dtype)
+        for j, name in enumerate(self.numeric):
+            values = arrow.numbers(columns[name], name, where, rows)
+            X[:, j] = arrow.as_stored(values, self.dtype, name, where, rows)
+        y = weight = offset = None
+        if self.target is not None:
+            y = arrow.target(columns[self.target], self.target, where, rows)
+        if self.weight is not None:
+            weight = arrow.numbers(columns[self.weight], self.weight, where, rows)
+        if self.offset is not None:
+            offset = arrow.numbers(columns[self.offset], self.offset, where, rows)
+        categories = tuple(arrow.category(columns[name], name, where, rows) for name in self.categorical)
+        return Rows(X, y, weight, 1.0, offset, categories, self.features)
+
+    def _without_missing(self, table: pa.Table, where: str, rows: Array) -> tuple[dict[str, Any], Array]:
+        """The plain columns by name, and the numbers of their rows."""
+        fill = self.missing if isinstance(self.missing, Mapping) else {}
+        columns = {name: arrow.plain(table[name]) for name in self.used}
+        dropped = None
+        for name, column in columns.items():
+            if pa.types.is_null(column.type):  # of a file without any value in this column
+                column = columns[name] = column.cast(pa.string() if name in self.categorical else pa.float64())
+            absent = arrow.absent(column)
+            if not pc.any(absent).as_py():
+                continue
+            if name in fill:
+                columns[name] = arrow.filled(column, absent, fill[name], name)
+            elif self.missing == "drop":
+                dropped = absent if dropped is None else pc.or_(dropped, absent)
+            else:
+                raise DataError(
+                    f"{where}: row {rows[pc.index(absent, True).as_py()]}, column {name!r}: the value is missing. Fill "
+                    f'it in, leave such rows out with missing="drop", or say what stands for it: '
+                    f"missing={{{name!r}: ...}}"
+                )
+        if dropped is None:
+            return columns, rows
+        kept = pc.invert(dropped)
+        return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()]
+
+
+def agree(schemas: Sequence[pa.Schema], files: Sequence[str], text_wins: bool = False) -> pa.Schema:
+    """Names and types of the columns of all files.
+
+    A column may be numbers of several types; a file without values in a column does not count.
+
+    Parameters
+    ----------
+    schemas : sequence of pyarrow.Schema
+        Of each file.
+    files : sequence of str
+        Their names, for messages.
+    text_wins : bool
+        Types were guessed from text: where one file has text, the numbers of another are text too.
+
+    Returns
+    -------
+    pyarrow.Schema
+        The columns that all files have, in the order of the first; of a column that some files lack, an error when it
+        is used (see `choose_columns`).
+
+    Raises
+    ------
+    DataError
+        A column is numbers in one file and something else in another.
+    """
+    fields = []
+    for field in schemas[0]:
+        types, first = field.type, files[0]
+        for schema, file in zip(schemas[1:], files[1:], strict=True):
+            number = schema.get_field_index(field.name)
+            if number < 0:
+                continue
+            try:
+                other = schema.field(number).type
+                types, first = _joint(types, other, text_wins), file if pa.types.is_null(types) else first
+            except TypeError:
+                raise DataError(
+                    f"{file}: column {field.name!r} is {other}, in {first} it is {types}: every file needs the same "
+                    "columns"
+                ) from None
+        fields.append(pa.field(field.name, types))
+    return pa.schema(fields, schemas[0].metadata)
+
+
+def _joint(mine: pa.DataType, other: pa.DataType, text_wins: bool) -> pa.DataType:
+    kinds = arrow.kind(mine), arrow.kind(other)
+    if mine == other or kinds[1] == "null":
+        return mine
+    if kinds[0] == "null":
+        return other
+    if pa.types.is_dictionary(mine) and pa.types.is_dictionary(other) and kinds[0] == kinds[1]:
+        return mine
+    if kinds == ("number", "number"):
+        whole = pa.types.is_integer(mine) and pa.types.is_integer(other)
+        return pa.int64() if whole else pa.float64()
+    if kinds == ("text", "text") or (text_wins and set(kinds) == {"text", "number"}):
+        return pa.string()
+    raise TypeError
+
+
+def choose_columns(
+    schemas: Sequence[pa.Schema],
+    files: Sequence[str],
+    *,
+    target: str | None = None,
+    weight: str | None = None,
+    offset: str | None = None,
+    features: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    missing: Missing = "error",
+    dtype: str | None = None,
+    text_wins: bool = False,
+) -> Columns:
+    """Say what the columns of a table mean.
+
+    Parameters
+    ----------
+    schemas : sequence of pyarrow.Schema
+        Names and types of the columns of each file.
+    files : sequence of str
+        What has these columns, for messages.
+    target, weight, offset : str, optional
+        Columns of that meaning.
+    features : sequence of str, optional
+        Columns to learn from; default: all but the above, `exclude`, and what pandas kept its index in.
+    exclude : sequence of str
+        Columns to leave out.
+    categorical : sequence of str
+        Features whose whole numbers are levels; text and dictionaries (pandas categoricals) are levels anyway.
+    missing : {"error", "drop"} or mapping of column to value
+        Refuse missing values, leave their rows out, or put a value in their place.
+    dtype : {"float32", "float64", "uint8"}, optional
+        Precision of the numeric features; default: float32 or uint8 if all of them are, otherwise float64.
+    text_wins : bool
+        As for `agree`.
+
+    Raises
+    ------
+    DataError
+        A column is not there, or of a type that cannot be used.
+    ValueError
+        An option is unknown, or a column is given two meanings.
+    """
+    _check_options(features, exclude, categorical, missing, dtype)
+    schema, where = agree(schemas, files, text_wins), files[0]
+    names = schema.names
+    repeated = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if repeated is not None:
+        raise DataError(f"{where}: two columns are named {repeated!r}: rename one of them")
+    meanings = [name for name in (target, weight, offset) if name is not None]
+    left_out = {*meanings, *exclude, *_index_columns(schema)}
+    chosen = [name for name in names if name not in left_out] if features is None else list(features)
+    fills = list(missing) if isinstance(missing, Mapping) else []
+    for name in (*meanings, *chosen, *exclude, *categorical, *fills):
+        if name not in names:
+            raise DataError(f"{where}: there is no column {name!r}: its columns are {shortened(names)}")
+        if not name:
+            raise DataError(f"{where}: column {names.index(name)} has no name: name it, or leave it out with exclude")
+    twice = [name for name in (*meanings, *chosen) if (*meanings, *chosen, *exclude).count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"the column {twice[0]!r} is given two meanings: target, weight, offset, features and exclude differ"
+        )
+    stray = [name for name in categorical if name not in chosen]
+    if stray:
+        raise ValueError(f"the categorical column {stray[0]!r} is not among the features")
+    for other, file in zip(schemas, files, strict=True):
+        lacking = [name for name in (*meanings, *chosen) if name not in other.names]
+        if lacking:
+            raise DataError(
+                f"{file}: there is no column {lacking[0]!r}, which {where} has: every file needs the same columns"
+            )
+    types = {name: schema.field(name).type for name in names}
+    for name in chosen:
+        if arrow.kind(types[name]) == "other":
+            raise DataError(
+                f"{where}: column {name!r} is {types[name]}: features are numbers or text. Leave it out with exclude, "
+                "or derive numbers or text from it"
+            )
+    for name in (weight, offset):
+        if name is not None and arrow.kind(types[name]) not in ("number", "null"):
+            raise DataError(f"{where}: column {name!r} is {types[name]}, it must be numbers")
+    levels = [
+        name
+        for name in chosen
+        if name in categorical or arrow.kind(types[name]) == "text" or pa.types.is_dictionary(types[name])
+    ]
+    numeric = [name for name in chosen if name not in levels]
+    dtype = dtype or _common_type([types[name] for name in numeric], any(name in numeric for name in fills))
+    return Columns(tuple(numeric), tuple(levels), dtype, target, weight, offset, missing)
+
+
+def _check_options(features: Any, exclude: Any, categorical: Any, missing: Any, dtype: Any) -> None:
+    for option, given in (("features", features), ("exclude", exclude), ("categorical", categorical)):
+        if isinstance(given, str):
+            raise ValueError(f"{option} must be a list of columns, got the text {given!r}: write [{given!r}]")
+    if features is not None and not len(features):
+        raise ValueError("features is an empty list: name a column, or leave it out for all")
+    if not isinstance(missing, Mapping) and missing not in ("error", "drop"):
+        raise ValueError(f'missing must be "error", "drop", or a mapping of column to value, got {missing!r}')
+    for name, value in missing.items() if isinstance(missing, Mapping) else ():
+        if value is None or value != value or value in (np.inf, -np.inf):
+            raise ValueError(f"missing={{{name!r}: {value!r}}}: that is no value to put in the place of a missing one")
+    if dtype not in (None, "float32", "float64", "uint8"):
+        raise ValueError(f"dtype must be float32, float64 or uint8, got {dtype!r}")
+
+
+def _index_columns(schema: pa.Schema) -> list[str]:
+    """Columns that pandas kept the index of a frame in: no features, unless they are named."""
+    kept = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in kept if isinstance(name, str)]
+
+
+def _common_type(types: list[pa.DataType], is_filled: bool) -> str:
+    """The smallest type that holds the columns without loss."""
+    if types and not is_filled and all(pa.types.is_uint8(type_) or pa.types.is_boolean(type_) for type_ in types):
+        return "uint8"
+    exact = {pa.float16(), pa.float32(), pa.bool_(), pa.uint8()}
+    return "float32" if types and exact.issuperset(types) else "float64"
