@@ -122,7 +122,7 @@ def test_lockstep_shares_passes_and_changes_no_answer():
 def test_what_does_not_fit_is_said_before_the_first_pass():
     fun = objective(*breast_cancer())
     for bad, message in [
-        ({"solver": "newton"}, "choose from lbfgs, scipy-lbfgsb"),
+        ({"solver": "adam"}, "unknown solver 'adam': choose from lbfgs, "),
         ({"tol": -1.0}, "tol must be"),
         ({"tol": np.nan}, "tol must be"),
         ({"max_iter": -1}, "max_iter must be"),

@@ -23,6 +23,7 @@ _HOMES = {
     "Result": "driver",
     "Status": "driver",
     "LBFGS": "solvers.lbfgs",
+    "SampledLBFGS": "solvers.sampled",
     "ScipyLBFGSB": "solvers.scipy_",
     "Progress": "callbacks",
     "History": "callbacks",

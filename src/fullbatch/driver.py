@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -78,8 +78,12 @@ class Result:
         Reads of the whole data by this run.
     setup_passes : int
         Reads of the whole data to describe and build the blocks.
+    sampled_passes : float
+        Reads of a sample of the rows by this run, each counted as its share of the rows.
     seconds : float
         Of this run, set-up not counted.
+    solver : str
+        Which solver ran, and why where it was chosen by "auto".
     state : object
         The solver's state; give it to `resume=` to go on. None for solvers that cannot.
     """
@@ -94,7 +98,9 @@ class Result:
     iterations: int
     passes: int
     setup_passes: int
+    sampled_passes: float
     seconds: float
+    solver: str
     state: Any
 
     @property
@@ -156,7 +162,7 @@ def minimize(
     theta0 : (size,) array
         Starting point; not used with `resume`.
     solver : str or Solver
-        "lbfgs", "scipy-lbfgsb", or a solver object.
+        "lbfgs", "sampled-lbfgs", "scipy-lbfgsb", or a solver object.
     tol : float
         The run ends when the estimated relative distance of F from its minimum is at most this. Relative to
         max(|F|, |F0 - F|), so it means the same for any scale of data, weights and theta. (With "scipy-lbfgsb":
@@ -214,6 +220,7 @@ class _Run:
         self.objective, self.solver, self.tol, self.max_iter = objective, solver, tol, max_iter
         self.callbacks, self.pressed = callbacks, pressed
         self.began, self.first_pass = time.perf_counter(), objective.num_passes
+        self.first_sampled = objective.num_sampled_passes
         self.latest: Any = None
         self.stop_reason = ""
 
@@ -296,19 +303,20 @@ class _Run:
             iterations=state.iteration,
             passes=self.objective.num_passes - self.first_pass,
             setup_passes=self.objective.num_setup_passes,
+            sampled_passes=self.objective.num_sampled_passes - self.first_sampled,
             seconds=time.perf_counter() - self.began,
+            solver=getattr(self.solver, "about", type(self.solver).__name__),
             state=state if resumable else None,
         )
 
 
 def _checked_solver(solver: Any, objective: Objective, resume: Any) -> Any:
     """The solver object, once it is known that the blocks answer what it asks."""
-    parameters = objective.blocks.parameters
     method = make_solver(solver) if isinstance(solver, str) else solver
     if isinstance(method, type):
         raise TypeError(f"solver is the class {method.__name__}: pass an object of it, {method.__name__}()")
-    if getattr(method, "precision", "") is None:
-        method = replace(method, precision=parameters.dtype)
+    if hasattr(method, "for_problem"):
+        method = method.for_problem(objective.facts)
     if resume is not None and not hasattr(resume, "failure"):
         raise TypeError(
             f"resume takes a solver's state, Result.state or load_state(path), not a {type(resume).__name__}"

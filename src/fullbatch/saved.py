@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from .errors import ModelFileError
 from .solvers.lbfgs import LBFGSState
+from .solvers.sampled import SampledState
 
 Array = npt.NDArray[Any]
 
 FORMAT, VERSION = "fullbatch", 1
 _METADATA = "metadata.json"
 
-_STATES = {"LBFGSState": LBFGSState}
+_STATES = {"LBFGSState": LBFGSState, "SampledState": SampledState}
 
 
 def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:

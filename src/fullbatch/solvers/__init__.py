@@ -2,7 +2,7 @@
 
 from typing import Any
 
-SOLVERS = ("lbfgs", "scipy-lbfgsb")
+SOLVERS = ("lbfgs", "sampled-lbfgs", "scipy-lbfgsb")
 
 
 def make_solver(name: str) -> Any:
@@ -10,7 +10,7 @@ def make_solver(name: str) -> Any:
 
     Parameters
     ----------
-    name : {"lbfgs", "scipy-lbfgsb"}
+    name : {"lbfgs", "sampled-lbfgs", "scipy-lbfgsb"}
         Which one.
 
     Raises
@@ -22,6 +22,10 @@ def make_solver(name: str) -> Any:
         from .lbfgs import LBFGS
 
         return LBFGS()
+    if name == "sampled-lbfgs":
+        from .sampled import SampledLBFGS
+
+        return SampledLBFGS()
     if name == "scipy-lbfgsb":
         from .scipy_ import ScipyLBFGSB
 
