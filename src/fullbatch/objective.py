@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .factor import factors
 from .penalties import l2_per_coordinate
 from .protocols import (
     Blocks,
@@ -20,6 +21,8 @@ from .protocols import (
     Product,
     RowSample,
     Sample,
+    Squares,
+    SquareSums,
     ValueGrad,
 )
 
@@ -102,7 +105,7 @@ class Objective:
 
     def translate(self, request: Any) -> Any:
         """The request as the blocks are asked it: in their variables."""
-        if self.variables is None or isinstance(request, RowSample):
+        if self.variables is None or isinstance(request, RowSample | Squares):
             return request
         if isinstance(request, ValueGrad):
             return ValueGrad(self.variables.to_blocks(request.theta))
@@ -129,12 +132,16 @@ class Objective:
         Returns
         -------
         Point for ValueGrad; for HessVec the Hessian of F times v, (size,); Curves for Curvature (but the form "rows"
-        is answered as the blocks do); a Sample with the columns that theta multiplies
+        is answered as the blocks do); a Sample with the columns that theta multiplies;
+        for Squares a list with the Factor of each fold
         """
         if isinstance(total, Product):
             return self._pull_back(total.product) / total.weight + self.l2 * request.v
         if isinstance(total, Matrix):
             return self._curves(request, total)
+        if isinstance(total, SquareSums):
+            found = factors(total)
+            return found if self.variables is None else [replace(one, R=self._pull_back_rows(one.R)) for one in found]
         if isinstance(total, Sample):
             return total if self.variables is None else replace(total, X=self.variables.columns(total.X))
         if not isinstance(total, Eval):
@@ -152,8 +159,7 @@ class Objective:
         if request.form == "meat":
             return Curves(matrix, point)
         if request.form == "gram" and self.variables is not None:
-            matrix = np.array([self._pull_back(row) for row in matrix])
-            matrix = np.array([self._pull_back(column) for column in matrix.T])
+            matrix = self._pull_back_rows(self._pull_back_rows(matrix).T)
         matrix = matrix / total.weight
         if request.form == "gram":
             matrix[np.diag_indices(self.size)] += self.l2
@@ -163,6 +169,9 @@ class Objective:
 
     def _pull_back(self, grad: Array) -> Array:
         return grad if self.variables is None else self.variables.pull_back(grad)
+
+    def _pull_back_rows(self, matrix: Array) -> Array:
+        return np.array([self._pull_back(row) for row in matrix])
 
     def _remembered(self, theta: Array) -> Point:
         # By value: optimisers reuse and overwrite the array they pass.

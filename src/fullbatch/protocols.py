@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .blas import one_thread
 from .schema import Description, Schema
 
 Array = npt.NDArray[Any]
@@ -89,7 +90,26 @@ class Curvature:
     seed: int = 0
 
 
-Request = ValueGrad | RowSample | HessVec | Curvature
+@dataclass(frozen=True, slots=True, eq=False)
+class Squares:
+    """Ask, under the squared loss, for everything that any least-squares fit of these rows needs.
+
+    Parameters
+    ----------
+    exact : bool
+        Triangles of QR decompositions, which keep the condition number, instead of Gram matrices, which square it.
+    folds : int
+        Rows are dealt to so many folds, each with sums of its own.
+    seed : int
+        The fold of a row is a pure function of its global number and this seed.
+    """
+
+    exact: bool = False
+    folds: int = 1
+    seed: int = 0
+
+
+Request = ValueGrad | RowSample | HessVec | Curvature | Squares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +174,38 @@ class Matrix:
     def __add__(self, other: "Matrix") -> "Matrix":
         point = None if self.point is None or other.point is None else self.point + other.point
         return Matrix(self.matrix + other.matrix, self.weight + other.weight, point)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SquareSums:
+    """Answer to `Squares`, of the rows [x - center, 1, y - offset] (no 1 without an intercept), each times the root of
+    its weight.
+
+    Parameters
+    ----------
+    matrices : (folds, width + 1, width + 1) float64 array
+        Gram matrices, or triangles.
+    weight : (folds,) float64 array
+        Sums of the sample weights.
+    center : (p,) array
+        The same for all blocks.
+    exact : bool
+        Whether these are triangles.
+    """
+
+    matrices: Array
+    weight: Array
+    center: Array
+    exact: bool
+
+    def __add__(self, other: "SquareSums") -> "SquareSums":
+        if self.exact:
+            both = np.concatenate((self.matrices, other.matrices), axis=1)
+            with one_thread():
+                matrices = np.array([np.linalg.qr(one, mode="r") for one in both])
+        else:
+            matrices = self.matrices + other.matrices
+        return SquareSums(matrices, self.weight + other.weight, self.center, self.exact)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,8 +59,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Start from the last fit's coefficients instead of zeros.
     standardize : bool, default=False
         Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
-    solver : str or Solver, default="lbfgs"
-        "lbfgs", "scipy-lbfgsb", or a solver object.
+    solver : str or Solver, default="auto"
+        As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
     engine : str or Engine, default="threads"
         "threads", "serial", "ray", or an engine object, which stays open after the fit.
     callbacks : sequence of callables, default=()
@@ -105,7 +105,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_iter: int = 1000,
         warm_start: bool = False,
         standardize: bool = False,
-        solver: Any = "lbfgs",
+        solver: Any = "auto",
         engine: str | Engine = "threads",
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..blas import one_thread
 from ..errors import DataError
+from ..factor import triangle_of
 from ..kernels import passes
 from ..kernels.csr import SparseRows
 from ..kernels.dense import DenseRows
@@ -26,6 +28,8 @@ from ..protocols import (
     Rows,
     RowSample,
     Sample,
+    Squares,
+    SquareSums,
     ValueGrad,
 )
 from ..sampling import uniform_of_rows
@@ -43,6 +47,9 @@ _FORMS = ("diagonal", "gram", "meat", "rows")
 # Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
 # are then read twice.
 _FUSED_FEATURES = 64
+
+# Rows that are copied at a time for sums of squares: a few hundred for each of the usual number of folds.
+_ROWS_OF_SQUARES = 4096
 
 
 @dataclass(frozen=True)
@@ -215,9 +222,9 @@ class LinearBlock(Block):
             predictors = np.column_stack((predictors, np.arange(coefs, size)))
         quadratic = isinstance(loss, Squared)
         self.parameters = Parameters(size, np.arange(size) < coefs, precision, predictors, quadratic)
-        self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature})
+        self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature} | ({Squares} if quadratic else set()))
 
-    def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature:
+    def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
         """Answer a request with sums over this block's rows."""
         if isinstance(request, RowSample):
             return self._sample(request)
@@ -227,6 +234,8 @@ class LinearBlock(Block):
             return Product(self._theta(product), self._total)
         if isinstance(request, Curvature):
             return self._curvature(request)
+        if isinstance(request, Squares):
+            return self._squares(request)
         models = np.atleast_2d(request.theta)
         W = np.concatenate([self._coefs(theta) for theta in models])
         value, W_grad = passes.loss_grad(self._loss, self._rows, len(models), W)
@@ -312,6 +321,40 @@ class LinearBlock(Block):
             columns = np.concatenate((coefs, matrices[..., -1:]), axis=-1) if self._intercept else coefs
             matrices = columns.swapaxes(-1, -2)
         return matrices
+
+    def _squares(self, request: Squares) -> SquareSums:
+        """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
+        rows, count = self._rows, len(self._rows.y)
+        center = self._schema.mean if self._intercept else np.zeros(self._features)
+        width = self._features + self._intercept + 1
+        fold = (uniform_of_rows(self._first_row, count, request.seed) * request.folds).astype(np.intp)
+        weight = rows.weight if rows.weight.size else np.ones(count)
+        matrices = np.zeros((request.folds, width, width))
+        with one_thread():
+            for start in range(0, count, _ROWS_OF_SQUARES):
+                taken: Any = slice(start, min(start + _ROWS_OF_SQUARES, count))
+                if request.folds > 1:
+                    taken = start + np.argsort(fold[taken], kind="stable")
+                X = self._X[taken]
+                data = np.ones((X.shape[0], width))
+                data[:, : self._features] = X.toarray() if is_sparse(X) else X
+                if self._scale != 1.0:
+                    data[:, : self._features] *= self._scale
+                data[:, : self._features] -= center
+                data[:, -1] = rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0)
+                if rows.weight.size:
+                    data *= np.sqrt(weight[taken])[:, None]
+                cuts = (
+                    np.searchsorted(fold[taken], np.arange(request.folds + 1)) if request.folds > 1 else (0, len(data))
+                )
+                for one, matrix in enumerate(matrices):
+                    part = data[cuts[one] : cuts[one + 1]]
+                    if request.exact:
+                        matrix[:] = triangle_of(np.vstack((matrix, part)))
+                    else:
+                        matrix += part.T @ part
+        totals = np.bincount(fold, weight, minlength=request.folds)
+        return SquareSums(matrices, totals, center, request.exact)
 
     def _part(self, request: Any) -> "LinearBlock":
         """The block of the rows that a request takes."""

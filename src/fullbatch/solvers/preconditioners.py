@@ -134,11 +134,11 @@ def sampled_hessian(
     if shared or count > MOST_GRAMS:
         shares = eigenvalues[first:] / (eigenvalues[first:].sum() * weight)
         gram = sum(_in_threads(lambda part: _gram(*part), _halves(rows, _traces(curvature))))
-        factors = _in_threads(lambda j: _cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
+        factors = _in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
     else:
         along = _along(curvature, basis[:, first:])
         factors = _in_threads(
-            lambda j: _cholesky(_gram(rows, along[j]) / weight, penalty[first + j], ridge), range(count)
+            lambda j: damped_cholesky(_gram(rows, along[j]) / weight, penalty[first + j], ridge), range(count)
         )
     # Any positive number will do where there is no curvature: the gradient there is the penalty's alone.
     floor = 1e-3 * float(eigenvalues.mean()) / weight
@@ -184,7 +184,7 @@ def _gram(rows: Array, factor: Array) -> Array:
     return total
 
 
-def _cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
+def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
     """Lower Cholesky factor of matrix + diag(penalty), with the least ridge that makes it positive definite."""
     from scipy.linalg import LinAlgError, cholesky
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..protocols import Curvature, Facts, RowSample, Steps, ValueGrad
-from ._vectors import dot, norm
-from .lbfgs import PRECISIONS, LBFGSState, advance, along_gradient, check_options, next_direction, relative_decrease
+from ._descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
+from ._vectors import dot
+from .lbfgs import LBFGSState, advance, check_memory, next_direction
 from .preconditioners import SampledHessian, bytes_of_matrices, bytes_per_row, design, sampled_hessian, shape
 
 Array = npt.NDArray[Any]
@@ -89,9 +90,11 @@ class SampledLBFGS:
     _made: _Made = field(default_factory=_Made, repr=False, compare=False)
 
     requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, RowSample, Curvature})
+    state: ClassVar[type] = SampledState
 
     def __post_init__(self) -> None:
-        check_options(self.memory, self.precision)
+        check_memory(self.memory)
+        check_precision(self.precision)
         if not self.rows_per_column > 0:
             raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column}")
         if self.most_builds < 1:
@@ -139,13 +142,9 @@ class SampledLBFGS:
 
     def init(self, theta: Array) -> Steps[SampledState]:
         """Evaluate the starting point, one pass, and make the matrix there."""
-        value, grad = yield ValueGrad(theta)
-        length = norm(grad)
-        state = SampledState(
-            theta, value, grad, grad, value, np.array([value]), length, length,
-            built_at=theta, built_grad=grad, builds=1,
-        )  # fmt: skip
-        if not (np.isfinite(value) and np.isfinite(grad).all()):
+        point = yield ValueGrad(theta)
+        state = first_state(SampledState, theta, point, built_at=theta, built_grad=point.grad, builds=1)
+        if not is_finite(point):
             return state  # the run will not begin
         inverse = yield from self._inverse(state)
         return replace(state, direction=next_direction(state, inverse))
@@ -156,7 +155,7 @@ class SampledLBFGS:
         fallbacks = [along_gradient(state.grad)]
         if inverse is not None:
             fallbacks.insert(0, -inverse(state.grad[None])[0])
-        state = yield from advance(state, fallbacks, self.memory, PRECISIONS[self.precision or "float64"])
+        state = yield from advance(state, fallbacks, self.memory, precision_of(self.precision))
         if state.failure:
             return state
         if self._is_due(state):
