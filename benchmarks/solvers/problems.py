@@ -1,29 +1,11 @@
 """The objectives that solvers are compared on: mean loss + l2/2 ||coef||^2 with a free intercept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..workloads import MNIST
-
-
-@dataclass(frozen=True)
-class Task:
-    """Rows, a loss and a penalty."""
-
-    name: str
-    title: str
-    loss: str  # logistic, softmax, poisson, squared
-    l2: float
-    X: Any  # dense, or scipy.sparse CSR
-    y: np.ndarray
-    optimum: float | None = None  # known to full precision from elsewhere
-
-    @property
-    def classes(self) -> int:
-        return int(self.y.max()) + 1 if self.loss == "softmax" else 1
+from .task import Task
 
 
 def _correlated(rng: np.random.Generator, n: int, p: int) -> np.ndarray:

@@ -93,7 +93,8 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
     if RowSample in facts.answers and 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
         rows = min(sampled.rows_per_column * width, facts.rows)
         grams = 1 if outputs == 1 or outputs > MOST_GRAMS else outputs
-        build = grams * rows * width * width * _GRAM + outputs * width**3 / 3 * _FACTOR + 2 * _ROUND
+        gram = _GRAM if facts.parameters.dtype == "float64" else _GRAM / 2
+        build = grams * rows * width * width * gram + outputs * width**3 / 3 * _FACTOR + 2 * _ROUND
         passes = _PASSES["sampled-lbfgs" if outputs == 1 else "sampled-lbfgs, classes"]
         solves = 2 * outputs * width * width * _PRODUCT
         cost = passes * (pass_ + solves) + 3 * build
