@@ -59,7 +59,7 @@ def factors(sums: SquareSums) -> list[Factor]:
     found = []
     for matrix, weight in zip(sums.matrices, sums.weight, strict=True):
         features = len(sums.center)
-        length = np.sqrt((matrix * matrix).sum(axis=0) if sums.exact else matrix.diagonal())[:features]
+        length = (lengths(matrix) if sums.exact else np.sqrt(matrix.diagonal()))[:features]
         constant = np.flatnonzero(length <= _CONSTANT * np.sqrt(weight) * np.abs(sums.center))
         matrix = matrix.copy()
         matrix[:, constant] = 0.0
@@ -74,6 +74,13 @@ def factors(sums: SquareSums) -> list[Factor]:
     return found
 
 
+def lengths(matrix: Array) -> Array:
+    """Euclidean norms of the columns, also where squares overflow."""
+    largest = np.abs(matrix).max(axis=0, initial=0.0)
+    scale = np.where(largest > 0, largest, 1.0)
+    return scale * np.sqrt(((matrix / scale) ** 2).sum(axis=0))
+
+
 def triangle_of(rows: Array) -> Array:
     """R of the QR decomposition of `rows`, (columns, columns), also where there are fewer rows."""
     columns = rows.shape[1]
@@ -84,6 +91,8 @@ def triangle_of(rows: Array) -> Array:
 
 def _root(gram: Array) -> tuple[Array, float]:
     """A matrix whose Gram matrix is `gram`, and the condition number of all its columns but the last."""
+    if not np.isfinite(gram).all():  # squares overflowed: QR decompositions take none
+        return np.full_like(gram, np.nan), np.inf
     scale = np.sqrt(gram.diagonal())
     scale = np.where(scale > 0, scale, 1.0)
     scaled = gram / scale / scale[:, None]

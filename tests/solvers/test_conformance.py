@@ -8,21 +8,20 @@ from problems import breast_cancer, objective, start
 from fullbatch import LBFGS, LeastSquares, Newton, NewtonCG, SampledLBFGS, ScipyLBFGSB, ThreadEngine, minimize
 from fullbatch.testing import check_solver
 
+SOLVERS = {
+    "lbfgs": LBFGS,
+    "short memory": lambda: LBFGS(memory=3),
+    "sampled": SampledLBFGS,
+    "small sample": lambda: SampledLBFGS(rows_per_column=5, most_builds=2, seed=3),
+    "inner steps": lambda: SampledLBFGS(inner_steps=3),
+    "newton": Newton,
+    "newton-cg": NewtonCG,
+    "least-squares": LeastSquares,
+    "scipy": ScipyLBFGSB,
+}
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        LBFGS,
-        lambda: LBFGS(memory=3),
-        SampledLBFGS,
-        lambda: SampledLBFGS(rows_per_column=5, most_builds=2, seed=3),
-        Newton,
-        NewtonCG,
-        LeastSquares,
-        ScipyLBFGSB,
-    ],
-    ids=["lbfgs", "short memory", "sampled", "small sample", "newton", "newton-cg", "least-squares", "scipy"],
-)
+
+@pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
 def test_solvers_pass(make):
     check_solver(make)
 

@@ -64,6 +64,15 @@ def test_the_hessian_of_raw_columns_far_from_zero_is_not_ill_conditioned():
     np.testing.assert_allclose(result.theta[:-1], wanted[:-1], rtol=1e-7)
 
 
+def test_features_whose_squares_overflow():
+    X, y, weight = data(p=3)
+    scale = np.array([1.0, 1e180, 1e-170])
+    fun = objective(X * scale, y, "squared", l2=0.0, sample_weight=weight, centred=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = minimize(fun, start(fun), solver="least-squares")
+    np.testing.assert_allclose(result.theta[:-1] * scale, by_qr(X, y, weight, np.zeros(4))[:-1], rtol=1e-9)
+
+
 def test_dependent_columns():
     X, y, weight = data()
     more = np.column_stack((X, X[:, 0] + X[:, 1], np.full(len(y), 5.0), np.zeros(len(y))))

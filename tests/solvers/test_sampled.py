@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from fullbatch import Linear, Objective, SampledLBFGS, SerialEngine, Status, ThreadEngine, minimize
 from fullbatch.protocols import Curvature, RowCurvature, Rows, RowSample
-from fullbatch.solvers.preconditioners import design, sampled_hessian
+from fullbatch.solvers.preconditioners import design, refined, sampled_hessian
 
 
 def hessian(fun, theta):
@@ -48,6 +48,24 @@ def test_softmax_blocks_are_those_of_the_hessian_along_the_eigenvectors():
         for k in range(3):
             along[np.arange(predictors.shape[1]), predictors[k]] = basis[k, j]
         np.testing.assert_allclose(along @ B @ along.T, along @ H @ along.T, rtol=1e-6, atol=1e-9)
+
+
+def test_inner_steps_solve_with_the_whole_hessian_of_the_sample():
+    X, y = digits()
+    X, y = X[y < 3][:, 20:30], y[y < 3]
+    fun = objective(X, y, "softmax", l2=0.01, centred=False)
+    theta = np.random.default_rng(0).standard_normal(fun.size)
+    sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
+    rows, weight = design(sample, fun.facts), sample.weight.sum()
+    start_matrix = sampled_hessian(rows, weight, curvature, fun.facts, shared=False)
+    vector = hessian(fun, theta) @ np.random.default_rng(1).standard_normal(fun.size)
+    wanted = np.linalg.pinv(hessian(fun, theta)) @ vector
+    errors = []
+    for steps in (0, 3, 12):
+        (found,) = refined(start_matrix, rows, weight, curvature, fun.facts, steps)(vector[None])
+        errors.append(np.linalg.norm(hessian(fun, theta) @ (found - wanted)) / np.linalg.norm(vector))
+    assert errors[2] < 1e-3
+    assert errors[2] < errors[1] < errors[0]
 
 
 def test_the_shared_matrix_is_the_hessian_where_all_classes_are_equally_probable():
@@ -148,6 +166,17 @@ def test_huber_whose_rows_are_all_in_the_tails_at_the_start():
     assert result.value == pytest.approx(best, rel=1e-8)
 
 
+def test_features_whose_squares_overflow():
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((200, 3))
+    y = (X[:, 0] + rng.logistic(size=200) > 0).astype(int)
+    X[:, 2] *= 1e200
+    fun = objective(X, y, l2=1e-3, centred=False)
+    result = minimize(fun, start(fun), solver="sampled-lbfgs", max_iter=50)
+    assert np.isfinite(result.theta).all()
+    assert result.value < np.log(2)
+
+
 def test_sparse_rows_and_float32_rows():
     X, y = digits()
     fun = objective(X, y, "softmax", l2=1e-3)
@@ -177,7 +206,7 @@ def test_memory_is_said_before_it_is_taken_and_kept_to(caplog):
     fun = objective(X, (X[:, 0] > 0).astype(int))
     with caplog.at_level(logging.INFO, "fullbatch"):
         result = minimize(fun, start(fun), solver="sampled-lbfgs", max_iter=2)
-    assert "sample of about 420 rows, which takes up to" in caplog.text
+    assert "sample of about 840 rows, which takes up to" in caplog.text
     assert caplog.text.rstrip().endswith(result.solver)
     asked = []
     fun = objective(X, (X[:, 0] > 0).astype(int))
@@ -202,7 +231,7 @@ def test_reads_of_the_sample_are_counted_apart():
     assert result.passes == len(asked) - len(sampled)
     assert result.sampled_passes == pytest.approx(sum(request.fraction for request in sampled))
     assert len(sampled) == 1 + result.state.builds
-    assert all(request.fraction == pytest.approx(220 / 10_000) for request in sampled)
+    assert all(request.fraction == pytest.approx(440 / 10_000) for request in sampled)
 
 
 def test_answers_row_by_row_stand_in_the_order_of_the_sample():

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..blas import one_thread
-from ..factor import Factor, triangle_of
+from ..factor import Factor, lengths, triangle_of
 from ..protocols import Facts, Point, Squares, Steps
 from ._descent import DescentState, first_state, moved
 
@@ -57,8 +57,10 @@ class LeastSquares:
         return replace(self, facts=facts)
 
     def init(self, theta: Array) -> Steps[LeastSquaresState]:
-        """One pass: everything that is to be known of the data."""
+        """One pass: everything that is to be known of the data; two where squares overflow."""
         (factor,) = yield Squares()
+        if not np.isfinite(factor.R).all():
+            (factor,) = yield Squares(exact=True)
         return first_state(LeastSquaresState, theta, self._point(factor, theta), **self._solution(factor))
 
     def step(self, state: LeastSquaresState) -> Steps[LeastSquaresState]:
@@ -104,7 +106,7 @@ def solve(factor: Factor, l2: Array) -> Array:
     penalty = np.sqrt(factor.weight * l2)
     R = np.vstack((factor.R, np.diag(penalty)[penalty > 0]))
     z = np.concatenate((factor.z, np.zeros(len(R) - len(factor.z))))
-    scale = np.sqrt((R * R).sum(axis=0))
+    scale = lengths(R)
     scale = np.where(scale > 0, scale, 1.0)
     with one_thread():
         return np.linalg.lstsq(R / scale, z, rcond=len(R) * np.finfo(np.float64).eps)[0] / scale

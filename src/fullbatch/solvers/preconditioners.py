@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..blas import one_thread
 from ..protocols import Facts, RowCurvature, Sample
+from ._vectors import dot
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +35,9 @@ MOST_GRAMS = 16
 
 # Share of the diagonal that is added to it: the rounding of Gram matrices in that precision.
 _RIDGE = {"float64": 1e-11, "float32": 1e-6}
+
+# Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
+_HEAVY = 0.9
 
 # Matrices that are made at the same time.
 _THREADS = 4
@@ -84,6 +88,76 @@ def shape(facts: Facts) -> tuple[int, int]:
     return outputs, width
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RefinedHessian:
+    """B0^-1 by a fixed number of conjugate-gradient steps on the whole Hessian of the sample.
+
+    They take in what couples the directions of the predictors, which `SampledHessian` leaves out.
+
+    Parameters
+    ----------
+    start : SampledHessian
+        Preconditions the steps.
+    rows : (m, width) array
+        The sample, see `design`.
+    weight : float
+        Sum of the rows' sample weights.
+    diagonal, coupling : (m, K) arrays
+        Second derivatives of the rows, see `RowCurvature`, in the precision of `rows`.
+    l2 : (size,) array
+        The penalty.
+    steps : int
+        Products with the Hessian for each vector.
+    """
+
+    start: SampledHessian
+    rows: Array
+    weight: float
+    diagonal: Array
+    coupling: Array
+    l2: Array
+    steps: int
+
+    def __call__(self, vectors: Array) -> Array:
+        """B0^-1 times each row of `vectors`, (m, size)."""
+        return np.array([self._solve(vector) for vector in vectors])
+
+    def _solve(self, vector: Array) -> Array:
+        solution, residual = np.zeros_like(vector), vector
+        (direction,) = self.start(vector[None])
+        square = dot(residual, direction)
+        for left in reversed(range(self.steps)):
+            product = self._times(direction)
+            curvature = dot(direction, product)
+            if not (curvature > 0 and square > 0):
+                break
+            along = square / curvature
+            solution = solution + along * direction
+            residual = residual - along * product
+            if left:
+                (scaled,) = self.start(residual[None])
+                before, square = square, dot(residual, scaled)
+                direction = scaled + (square / before) * direction
+        return solution if solution.any() else direction
+
+    def _times(self, vector: Array) -> Array:
+        """The sample's Hessian, penalty included, times a vector."""
+        predictors = self.start.predictors
+        coefs = vector[predictors].astype(self.rows.dtype)
+
+        def part(rows: slice) -> Array:
+            X, coupling = self.rows[rows], self.coupling[rows]
+            eta = X @ coefs.T
+            eta = self.diagonal[rows] * eta - coupling * np.einsum("mk,mk->m", coupling, eta)[:, None]
+            return eta.T @ X
+
+        half = len(self.rows) // 2
+        total = sum(_in_threads(part, (slice(0, half), slice(half, None))))
+        product = self.l2 * vector
+        product[predictors] += np.asarray(total, np.float64) / self.weight
+        return product
+
+
 def design(sample: Sample, facts: Facts) -> Array:
     """The sample's rows as each linear predictor multiplies them, (m, width): a column of ones for the intercept."""
     _, width = shape(facts)
@@ -102,6 +176,16 @@ def bytes_of_matrices(facts: Facts) -> int:
     """Memory of the factors, and of the Gram matrices while they are made."""
     outputs, width = shape(facts)
     return 8 * width * width * (outputs + 2 * _THREADS)
+
+
+def refined(
+    start: SampledHessian, rows: Array, weight: float, curvature: RowCurvature, facts: Facts, steps: int
+) -> SampledHessian | RefinedHessian:
+    """With so many conjugate-gradient steps; as it is where there is nothing to take in."""
+    if not steps or curvature.coupling is None:
+        return start
+    diagonal, coupling = (part.astype(rows.dtype) for part in (curvature.diagonal, curvature.coupling))
+    return RefinedHessian(start, rows, weight, diagonal, coupling, facts.l2, steps)
 
 
 def sampled_hessian(
@@ -137,9 +221,13 @@ def sampled_hessian(
         factors = _in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
     else:
         along = _along(curvature, basis[:, first:])
-        factors = _in_threads(
-            lambda j: damped_cholesky(_gram(rows, along[j]) / weight, penalty[first + j], ridge), range(count)
-        )
+
+        def factor(j: int) -> Array:
+            # With one predictor the matrix is the sample's Hessian: it is worth being exact.
+            part = _heavy(rows, along[j]) if len(basis) > 1 else (rows, along[j])
+            return damped_cholesky(_gram(*part) / weight, penalty[first + j], ridge)
+
+        factors = _in_threads(factor, range(count))
     # Any positive number will do where there is no curvature: the gradient there is the penalty's alone.
     floor = 1e-3 * float(eigenvalues.mean()) / weight
     return SampledHessian(predictors, basis, np.maximum(penalty[:first], floor or 1.0), factors)
@@ -168,6 +256,20 @@ def _traces(curvature: RowCurvature) -> Array:
     return (curvature.diagonal - np.square(coupling)).sum(axis=1)
 
 
+def _heavy(rows: Array, factor: Array) -> tuple[Array, Array]:
+    """The rows that make up most of the factors' sum, and their factors, raised to that sum.
+
+    Near the optimum most rows are sure of their class and have next to no curvature.
+    """
+    order = np.argsort(-factor, kind="stable")
+    total = np.cumsum(factor[order])
+    count = int(np.searchsorted(total, _HEAVY * total[-1])) + 1
+    if count > len(rows) // 2:
+        return rows, factor  # to copy them would cost what it saves
+    kept = np.sort(order[:count])
+    return rows[kept], factor[kept] * (total[-1] / total[count - 1])
+
+
 def _halves(rows: Array, factor: Array) -> list[tuple[Array, Array]]:
     """Two parts, for two threads, cut where no number of threads matters."""
     cut = len(rows) // 2
@@ -180,7 +282,8 @@ def _gram(rows: Array, factor: Array) -> Array:
     root = np.sqrt(factor).astype(rows.dtype)[:, None]
     for start in range(0, len(rows), _CHUNK):
         scaled = rows[start : start + _CHUNK] * root[start : start + _CHUNK]
-        total += scaled.T @ scaled
+        with np.errstate(over="ignore", invalid="ignore"):  # seen by whoever factorises it
+            total += scaled.T @ scaled
     return total
 
 
@@ -188,6 +291,8 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
     """Lower Cholesky factor of matrix + diag(penalty), with the least ridge that makes it positive definite."""
     from scipy.linalg import LinAlgError, cholesky
 
+    if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
+        return np.diag(np.sqrt(np.nan_to_num(matrix.diagonal() + penalty, nan=1.0, posinf=1e300) + 1e-300))
     diagonal = matrix.diagonal() + penalty
     # A column without curvature has no gradient either, beyond the penalty's.
     diagonal = np.where(diagonal > 0, diagonal, 1.0)
