@@ -43,7 +43,8 @@ def certify(grad: Array, facts: Facts) -> Certificate:
     penalized = facts.l2 > 0
     if not penalized.any():
         return Certificate(np.inf, "no bound: nothing is penalised, so the loss alone would have to be strongly convex")
-    bound = 0.5 * float((grad[penalized] ** 2 / facts.l2[penalized]).sum())
+    with np.errstate(over="ignore"):  # then nothing is known, which is what infinity says
+        bound = 0.5 * float((grad[penalized] ** 2 / facts.l2[penalized]).sum())
     if penalized.all():
         return Certificate(bound, "F - F* is at most this: F is strongly convex, every coordinate being penalised")
     return Certificate(

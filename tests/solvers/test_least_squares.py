@@ -55,6 +55,14 @@ def test_an_ill_conditioned_problem_takes_a_second_pass_and_keeps_its_digits(con
     np.testing.assert_allclose(result.theta, wanted, atol=accuracy * np.abs(wanted).max())
 
 
+def test_a_penalty_that_makes_it_well_conditioned_saves_the_second_pass():
+    X, y, weight = data(condition=1e10)
+    fun = objective(X, y, "squared", l2=1e-3, sample_weight=weight, centred=False, blocks=5)
+    result = minimize(fun, start(fun), solver="least-squares")
+    assert result.passes == 1
+    np.testing.assert_allclose(result.theta, by_qr(X, y, weight, fun.l2), rtol=1e-8, atol=1e-9)
+
+
 def test_the_hessian_of_raw_columns_far_from_zero_is_not_ill_conditioned():
     X, y, weight = data()
     fun = objective(X + 1e6, y, "squared", l2=0.0, sample_weight=weight, centred=True)

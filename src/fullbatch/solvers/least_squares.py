@@ -29,7 +29,7 @@ class LeastSquaresState(DescentState):
     found_value : float
         F there.
     condition : float
-        Condition number of the data; infinite where it is not known to be small.
+        Condition number of the problem, or of the data alone where that is less.
     """
 
     found: Array
@@ -91,25 +91,34 @@ class LeastSquares:
         return Point(value, slope / factor.weight + self._l2 * theta)
 
     def _solution(self, factor: Factor) -> dict[str, Any]:
-        theta = solve(factor, self._l2)
+        theta, condition = solve(factor, self._l2)
         point = self._point(factor, theta)
         return {
             "found": theta,
             "found_grad": point.grad,
             "found_value": point.value,
-            "condition": factor.condition,
+            "condition": condition,
         }
 
 
-def solve(factor: Factor, l2: Array) -> Array:
-    """The theta that minimises factor.loss / weight + 1/2 sum of l2 theta^2."""
+def solve(factor: Factor, l2: Array) -> tuple[Array, float]:
+    """The theta that minimises factor.loss / weight + 1/2 sum of l2 theta^2.
+
+    Returns
+    -------
+    theta : (size,) array
+    condition : float
+        Condition number of the problem, or of the data alone where that is less.
+    """
     penalty = np.sqrt(factor.weight * l2)
     R = np.vstack((factor.R, np.diag(penalty)[penalty > 0]))
     z = np.concatenate((factor.z, np.zeros(len(R) - len(factor.z))))
     scale = lengths(R)
     scale = np.where(scale > 0, scale, 1.0)
     with one_thread():
-        return np.linalg.lstsq(R / scale, z, rcond=len(R) * np.finfo(np.float64).eps)[0] / scale
+        theta, _, _, s = np.linalg.lstsq(R / scale, z, rcond=len(R) * np.finfo(np.float64).eps)
+    with_penalty = s[0] / s[-1] if s[-1] > 0 else np.inf
+    return theta / scale, float(min(factor.condition, with_penalty))
 
 
 @dataclass(frozen=True, eq=False)
