@@ -3,7 +3,7 @@ import pytest
 from problems import REFERENCES, diabetes, objective, start
 from scipy.sparse import csr_array
 
-from fullbatch import Objective, Status, ThreadEngine, minimize, ridge_path
+from fullbatch import LeastSquares, Objective, Status, ThreadEngine, minimize, ridge_path
 from fullbatch.protocols import Squares
 from fullbatch.sampling import uniform_of_rows
 
@@ -141,6 +141,8 @@ def test_what_cannot_be_asked():
     ):
         with pytest.raises(ValueError, match=message):
             ridge_path(fun, *arguments)
+    with pytest.raises(ValueError, match=r"the sums of products of 11 columns take 0.0046\d* MB, more than max_bytes"):
+        minimize(fun, start(fun), solver=LeastSquares(max_bytes=4000))
     with pytest.raises(ValueError, match="no folds to choose by"):
         ridge_path(fun, [1.0]).best  # noqa: B018
     other = objective(*diabetes(), "huber")

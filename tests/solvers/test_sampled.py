@@ -200,6 +200,15 @@ def test_badly_scaled_columns_take_the_passes_of_well_scaled_ones():
     assert max(passes) <= 14
 
 
+@pytest.mark.parametrize("solver", ["sampled-lbfgs", "newton", "newton-cg", "lbfgs"])
+def test_classes_that_are_missing_from_blocks(solver):
+    X, y = digits()
+    order = np.argsort(y, kind="stable")
+    sorted_, mixed = objective(X[order], y[order], "softmax", l2=1e-2, blocks=9), objective(X, y, "softmax", l2=1e-2)
+    values = [minimize(fun, start(fun), solver=solver, tol=1e-11).value for fun in (sorted_, mixed)]
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+
+
 def test_memory_is_said_before_it_is_taken_and_kept_to(caplog):
     rng = np.random.default_rng(4)
     X = rng.standard_normal((5000, 20))

@@ -1,6 +1,6 @@
 """What every descent method of ours keeps from one accepted iterate to the next, and how it judges it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -81,7 +81,7 @@ def check_precision(name: str | None) -> None:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
 
 
-def search(state: DescentState, directions: Sequence[Array], noise: float) -> Steps[tuple[Trial, Array] | None]:
+def search(state: DescentState, directions: Iterable[Array], noise: float) -> Steps[tuple[Trial, Array] | None]:
     """The first of the directions along which a better point is found: the trial, and the step that leads there."""
     line, here = LineSearch(noise=noise), Point(state.value, state.grad)
     for direction in directions:

@@ -81,9 +81,10 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
     outputs, width = shape(facts)
     pass_ = facts.rows * outputs * (width * _PRODUCT + _LOSS) + _ROUND
     square = facts.rows * width * width
-    if Squares in facts.answers and 16 * width * width <= 2**30:
+    squares = LeastSquares()
+    if Squares in facts.answers and squares.bytes_for(width) <= squares.max_bytes:
         cost = square * _SQUARES + width**3 * _FACTOR + _ROUND
-        yield Choice("least-squares", LeastSquares(), "the loss is squared: one pass is enough", cost)
+        yield Choice("least-squares", squares, "the loss is squared: one pass is enough", cost)
     newton, size = Newton(), outputs * width
     if newton.bytes_for(size) <= newton.max_bytes:
         fused = pass_ + square * outputs * (outputs + 1) / 2 * _FUSED

@@ -1,6 +1,6 @@
 """Limited-memory BFGS: Nocedal and Wright (2006), algorithm 7.5, with a line search and stops that expect noise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -97,7 +97,7 @@ def check_memory(memory: int) -> None:
 
 
 def advance(
-    state: PairsState, fallbacks: Sequence[Array], memory: int, precision: tuple[float, float]
+    state: PairsState, fallbacks: Iterable[Array], memory: int, precision: tuple[float, float]
 ) -> Steps[PairsState]:
     """The next iterate and the pair it brings; its direction is left to the caller.
 
@@ -105,7 +105,7 @@ def advance(
     ----------
     state : LBFGSState
         Where to go from.
-    fallbacks : sequence of (size,) arrays
+    fallbacks : iterable of (size,) arrays
         Directions to try where the state's own gives no better point; the memory is then dropped.
     memory : int
         Pairs kept.

@@ -1,7 +1,8 @@
 """Least squares and ridge regression in one read of the data, and whole paths and cross-validations in the same one."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..protocols import Facts, Point, Squares, Steps
 from ._descent import DescentState, first_state, moved
 
 Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
 
 # Above this condition number, Gram matrices have lost more than 10 of 16 digits of the smallest directions.
 ILL_CONDITIONED = 1e5
@@ -45,16 +48,41 @@ class LeastSquares:
     Where the sums of products turn out ill-conditioned there is a second pass, by QR decompositions: they give
     coefficients to the accuracy that the data allows. Where columns are linearly dependent and nothing is penalised,
     the solution is the shortest one, in columns scaled to length 1.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Memory on the driver for the sums and their factors; a problem that needs more is refused. Each block takes a
+        quarter of it while it answers.
     """
 
-    facts: Facts | None = None
+    max_bytes: int = 2**31
+    facts: Facts | None = field(default=None, repr=False, compare=False)
 
     requests: ClassVar[frozenset[type]] = frozenset({Squares})
     state: ClassVar[type] = LeastSquaresState
 
     def for_problem(self, facts: Facts) -> "LeastSquares":
-        """With the penalty of the problem."""
+        """With the penalty of the problem; says how much memory the sums take.
+
+        Raises
+        ------
+        ValueError
+            They take more than `max_bytes`.
+        """
+        needed = self.bytes_for(facts.parameters.size)
+        if needed > self.max_bytes:
+            raise ValueError(
+                f"the sums of products of {facts.parameters.size} columns take {needed / 1e6:.3g} MB, more than "
+                f"max_bytes: use 'sampled-lbfgs' or 'lbfgs', or LeastSquares(max_bytes={needed})"
+            )
+        logger.info("least squares: the sums of products take %.3g MB on the driver", needed / 1e6)
         return replace(self, facts=facts)
+
+    @staticmethod
+    def bytes_for(size: int) -> int:
+        """Memory for the sums of products of so many columns, and their factors."""
+        return 4 * 8 * (size + 1) ** 2
 
     def init(self, theta: Array) -> Steps[LeastSquaresState]:
         """One pass: everything that is to be known of the data; two where squares overflow."""

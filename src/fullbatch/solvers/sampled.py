@@ -1,6 +1,7 @@
 """L-BFGS whose initial matrix is the Hessian of a sample of the rows: few passes, whatever the scales of columns."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -158,10 +159,7 @@ class SampledLBFGS:
     def step(self, state: SampledState) -> Steps[SampledState]:
         """One iteration: a line search along -B^-1 g, usually one pass; where it is due, the matrix is made anew."""
         inverse = yield from self._inverse(state)
-        fallbacks = [along_gradient(state.grad)]
-        if inverse is not None:
-            fallbacks.insert(0, -inverse(state.grad[None])[0])
-        state = yield from advance(state, fallbacks, self.memory, precision_of(self.precision))
+        state = yield from advance(state, _fallbacks(state, inverse), self.memory, precision_of(self.precision))
         if state.failure:
             return state
         if self._is_due(state):
@@ -211,3 +209,10 @@ class SampledLBFGS:
                 made.inverse = refined(start, made.rows, made.weight, curvature, self._known, self.inner_steps)
             made.key = key
         return made.inverse
+
+
+def _fallbacks(state: SampledState, inverse: Inverse | None) -> Iterator[Array]:
+    """Without the pairs; without the matrix. Made only when they are needed."""
+    if inverse is not None:
+        yield -inverse(state.grad[None])[0]
+    yield along_gradient(state.grad)
