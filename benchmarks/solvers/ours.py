@@ -49,7 +49,7 @@ def optimum(task: Task, threads: int) -> tuple[float, float]:
     blocks = ThreadEngine(threads).place(model, array_sources(X, task.y))
     try:
         objective = Objective(blocks, task.l2, Standardized(blocks.schema, model.outputs(blocks.schema)))
-        solver = SampledLBFGS(rows_per_column=50, most_builds=12)
+        solver = SampledLBFGS(rows_per_column=12, most_builds=12)
         result = minimize(objective, np.zeros(objective.size), solver=solver, tol=0.0, max_iter=2000)
         return result.value, result.grad_norm
     finally:

@@ -54,6 +54,7 @@ def tfidf(n: int = 40_000) -> Task:
     columns = rng.choice(p, size=(n, words), p=chance / chance.sum())
     X = csr_array((np.ones(n * words), (np.repeat(np.arange(n), words), columns.ravel())), shape=(n, p))
     X.sum_duplicates()
+    X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)  # what every peer takes
     seen = np.bincount(X.indices, minlength=p)
     X.data = (1 + np.log(X.data)) * (np.log((1 + n) / (1 + seen)) + 1)[X.indices]
     X.data /= np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1]))[np.repeat(np.arange(n), np.diff(X.indptr))]

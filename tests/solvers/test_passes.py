@@ -62,3 +62,11 @@ def test_the_benchmarks_own_value_is_the_objective(tmp_path):
         theta = 0.01 * np.random.default_rng(0).standard_normal(blocks.parameters.size)
         assert task.value(theta) == pytest.approx(Objective(blocks, task.l2).full_loss(theta), rel=1e-12)
         blocks.close()
+
+
+@pytest.mark.slow
+def test_full_mnist(full_mnist, monkeypatch):
+    monkeypatch.setattr("benchmarks.solvers.problems.MNIST", full_mnist)
+    (far, near), _ = passes_to(TASKS["mnist"](), "auto", [1e-4, 1e-6])
+    assert far <= 45
+    assert near <= 75
