@@ -1,4 +1,4 @@
-"""The benchmark runs: on small data, without the peers."""
+"""The benchmarks run: on small data, without the peers."""
 
 import json
 import os
@@ -42,3 +42,17 @@ def test_network_beside_torch_runs(tmp_path):
         assert run["loss"] < run["F"] < 0.5
         assert run["test_accuracy"] > 0.8
     assert "784-128-10 on 8000 images" in (tmp_path / "mlp.md").read_text()
+
+
+def test_quick_run_of_the_solvers(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.solvers", "--quick", "--no-peers", "--tasks", "logistic,breast-cancer"]
+    done = subprocess.run([*command, "--output", tmp_path / "report"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "report.json").read_text())
+    cancer = result["tasks"]["breast-cancer"]["contenders"]
+    to_1e6 = result["targets"].index(1e-6)
+    assert cancer["fullbatch newton"]["reached"][to_1e6]["passes"] <= 12
+    assert cancer["fullbatch sampled-lbfgs"]["reached"][to_1e6]["passes"] <= 60
+    assert cancer["fullbatch newton"]["final"] < 1e-10
+    assert cancer["glum irls-ls"] == {"failed": "left out"}
+    assert "raw columns" in (tmp_path / "report.md").read_text()

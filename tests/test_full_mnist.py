@@ -12,6 +12,6 @@ def test_own_lbfgs_reaches_the_reference_optimum(full_mnist):
 
     blocks = ThreadEngine().place(Linear("softmax"), load_mnist(full_mnist).train_sources())
     objective = Objective(blocks, 1 / 60_000, Standardized(blocks.schema, outputs=10))
-    result = minimize(objective, np.zeros(7850))
+    result = minimize(objective, np.zeros(7850), solver="lbfgs")
     assert result.success
     assert abs(result.value - OPTIMUM) / OPTIMUM < 1e-4

@@ -4,7 +4,7 @@ from problems import breast_cancer, objective
 from scipy.optimize import fmin_l_bfgs_b
 
 from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources
-from fullbatch.protocols import Curvature, HessVec, ValueGrad
+from fullbatch.protocols import Curvature, HessVec, RowSample, ValueGrad
 
 
 def test_weighted_mean_does_not_depend_on_the_cut():
@@ -114,11 +114,39 @@ def test_hessian_times_vector_is_the_change_of_the_gradient(centred):
     np.testing.assert_allclose(fun(HessVec(theta, v)), change, atol=1e-8)
 
 
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_the_hessian_under_a_change_of_variables_is_the_change_of_the_gradient(loss, scale):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((80, 5)) + 3, rng.integers(0, 2, 80)
+    blocks = SerialEngine().place(Linear(loss), array_sources(X, y, blocks=3))
+    fun = Objective(blocks, 0.3, Standardized(blocks.schema, 1 if loss == "logistic" else 2, scale=scale))
+    theta = rng.standard_normal(fun.size)
+    answer = fun(Curvature(theta, "gram"))
+    hessian = np.array([fun(HessVec(theta, unit)) for unit in np.eye(fun.size)])
+    np.testing.assert_allclose(answer.matrix, hessian, atol=1e-11)
+    assert answer.point.value == pytest.approx(fun.full_loss(theta), rel=1e-13)
+    np.testing.assert_allclose(answer.point.grad, fun.full_grad(theta), atol=1e-13)
+
+
+def test_a_sample_under_a_change_of_variables_has_the_columns_that_theta_multiplies():
+    X, y = breast_cancer(standardized=False)
+    fun, plain = objective(X, y), objective(X, y, centred=False)
+    theta = np.random.default_rng(0).standard_normal(fun.size)
+    sample, as_stored = fun(RowSample(0.2, seed=3)), plain(RowSample(0.2, seed=3))
+    of_blocks = fun.variables.to_blocks(theta)
+    wanted = as_stored.X @ of_blocks[:-1] + of_blocks[-1]
+    np.testing.assert_allclose(sample.X @ theta[:-1] + theta[-1], wanted, rtol=1e-9)
+    assert (fun.num_passes, fun.num_sampled_passes) == (0, 0.2)
+
+
 def test_what_a_change_of_variables_cannot_translate_is_refused_before_a_pass():
     X, y = breast_cancer()
     fun = objective(X, y)
-    with pytest.raises(TypeError, match="Curvature cannot be asked under a change of variables"):
-        fun(Curvature(np.zeros(fun.size), "gram"))
+    with pytest.raises(TypeError, match="Curvature 'diagonal' cannot be asked under a change of variables"):
+        fun(Curvature(np.zeros(fun.size), "diagonal"))
     assert fun.num_passes == 0
-    plain = objective(X, y, centred=False)
-    assert plain(Curvature(np.zeros(plain.size), "gram")).matrix.shape == (31, 31)
+    plain = objective(X, y, l2=0.5, centred=False)
+    theta = np.zeros(plain.size)
+    diagonal, hessian = plain(Curvature(theta, "diagonal")).matrix, plain(Curvature(theta, "gram")).matrix
+    np.testing.assert_allclose(diagonal, np.diag(hessian), rtol=1e-12)

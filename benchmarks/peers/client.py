@@ -20,16 +20,16 @@ class PeerError(Exception):
     """A peer could not be started, or failed."""
 
 
-def make_environment(folder: Path) -> Path:
-    """The Python of the peer environment, made from requirements.txt unless it is there and up to date."""
+def make_environment(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
+    """The Python of the peer environment, made from the requirements unless it is there and up to date."""
     python, stamp = folder / "bin" / "python", folder / "requirements.sha256"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
     commands = (
         [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [*pip, "install", "--requirement", str(REQUIREMENTS)],
+        [*pip, "install", "--requirement", str(requirements)],
     )
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .callbacks import Callback, Iterate
+from .certificates import Certificate, certify, warning
 from .gradient_check import check_gradient as check_gradient_at
 from .objective import Objective
 from .protocols import Eval, Solver, State, Steps, ValueGrad
-from .solvers import make_solver
+from .solvers import make_solver, solver_of
+from .solvers.auto import choose
 
 Array = npt.NDArray[Any]
 
@@ -49,7 +51,7 @@ _MESSAGES = {
     Status.STOPPED: "stopped by a callback",
     Status.INTERRUPTED: "interrupted: this is the best iterate so far",
     Status.LINE_SEARCH: "the line search found no better point though the gradient promises one: "
-    "check the gradient against finite differences (fullbatch.testing.check_block)",
+    "if the model is your own, check its gradient against finite differences: minimize(..., check_gradient=True)",
 }
 
 
@@ -79,8 +81,14 @@ class Result:
         Reads of the whole data by this run.
     setup_passes : int
         Reads of the whole data to describe and build the blocks.
+    sampled_passes : float
+        Reads of a sample of the rows by this run, each counted as its share of the rows.
     seconds : float
         Of this run, set-up not counted.
+    solver : str
+        Which solver ran, and why where it was chosen by "auto".
+    certificate : Certificate
+        A bound of F - F*, and the condition under which it holds.
     state : object
         The solver's state; give it to `resume=` to go on. None for solvers that cannot.
     """
@@ -95,7 +103,10 @@ class Result:
     iterations: int
     passes: int
     setup_passes: int
+    sampled_passes: float
     seconds: float
+    solver: str
+    certificate: Certificate
     state: Any
 
     @property
@@ -139,7 +150,7 @@ def minimize(
     objective: Objective,
     theta0: Array,
     *,
-    solver: str | Solver[Any] | Any = "lbfgs",
+    solver: str | Solver[Any] | Any = "auto",
     tol: float = 1e-8,
     max_iter: int = 1000,
     callbacks: Sequence[Callback] = (),
@@ -158,7 +169,9 @@ def minimize(
     theta0 : (size,) array
         Starting point; not used with `resume`.
     solver : str or Solver
-        "lbfgs", "scipy-lbfgsb", or a solver object.
+        "auto", "lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares", "scipy-lbfgsb", or a solver object.
+        "auto" chooses by the shape of the problem and says why in `Result.solver`; with `resume`, it is the solver
+        whose state that is.
     tol : float
         The run ends when the estimated relative distance of F from its minimum is at most this. Relative to
         max(|F|, |F0 - F|), so it means the same for any scale of data, weights and theta. (With "scipy-lbfgsb":
@@ -188,7 +201,7 @@ def minimize(
     ModelError
         `check_gradient` was asked for, and the gradient is not that of the loss.
     """
-    method = _checked_solver(solver, objective, resume)
+    method, why = _checked_solver(solver, objective, resume)
     if not isinstance(max_iter, int | np.integer):
         raise ValueError(f"max_iter must be a whole number, got {max_iter!r}")
     if callable(callbacks):
@@ -205,7 +218,7 @@ def minimize(
     if check_gradient:
         check_gradient_at(objective, theta)
     with _ctrl_c() as pressed:
-        return _Run(objective, method, tol, max_iter, callbacks, pressed).go(theta, resume)
+        return _Run(objective, method, why, tol, max_iter, callbacks, pressed).go(theta, resume)
 
 
 class _Run:
@@ -215,14 +228,17 @@ class _Run:
         self,
         objective: Objective,
         solver: Any,
+        why: str,
         tol: float,
         max_iter: int,
         callbacks: Sequence[Callback],
         pressed: threading.Event,
     ) -> None:
-        self.objective, self.solver, self.tol, self.max_iter = objective, solver, tol, max_iter
+        self.objective, self.solver, self.why = objective, solver, why
+        self.tol, self.max_iter = tol, max_iter
         self.callbacks, self.pressed = callbacks, pressed
         self.began, self.first_pass = time.perf_counter(), objective.num_passes
+        self.first_sampled = objective.num_sampled_passes
         self.latest: Any = None
         self.stop_reason = ""
 
@@ -289,6 +305,7 @@ class _Run:
     def _message(self, status: Status, words: str) -> str:
         if status is Status.STOPPED:
             return self.stop_reason
+        words = words or (warning(self.latest, self.objective.facts) if status.success else "")
         return f"{status.message} ({words})" if words else status.message
 
     def _result(self, status: Status, words: str = "") -> Result:
@@ -305,30 +322,46 @@ class _Run:
             iterations=state.iteration,
             passes=self.objective.num_passes - self.first_pass,
             setup_passes=self.objective.num_setup_passes,
+            sampled_passes=self.objective.num_sampled_passes - self.first_sampled,
             seconds=time.perf_counter() - self.began,
+            solver=getattr(self.solver, "about", type(self.solver).__name__) + (f"; {self.why}" if self.why else ""),
+            certificate=certify(state.grad, self.objective.facts),
             state=state if resumable else None,
         )
 
 
-def _checked_solver(solver: Any, objective: Objective, resume: Any) -> Any:
-    """The solver object, once it is known that the blocks answer what it asks."""
-    parameters = objective.blocks.parameters
-    method = make_solver(solver) if isinstance(solver, str) else solver
-    if isinstance(method, type):
-        raise TypeError(f"solver is the class {method.__name__}: pass an object of it, {method.__name__}()")
-    if getattr(method, "precision", "") is None:
-        method = replace(method, precision=parameters.dtype)
+def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any, str]:
+    """The solver object, once it is known that the blocks answer what it asks, and why it was chosen."""
+    facts, why = objective.facts, ""
     if resume is not None and not hasattr(resume, "failure"):
         raise TypeError(
             f"resume takes a solver's state, Result.state or load_state(path), not a {type(resume).__name__}"
         )
-    missing = method.requests - objective.blocks.answers
-    if missing:
-        needs = ", ".join(sorted(kind.__name__ for kind in missing))
-        raise TypeError(f"{type(method).__name__} needs {needs}, which these blocks do not answer: use 'lbfgs'")
+    if isinstance(solver, str) and solver == "auto":
+        name = None if resume is None else solver_of(resume)
+        if name is None:
+            choice = choose(facts)
+            solver, why = choice.solver, f"chose {choice.name} because {choice.reason}"
+        else:
+            solver, why = name, f"chose {name} because it is the solver of the state to resume"
+    method = make_solver(solver) if isinstance(solver, str) else solver
+    if isinstance(method, type):
+        raise TypeError(f"solver is the class {method.__name__}: pass an object of it, {method.__name__}()")
+    kind = type(method).__name__
     if resume is not None and hasattr(method, "run"):
-        raise ValueError(f"{type(method).__name__} keeps its own loop and cannot resume: use 'lbfgs'")
-    return method
+        raise ValueError(f"{kind} keeps its own loop and cannot resume: use 'lbfgs'")
+    if resume is not None and not isinstance(resume, getattr(method, "state", object)):
+        raise ValueError(
+            f"the state to resume is a {type(resume).__name__}, which {kind} cannot go on from: "
+            f"use '{solver_of(resume)}'"
+        )
+    missing = method.requests - facts.answers
+    if missing:
+        needs = ", ".join(sorted(request.__name__ for request in missing))
+        raise TypeError(f"{kind} needs {needs}, which these blocks do not answer: use '{choose(facts).name}'")
+    if hasattr(method, "for_problem"):
+        method = method.for_problem(facts)
+    return method, why
 
 
 def _check_start(state: Any) -> None:
@@ -381,6 +414,15 @@ def lockstep(
     blocks = objectives[0].blocks
     if any(objective.blocks is not blocks for objective in objectives):
         raise ValueError("lockstep needs objectives over the same blocks")
+    for solver in solvers:
+        if not solver.requests <= {ValueGrad}:
+            raise TypeError(
+                f"lockstep takes solvers that ask for ValueGrad only, not {type(solver).__name__}: use LBFGS()"
+            )
+    solvers = [
+        solver.for_problem(objective.facts) if hasattr(solver, "for_problem") else solver
+        for solver, objective in zip(solvers, objectives, strict=True)
+    ]
     runs = [_alone(solver, theta, tol, max_iter) for solver, theta in zip(solvers, thetas, strict=True)]
     final: dict[int, Any] = {}
     asked: dict[int, Any] = {}

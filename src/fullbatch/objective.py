@@ -1,12 +1,30 @@
 """The objective: blocks answer sums, the driver makes the weighted mean of them and adds the penalty."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .factor import factors
 from .penalties import l2_per_coordinate
-from .protocols import Blocks, ChangeOfVariables, Eval, HessVec, Point, Product, RowSample, ValueGrad
+from .protocols import (
+    Blocks,
+    ChangeOfVariables,
+    Curvature,
+    Curves,
+    Eval,
+    Facts,
+    HessVec,
+    Matrix,
+    Point,
+    Product,
+    RowSample,
+    Sample,
+    Squares,
+    SquareSums,
+    ValueGrad,
+)
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +51,9 @@ class Objective:
         Length of theta.
     num_passes : int
         Reads of the whole data so far, set-up not counted.
+    num_sampled_passes : float
+        Reads of a sample of the rows so far, each counted as its share of the rows: requests that are answered row
+        by row.
     num_setup_passes : int
         Reads of the whole data to describe and build the blocks, and to check their gradient.
     """
@@ -43,6 +64,7 @@ class Objective:
         self.size = blocks.parameters.size
         self.l2 = l2_per_coordinate(l2, blocks.parameters)
         self.num_passes = 0
+        self.num_sampled_passes = 0.0
         self.num_setup_passes = 1
         self._last: tuple[Array, Point] | None = None
 
@@ -61,22 +83,41 @@ class Objective:
         """F and its gradient at `theta`: one pass."""
         return self(ValueGrad(self._checked(theta)))
 
+    @property
+    def facts(self) -> Facts:
+        """What solvers may know before the first pass."""
+        parameters = self.blocks.parameters
+        return Facts(self.blocks.schema.n_rows, parameters, self.l2, self.blocks.answers)
+
     def __call__(self, request: Any) -> Any:
-        """Answer a solver's request: one pass over the data."""
+        """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""
         asked = self.translate(request)
-        self.num_passes += 1
+        self.count(request)
         with np.errstate(over="ignore", invalid="ignore"):  # a trial point too far out: solvers look for infinities
             return self.answer(request, self.blocks.sum(asked))
 
+    def count(self, request: Any) -> None:
+        """Add what answering a request costs to the counts."""
+        if isinstance(request, RowSample) or getattr(request, "form", "") == "rows":
+            self.num_sampled_passes += request.fraction
+        else:
+            self.num_passes += 1
+
     def translate(self, request: Any) -> Any:
         """The request as the blocks are asked it: in their variables."""
-        if self.variables is None or isinstance(request, RowSample):
+        if self.variables is None or isinstance(request, RowSample | Squares):
             return request
         if isinstance(request, ValueGrad):
             return ValueGrad(self.variables.to_blocks(request.theta))
         if isinstance(request, HessVec):
             return HessVec(self.variables.to_blocks(request.theta), self.variables.to_blocks(request.v))
-        raise TypeError(f"{type(request).__name__} cannot be asked under a change of variables: ask the blocks")
+        if isinstance(request, Curvature) and request.form in ("gram", "rows"):
+            return replace(request, theta=self.variables.to_blocks(request.theta))
+        what = getattr(request, "form", "")
+        raise TypeError(
+            f"{type(request).__name__}{f' {what!r}' if what else ''} cannot be asked under a change of variables: "
+            "ask the blocks"
+        )
 
     def answer(self, request: Any, total: Any) -> Any:
         """What the solver is told, from the blocks' sums.
@@ -85,22 +126,52 @@ class Objective:
         ----------
         request : ValueGrad, HessVec, Curvature or RowSample
             As the solver made it.
-        total : Eval, Product, Matrix or Sample
+        total : Eval, Product, Matrix, RowCurvature or Sample
             Sums over all blocks, in the blocks' variables.
 
         Returns
         -------
-        Point for ValueGrad; for HessVec the Hessian of F times v, (size,); the sums as they are for the others
+        Point for ValueGrad; for HessVec the Hessian of F times v, (size,); Curves for Curvature (but the form "rows"
+        is answered as the blocks do); a Sample with the columns that theta multiplies;
+        for Squares a list with the Factor of each fold
         """
-        pull_back = self.variables.pull_back if self.variables is not None else np.asarray
         if isinstance(total, Product):
-            return pull_back(total.product) / total.weight + self.l2 * request.v
+            return self._pull_back(total.product) / total.weight + self.l2 * request.v
+        if isinstance(total, Matrix):
+            return self._curves(request, total)
+        if isinstance(total, SquareSums):
+            found = factors(total)
+            return found if self.variables is None else [replace(one, R=self._pull_back_rows(one.R)) for one in found]
+        if isinstance(total, Sample):
+            return total if self.variables is None else replace(total, X=self.variables.columns(total.X))
         if not isinstance(total, Eval):
             return total
-        grad = pull_back(total.grad)
-        pull = self.l2 * request.theta
-        value = float(total.value) / total.weight + 0.5 * float((pull * request.theta).sum())
-        return Point(value, grad / total.weight + pull)
+        return self._point(request.theta, total)
+
+    def _point(self, theta: Array, total: Eval) -> Point:
+        pull = self.l2 * theta
+        value = float(total.value) / total.weight + 0.5 * float((pull * theta).sum())
+        return Point(value, self._pull_back(total.grad) / total.weight + pull)
+
+    def _curves(self, request: Curvature, total: Matrix) -> Curves:
+        point = None if total.point is None else self._point(request.theta, total.point)
+        matrix = total.matrix
+        if request.form == "meat":
+            return Curves(matrix, point)
+        if request.form == "gram" and self.variables is not None:
+            matrix = self._pull_back_rows(self._pull_back_rows(matrix).T)
+        matrix = matrix / total.weight
+        if request.form == "gram":
+            matrix[np.diag_indices(self.size)] += self.l2
+        if request.form == "diagonal":
+            matrix = matrix + self.l2
+        return Curves(matrix, point)
+
+    def _pull_back(self, grad: Array) -> Array:
+        return grad if self.variables is None else self.variables.pull_back(grad)
+
+    def _pull_back_rows(self, matrix: Array) -> Array:
+        return np.array([self._pull_back(row) for row in matrix])
 
     def _remembered(self, theta: Array) -> Point:
         # By value: optimisers reuse and overwrite the array they pass.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .blas import one_thread
 from .schema import Description, Schema
 
 Array = npt.NDArray[Any]
@@ -67,23 +68,49 @@ class HessVec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curvature:
-    """Ask for second derivatives.
+    """Ask for second derivatives, of all rows or of a random share of them.
 
     Parameters
     ----------
     theta : (size,) float64 array
         Where.
-    form : {"diagonal", "gram", "meat"}
-        "diagonal" of the Hessian; the whole Hessian X' D X, "gram", or the sum of squared gradients of single rows
-        (each with its weight), "meat", both with loss and gradient from the same read of the data, for losses of one
-        linear predictor and few parameters.
+    form : {"diagonal", "gram", "meat", "rows"}
+        - "diagonal" of the Hessian;
+        - "gram", the whole Hessian, and "meat", the sum of squared gradients of single rows (each with its weight; for
+          one linear predictor): both with loss and gradient, for few parameters;
+        - "rows": those of every row's loss in its linear predictors, answered with a `RowCurvature`.
+    fraction : float
+        Probability that a row is taken, as in `RowSample`; 1 for all rows.
+    seed : int
+        As in `RowSample`.
     """
 
     theta: Array
     form: str
+    fraction: float = 1.0
+    seed: int = 0
 
 
-Request = ValueGrad | RowSample | HessVec | Curvature
+@dataclass(frozen=True, slots=True, eq=False)
+class Squares:
+    """Ask, under the squared loss, for everything that any least-squares fit of these rows needs.
+
+    Parameters
+    ----------
+    exact : bool
+        Triangles of QR decompositions, which keep the condition number, instead of Gram matrices, which square it.
+    folds : int
+        Rows are dealt to so many folds, each with sums of its own.
+    seed : int
+        The fold of a row is a pure function of its global number and this seed.
+    """
+
+    exact: bool = False
+    folds: int = 1
+    seed: int = 0
+
+
+Request = ValueGrad | RowSample | HessVec | Curvature | Squares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,12 +156,12 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """Answer to `Curvature`.
+    """Answer to `Curvature`, but for the form "rows".
 
     Parameters
     ----------
-    matrix : (size,) or (size, size) float64 array
-        The second derivatives asked for, of the summed loss.
+    matrix : float64 array
+        The second derivatives asked for, of the summed loss; its shape goes with the form.
     weight : float
         Sum of the sample weights.
     point : Eval or None
@@ -151,6 +178,62 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SquareSums:
+    """Answer to `Squares`, of the rows [x - center, 1, y - offset] (no 1 without an intercept), each times the root of
+    its weight.
+
+    Parameters
+    ----------
+    matrices : (folds, width + 1, width + 1) float64 array
+        Gram matrices, or triangles.
+    weight : (folds,) float64 array
+        Sums of the sample weights.
+    center : (p,) array
+        The same for all blocks.
+    exact : bool
+        Whether these are triangles.
+    """
+
+    matrices: Array
+    weight: Array
+    center: Array
+    exact: bool
+
+    def __add__(self, other: "SquareSums") -> "SquareSums":
+        if self.exact:
+            both = np.concatenate((self.matrices, other.matrices), axis=1)
+            with one_thread():
+                matrices = np.array([np.linalg.qr(one, mode="r") for one in both])
+        else:
+            matrices = self.matrices + other.matrices
+        return SquareSums(matrices, self.weight + other.weight, self.center, self.exact)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowCurvature:
+    """Answer to `Curvature` of the form "rows": weighted second derivatives in the K linear predictors of each row.
+
+    Those of row i are diag(diagonal[i]) - coupling[i] coupling[i]'; rows are in the order of their global numbers.
+
+    Parameters
+    ----------
+    diagonal : (m, K) float64 array
+        Not negative.
+    coupling : (m, K) float64 array or None
+        None for zeros.
+    """
+
+    diagonal: Array
+    coupling: Array | None = None
+
+    def __add__(self, other: "RowCurvature") -> "RowCurvature":
+        coupling = None
+        if self.coupling is not None and other.coupling is not None:
+            coupling = np.concatenate((self.coupling, other.coupling))
+        return RowCurvature(np.concatenate((self.diagonal, other.diagonal)), coupling)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """Answer to `RowSample`: rows in the order of their global numbers.
 
@@ -158,8 +241,8 @@ class Sample:
     ----------
     rows : (m,) int64 array
         Global row numbers.
-    X : (m, p) float64 array
-        Features.
+    X : (m, p) array
+        Features, in the precision of the blocks.
     y : (m,) array
         Targets as the model sees them (class indices for a classifier).
     weight : (m,) float64 array
@@ -261,11 +344,18 @@ class Parameters:
     dtype : str
         Precision in which blocks compute, "float32" or "float64": solvers take it for the noise of loss and
         gradient.
+    predictors : (K, width) int array, optional
+        Linear models: the coordinates of theta that make each of the K linear predictors, all of the same columns in
+        the same order. None for other models.
+    quadratic : bool
+        Whether the loss is a quadratic function of theta.
     """
 
     size: int
     penalized: Array
     dtype: str = "float64"
+    predictors: Array | None = None
+    quadratic: bool = False
 
 
 class Block(Protocol):
@@ -348,6 +438,43 @@ class Point(NamedTuple):
     grad: Array
 
 
+class Curves(NamedTuple):
+    """Second derivatives of the objective as a solver sees them.
+
+    Parameters
+    ----------
+    matrix : array
+        "gram" and "diagonal": of the objective, penalty included. "meat": the sum over rows as the blocks give it.
+    point : Point or None
+        Objective and gradient at the same theta, where the form brings them.
+    """
+
+    matrix: Array
+    point: Point | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What solvers may know of a problem before the first pass: shapes and kinds, no data.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of all blocks.
+    parameters : Parameters
+        Of the model.
+    l2 : (size,) float64 array
+        Strength of the penalty.
+    answers : frozenset of type
+        Requests that the objective answers.
+    """
+
+    rows: int
+    parameters: Parameters
+    l2: Array
+    answers: frozenset[type]
+
+
 class State(Protocol):
     """What a solver carries from one accepted iterate to the next: arrays and scalars only."""
 
@@ -371,7 +498,11 @@ Steps = Generator[Any, Any, S_co]
 
 
 class Solver(Protocol[S]):
-    """A method that yields requests and is sent their answers; it knows neither data nor workers."""
+    """A method that yields requests and is sent their answers; it knows neither data nor workers.
+
+    A solver may have a method `for_problem(facts)` that returns the solver to use, once the `Facts` are known: with
+    options filled in, and with whatever it keeps during a run.
+    """
 
     requests: frozenset[type]
 
@@ -401,4 +532,8 @@ class ChangeOfVariables(Protocol):
 
     def pull_back(self, grad: Array) -> Array:
         """Gradient in the solver's variables from the gradient in the blocks' (the transposed map)."""
+        ...
+
+    def columns(self, X: Array) -> Array:
+        """The columns that the solver's coefficients multiply, from those that the blocks' coefficients do."""
         ...

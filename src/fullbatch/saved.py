@@ -17,13 +17,17 @@ import numpy.typing as npt
 
 from .errors import ModelFileError
 from .solvers.lbfgs import LBFGSState
+from .solvers.least_squares import LeastSquaresState
+from .solvers.newton import NewtonState
+from .solvers.newton_cg import NewtonCGState
+from .solvers.sampled import SampledState
 
 Array = npt.NDArray[Any]
 
 FORMAT, VERSION = "fullbatch", 1
 _METADATA = "metadata.json"
 
-_STATES = {"LBFGSState": LBFGSState}
+_STATES = {kind.__name__: kind for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState)}
 
 
 def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
@@ -119,8 +123,8 @@ def save_state(path: str | PathLike[str], state: Any) -> None:
     ----------
     path : path
         Where.
-    state : LBFGSState
-        Arrays and scalars.
+    state : solver state
+        Of a solver of fullbatch: arrays and scalars.
     """
     kind = type(state).__name__
     if kind not in _STATES:

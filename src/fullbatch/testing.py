@@ -1,4 +1,4 @@
-"""Contracts that every model and every engine passes; use them on your own.
+"""Contracts that every model, every engine and every solver passes; use them on your own.
 
 Each check raises AssertionError with what is wrong and how far off it is.
 """
@@ -20,6 +20,9 @@ from .models.linear import Linear
 from .protocols import Block, Engine, Eval, HessVec, Model, Parameters, Product, Rows, RowSample, ValueGrad
 from .sampling import uniform_of_rows
 from .schema import Description, Schema
+from .solver_checks import check_solver
+
+__all__ = ["check_block", "check_engine", "check_solver"]
 
 Array = npt.NDArray[Any]
 

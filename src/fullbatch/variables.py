@@ -56,6 +56,11 @@ class Standardized:
             coef = coef - intercept[:, None] * self._mean
         return self._join(coef / self._scale, intercept)
 
+    def columns(self, X: Array) -> Array:
+        """Standardised columns from columns as stored, (m, p)."""
+        mean = self._mean if self._intercept else 0.0
+        return (X - mean) / self._scale
+
     def _split(self, theta: Array) -> tuple[Array, Array]:
         coefs = self._shape[0] * self._shape[1]
         intercept = theta[coefs:] if self._intercept else np.zeros(self._shape[0])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_passes import TOLERANCE, reference
 
-from fullbatch import Linear
+from fullbatch import Linear, Objective, SerialEngine, minimize
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
 from fullbatch.schema import Schema
 
@@ -91,3 +91,44 @@ def test_float32_columns_far_from_zero_are_read_less_their_mean():
     theta[-1] = -theta[:2] @ X.mean(axis=0, dtype=np.float64)
     value, *_ = reference("logistic", one_hot, rows.y, theta, rows.weight, rows.offset)
     assert build(rows, "logistic").evaluate(ValueGrad(theta)).value == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sampled-lbfgs", "newton", "newton-cg", "auto"])
+def test_every_solver_reaches_the_optimum_of_the_one_hot_columns(solver):
+    rng = np.random.default_rng(3)
+    codes = [np.concatenate((np.arange(k), rng.integers(0, k, 3000 - k))).astype(np.int32) for k in (3, 9)]
+    X = rng.standard_normal((3000, 4))
+    y = (X[:, 0] + codes[0] - 1 + rng.logistic(size=3000) > 0).astype(int)
+    categories = tuple(Category(one, np.arange(one.max() + 1)) for one in codes)
+    ones = np.column_stack([X, *(one[:, None] == np.arange(one.max() + 1) for one in codes)]).astype(np.float64)
+    values = []
+    for rows in (Rows(X, y, categories=categories), Rows(ones, y)):
+        blocks = SerialEngine().place(Linear("logistic"), [InMemory(rows)])
+        result = minimize(Objective(blocks, 1e-3), np.zeros(17), solver=solver, tol=1e-12)
+        assert result.success
+        values.append(result.value)
+    assert values[0] == pytest.approx(values[1], rel=1e-10)
+
+
+def test_least_squares_with_categories_in_one_pass():
+    rng = np.random.default_rng(3)
+    codes = np.concatenate((np.arange(5), rng.integers(0, 5, 995))).astype(np.int32)
+    X = rng.standard_normal((1000, 3))
+    y = X[:, 0] + codes + rng.standard_normal(1000)
+    rows = Rows(X, y, categories=(Category(codes, np.arange(5)),))
+    result = minimize(Objective(SerialEngine().place(Linear("squared"), [InMemory(rows)]), 1e-3), np.zeros(9))
+    assert result.passes == 1
+    ones = np.column_stack((X, codes[:, None] == np.arange(5), np.ones(1000)))
+    penalty = np.diag([1e-3 * 1000] * 8 + [0.0])
+    np.testing.assert_allclose(result.theta, np.linalg.solve(ones.T @ ones + penalty, ones.T @ y), rtol=1e-8)
+
+
+class InMemory:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def read(self):
+        return self.rows
+
+    def __str__(self):
+        return "rows in memory"

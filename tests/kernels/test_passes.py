@@ -140,23 +140,39 @@ def test_second_derivatives(loss, kind):
     np.testing.assert_allclose(block.evaluate(Curvature(theta, "diagonal")).matrix, np.diag(H), rtol=1e-11)
 
 
+@pytest.mark.parametrize(("loss", "columns"), [("logistic", 9), ("logistic", 70), ("softmax", 9)])
 @pytest.mark.parametrize("kind", ["dense", "csr"])
-def test_gram_matrices_bring_loss_and_gradient(kind):
+def test_gram_matrices_bring_loss_and_gradient(kind, loss, columns):
     rng = np.random.default_rng(3)
-    X = rng.normal(size=(101, 9))
+    X = rng.normal(size=(101, columns))
     X = scipy.sparse.csr_array(X * (X > 0.5)) if kind == "csr" else X
-    y, weight = np.arange(101) % 2, rng.random(101)
-    block = build("logistic", X, y, weight=weight)
-    theta = rng.normal(size=10)
-    value, grad, _, hessian = reference("logistic", X, y, theta, weight, np.zeros(101))
-    H = hessian()
+    y, weight = np.arange(101) % (2 if loss == "logistic" else 3), rng.random(101)
+    block = build(loss, X, y, weight=weight)
+    theta = rng.normal(size=block.parameters.size)
+    value, grad, _, hessian = reference(loss, X, y, theta, weight, np.zeros(101))
     answer = block.evaluate(Curvature(theta, "gram"))
-    np.testing.assert_allclose(answer.matrix, H, rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(answer.point.grad, grad, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(answer.matrix, hessian(), rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(answer.point.grad, grad, rtol=1e-10, atol=1e-11)
     assert answer.point.value == pytest.approx(value, rel=1e-13)
-    X1 = np.column_stack([dense(X), np.ones(101)])
-    rows = (weight * (1 / (1 + np.exp(-X1 @ theta)) - y))[:, None] * X1
-    np.testing.assert_allclose(block.evaluate(Curvature(theta, "meat")).matrix, rows.T @ rows, rtol=1e-11, atol=1e-12)
+    if loss == "logistic":
+        X1 = np.column_stack([dense(X), np.ones(101)])
+        rows = (weight * (1 / (1 + np.exp(-X1 @ theta)) - y))[:, None] * X1
+        meat = block.evaluate(Curvature(theta, "meat")).matrix
+        np.testing.assert_allclose(meat, rows.T @ rows, rtol=1e-10, atol=1e-12)
+    else:
+        with pytest.raises(ValueError, match="'meat' is for one linear predictor, this model has 3"):
+            block.evaluate(Curvature(theta, "meat"))
+
+
+@pytest.mark.parametrize("storage", ["float32", "uint8"])
+def test_gram_matrices_of_other_storages(storage):
+    rng = np.random.default_rng(6)
+    X = rng.integers(0, 255, (300, 80)).astype(storage)
+    y = np.arange(300) % 2
+    block, exact = build("logistic", X, y), build("logistic", X.astype(np.float64), y)
+    theta = rng.normal(size=81) / 1e4
+    got, true = block.evaluate(Curvature(theta, "gram")), exact.evaluate(Curvature(theta, "gram"))
+    np.testing.assert_allclose(got.matrix, true.matrix, rtol=1e-5)
 
 
 def test_a_column_far_from_zero_keeps_the_digits_of_its_spread():

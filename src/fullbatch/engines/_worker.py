@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -162,7 +163,7 @@ def agree(built: list[Built]) -> Built:
     first = built[0].parameters
     dtype = "float32" if any(one.parameters.dtype == "float32" for one in built) else "float64"
     return Built(
-        Parameters(first.size, np.asarray(first.penalized), dtype),
+        replace(first, penalized=np.asarray(first.penalized), dtype=dtype),
         frozenset.intersection(*(one.answers for one in built)),
     )
 

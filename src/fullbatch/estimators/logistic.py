@@ -50,8 +50,8 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
     unknown : {"error", "ignore"}, default="error"
         What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
-    solver : str or Solver, default="lbfgs"
-        "lbfgs", "scipy-lbfgsb", or a solver object.
+    solver : str or Solver, default="auto"
+        As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
     engine : str or Engine, default="threads"
         "threads", "serial", "ray", or an engine object, which stays open after the fit.
     callbacks : sequence of callables, default=()
@@ -106,7 +106,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         warm_start: bool = False,
         standardize: bool = False,
         unknown: str = "error",
-        solver: Any = "lbfgs",
+        solver: Any = "auto",
         engine: str | Engine = "threads",
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,

@@ -198,3 +198,76 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
     flush(space, grad, True)
     flush(square, matrix, True)
     return value, grad, matrix
+
+
+@kernel
+def curvatures(loss: Any, rows: Any, W: Array, for_steps: bool) -> Array:
+    """Second derivatives of every row's loss in its linear predictors, as factors of a Gram matrix.
+
+    Parameters
+    ----------
+    loss, rows, W
+        As for `diagonal`.
+    for_steps : bool
+        Where the loss is linear (the tails of Huber's), its second derivative is zero and would let a step go
+        anywhere. If true, slope^2 / (2 loss) stands in its place: the curvature of the parabola that has this loss
+        and slope, and its minimum at zero.
+
+    Returns
+    -------
+    (outputs, n) float64 array
+        weight * d2 loss / d eta2; for softmax, the weight times the probabilities, from which its second derivatives
+        follow.
+    """
+    outputs = W.shape[0]
+    space = workspace(rows, W, outputs)
+    step = size(space)
+    y, weight = np.zeros(step), np.zeros(step)
+    eta, curvature = np.zeros((outputs, step)), np.zeros((outputs, step))
+    factors = np.zeros((outputs, rows.y.size))
+    for start in range(0, rows.y.size, step):
+        _start_tile(rows, start, y, weight, eta)
+        forward(rows, space, start, eta)
+        for i in range(min(step, rows.y.size - start)):
+            one = slice(i, i + 1)
+            value = pointwise(loss, y[one], weight[one], eta[:, one], curvature[:, one])
+            for k in range(outputs):
+                factors[k, start + i] = curvature[k, i]
+            if for_steps and outputs == 1 and curvature[0, i] == 0.0 and value > 0.0:
+                factors[0, start + i] = eta[0, i] * eta[0, i] / (2.0 * value)
+    return factors
+
+
+@kernel
+def weighted_gram(rows: Any, W: Array, factor: Array) -> Array:
+    """Sum over rows of factor [x, 1] [x, 1]'.
+
+    Parameters
+    ----------
+    rows
+        As for `loss_grad`.
+    W : (1, p + 1) array
+        Its type is the precision of the products; its values do not matter.
+    factor : (n,) float64 array
+        Of each row.
+
+    Returns
+    -------
+    (p + 1, p + 1) float64 array
+    """
+    space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
+    step = size(space)
+    eta, tile_factor = np.zeros((1, step)), np.zeros(step)
+    matrix = np.zeros((W.shape[1], W.shape[1]))
+    unflushed = 0
+    for start in range(0, rows.y.size, step):
+        for i in range(step):
+            tile_factor[i] = factor[start + i] if start + i < factor.size else 0.0
+        forward(rows, space, start, eta)
+        backward_gram(rows, space, square, start, tile_factor)
+        unflushed += step
+        if unflushed >= ROWS_PER_FLUSH:
+            flush(square, matrix, False)
+            unflushed = 0
+    flush(square, matrix, True)
+    return matrix

@@ -8,15 +8,19 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..blas import one_thread
 from ..errors import DataError
+from ..factor import triangle_of
 from ..features import codes_of_levels
 from ..kernels import passes
 from ..kernels.csr import SparseRows
 from ..kernels.dense import DenseRows
+from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
-from ..losses import LOSSES
+from ..losses import LOSSES, Squared
 from ..protocols import (
     Block,
+    Category,
     Curvature,
     Eval,
     HessVec,
@@ -24,9 +28,12 @@ from ..protocols import (
     Parameters,
     Product,
     Request,
+    RowCurvature,
     Rows,
     RowSample,
     Sample,
+    Squares,
+    SquareSums,
     ValueGrad,
 )
 from ..sampling import uniform_of_rows
@@ -38,6 +45,15 @@ Array = npt.NDArray[Any]
 # A float32 column is read less its mean when that is more than so many standard deviations: it costs nothing beside
 # the conversion, and the rounding of large products would hide the last digits of the loss from the line search.
 _DWARFS = 1.0
+
+_FORMS = ("diagonal", "gram", "meat", "rows")
+
+# Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
+# are then read twice.
+_FUSED_FEATURES = 64
+
+# Rows that are copied at a time for sums of squares: a few hundred for each of the usual number of folds.
+_ROWS_OF_SQUARES = 4096
 
 
 @dataclass(frozen=True)
@@ -193,6 +209,7 @@ class LinearBlock(Block):
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
         X, y = rows.X, read_only(np.asarray(rows.y, np.float64))
         weight, offset = as_weight(rows.weight), as_weight(rows.offset)
+        self._schema = schema
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
         self._rows: SparseRows | DenseRows | MixedRows
@@ -214,10 +231,14 @@ class LinearBlock(Block):
         self._X = X
         coefs = outputs * self._features
         size = coefs + (outputs if intercept else 0)
-        self.parameters = Parameters(size, np.arange(size) < coefs, precision)
-        self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature})
+        predictors = np.arange(coefs).reshape(outputs, -1)
+        if intercept:
+            predictors = np.column_stack((predictors, np.arange(coefs, size)))
+        quadratic = isinstance(loss, Squared)
+        self.parameters = Parameters(size, np.arange(size) < coefs, precision, predictors, quadratic)
+        self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature} | ({Squares} if quadratic else set()))
 
-    def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix:
+    def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
         """Answer a request with sums over this block's rows."""
         if isinstance(request, RowSample):
             return self._sample(request)
@@ -227,6 +248,8 @@ class LinearBlock(Block):
             return Product(self._theta(product), self._total)
         if isinstance(request, Curvature):
             return self._curvature(request)
+        if isinstance(request, Squares):
+            return self._squares(request)
         models = np.atleast_2d(request.theta)
         W = np.concatenate([self._coefs(theta) for theta in models])
         value, W_grad = passes.loss_grad(self._loss, self._rows, len(models), W)
@@ -254,34 +277,144 @@ class LinearBlock(Block):
         coefs = (coefs * self._scale).ravel()
         return np.concatenate((coefs, W_grad[:, -1])) if self._intercept else coefs
 
-    def _curvature(self, request: Curvature) -> Matrix:
+    def _curvature(self, request: Curvature) -> Matrix | RowCurvature:
+        if request.fraction < 1:
+            return self._part(request)._curvature(replace(request, fraction=1.0))
+        if request.form not in _FORMS:
+            raise ValueError(f"unknown form {request.form!r}: choose from {', '.join(_FORMS)}")
         W = self._coefs(request.theta)
         if request.form == "diagonal":
             squares = passes.diagonal(self._loss, self._rows, W)
             coefs = (squares[:, :-1] * self._scale**2).ravel()
             diagonal = np.concatenate((coefs, squares[:, -1])) if self._intercept else coefs
             return Matrix(diagonal, self._total)
-        if request.form not in ("gram", "meat"):
-            raise ValueError(f"unknown form {request.form!r}: choose from diagonal, gram, meat")
-        if self._outputs > 1:
-            raise ValueError(f"the form {request.form!r} is for one linear predictor, this model has {self._outputs}")
-        value, W_grad, matrix = passes.gram(self._loss, self._rows, W, request.form == "meat")
-        half = np.array([self._theta(row[None]) for row in matrix])
-        matrix = np.array([self._theta(column[None]) for column in half.T])
-        point = Eval(float(value), self._theta(W_grad), self._total)
-        return Matrix(matrix, self._total, point)
+        if request.form == "rows":
+            curvature = passes.curvatures(self._loss, self._rows, W, True)
+            coupling = curvature * np.sqrt(_reciprocal(self._rows.weight)) if self._outputs > 1 else None
+            return RowCurvature(curvature.T, None if coupling is None else coupling.T)
+        if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
+            value, W_grad, matrix = passes.gram(self._loss, self._rows, W, request.form == "meat")
+            point = Eval(float(value), self._theta(W_grad), self._total)
+            return Matrix(self._of_columns(matrix[None])[0], self._total, point)
+        if request.form == "meat":
+            raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
+        value, W_grad = passes.loss_grad(self._loss, self._rows, 1, W)
+        point = Eval(float(value[0]), self._theta(W_grad), self._total)
+        return Matrix(self._hessian(passes.curvatures(self._loss, self._rows, W, False)), self._total, point)
+
+    def _hessian(self, curvature: Array) -> Array:
+        """The whole Hessian, (size, size): for softmax w (p_k [k = l] - p_k p_l) in the predictors k and l."""
+        if self._outputs == 1:
+            return self._grams(curvature)[0]
+        size, predictors = self.parameters.size, self.parameters.predictors
+        assert predictors is not None
+        share = curvature * _reciprocal(self._rows.weight)
+        hessian = np.zeros((size, size))
+        for k in range(self._outputs):
+            products = curvature[k] * share[: k + 1]
+            for other, gram in enumerate(self._grams(np.vstack((products, curvature[k : k + 1])))):
+                if other > k:  # the last one: w p_k
+                    hessian[np.ix_(predictors[k], predictors[k])] += gram
+                else:
+                    hessian[np.ix_(predictors[k], predictors[other])] -= gram
+                    if other < k:
+                        hessian[np.ix_(predictors[other], predictors[k])] -= gram
+        return hessian
+
+    def _grams(self, factors: Array) -> Array:
+        matrices = grams(self._rows, self._features, self.parameters.dtype, factors)
+        return self._of_columns(matrices)
+
+    def _of_columns(self, matrices: Array) -> Array:
+        """Matrices (J, width, width) in one predictor's parameters from those in the kernels' coefficients."""
+        for _ in range(2):  # columns, then rows: the matrices are symmetric
+            coefs = matrices[..., :-1]
+            if self._reference.size:
+                coefs = coefs + matrices[..., -1:] * self._reference
+            coefs = coefs * self._scale
+            columns = np.concatenate((coefs, matrices[..., -1:]), axis=-1) if self._intercept else coefs
+            matrices = columns.swapaxes(-1, -2)
+        return matrices
+
+    def _squares(self, request: Squares) -> SquareSums:
+        """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
+        rows, count = self._rows, len(self._rows.y)
+        center = self._schema.mean if self._intercept else np.zeros(self._features)
+        width = self._features + self._intercept + 1
+        fold = (uniform_of_rows(self._first_row, count, request.seed) * request.folds).astype(np.intp)
+        weight = rows.weight if rows.weight.size else np.ones(count)
+        matrices = np.zeros((request.folds, width, width))
+        with one_thread():
+            for start in range(0, count, _ROWS_OF_SQUARES):
+                taken: Any = slice(start, min(start + _ROWS_OF_SQUARES, count))
+                if request.folds > 1:
+                    taken = start + np.argsort(fold[taken], kind="stable")
+                X = self._features_of(taken)
+                data = np.ones((X.shape[0], width))
+                data[:, : self._features] = X
+                if self._scale != 1.0:
+                    data[:, : self._features] *= self._scale
+                data[:, : self._features] -= center
+                data[:, -1] = rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0)
+                if rows.weight.size:
+                    data *= np.sqrt(weight[taken])[:, None]
+                cuts = (
+                    np.searchsorted(fold[taken], np.arange(request.folds + 1)) if request.folds > 1 else (0, len(data))
+                )
+                for one, matrix in enumerate(matrices):
+                    part = data[cuts[one] : cuts[one + 1]]
+                    if request.exact:
+                        matrix[:] = triangle_of(np.vstack((matrix, part)))
+                    else:
+                        matrix += part.T @ part
+        totals = np.bincount(fold, weight, minlength=request.folds)
+        return SquareSums(matrices, totals, center, request.exact)
+
+    def _features_of(self, taken: Any) -> Array:
+        """(m, p) features of some rows, as stored."""
+        X = self._X[taken]
+        if isinstance(self._rows, MixedRows):
+            return _one_hot(X, self._rows.codes[taken], self._features)
+        dense: Array = X.toarray() if is_sparse(X) else X
+        return dense
+
+    def _part(self, request: Any) -> "LinearBlock":
+        """The block of the rows that a request takes."""
+        taken, rows = self._taken(request), self._rows
+        weight = rows.weight[taken] if rows.weight.size else None
+        offset = rows.offset[taken] if rows.offset.size else None
+        categories: tuple[Category, ...] = ()
+        if isinstance(rows, MixedRows):
+            levels = self._schema.features.levels
+            first = np.cumsum([0, *map(len, levels)]).astype(np.int32)
+            categories = tuple(Category(rows.codes[taken, c] - first[c], one) for c, one in enumerate(levels))
+        part = Rows(self._X[taken], rows.y[taken], weight, self._scale, offset, categories)
+        return LinearBlock(self._loss, self._outputs, self._intercept, part, self._schema, self._first_row)
+
+    def _taken(self, request: Any) -> Array:
+        count = len(self._rows.y)
+        return np.flatnonzero(uniform_of_rows(self._first_row, count, request.seed) < request.fraction)
 
     def _sample(self, request: RowSample) -> Sample:
-        count = len(self._rows.y)
-        taken = np.flatnonzero(uniform_of_rows(self._first_row, count, request.seed) < request.fraction)
-        X = self._X[taken].toarray() if is_sparse(self._X) else self._X[taken]
-        if isinstance(self._rows, MixedRows):
-            ones = np.zeros((len(taken), self._features - X.shape[1]))
-            ones[np.arange(len(taken))[:, None], self._rows.codes[taken]] = 1.0
-            X = np.concatenate((X, ones), axis=1)
+        taken = self._taken(request)
+        X = self._features_of(taken)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
-        return Sample(taken + self._first_row, X * np.float64(self._scale), self._rows.y[taken], weight, offset)
+        X = (X * np.float64(self._scale)).astype(self.parameters.dtype)
+        return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
+
+
+def _one_hot(X: Array, codes: Array, columns: int) -> Array:
+    """Dense columns, then a column for each level."""
+    ones = np.zeros((len(X), columns), X.dtype)
+    ones[:, : X.shape[1]] = X
+    ones[np.arange(len(X))[:, None], X.shape[1] + codes] = 1
+    return ones
+
+
+def _reciprocal(weight: Array) -> Array | float:
+    """1 / weight; 0 where a row weighs nothing."""
+    return np.divide(1.0, weight, out=np.zeros_like(weight), where=weight != 0) if weight.size else 1.0
 
 
 def _as_stored(X: Array) -> Array:

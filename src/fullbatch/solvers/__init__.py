@@ -1,29 +1,48 @@
 """Solvers decide how theta moves. They know neither data nor workers."""
 
+from importlib import import_module
 from typing import Any
 
-SOLVERS = ("lbfgs", "scipy-lbfgsb")
+# Names for `minimize`, and where the solvers live.
+_HOMES = {
+    "lbfgs": ("lbfgs", "LBFGS"),
+    "sampled-lbfgs": ("sampled", "SampledLBFGS"),
+    "newton": ("newton", "Newton"),
+    "newton-cg": ("newton_cg", "NewtonCG"),
+    "least-squares": ("least_squares", "LeastSquares"),
+    "scipy-lbfgsb": ("scipy_", "ScipyLBFGSB"),
+}
+
+SOLVERS = ("auto", *_HOMES)
+
+_STATES = {
+    "LBFGSState": "lbfgs",
+    "SampledState": "sampled-lbfgs",
+    "NewtonState": "newton",
+    "NewtonCGState": "newton-cg",
+    "LeastSquaresState": "least-squares",
+}
+
+
+def solver_of(state: Any) -> str | None:
+    """The name of the solver whose state this is; None for a solver of the caller's own."""
+    return _STATES.get(type(state).__name__)
 
 
 def make_solver(name: str) -> Any:
-    """A solver by name.
+    """A solver by name, with its default options.
 
     Parameters
     ----------
-    name : {"lbfgs", "scipy-lbfgsb"}
-        Which one.
+    name : str
+        One of SOLVERS but "auto", which takes a problem to choose for.
 
     Raises
     ------
     ValueError
         The name is unknown.
     """
-    if name == "lbfgs":
-        from .lbfgs import LBFGS
-
-        return LBFGS()
-    if name == "scipy-lbfgsb":
-        from .scipy_ import ScipyLBFGSB
-
-        return ScipyLBFGSB()
-    raise ValueError(f"unknown solver {name!r}: choose from {', '.join(SOLVERS)}, or pass a solver object")
+    if name not in _HOMES:
+        raise ValueError(f"unknown solver {name!r}: choose from {', '.join(SOLVERS)}, or pass a solver object")
+    module, kind = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{module}"), kind)()

@@ -1,0 +1,104 @@
+"""Which solver for which problem: a cost model over shapes with fixed constants.
+
+It never looks at a clock or at the machine, so that the same problem gets the same solver, and the same bits,
+everywhere. The constants are seconds on a small machine; only their ratios matter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..protocols import Curvature, Facts, RowSample, Squares
+from .lbfgs import LBFGS
+from .least_squares import LeastSquares
+from .newton import Newton
+from .preconditioners import MOST_GRAMS, bytes_of_matrices, shape
+from .sampled import SampledLBFGS
+
+# Seconds for one product of a coefficient with a feature, forward and back; for one exponential; for one product in a
+# Gram matrix by a fused pass, by sums of squares on the workers, and on the driver; for one in a matrix decomposition;
+# and for a round trip to the workers.
+_PRODUCT, _LOSS, _FUSED, _SQUARES, _GRAM, _FACTOR, _ROUND = 1e-10, 1e-8, 5e-11, 2e-11, 1e-11, 1e-10, 1e-3
+
+# Passes to a relative distance of about 1e-8, as measured by benchmarks/solvers.
+_PASSES = {"newton": 8, "sampled-lbfgs": 12, "sampled-lbfgs, classes": 40, "lbfgs": 150, "lbfgs, classes": 250}
+
+# Where a loss in float64 has no known second derivatives, long memory is what accuracy comes from.
+_LONG_MEMORY, _LONG_MEMORY_BYTES = 100, 2**28
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A solver, and why.
+
+    Parameters
+    ----------
+    name : str
+        As `make_solver` takes it.
+    solver : Solver
+        With its options.
+    reason : str
+        In words.
+    seconds : float
+        What the model estimates.
+    """
+
+    name: str
+    solver: Any
+    reason: str
+    seconds: float = 0.0
+
+
+def choose(facts: Facts) -> Choice:
+    """The solver for a problem.
+
+    Parameters
+    ----------
+    facts : Facts
+        Shapes, penalty, and what the blocks answer.
+    """
+    if facts.parameters.predictors is None or Curvature not in facts.answers:
+        return _without_curvature(facts)
+    best, *others = sorted(_candidates(facts), key=lambda choice: choice.seconds)
+    against = "; ".join(f"{other.name} {other.seconds:.2g}" for other in others)
+    outputs, width = shape(facts)
+    of_outputs = f" for each of {outputs} outputs" if outputs > 1 else ""
+    reason = f"of {facts.rows:,} rows and {width:,} parameters{of_outputs}: {best.reason}"
+    if others:
+        reason += f" (estimated cost {best.seconds:.2g}; {against})"
+    return Choice(best.name, best.solver, reason, best.seconds)
+
+
+def _without_curvature(facts: Facts) -> Choice:
+    size, memory = facts.parameters.size, LBFGS().memory
+    if facts.parameters.dtype == "float64" and 16 * size * _LONG_MEMORY <= _LONG_MEMORY_BYTES:
+        memory = _LONG_MEMORY
+    reason = f"the model gives no second derivatives: L-BFGS with a memory of {memory} pairs"
+    return Choice("lbfgs", LBFGS(memory=memory), reason)
+
+
+def _candidates(facts: Facts) -> Iterator[Choice]:
+    outputs, width = shape(facts)
+    pass_ = facts.rows * outputs * (width * _PRODUCT + _LOSS) + _ROUND
+    square = facts.rows * width * width
+    squares = LeastSquares()
+    if Squares in facts.answers and squares.bytes_for(width) <= squares.max_bytes:
+        cost = square * _SQUARES + width**3 * _FACTOR + _ROUND
+        yield Choice("least-squares", squares, "the loss is squared: one pass is enough", cost)
+    newton, size = Newton(), outputs * width
+    if newton.bytes_for(size) <= newton.max_bytes:
+        fused = pass_ + square * outputs * (outputs + 1) / 2 * _FUSED
+        cost = _PASSES["newton"] * (fused + 10 * size**3 * _FACTOR)
+        yield Choice("newton", newton, "few enough parameters for the whole Hessian", cost)
+    sampled = SampledLBFGS()
+    if RowSample in facts.answers and 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
+        rows = min(sampled.rows_per_column * width, facts.rows)
+        grams = 1 if outputs == 1 or outputs > MOST_GRAMS else outputs
+        gram = _GRAM if facts.parameters.dtype == "float64" else _GRAM / 2
+        build = grams * rows * width * width * gram + outputs * width**3 / 3 * _FACTOR + 2 * _ROUND
+        passes = _PASSES["sampled-lbfgs" if outputs == 1 else "sampled-lbfgs, classes"]
+        solves = 2 * outputs * width * width * _PRODUCT
+        cost = passes * (pass_ + solves) + 3 * build
+        yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
+    cost = _PASSES["lbfgs" if outputs == 1 else "lbfgs, classes"] * pass_
+    yield Choice("lbfgs", LBFGS(), "passes are cheap beside a matrix of that width", cost)

@@ -1,0 +1,102 @@
+"""Truncated Newton: the step by conjugate gradients on Hessian-vector products (Nocedal and Wright, 2006, ch. 7.1)."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..protocols import Facts, HessVec, Steps, ValueGrad
+from ._descent import (
+    DescentState,
+    along_gradient,
+    check_precision,
+    first_state,
+    moved,
+    precision_of,
+    search,
+    stuck,
+)
+from ._vectors import dot, norm
+
+Array = npt.NDArray[Any]
+
+
+class NewtonCGState(DescentState):
+    """A state of `NewtonCG`."""
+
+
+@dataclass(frozen=True)
+class NewtonCG:
+    """Newton's method without the Hessian: each conjugate-gradient iteration is one pass, a product with a vector.
+
+    For models with second derivatives but too many parameters for a matrix. It needs more passes than "sampled-lbfgs".
+
+    Parameters
+    ----------
+    max_products : int
+        Hessian-vector products for one step at the most.
+    precision : {"float64", "float32"}, optional
+        Precision in which the blocks compute; default: filled in by `minimize`.
+    """
+
+    max_products: int = 200
+    precision: str | None = None
+
+    requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, HessVec})
+    state: ClassVar[type] = NewtonCGState
+
+    def __post_init__(self) -> None:
+        if self.max_products < 1:
+            raise ValueError(f"max_products must be at least 1, got {self.max_products}")
+        check_precision(self.precision)
+
+    def for_problem(self, facts: Facts) -> "NewtonCG":
+        """With the precision of the blocks."""
+        return self if self.precision else replace(self, precision=facts.parameters.dtype)
+
+    def init(self, theta: Array) -> Steps[NewtonCGState]:
+        """Evaluate the starting point: one pass."""
+        point = yield ValueGrad(theta)
+        return first_state(NewtonCGState, theta, point)
+
+    def step(self, state: NewtonCGState) -> Steps[NewtonCGState]:
+        """One iteration: a pass for each product, then those of the line search."""
+        noise, _ = precision_of(self.precision)
+        direction = yield from self._newton(state)
+        state = replace(state, direction=direction)
+        found = yield from search(state, [direction, along_gradient(state.grad)], noise)
+        if found is None:
+            return stuck(state, noise)
+        trial, step = found
+        return moved(state, step, trial.point, noise)
+
+    def optimality(self, state: NewtonCGState) -> float:
+        """The decrease of the latest step, which is more than what is left once Newton's method converges, relative
+        to max(|F|, |F0 - F|).
+        """
+        if not state.grad.any():
+            return 0.0
+        if state.iteration < 1:
+            return np.inf
+        scale = max(abs(state.value), abs(state.first_value - state.value))
+        return max(float(state.values[-2] - state.value), 0.0) / scale if scale > 0 else np.inf
+
+    def _newton(self, state: NewtonCGState) -> Steps[Array]:
+        """-H^-1 g, the more accurately the smaller g: with a relative error of at most min(1/2, sqrt(|g| / |g0|))."""
+        step, residual = np.zeros_like(state.grad), state.grad
+        direction, square = -residual, dot(residual, residual)
+        enough = min(0.5, np.sqrt(norm(state.grad) / state.first_norm)) * norm(state.grad)
+        for _ in range(self.max_products):
+            product = yield HessVec(state.theta, direction)
+            curvature = dot(direction, product)
+            if not (np.isfinite(curvature) and curvature > 0):
+                break  # no curvature to go by: what was found so far descends
+            along = square / curvature
+            step = step + along * direction
+            residual = residual + along * product
+            if norm(residual) <= enough:
+                break
+            before, square = square, dot(residual, residual)
+            direction = -residual + (square / before) * direction
+        return step if step.any() else along_gradient(state.grad)

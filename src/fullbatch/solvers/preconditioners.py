@@ -1,0 +1,312 @@
+"""Initial matrices for quasi-Newton methods, from second derivatives of a sample of the rows.
+
+The Hessian of a linear model is the sum over rows of H_i (x) x_i x_i', where H_i, (K, K), are the second derivatives
+in its K linear predictors. Let V be the eigenvectors of the sum of the H_i. Along them the Hessian is nearly
+block-diagonal, for what couples two of them is zero in the mean. Its blocks are the Gram matrices A_j, the sums of
+(v_j' H_i v_j) x_i x_i'. With one predictor this is the Hessian itself.
+
+Far from the optimum, and where there are many predictors, one Gram matrix serves all: A_j = s_j A / sum of s, with A
+the sum of trace(H_i) x_i x_i' and s_j the eigenvalues. That is a Kronecker product.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..blas import one_thread
+from ..protocols import Facts, RowCurvature, Sample
+from ._vectors import dot
+
+Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
+
+# Directions of the predictors with less than this share of the largest eigenvalue have no curvature: softmax does not
+# change when all predictors move alike.
+_FLAT = 1e-8
+
+# More directions than these share one Gram matrix.
+MOST_GRAMS = 16
+
+# Share of the diagonal that is added to it: the rounding of Gram matrices in that precision.
+_RIDGE = {"float64": 1e-11, "float32": 1e-6}
+
+# Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
+_HEAVY = 0.9
+
+# Matrices that are made at the same time.
+_THREADS = 4
+
+# Rows whose products are added in one call of BLAS; sums of such chunks are float64.
+_CHUNK = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampledHessian:
+    """B0^-1, by Cholesky factors of one matrix for each direction of the predictors.
+
+    Parameters
+    ----------
+    predictors : (K, width) int array
+        Coordinates of theta of each linear predictor.
+    basis : (K, K) array
+        Directions, in columns; those without curvature first.
+    flat : (directions without curvature, width) array
+        Diagonals that stand for their matrices.
+    factors : sequence of (width, width) arrays
+        Lower Cholesky factors of the others.
+    """
+
+    predictors: Array
+    basis: Array
+    flat: Array
+    factors: Sequence[Array]
+
+    def __call__(self, vectors: Array) -> Array:
+        """B0^-1 times each row of `vectors`, (m, size)."""
+        from scipy.linalg import cho_solve
+
+        rotated = np.einsum("kj,mkw->jwm", self.basis, vectors[:, self.predictors])
+        rotated[: len(self.flat)] /= self.flat[:, :, None]
+        with one_thread():
+            for j, factor in enumerate(self.factors, len(self.flat)):
+                rotated[j] = cho_solve((factor, True), rotated[j], check_finite=False)
+        result = np.empty_like(vectors)
+        result[:, self.predictors] = np.einsum("kj,jwm->mkw", self.basis, rotated)
+        return result
+
+
+def shape(facts: Facts) -> tuple[int, int]:
+    """Linear predictors, and parameters of each."""
+    assert facts.parameters.predictors is not None
+    outputs, width = facts.parameters.predictors.shape
+    return outputs, width
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefinedHessian:
+    """B0^-1 by a fixed number of conjugate-gradient steps on the whole Hessian of the sample.
+
+    They take in what couples the directions of the predictors, which `SampledHessian` leaves out.
+
+    Parameters
+    ----------
+    start : SampledHessian
+        Preconditions the steps.
+    rows : (m, width) array
+        The sample, see `design`.
+    weight : float
+        Sum of the rows' sample weights.
+    diagonal, coupling : (m, K) arrays
+        Second derivatives of the rows, see `RowCurvature`, in the precision of `rows`.
+    l2 : (size,) array
+        The penalty.
+    steps : int
+        Products with the Hessian for each vector.
+    """
+
+    start: SampledHessian
+    rows: Array
+    weight: float
+    diagonal: Array
+    coupling: Array
+    l2: Array
+    steps: int
+
+    def __call__(self, vectors: Array) -> Array:
+        """B0^-1 times each row of `vectors`, (m, size)."""
+        return np.array([self._solve(vector) for vector in vectors])
+
+    def _solve(self, vector: Array) -> Array:
+        solution, residual = np.zeros_like(vector), vector
+        (direction,) = self.start(vector[None])
+        square = dot(residual, direction)
+        for left in reversed(range(self.steps)):
+            product = self._times(direction)
+            curvature = dot(direction, product)
+            if not (curvature > 0 and square > 0):
+                break
+            along = square / curvature
+            solution = solution + along * direction
+            residual = residual - along * product
+            if left:
+                (scaled,) = self.start(residual[None])
+                before, square = square, dot(residual, scaled)
+                direction = scaled + (square / before) * direction
+        return solution if solution.any() else direction
+
+    def _times(self, vector: Array) -> Array:
+        """The sample's Hessian, penalty included, times a vector."""
+        predictors = self.start.predictors
+        coefs = vector[predictors].astype(self.rows.dtype)
+
+        def part(rows: slice) -> Array:
+            X, coupling = self.rows[rows], self.coupling[rows]
+            eta = X @ coefs.T
+            eta = self.diagonal[rows] * eta - coupling * np.einsum("mk,mk->m", coupling, eta)[:, None]
+            return eta.T @ X
+
+        half = len(self.rows) // 2
+        total = sum(_in_threads(part, (slice(0, half), slice(half, None))))
+        product = self.l2 * vector
+        product[predictors] += np.asarray(total, np.float64) / self.weight
+        return product
+
+
+def design(sample: Sample, facts: Facts) -> Array:
+    """The sample's rows as each linear predictor multiplies them, (m, width): a column of ones for the intercept."""
+    _, width = shape(facts)
+    rows = np.ones((len(sample.X), width), facts.parameters.dtype)
+    rows[:, : sample.X.shape[1]] = sample.X
+    return rows
+
+
+def bytes_per_row(facts: Facts) -> int:
+    """Memory of one row of the sample: as it is gathered, as it is kept, and its second derivatives."""
+    outputs, width = shape(facts)
+    return 2 * width * np.dtype(facts.parameters.dtype).itemsize + 24 * outputs
+
+
+def bytes_of_matrices(facts: Facts) -> int:
+    """Memory of the factors, and of the Gram matrices while they are made."""
+    outputs, width = shape(facts)
+    return 8 * width * width * (outputs + 2 * _THREADS)
+
+
+def refined(
+    start: SampledHessian, rows: Array, weight: float, curvature: RowCurvature, facts: Facts, steps: int
+) -> SampledHessian | RefinedHessian:
+    """With so many conjugate-gradient steps; as it is where there is nothing to take in."""
+    if not steps or curvature.coupling is None:
+        return start
+    diagonal, coupling = (part.astype(rows.dtype) for part in (curvature.diagonal, curvature.coupling))
+    return RefinedHessian(start, rows, weight, diagonal, coupling, facts.l2, steps)
+
+
+def sampled_hessian(
+    rows: Array, weight: float, curvature: RowCurvature, facts: Facts, shared: bool
+) -> SampledHessian | None:
+    """The matrix of a sample; None where second derivatives are not finite.
+
+    Parameters
+    ----------
+    rows : (m, width) array
+        See `design`.
+    weight : float
+        Sum of the rows' sample weights.
+    curvature : RowCurvature
+        Of the same rows.
+    facts : Facts
+        Of the problem.
+    shared : bool
+        Whether one Gram matrix serves all directions, however few they are.
+    """
+    predictors = facts.parameters.predictors
+    assert predictors is not None
+    if not (weight > 0 and np.isfinite(curvature.diagonal).all()):
+        return None
+    eigenvalues, basis = _directions(curvature)
+    first = int((eigenvalues <= _FLAT * eigenvalues[-1]).sum())
+    count = len(eigenvalues) - first
+    penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[predictors])
+    ridge = _RIDGE[facts.parameters.dtype]
+    if shared or count > MOST_GRAMS:
+        shares = eigenvalues[first:] / (eigenvalues[first:].sum() * weight)
+        gram = sum(_in_threads(lambda part: _gram(*part), _halves(rows, _traces(curvature))))
+        factors = _in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
+    else:
+        along = _along(curvature, basis[:, first:])
+
+        def factor(j: int) -> Array:
+            # With one predictor the matrix is the sample's Hessian: it is worth being exact.
+            part = _heavy(rows, along[j]) if len(basis) > 1 else (rows, along[j])
+            return damped_cholesky(_gram(*part) / weight, penalty[first + j], ridge)
+
+        factors = _in_threads(factor, range(count))
+    # Any positive number will do where there is no curvature: the gradient there is the penalty's alone.
+    floor = 1e-3 * float(eigenvalues.mean()) / weight
+    return SampledHessian(predictors, basis, np.maximum(penalty[:first], floor or 1.0), factors)
+
+
+def _directions(curvature: RowCurvature) -> tuple[Array, Array]:
+    """Eigenvalues, in growing order, and eigenvectors of the sum of the rows' second derivatives."""
+    total = np.diag(curvature.diagonal.sum(axis=0))
+    if curvature.coupling is not None:
+        total -= np.einsum("mk,ml->kl", curvature.coupling, curvature.coupling)
+    with one_thread():
+        return np.linalg.eigh(total)
+
+
+def _along(curvature: RowCurvature, basis: Array) -> Array:
+    """Second derivatives v' H_i v along the columns v of `basis`, for every row: (J, m)."""
+    along = np.einsum("mk,kj->jm", curvature.diagonal, basis**2)
+    if curvature.coupling is not None:
+        along -= np.einsum("mk,kj->jm", curvature.coupling, basis) ** 2
+    return np.maximum(along, 0.0)  # it is not negative, but for rounding
+
+
+def _traces(curvature: RowCurvature) -> Array:
+    """Traces of the H_i, (m,)."""
+    coupling = 0.0 if curvature.coupling is None else curvature.coupling
+    return (curvature.diagonal - np.square(coupling)).sum(axis=1)
+
+
+def _heavy(rows: Array, factor: Array) -> tuple[Array, Array]:
+    """The rows that make up most of the factors' sum, and their factors, raised to that sum.
+
+    Near the optimum most rows are sure of their class and have next to no curvature.
+    """
+    order = np.argsort(-factor, kind="stable")
+    total = np.cumsum(factor[order])
+    count = int(np.searchsorted(total, _HEAVY * total[-1])) + 1
+    if count > len(rows) // 2:
+        return rows, factor  # to copy them would cost what it saves
+    kept = np.sort(order[:count])
+    return rows[kept], factor[kept] * (total[-1] / total[count - 1])
+
+
+def _halves(rows: Array, factor: Array) -> list[tuple[Array, Array]]:
+    """Two parts, for two threads, cut where no number of threads matters."""
+    cut = len(rows) // 2
+    return [(rows[:cut], factor[:cut]), (rows[cut:], factor[cut:])]
+
+
+def _gram(rows: Array, factor: Array) -> Array:
+    """Sum of factor x x', (width, width)."""
+    total = np.zeros((rows.shape[1], rows.shape[1]))
+    root = np.sqrt(factor).astype(rows.dtype)[:, None]
+    for start in range(0, len(rows), _CHUNK):
+        scaled = rows[start : start + _CHUNK] * root[start : start + _CHUNK]
+        with np.errstate(over="ignore", invalid="ignore"):  # seen by whoever factorises it
+            total += scaled.T @ scaled
+    return total
+
+
+def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
+    """Lower Cholesky factor of matrix + diag(penalty), with the least ridge that makes it positive definite."""
+    from scipy.linalg import LinAlgError, cholesky
+
+    if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
+        return np.diag(np.sqrt(np.nan_to_num(matrix.diagonal() + penalty, nan=1.0, posinf=1e300) + 1e-300))
+    diagonal = matrix.diagonal() + penalty
+    # A column without curvature has no gradient either, beyond the penalty's.
+    diagonal = np.where(diagonal > 0, diagonal, 1.0)
+    while True:
+        damped = matrix.copy()
+        np.fill_diagonal(damped, diagonal * (1.0 + ridge))
+        try:
+            return cholesky(damped, lower=True, overwrite_a=True, check_finite=False)
+        except LinAlgError:
+            ridge *= 100.0
+            logger.debug("the sampled Hessian is not positive definite: ridge raised to %g", ridge)
+
+
+def _in_threads(task: Callable[[Any], Array], items: Iterable[Any]) -> list[Array]:
+    """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
+    with one_thread(), ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(task, items))

@@ -1,0 +1,218 @@
+"""L-BFGS whose initial matrix is the Hessian of a sample of the rows: few passes, whatever the scales of columns."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..protocols import Curvature, Facts, RowSample, Steps, ValueGrad
+from ._descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
+from ._memory import Inverse
+from ._vectors import dot
+from .lbfgs import LBFGSState, advance, check_memory, next_direction
+from .preconditioners import bytes_of_matrices, bytes_per_row, design, refined, sampled_hessian, shape
+
+Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
+
+# A run counts as converged when F stood nearly still for the latest tenth of its iterations, and no fewer than these.
+WINDOW = 2
+
+# The matrix is made anew once the curvature-weighted square of the way gone since then is this share of F, or of the
+# decrease since the start; and no sooner than after so many iterations for each time it was made.
+FAR = 0.005
+LEAST_ITERATIONS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class SampledState(LBFGSState):
+    """As `LBFGSState`, and where the initial matrix was made: it is not saved but made again.
+
+    Parameters
+    ----------
+    built_at, built_grad : (size,) arrays
+        Iterate at which the matrix was made last, and gradient there.
+    built_iteration : int
+        Its iteration.
+    builds : int
+        How often it was made.
+    """
+
+    built_at: Array = field(default_factory=lambda: np.zeros(0))
+    built_grad: Array = field(default_factory=lambda: np.zeros(0))
+    built_iteration: int = 0
+    builds: int = 0
+
+
+class _Made:
+    """What one run keeps beside its state: it can be made again."""
+
+    def __init__(self) -> None:
+        self.rows: Array | None = None
+        self.weight = 0.0
+        self.key: Any = None
+        self.inverse: Inverse | None = None
+
+
+@dataclass(frozen=True)
+class SampledLBFGS:
+    """L-BFGS with the Hessian of a sample of the rows as its initial matrix, for linear models.
+
+    The sample's rows are gathered once, on the driver; each time the matrix is made, the blocks answer with second
+    derivatives of these rows. Under a loss that is not quadratic it is made again as theta moves on.
+
+    Parameters
+    ----------
+    memory : int
+        Pairs kept; each takes two vectors of the size of theta.
+    rows_per_column : float
+        Rows of the sample for each parameter of one linear predictor.
+    most_builds : int
+        How often the matrix is made at the most.
+    inner_steps : int
+        For several outputs: conjugate-gradient steps on the whole Hessian of the sample, each time the matrix is used.
+        They save passes (MNIST to 1e-6: a quarter with 3, half with 6) and take time on the driver: for data
+        whose passes are slow.
+    max_bytes : int
+        Memory on the driver for the sample and the matrix. The sample is made smaller to keep to it; where the matrix
+        alone takes more than half of it, the solver is refused.
+    seed : int
+        Of the sample.
+    precision : {"float64", "float32"}, optional
+        Precision in which the blocks compute; default: filled in by `minimize`.
+    """
+
+    memory: int = 20
+    rows_per_column: float = 40.0
+    most_builds: int = 4
+    inner_steps: int = 0
+    max_bytes: int = 2**31
+    seed: int = 0
+    precision: str | None = None
+    facts: Facts | None = field(default=None, repr=False, compare=False)
+    _made: _Made = field(default_factory=_Made, repr=False, compare=False)
+
+    requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, RowSample, Curvature})
+    state: ClassVar[type] = SampledState
+
+    def __post_init__(self) -> None:
+        check_memory(self.memory)
+        check_precision(self.precision)
+        if not self.rows_per_column > 0:
+            raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column}")
+        if self.most_builds < 1:
+            raise ValueError(f"most_builds must be at least 1, got {self.most_builds}")
+
+    def for_problem(self, facts: Facts) -> "SampledLBFGS":
+        """For this problem: says how much memory it will take before it takes it.
+
+        Raises
+        ------
+        TypeError
+            The model is not a linear one.
+        ValueError
+            `max_bytes` is not enough.
+        """
+        if facts.parameters.predictors is None:
+            raise TypeError("SampledLBFGS needs a linear model: use 'lbfgs'")
+        matrices = bytes_of_matrices(facts)
+        if 2 * matrices > self.max_bytes:
+            raise ValueError(
+                f"the matrix of SampledLBFGS takes {matrices / 1e6:.3g} MB, more than half of max_bytes: "
+                f"use SampledLBFGS(max_bytes={2 * matrices}) or 'lbfgs'"
+            )
+        prepared = replace(self, precision=self.precision or facts.parameters.dtype, facts=facts, _made=_Made())
+        logger.info(prepared.about)
+        return prepared
+
+    @property
+    def sample_rows(self) -> float:
+        """Expected rows of the sample."""
+        facts = self._known
+        _, width = shape(facts)
+        wanted = self.rows_per_column * width
+        room = (self.max_bytes - bytes_of_matrices(facts)) / bytes_per_row(facts)
+        return min(wanted, room, facts.rows)
+
+    @property
+    def about(self) -> str:
+        """The method in words, with the memory it takes."""
+        size = self.sample_rows * bytes_per_row(self._known) + bytes_of_matrices(self._known)
+        return (
+            f"L-BFGS with the Hessian of a sample of about {self.sample_rows:.0f} rows, "
+            f"which takes up to {size / 1e6:.3g} MB on the driver"
+        )
+
+    def init(self, theta: Array) -> Steps[SampledState]:
+        """Evaluate the starting point, one pass, and make the matrix there."""
+        point = yield ValueGrad(theta)
+        state = first_state(SampledState, theta, point, built_at=theta, built_grad=point.grad, builds=1)
+        if not is_finite(point):
+            return state  # the run will not begin
+        inverse = yield from self._inverse(state)
+        return replace(state, direction=next_direction(state, inverse))
+
+    def step(self, state: SampledState) -> Steps[SampledState]:
+        """One iteration: a line search along -B^-1 g, usually one pass; where it is due, the matrix is made anew."""
+        inverse = yield from self._inverse(state)
+        state = yield from advance(state, _fallbacks(state, inverse), self.memory, precision_of(self.precision))
+        if state.failure:
+            return state
+        if self._is_due(state):
+            state = replace(
+                state,
+                built_at=state.theta,
+                built_grad=state.grad,
+                built_iteration=state.iteration,
+                builds=state.builds + 1,
+            )
+            inverse = yield from self._inverse(state)
+        return replace(state, direction=next_direction(state, inverse))
+
+    def optimality(self, state: SampledState) -> float:
+        """See `relative_decrease`."""
+        return relative_decrease(state, max(WINDOW, state.iteration // 10))
+
+    @property
+    def _known(self) -> Facts:
+        if self.facts is None:
+            raise ValueError("the problem is not known yet: `minimize` calls for_problem(objective.facts) first")
+        return self.facts
+
+    @property
+    def _fraction(self) -> float:
+        return self.sample_rows / self._known.rows
+
+    def _is_due(self, state: SampledState) -> bool:
+        if self._known.parameters.quadratic or state.builds >= self.most_builds:
+            return False
+        moved = dot(state.theta - state.built_at, state.grad - state.built_grad)
+        scale = max(abs(state.value), abs(state.first_value - state.value))
+        return state.iteration - state.built_iteration >= LEAST_ITERATIONS * state.builds and moved > FAR * scale
+
+    def _inverse(self, state: SampledState) -> Steps[Inverse | None]:
+        """The matrix that the state was reached with, asked for unless it is at hand."""
+        made = self._made
+        key = (state.built_at.tobytes(), state.builds)
+        if made.key != key:
+            if made.rows is None:
+                sample = yield RowSample(self._fraction, self.seed)
+                made.rows, made.weight = design(sample, self._known), float(sample.weight.sum())
+            curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
+            # Far from the optimum the directions' matrices are alike, and not worth their price.
+            made.inverse = start = sampled_hessian(made.rows, made.weight, curvature, self._known, state.builds == 1)
+            if start is not None:
+                made.inverse = refined(start, made.rows, made.weight, curvature, self._known, self.inner_steps)
+            made.key = key
+        return made.inverse
+
+
+def _fallbacks(state: SampledState, inverse: Inverse | None) -> Iterator[Array]:
+    """Without the pairs; without the matrix. Made only when they are needed."""
+    if inverse is not None:
+        yield -inverse(state.grad[None])[0]
+    yield along_gradient(state.grad)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from problems import REFERENCES, breast_cancer, objective, start
+
+from fullbatch import LBFGS, Status, minimize
+from fullbatch.certificates import certify
+from fullbatch.protocols import Curvature, Facts, HessVec, Parameters, RowSample, Squares, ValueGrad
+from fullbatch.solvers.auto import choose
+
+LINEAR = frozenset({ValueGrad, RowSample, HessVec, Curvature})
+
+
+def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64"):
+    size = outputs * width
+    predictors = np.arange(size).reshape(outputs, width)
+    return Facts(rows, Parameters(size, np.ones(size, bool), dtype, predictors), np.zeros(size), answers)
+
+
+@pytest.mark.parametrize(
+    ("problem", "name"),
+    [
+        (facts(569, 31), "newton"),
+        (facts(2_000_000, 11), "newton"),
+        (facts(50_000, 151), "sampled-lbfgs"),
+        (facts(60_000, 785, 10, dtype="float32"), "sampled-lbfgs"),
+        (facts(1_000_000, 1000), "sampled-lbfgs"),
+        (facts(1_000_000, 200_000), "lbfgs"),
+        (facts(40_000, 2001), "lbfgs"),
+        (facts(2_000_000, 101, answers=LINEAR | {Squares}), "least-squares"),
+        (facts(50_000, 30, answers=frozenset({ValueGrad})), "lbfgs"),
+    ],
+)
+def test_choices(problem, name):
+    choice = choose(problem)
+    assert choice.name == name
+    assert choice.reason
+
+
+def test_models_without_second_derivatives_get_a_long_memory_in_float64():
+    for dtype, memory in (("float64", 100), ("float32", 30)):
+        plain = Facts(1000, Parameters(5000, np.ones(5000, bool), dtype), np.zeros(5000), frozenset({ValueGrad}))
+        choice = choose(plain)
+        assert choice.solver == LBFGS(memory=memory)
+        assert f"memory of {memory} pairs" in choice.reason
+
+
+def test_the_result_explains_the_choice_and_a_name_overrides_it():
+    fun = objective(*breast_cancer())
+    result = minimize(fun, start(fun))
+    assert result.solver.startswith("Newton; chose newton because of 569 rows and 31 parameters: ")
+    assert "sampled-lbfgs 0." in result.solver
+    assert minimize(fun, start(fun), solver="lbfgs").solver == "LBFGS"
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_default_is_close_to_the_optimum(name):
+    data, loss, l2, optimum = REFERENCES[name]
+    fun = objective(*data(), loss, l2)
+    result = minimize(fun, start(fun))
+    assert result.status is Status.CONVERGED
+    assert (result.value - optimum) / optimum < 1e-6
+
+
+def test_auto_goes_on_with_the_solver_of_the_state():
+    fun = objective(*breast_cancer())
+    first = minimize(fun, start(fun), solver="lbfgs", max_iter=5)
+    second = minimize(fun, None, resume=first.state)
+    assert second.solver == "LBFGS; chose lbfgs because it is the solver of the state to resume"
+    assert second.theta.tobytes() == minimize(fun, start(fun), solver="lbfgs").theta.tobytes()
+    with pytest.raises(ValueError, match="is a LBFGSState, which Newton cannot go on from: use 'lbfgs'"):
+        minimize(fun, None, solver="newton", resume=first.state)
+
+
+@pytest.mark.parametrize("solver", ["newton", "sampled-lbfgs", "lbfgs"])
+def test_classes_that_can_be_separated_are_said_to_have_their_optimum_at_infinity(solver):
+    X = np.random.default_rng(0).standard_normal((200, 3))
+    for loss, y in (("logistic", X[:, 0] > 0), ("softmax", np.digitize(X[:, 0], [-0.5, 0.5]))):
+        fun = objective(X, y.astype(int), loss, l2=0.0)
+        result = minimize(fun, start(fun), solver=solver)
+        assert np.isfinite(result.theta).all()
+        assert "can be separated, so the optimum is at infinity" in result.message, result.message
+        assert "add a penalty" in result.message
+
+
+def test_a_column_that_separates_some_rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 3))
+    y = (X[:, 0] + rng.logistic(size=400) > 0).astype(int)
+    X = np.column_stack((X, (np.arange(400) < 20) & (y == 1)))
+    fun = objective(X, y, l2=0.0)
+    result = minimize(fun, start(fun), solver="newton")
+    assert "the optimum seems to be at infinity (1 of 5 parameters" in result.message
+
+
+def test_no_such_suspicion_where_the_optimum_is_finite():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 5)) * 10.0 ** np.arange(-2, 3)
+    for loss, y in (
+        ("logistic", (X[:, 2] + rng.logistic(size=400) > 0).astype(int)),
+        ("poisson", rng.poisson(np.exp(0.2 * X[:, 2])).astype(float)),
+        ("squared", X[:, 2]),
+    ):
+        for solver in ("newton", "sampled-lbfgs", "lbfgs"):
+            fun = objective(X, y, loss, l2=0.0)
+            result = minimize(fun, start(fun), solver=solver, max_iter=5000)
+            assert result.success
+            assert "infinity" not in result.message
+
+
+def test_certificates():
+    data, loss, l2, optimum = REFERENCES["breast cancer 0.01"]
+    fun = objective(*data(), loss, l2)
+    result = minimize(fun, start(fun), solver="lbfgs", tol=1e-5)
+    assert 0 < result.value - optimum <= result.certificate.bound
+    assert "if the coordinates without penalty were at their best" in result.certificate.words
+    everything = objective(*data(), loss, np.full(31, l2))
+    best = minimize(everything, start(everything), solver="newton", tol=1e-14).value
+    for iterations in (1, 3, 6):
+        near = minimize(everything, start(everything), solver="lbfgs", max_iter=iterations)
+        assert 0 < near.value - best <= near.certificate.bound
+        assert near.certificate.words.startswith("F - F* is at most this: ")
+    free = objective(*data(), loss, 0.0)
+    assert certify(np.ones(31), free.facts) == (np.inf, certify(np.zeros(31), free.facts).words)
+    assert "nothing is penalised" in certify(np.ones(31), free.facts).words
+    other = Facts(10, Parameters(3, np.ones(3, bool)), np.ones(3), frozenset({ValueGrad}))
+    assert "not known to be convex" in certify(np.ones(3), other).words

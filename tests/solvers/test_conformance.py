@@ -1,0 +1,77 @@
+"""Every solver passes the public kit, and the kit finds the faults it is there for."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from problems import breast_cancer, objective, start
+
+from fullbatch import LBFGS, LeastSquares, Newton, NewtonCG, SampledLBFGS, ScipyLBFGSB, ThreadEngine, minimize
+from fullbatch.testing import check_solver
+
+SOLVERS = {
+    "lbfgs": LBFGS,
+    "short memory": lambda: LBFGS(memory=3),
+    "sampled": SampledLBFGS,
+    "small sample": lambda: SampledLBFGS(rows_per_column=5, most_builds=2, seed=3),
+    "inner steps": lambda: SampledLBFGS(inner_steps=3),
+    "newton": Newton,
+    "newton-cg": NewtonCG,
+    "least-squares": LeastSquares,
+    "scipy": ScipyLBFGSB,
+}
+
+
+@pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
+def test_solvers_pass(make):
+    check_solver(make)
+
+
+@dataclass(frozen=True)
+class Boaster(LBFGS):
+    """Says that it has converged wherever it is."""
+
+    def optimality(self, state):
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Drunk(LBFGS):
+    """Its state tells of another F than it reached."""
+
+    def step(self, state):
+        state = yield from super().step(state)
+        return replace(state, value=state.value * (1 - 1e-3))
+
+
+@pytest.mark.parametrize(("make", "message"), [(Boaster, "no stationary point"), (Drunk, "it ended with|it says")])
+def test_the_kit_finds_faults(make, message):
+    with pytest.raises(AssertionError, match=message):
+        check_solver(make)
+
+
+def test_the_kit_finds_a_run_that_does_not_go_on_as_it_was():
+    class Counts(LBFGS):
+        """Its step depends on how often this object was asked: what a state does not hold is lost."""
+
+        calls = 0
+
+        def step(self, state):
+            type(self).calls += 1
+            state = yield from super().step(state)
+            return replace(state, direction=state.direction * (1 + 1e-6 * type(self).calls))
+
+    with pytest.raises(AssertionError, match="two runs of the same problem end in other bits"):
+        check_solver(Counts)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares"])
+def test_bytes_do_not_depend_on_the_engine(solver, ray_session):
+    from fullbatch import RayEngine, SerialEngine
+
+    loss = "squared" if solver == "least-squares" else "logistic"
+    thetas = set()
+    for engine in (SerialEngine(), ThreadEngine(2), ThreadEngine(5), RayEngine(1), RayEngine(3)):
+        fun = objective(*breast_cancer(), loss, engine=engine, blocks=5)
+        thetas.add(minimize(fun, start(fun), solver=solver, tol=1e-10).theta.tobytes())
+        fun.blocks.close()
+    assert len(thetas) == 1
