@@ -86,8 +86,8 @@ class Objective:
     @property
     def facts(self) -> Facts:
         """What solvers may know before the first pass."""
-        parameters = self.blocks.parameters
-        return Facts(self.blocks.schema.n_rows, parameters, self.l2, self.blocks.answers)
+        blocks, schema = self.blocks, self.blocks.schema
+        return Facts(schema.n_rows, blocks.parameters, self.l2, blocks.answers, schema.dense_columns, schema.looked_up)
 
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""

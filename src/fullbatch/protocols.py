@@ -467,12 +467,18 @@ class Facts:
         Strength of the penalty.
     answers : frozenset of type
         Requests that the objective answers.
+    dense_columns : int or None
+        Values that a pass reads of each row; None for as many as a linear predictor has parameters.
+    looked_up : float
+        Values of a row, on average, that it finds through an index.
     """
 
     rows: int
     parameters: Parameters
     l2: Array
     answers: frozenset[type]
+    dense_columns: int | None = None
+    looked_up: float = 0.0
 
 
 class State(Protocol):

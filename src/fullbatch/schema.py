@@ -158,6 +158,8 @@ class Description:
         Distinct levels of each categorical column.
     names : tuple of str
         Names of the columns, numeric ones first.
+    sparse_entries : int or None
+        Entries of CSR rows; None for dense ones.
     """
 
     rows: tuple[int, ...]
@@ -168,6 +170,7 @@ class Description:
     problem: Problem | None = None
     levels: tuple[Counts, ...] = ()
     names: tuple[str, ...] = ()
+    sparse_entries: int | None = None
 
     def same_as(self, other: "Description") -> bool:
         """Whether both tell of the same data, to the bit."""
@@ -194,6 +197,9 @@ class Description:
             problem,
             tuple(mine + others for mine, others in zip(self.levels, other.levels, strict=True)),
             self.names,
+            None
+            if self.sparse_entries is None or other.sparse_entries is None
+            else self.sparse_entries + other.sparse_entries,
         )
 
     def _check_columns(self, other: "Description") -> None:
@@ -228,6 +234,8 @@ class Schema:
         Sorted distinct labels over all blocks; None when targets are numbers.
     class_weight : (K,) float64 array or None
         Sum of the sample weights of each class.
+    sparse_entries : int or None
+        Entries of CSR rows; None for dense ones.
     """
 
     block_rows: tuple[int, ...]
@@ -237,6 +245,7 @@ class Schema:
     variance: Array
     classes: Array | None = None
     class_weight: Array | None = None
+    sparse_entries: int | None = None
 
     @classmethod
     def of(cls, described: Description) -> "Schema":
@@ -269,6 +278,7 @@ class Schema:
             np.concatenate([moments.squares / moments.weight, *(mean * (1.0 - mean) for mean in share)]),
             None if labels is None else labels.values,
             None if labels is None else labels.weight,
+            described.sparse_entries,
         )
 
     @property
@@ -280,6 +290,17 @@ class Schema:
     def n_rows(self) -> int:
         """Rows of all blocks."""
         return sum(self.block_rows)
+
+    @property
+    def looked_up(self) -> float:
+        """Values of a row, on average, that are found through an index: entries of CSR rows, codes of categories."""
+        entries = 0.0 if self.sparse_entries is None else self.sparse_entries / self.n_rows
+        return entries + len(self.features.levels)
+
+    @property
+    def dense_columns(self) -> int:
+        """Columns of which each row has a value."""
+        return self.features.numeric if self.sparse_entries is None else 0
 
     def encode(self, y: Array) -> Array:
         """Targets as models see them: (n,) class indices where there are classes, else `y` itself.

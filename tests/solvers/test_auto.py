@@ -10,10 +10,10 @@ from fullbatch.solvers.auto import choose
 LINEAR = frozenset({ValueGrad, RowSample, HessVec, Curvature})
 
 
-def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64"):
+def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
     size = outputs * width
     predictors = np.arange(size).reshape(outputs, width)
-    return Facts(rows, Parameters(size, np.ones(size, bool), dtype, predictors), np.zeros(size), answers)
+    return Facts(rows, Parameters(size, np.ones(size, bool), dtype, predictors), np.zeros(size), answers, **columns)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,9 @@ def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64"):
         (facts(1_000_000, 1000), "sampled-lbfgs"),
         (facts(1_000_000, 200_000), "lbfgs"),
         (facts(40_000, 2001), "lbfgs"),
+        # A pass over few values of each row is cheap, however many columns they stand for.
+        (facts(678_000, 1295, dense_columns=5, looked_up=6), "lbfgs"),
+        (facts(678_000, 1295), "sampled-lbfgs"),
         (facts(2_000_000, 101, answers=LINEAR | {Squares}), "least-squares"),
         (facts(50_000, 30, answers=frozenset({ValueGrad})), "lbfgs"),
     ],

@@ -133,6 +133,7 @@ def fit(
         "parameters": int(result.theta.size),
         "blocks": len(sources),
         "l2": fitted.l2_,
+        "solver": result.solver,
         "status": result.status.value,
         "message": result.message,
         "F": result.value,
@@ -141,6 +142,7 @@ def fit(
         "iterations": result.iterations,
         "passes": result.passes,
         "setup_passes": result.setup_passes,
+        "sampled_passes": result.sampled_passes,
         "seconds": result.seconds,
     }
     if is_mnist(data) and model is ModelName.logistic:

@@ -110,7 +110,8 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         _count(column.levels, column.codes, weight, f"levels of column {name!r}", source)
         for name, column in zip(columns, rows.categories, strict=True)
     )
-    return Description((n,), p, moments, source, counts, problem, levels, rows.names)
+    entries = int(X.nnz) if is_sparse(X) else None
+    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries)
 
 
 def _count(values: Array, index: Array, weight: Array, name: str, source: str) -> Counts:

@@ -15,10 +15,12 @@ from .newton import Newton
 from .preconditioners import MOST_GRAMS, bytes_of_matrices, shape
 from .sampled import SampledLBFGS
 
-# Seconds for one product of a coefficient with a feature, forward and back; for one exponential; for one product in a
+# Seconds for one product of a coefficient with a feature, forward and back, and the same through an index; for one
+# exponential; for one product in a
 # Gram matrix by a fused pass, by sums of squares on the workers, and on the driver; for one in a matrix decomposition;
 # and for a round trip to the workers.
-_PRODUCT, _LOSS, _FUSED, _SQUARES, _GRAM, _FACTOR, _ROUND = 1e-10, 1e-8, 5e-11, 2e-11, 1e-11, 1e-10, 1e-3
+_PRODUCT, _LOOK_UP, _LOSS = 1e-10, 1e-9, 1e-8
+_FUSED, _SQUARES, _GRAM, _FACTOR, _ROUND = 5e-11, 2e-11, 1e-11, 1e-10, 1e-3
 
 # Passes to a relative distance of about 1e-8, as measured by benchmarks/solvers.
 _PASSES = {"newton": 8, "sampled-lbfgs": 12, "sampled-lbfgs, classes": 40, "lbfgs": 150, "lbfgs, classes": 250}
@@ -79,7 +81,9 @@ def _without_curvature(facts: Facts) -> Choice:
 
 def _candidates(facts: Facts) -> Iterator[Choice]:
     outputs, width = shape(facts)
-    pass_ = facts.rows * outputs * (width * _PRODUCT + _LOSS) + _ROUND
+    columns = width if facts.dense_columns is None else facts.dense_columns
+    of_row = columns * _PRODUCT + facts.looked_up * _LOOK_UP + _LOSS
+    pass_ = facts.rows * outputs * of_row + _ROUND
     square = facts.rows * width * width
     squares = LeastSquares()
     if Squares in facts.answers and squares.bytes_for(width) <= squares.max_bytes:
