@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,3 +57,7 @@ def test_quick_run_of_the_solvers(tmp_path):
     assert cancer["fullbatch newton"]["final"] < 1e-10
     assert cancer["glum irls-ls"] == {"failed": "left out"}
     assert "raw columns" in (tmp_path / "report.md").read_text()
+    assert "(report-breast-cancer.svg)" in (tmp_path / "report.md").read_text()
+    picture = ElementTree.parse(tmp_path / "report-breast-cancer.svg").getroot()
+    drawn = picture.findall("{http://www.w3.org/2000/svg}polyline")
+    assert len(drawn) == 2 * 4  # passes and seconds of four solvers

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import machine
 from ..peers.client import ROOT, PeerError, make_environment
-from . import ours, report
+from . import ours, plot, report
 from .curve import Curve
 from .peers import PEERS, label
 from .problems import TASKS
@@ -37,6 +37,9 @@ def main() -> None:
         result["tasks"][name] = _run(task, python, no_peers, options)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
+        picture = Path(f"{options.output}-{name}.svg")
+        picture.write_text(plot.svg(result["tasks"][name], list(TARGETS)))
+        result["tasks"][name]["plot"] = picture.name
         Path(f"{options.output}.md").write_text(report.markdown(result))
     print(report.markdown(result))
 

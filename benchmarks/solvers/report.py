@@ -17,6 +17,7 @@ def markdown(result: dict[str, Any]) -> str:
         for name, one in row["contenders"].items():
             lines.append(_line(name, one, len(targets)))
         notes = {name: one["note"] for name, one in row["contenders"].items() if one.get("note")}
+        lines += ["", f"![{row['title']}]({row['plot']})"] if "plot" in row else []
         lines += ["", *(f"- {name}: {note}" for name, note in notes.items()), ""]
     versions = {
         one["version"] for row in result["tasks"].values() for one in row["contenders"].values() if one.get("version")
