@@ -129,6 +129,14 @@ class Features:
         """Name of a column of the data, or its number where it has none."""
         return self.names[number] if self.names else number
 
+    def same_as(self, other: "Features") -> bool:
+        """Whether both have the same columns and levels; names are compared where both have them."""
+        if self.numeric != other.numeric or len(self.levels) != len(other.levels):
+            return False
+        named = bool(self.names and other.names)
+        same = all(np.array_equal(mine, others) for mine, others in zip(self.levels, other.levels, strict=True))
+        return same and (not named or self.names == other.names)
+
     def names_out(self) -> list[str]:
         """Names of the model's columns, such as "age" and "region=north"."""
         names = [str(self.names[j]) if self.names else f"x{j}" for j in range(self.numeric + len(self.levels))]
@@ -158,6 +166,8 @@ class Description:
         Distinct levels of each categorical column.
     names : tuple of str
         Names of the columns, numeric ones first.
+    offset : bool
+        Whether any block has an offset.
     """
 
     rows: tuple[int, ...]
@@ -168,6 +178,7 @@ class Description:
     problem: Problem | None = None
     levels: tuple[Counts, ...] = ()
     names: tuple[str, ...] = ()
+    offset: bool = False
 
     def same_as(self, other: "Description") -> bool:
         """Whether both tell of the same data, to the bit."""
@@ -194,6 +205,7 @@ class Description:
             problem,
             tuple(mine + others for mine, others in zip(self.levels, other.levels, strict=True)),
             self.names,
+            self.offset or other.offset,
         )
 
     def _check_columns(self, other: "Description") -> None:
@@ -228,6 +240,8 @@ class Schema:
         Sorted distinct labels over all blocks; None when targets are numbers.
     class_weight : (K,) float64 array or None
         Sum of the sample weights of each class.
+    offset : bool
+        Whether rows have an offset.
     """
 
     block_rows: tuple[int, ...]
@@ -237,6 +251,7 @@ class Schema:
     variance: Array
     classes: Array | None = None
     class_weight: Array | None = None
+    offset: bool = False
 
     @classmethod
     def of(cls, described: Description) -> "Schema":
@@ -269,6 +284,7 @@ class Schema:
             np.concatenate([moments.squares / moments.weight, *(mean * (1.0 - mean) for mean in share)]),
             None if labels is None else labels.values,
             None if labels is None else labels.weight,
+            described.offset,
         )
 
     @property
