@@ -1,6 +1,8 @@
 """What the command line shows, and its exit codes."""
 
 import json
+import math
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -22,13 +24,19 @@ screen = Console(stderr=True)
 def show(values: dict[str, Any], as_json: bool) -> None:
     """Print a result on standard output."""
     if as_json:
-        typer.echo(json.dumps(values))
+        typer.echo(json.dumps({name: _in_json(value) for name, value in values.items()}, allow_nan=False))
         return
     table = Table(show_header=False, box=None)
     for name, value in values.items():
         if value is not None:
             table.add_row(name.replace("_", " "), escape(_text(value)))
-    Console(highlight=False).print(table)
+    # Into a pipe or file no line is broken.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def _in_json(value: Any) -> Any:
+    """JSON has no infinity and no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:

@@ -307,7 +307,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         if not (isinstance(self.tol, Real) and 0 <= self.tol < np.inf):
-            raise ValueError(f"tol must be a number of 0 or more, got {self.tol!r}")
+            raise ValueError(f"tol must be a finite number of 0 or more, got {self.tol!r}")
         if isinstance(self.engine, type) or not (isinstance(self.engine, str) or is_engine(self.engine)):
             raise ValueError(f"engine must be a name or an engine object, got {self.engine!r}")
         if self.unknown not in ("error", "ignore"):
