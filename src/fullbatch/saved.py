@@ -67,10 +67,13 @@ def refuse_foreign(path: Path) -> None:
     """Refuse to replace a file that is not one of ours: a name mistaken for another would cost the data in it."""
     if not path.is_file() or path.stat().st_size == 0:
         return
-    if zipfile.is_zipfile(path):
+    try:
         with zipfile.ZipFile(path) as archive:
-            if _METADATA in archive.namelist():
-                return
+            ours = _METADATA in archive.namelist()
+    except zipfile.BadZipFile:
+        ours = False
+    if ours:
+        return
     raise ModelFileError(f"cannot save to {path}: a file that is not of fullbatch is there: name another, or remove it")
 
 

@@ -252,7 +252,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         path : path
-            Where; an existing file is replaced in one step.
+            Where; an existing file of fullbatch is replaced in one step, any other is an error.
         """
         check_is_fitted(self)
         arrays = {"coef": self.coef_, "intercept": np.asarray(self.intercept_), "n_iter": self.n_iter_}
