@@ -173,6 +173,9 @@ def test_columns_of_libsvm_files_are_counted_as_in_the_fit(tmp_path):
             fitted.predict(libsvm_sources(tmp_path / "new.svm", n_features=3))
         right = libsvm_sources(tmp_path / "new.svm", n_features=3, zero_based=True)
         assert fitted.predict(right).tolist() == fitted.predict(np.array([[0, 0.5, 1], [0, 3, 0]])).tolist()
+    with pytest.raises(DataError, match="input X contains NaN"):
+        model.fit(array_sources(spoiled(X, (0, 0), np.nan), y))
+    assert model.zero_based_  # what a failed fit leaves is the model as it was
     with pytest.raises(DataError, match="counted from 0 in some sources and from 1 in others"):
         model.fit([*libsvm_sources(tmp_path / "train.svm"), *libsvm_sources(tmp_path / "new.svm", n_features=3)])
 

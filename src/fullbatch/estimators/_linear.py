@@ -133,13 +133,13 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         sources = self._sources(X, y, sample_weight)
-        self.zero_based_ = first_column(sources)
+        zero_based = first_column(sources)
         with ExitStack() as stack:
             blocks = stack.enter_context(closing(self._opened(stack).place(self._model(), sources)))
-            self._fit_blocks(blocks)
+            self._fit_blocks(blocks, zero_based)
         return self
 
-    def _fit_blocks(self, blocks: Any) -> None:
+    def _fit_blocks(self, blocks: Any, zero_based: bool | None) -> None:
         schema = blocks.schema
         linear = self._linear(schema)
         outputs = linear.outputs(schema)
@@ -161,7 +161,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         )
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
         intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
-        self.features_, self.has_offset_ = schema.features, schema.offset
+        self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, zero_based
         self._keep(theta[:coefs].reshape(outputs, -1).copy(), intercept.copy(), schema)
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         if schema.features.names and not hasattr(self, "feature_names_in_"):
