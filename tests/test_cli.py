@@ -244,12 +244,15 @@ def test_unknown_categories_and_missing_values(claims, tmp_path):
     predict += ["--offset", "log_exposure"]
     done = fullbatch(*predict, code=1)
     assert "row 7, column 'region': unknown level 'mars'; those of the fit are 'n', 's', 'w'" in done.stderr
+    assert "or use --ignore-unknown" in done.stderr
     fullbatch(*predict, "--ignore-unknown")
     assert len(pd.read_csv(tmp_path / "p.csv")) == 100
     new.assign(age=[None if row == 3 else 40 for row in range(100)], region="n").to_csv(
         tmp_path / "new.csv", index=False
     )
-    assert "row 3, column 'age': the value is missing" in fullbatch(*predict, code=1).stderr
+    told = fullbatch(*predict, code=1).stderr
+    assert "row 3, column 'age': the value is missing" in told
+    assert "--missing age=..." in told
     assert "would leave rows without a prediction" in fullbatch(*predict, "--missing", "drop", code=1).stderr
     fullbatch(*predict, "--missing", "age=40")
     filled = pd.read_csv(tmp_path / "p.csv")["prediction"].to_numpy()
@@ -314,7 +317,7 @@ def test_columns_of_libsvm_files_are_counted_as_in_the_fit(tmp_path):
     X = np.array([[0.0, *(float(pair.partition(":")[2]) for pair in row.split()[2:])] for row in rows])
     expected = load_model(tmp_path / "m.fb").score(X, y)
     assert json.loads(fullbatch(*evaluate).stdout)["accuracy"] == pytest.approx(expected)
-    assert "zero_based=True" in fullbatch(*evaluate, "--one-based", code=1).stderr
+    assert "read the files with --zero-based" in fullbatch(*evaluate, "--one-based", code=1).stderr
 
 
 def test_mistakes_are_one_line(tmp_path):

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import BlockError, DataError, EngineError, MissingExtraError, ModelFileError
-from ._screen import EXIT_CODES, INTERRUPTED, screen
+from ._screen import EXIT_CODES, INTERRUPTED, in_options, screen
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
 from .fit import EXAMPLES as FIT_EXAMPLES
 from .fit import fit
@@ -66,5 +66,5 @@ def main() -> None:
     except (DataError, ModelFileError, MissingExtraError, EngineError, BlockError, ValueError, OSError) as error:
         if len(arguments) < len(sys.argv) - 1:
             raise
-        screen.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        screen.print(f"[bold red]error:[/] {escape(in_options(str(error)))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from typing import Annotated, Any
 
@@ -19,6 +20,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
 
 screen = Console(stderr=True)
+
+# How advice that errors give to callers of the library reads here.
+_OPTIONS = [
+    (r'missing="drop"', "--missing drop"),
+    (r"missing=\{'([^']*)': [^}]*\}", r"--missing \1=..."),
+    (r'types=\{\'([^\']*)\': "(\w+)"\}', r"--types \1=\2"),
+    (r"quoted=False", "--no-quotes"),
+    (r'encoding="(\w+)"', r"--encoding \1"),
+    (r'unknown="ignore"', "--ignore-unknown"),
+    (r"zero_based=True", "--zero-based"),
+    (r"zero_based=False", "--one-based"),
+]
+
+
+def in_options(message: str) -> str:
+    """An error's message with the options of the command line for those of the library."""
+    for words, option in _OPTIONS:
+        message = re.sub(words, option, message)
+    return message
 
 
 def show(values: dict[str, Any], as_json: bool) -> None:
