@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -121,6 +122,14 @@ def test_ctrl_c_saves_the_best_iterate(tmp_path):
         (["fit", "mnist", "--save", "nowhere/model.fb"], 1, "there is no directory nowhere"),
         (["fit", "mnist", "--save", "."], 1, "it is a directory"),
         (["fit", "mnist", "--l2", "nan"], 2, "--l2"),
+        (["fit", "mnist", "--tol", "inf"], 1, "tol must be a finite number"),
+        (
+            ["fit", "table.csv", "--target", "y", "--model", "quantile", "--option", "quantile=90"],
+            1,
+            "'quantile' must be between 0 and 1",
+        ),
+        (["fit", "table.csv", "--target", "y", "--save", "table.csv"], 1, "that is not of fullbatch is there"),
+        (["fit", "table.csv", "--target", "y", "--types", "a=colour"], 1, "'colour' of column 'a' is no Arrow type"),
         (["evaluate", "nothing.fb"], 1, "there is no file nothing.fb"),
         (["evaluate", "damaged.fb"], 1, "damaged"),
         (["fetch", "mnist", "--url", "http://127.0.0.1:9/"], 1, "is there a network"),
@@ -231,14 +240,20 @@ def test_unknown_categories_and_missing_values(claims, tmp_path):
     new = frame.iloc[500:].assign(region=["mars" if row == 7 else "n" for row in range(100)])
     new.to_csv(tmp_path / "new.csv", index=False)
     predict = ["predict", tmp_path / "m.fb", tmp_path / "new.csv", "--output", tmp_path / "p.csv"]
+    assert "the model was fitted with an offset" in fullbatch(*predict, code=1).stderr
+    predict += ["--offset", "log_exposure"]
     done = fullbatch(*predict, code=1)
     assert "row 7, column 'region': unknown level 'mars'; those of the fit are 'n', 's', 'w'" in done.stderr
+    assert "or use --ignore-unknown" in done.stderr
     fullbatch(*predict, "--ignore-unknown")
     assert len(pd.read_csv(tmp_path / "p.csv")) == 100
     new.assign(age=[None if row == 3 else 40 for row in range(100)], region="n").to_csv(
         tmp_path / "new.csv", index=False
     )
-    assert "row 3, column 'age': the value is missing" in fullbatch(*predict, code=1).stderr
+    told = fullbatch(*predict, code=1).stderr
+    assert "row 3, column 'age': the value is missing" in told
+    assert "--missing age=..." in told
+    assert "would leave rows without a prediction" in fullbatch(*predict, "--missing", "drop", code=1).stderr
     fullbatch(*predict, "--missing", "age=40")
     filled = pd.read_csv(tmp_path / "p.csv")["prediction"].to_numpy()
     zone_only = new.assign(age=40, region="n")
@@ -256,10 +271,118 @@ def test_libsvm_and_npy_files(tmp_path):
     fullbatch("fit", tmp_path / "X.npy", "--target", tmp_path / "y.npy", "--save", tmp_path / "2.fb", "-q")
     models = [load_model(tmp_path / f"{number}.fb") for number in (1, 2)]
     assert models[0].coef_.tobytes() == models[1].coef_.tobytes()
-    told = json.loads(fullbatch("evaluate", tmp_path / "2.fb", tmp_path / "t.libsvm", "--json").stdout)
+    evaluate = ["evaluate", tmp_path / "2.fb", tmp_path / "t.libsvm", "--json"]
+    assert "--zero-based or --one-based" in fullbatch(*evaluate, code=1).stderr
+    told = json.loads(fullbatch(*evaluate, "--one-based").stdout)
     assert told["accuracy"] == pytest.approx(models[0].score(frame.drop(columns="y").to_numpy(), frame["y"]))
     done = fullbatch("evaluate", tmp_path / "1.fb", code=1)
     assert "the model has 4 columns, mnist has 784" in done.stderr
+
+
+def test_predictions_never_replace_what_they_are_made_from(tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    fullbatch("fit", tmp_path / "t.csv", "--target", "y", "--save", tmp_path / "m.fb", "-q")
+    before = (tmp_path / "t.csv").read_bytes()
+    done = fullbatch("predict", "m.fb", "*.csv", "--output", "./t.csv", code=1, cwd=tmp_path)
+    assert "it is one of the files to read" in done.stderr
+    assert (tmp_path / "t.csv").read_bytes() == before
+    done = fullbatch("predict", "m.fb", "t.csv", "--output", "p.json", code=1, cwd=tmp_path)
+    assert ".json is no format" in done.stderr
+    fullbatch("fit", "t.csv", "--target", "y", "--save", "m.fb", "-q", cwd=tmp_path)  # a model may replace a model
+
+
+def test_columns_are_of_the_types_of_the_fit(tmp_path):
+    frame = pd.DataFrame({"code": ["1", "2", "A"] * 50, "y": [0, 1, 1] * 50})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame[frame["code"] != "A"].to_csv(tmp_path / "new.csv", index=False, sep="\t")
+    fullbatch("fit", tmp_path / "train.csv", "--target", "y", "--save", tmp_path / "m.fb", "-q")
+    options = ["--delimiter", "\\t", "--target", "y", "--json"]
+    told = json.loads(fullbatch("evaluate", tmp_path / "m.fb", tmp_path / "new.csv", *options).stdout)
+    assert told["rows"] == 100
+    assert told["accuracy"] == 1.0
+    (tmp_path / "gap.csv").write_text('code\n""\n2\n')
+    output = ["--output", tmp_path / "p.csv", "--missing", "code=1"]
+    fullbatch("predict", tmp_path / "m.fb", tmp_path / "gap.csv", *output)
+    assert pd.read_csv(tmp_path / "p.csv")["prediction"].tolist() == [0, 1]
+
+
+def test_columns_of_libsvm_files_are_counted_as_in_the_fit(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    rows = [f"{label} 0:{x} 1:{3 * label + x} 2:{-x}\n" for label, x in zip(y, rng.standard_normal(300), strict=True)]
+    (tmp_path / "train.svm").write_text("".join(rows))
+    (tmp_path / "new.svm").write_text("".join(row.split(" 0:")[0] + " 1" + row.partition(" 1")[2] for row in rows))
+    fullbatch("fit", tmp_path / "train.svm", "--save", tmp_path / "m.fb", "-q")
+    evaluate = ["evaluate", tmp_path / "m.fb", tmp_path / "new.svm", "--json"]
+    X = np.array([[0.0, *(float(pair.partition(":")[2]) for pair in row.split()[2:])] for row in rows])
+    expected = load_model(tmp_path / "m.fb").score(X, y)
+    assert json.loads(fullbatch(*evaluate).stdout)["accuracy"] == pytest.approx(expected)
+    assert "read the files with --zero-based" in fullbatch(*evaluate, "--one-based", code=1).stderr
+
+
+def test_mistakes_are_one_line(tmp_path):
+    frame = table().drop(columns="y").assign(y=np.arange(200.0))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    fit = ["fit", tmp_path / "t.csv", "--target", "y", "--model", "poisson", "--save", tmp_path / "m.fb", "-q"]
+    fullbatch(*fit)
+    frame.assign(y="many").to_csv(tmp_path / "text.csv", index=False)
+    frame.assign(a="many").to_csv(tmp_path / "wrong.csv", index=False)
+    predict = ["predict", tmp_path / "m.fb", tmp_path / "t.csv", "--output", tmp_path / "p.csv"]
+    for arguments, message in (
+        ([*predict, "--proba"], "has no probabilities: it predicts numbers"),
+        (["evaluate", tmp_path / "m.fb", tmp_path / "text.csv", "--target", "y"], "target y must be numbers"),
+        (["predict", tmp_path / "m.fb", tmp_path / "wrong.csv", *predict[3:]], "column 'a' is text or categories"),
+    ):
+        done = fullbatch(*arguments, code=1)
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    np.save(tmp_path / "X.npy", frame.drop(columns="y"))  # columns without names, in their order
+    fullbatch("predict", tmp_path / "m.fb", tmp_path / "X.npy", "--output", tmp_path / "npy.csv")
+    fullbatch(*predict)
+    assert (tmp_path / "npy.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
+
+
+def test_json_is_strict_and_no_line_is_broken_in_a_pipe(tmp_path):
+    frame = table().assign(y=1.0)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    path = tmp_path / ("long" * 30 + ".fb")
+    fullbatch("fit", tmp_path / "t.csv", "--target", "y", "--model", "squared", "--save", path, "-q")
+    evaluate = ["evaluate", path, tmp_path / "t.csv", "--target", "y"]
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    assert json.loads(fullbatch(*evaluate, "--json").stdout, parse_constant=refuse)["r2"] is None
+    assert str(path) in fullbatch(*evaluate).stdout
+
+
+def _no_room():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, 16 * 1024))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def test_a_directory_of_predictions_appears_whole_or_not_at_all(tmp_path):
+    frame = table(rows=100_000)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    fullbatch("fit", tmp_path / "t.csv", "--target", "y", "--save", tmp_path / "m.fb", "-q")
+    there = sorted(tmp_path.iterdir())
+    predict = ["predict", tmp_path / "m.fb", tmp_path / "t.csv", "--proba", "--output", tmp_path / "parts"]
+    done = fullbatch(*predict, code=1, preexec_fn=_no_room)
+    assert "cannot write predictions to" in done.stderr
+    assert "File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == there
+    os.mkfifo(tmp_path / "slow.csv")  # a file that never comes to its end
+    command = [sys.executable, "-m", "fullbatch", "predict", tmp_path / "m.fb", tmp_path / "slow.csv", *predict[3:]]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    with open(tmp_path / "slow.csv", "w"):  # opens when the command does
+        os.kill(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (130, "interrupted\n")
+    (tmp_path / "slow.csv").unlink()
+    assert sorted(tmp_path.iterdir()) == there
+    (tmp_path / "parts.unfinished").mkdir()
+    assert "remove it if it was killed" in fullbatch(*predict, code=1).stderr
 
 
 def test_info_and_help():

@@ -73,8 +73,9 @@ def test_unknown_levels():
         encode(rows, features, "test rows")
     np.testing.assert_array_equal(encode(rows, features, "test rows", "ignore").X, [[0, 1], [0, 0], [0, 1]])
     numbers = Rows(np.zeros((1, 0)), categories=(Category(np.zeros(1, np.int32), np.array([7])),))
-    with pytest.raises(DataError, match="unknown level 7"):
-        encode(numbers, features, "test rows")
+    for unknown in ("error", "ignore"):
+        with pytest.raises(DataError, match="column 'region' has levels like 7, those of the fit are like 'a'"):
+            encode(numbers, features, "test rows", unknown)
 
 
 def test_columns_that_are_not_those_of_the_fit():

@@ -47,10 +47,11 @@ def test_labels_that_are_python_text_are_saved_without_pickle(tmp_path):
 
 def test_write_leaves_the_old_file_or_the_new_one(tmp_path, model):
     path = tmp_path / "model.fb"
-    path.write_text("old")
+    model[0].save(path)
+    old = path.read_bytes()
     with pytest.raises(ValueError, match="pickle"):
         write(path, "LogisticRegression", {"coef": np.array([object()])}, {})
-    assert path.read_text() == "old"
+    assert path.read_bytes() == old
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.fb"]
     model[0].save(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.fb"]
@@ -75,6 +76,12 @@ def test_missing_foreign_and_damaged_files(tmp_path, model):
         load_model(tmp_path / "other.npz")
     with pytest.raises(ModelFileError, match="damaged"):
         load_model(tmp_path)
+    for foreign in (path, tmp_path / "other.npz"):
+        content = foreign.read_bytes()
+        with pytest.raises(ModelFileError, match="a file that is not of fullbatch is there"):
+            model[0].save(foreign)
+        assert foreign.read_bytes() == content
+    path.write_bytes(b"")  # as `tempfile` makes them
     model[0].save(path)
     with pytest.raises(ModelFileError, match="holds a LogisticRegression, not a LBFGSState"):
         load_state(path)
@@ -121,6 +128,7 @@ def rewritten(path, change):
         (lambda metadata, files: metadata.update(kind="Tree"), "holds a Tree"),
         (lambda metadata, files: metadata.pop("parameters"), "damaged"),
         (lambda metadata, files: metadata["parameters"].update(depth=3), "damaged"),
+        (lambda metadata, files: metadata.pop("offset"), "damaged"),
         (lambda metadata, files: files.pop("coef.npy"), "damaged"),
         (lambda metadata, files: files.update({"coef.npy": files["intercept.npy"]}), "damaged"),
     ],

@@ -52,6 +52,12 @@ class EngineError(RuntimeError):
     """The workers could not be had, or were lost."""
 
 
+def located(source: Any, row: int) -> str:
+    """Where a row of a source's block stands, in words: by its file, if the source knows it."""
+    locate = getattr(source, "locate", None)
+    return f"{source}: row {row}" if locate is None else str(locate(row))
+
+
 def shortened(values: Iterable[Any], most: int = 8) -> str:
     """The first of several values, for a message."""
     listed = list(values)

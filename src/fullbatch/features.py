@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DataError, shortened
+from .errors import DataError, located, shortened
 from .protocols import Category, Rows
 from .schema import Features
 
@@ -19,7 +19,7 @@ DENSE_COLUMNS = 3
 Unknown = Literal["error", "ignore"]
 
 
-def encode(rows: Rows, features: Features, source: str, unknown: Unknown = "error") -> Rows:
+def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "error") -> Rows:
     """The rows with categorical columns made numbers.
 
     Parameters
@@ -28,7 +28,7 @@ def encode(rows: Rows, features: Features, source: str, unknown: Unknown = "erro
         As read from the source.
     features : Features
         Columns and levels of all the data.
-    source : str
+    source : Source or str
         Where the rows come from, for messages.
     unknown : {"error", "ignore"}
         What to do with a level that is not among `features`: refuse it, or set none of its column's levels.
@@ -41,7 +41,8 @@ def encode(rows: Rows, features: Features, source: str, unknown: Unknown = "erro
     Raises
     ------
     DataError
-        The columns are not those of `features`, or a level is unknown.
+        The columns are not those of `features`, levels are numbers in one and text in the other, or a level is
+        unknown.
     """
     _check_columns(rows, features, source)
     if not features.levels:
@@ -50,13 +51,14 @@ def encode(rows: Rows, features: Features, source: str, unknown: Unknown = "erro
     places, values = [], []
     first = p
     for number, (column, levels) in enumerate(zip(rows.categories, features.levels, strict=True)):
+        _check_kind(column, levels, features.column(p + number), source)
         place, known = _places(column, levels)
         if not known.all() and unknown == "error":
             row = int(np.flatnonzero(~known)[0])
             level = column.levels.tolist()[column.codes[row]]
             raise DataError(
-                f"{source}: row {row}, column {features.column(p + number)!r}: unknown level {level!r}; those of the "
-                f"fit are {shortened(levels.tolist())}. Fit with rows that have it, correct it, or use "
+                f"{located(source, row)}, column {features.column(p + number)!r}: unknown level {level!r}; those of "
+                f"the fit are {shortened(levels.tolist())}. Fit with rows that have it, correct it, or use "
                 'unknown="ignore", which counts it as none of them'
             )
         places.append(place + first)
@@ -81,7 +83,12 @@ def codes_of_levels(rows: Rows, features: Features) -> Array:
     return codes
 
 
-def _check_columns(rows: Rows, features: Features, source: str) -> None:
+def _check_columns(rows: Rows, features: Features, source: Any) -> None:
+    numbers, fitted_numbers = rows.names[: rows.X.shape[1]], features.names[: features.numeric]
+    for name in features.names:
+        if name in rows.names and (name in numbers) != (name in fitted_numbers):
+            now, then = ("numbers", "categories") if name in numbers else ("text or categories", "numbers")
+            raise DataError(f"{source}: column {name!r} is {now}, the fit had {then}: give it as it was")
     if rows.names and features.names and rows.names != features.names:
         missing = [name for name in features.names if name not in rows.names]
         extra = [name for name in rows.names if name not in features.names]
@@ -98,16 +105,21 @@ def _check_columns(rows: Rows, features: Features, source: str) -> None:
         )
 
 
+def _check_kind(column: Category, levels: Array, name: int | str, source: Any) -> None:
+    """Text that looks like numbers was read as numbers, or the reverse: to call all levels unknown would hide it."""
+    if len(column.levels) and (column.levels.dtype.kind == "U") != (levels.dtype.kind == "U"):
+        raise DataError(
+            f"{source}: column {name!r} has levels like {column.levels.tolist()[0]!r}, those of the fit are like "
+            f"{levels.tolist()[0]!r}: use text or numbers in both"
+        )
+
+
 def _places(column: Category, levels: Array) -> tuple[Array, Array]:
     """Where each row's level is among `levels`, and whether it is there."""
     if not len(column.levels):
         return np.zeros(0, np.int64), np.zeros(0, bool)
-    if (column.levels.dtype.kind == "U") != (levels.dtype.kind == "U"):
-        known = np.zeros(len(column.levels), bool)
-        place = np.zeros(len(column.levels), np.int64)
-    else:
-        place = np.minimum(np.searchsorted(levels, column.levels), len(levels) - 1)
-        known = levels[place] == column.levels
+    place = np.minimum(np.searchsorted(levels, column.levels), len(levels) - 1)
+    known = levels[place] == column.levels
     return place[column.codes], known[column.codes]
 
 

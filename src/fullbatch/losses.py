@@ -14,7 +14,8 @@ the products with X, and the line search lives on the last digits of the loss.
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,8 @@ class Loss(NamedTuple):
         Least target.
     least_allowed : bool
         Whether the least target is itself allowed.
+    ranges : mapping of str to (float, float)
+        What each option lies between; the ends are not allowed.
     """
 
     kind: Any
@@ -56,6 +59,7 @@ class Loss(NamedTuple):
     per_class: bool = False
     least: float = -math.inf
     least_allowed: bool = True
+    ranges: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 LOSSES: dict[str, Loss] = {}
@@ -206,7 +210,7 @@ def _huber(loss, y, eta):
     return value, slope, 1.0 if inside else 0.0
 
 
-_one_output("huber", Huber, _huber)
+_one_output("huber", Huber, _huber, ranges={"delta": (0.0, math.inf)})
 
 
 class Quantile(NamedTuple):
@@ -226,7 +230,7 @@ def _quantile(loss, y, eta):
     return half + tilt * residual, 0.5 * sign + tilt, 0.5 / loss.smoothing if inside else 0.0
 
 
-_one_output("quantile", Quantile, _quantile)
+_one_output("quantile", Quantile, _quantile, ranges={"quantile": (0.0, 1.0), "smoothing": (0.0, math.inf)})
 
 
 class Logistic(NamedTuple):
@@ -296,7 +300,7 @@ def _tweedie(loss, y, eta):
     return rising / rise + falling / fall, rising - falling, rise * rising + fall * falling
 
 
-_one_output("tweedie", Tweedie, _tweedie, least=0.0)
+_one_output("tweedie", Tweedie, _tweedie, least=0.0, ranges={"power": (1.0, 2.0)})
 
 
 # --- softmax: one linear predictor per class --------------------------------------------------------------------

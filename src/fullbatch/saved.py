@@ -36,7 +36,7 @@ def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], met
     Parameters
     ----------
     path : path
-        Where; an existing file is replaced in one step.
+        Where; an existing file of ours is replaced in one step, any other is an error.
     kind : str
         What is in it.
     arrays : mapping of str to array
@@ -47,6 +47,7 @@ def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], met
     path = Path(path).resolve()  # a link stays a link, to the new file
     if path.exists() and not path.is_file():
         raise ModelFileError(f"cannot save to {path}: it is not a file")
+    refuse_foreign(path)
     header = {"format": FORMAT, "version": VERSION, "kind": kind, **metadata}
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".fullbatch-")
@@ -64,6 +65,20 @@ def write(path: str | PathLike[str], kind: str, arrays: Mapping[str, Array], met
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that is not one of ours: a name mistaken for another would cost the data in it."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ours = _METADATA in archive.namelist()
+    except zipfile.BadZipFile:
+        ours = False
+    if ours:
+        return
+    raise ModelFileError(f"cannot save to {path}: a file that is not of fullbatch is there: name another, or remove it")
 
 
 def read(path: str | PathLike[str], kinds: tuple[str, ...]) -> tuple[str, dict[str, Array], dict[str, Any]]:

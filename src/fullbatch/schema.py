@@ -129,6 +129,14 @@ class Features:
         """Name of a column of the data, or its number where it has none."""
         return self.names[number] if self.names else number
 
+    def same_as(self, other: "Features") -> bool:
+        """Whether both have the same columns and levels; names are compared where both have them."""
+        if self.numeric != other.numeric or len(self.levels) != len(other.levels):
+            return False
+        named = bool(self.names and other.names)
+        same = all(np.array_equal(mine, others) for mine, others in zip(self.levels, other.levels, strict=True))
+        return same and (not named or self.names == other.names)
+
     def names_out(self) -> list[str]:
         """Names of the model's columns, such as "age" and "region=north"."""
         names = [str(self.names[j]) if self.names else f"x{j}" for j in range(self.numeric + len(self.levels))]
@@ -160,6 +168,8 @@ class Description:
         Names of the columns, numeric ones first.
     sparse_entries : int or None
         Entries of CSR rows; None for dense ones.
+    offset : bool
+        Whether any block has an offset.
     """
 
     rows: tuple[int, ...]
@@ -171,6 +181,7 @@ class Description:
     levels: tuple[Counts, ...] = ()
     names: tuple[str, ...] = ()
     sparse_entries: int | None = None
+    offset: bool = False
 
     def same_as(self, other: "Description") -> bool:
         """Whether both tell of the same data, to the bit."""
@@ -200,6 +211,7 @@ class Description:
             None
             if self.sparse_entries is None or other.sparse_entries is None
             else self.sparse_entries + other.sparse_entries,
+            self.offset or other.offset,
         )
 
     def _check_columns(self, other: "Description") -> None:
@@ -236,6 +248,8 @@ class Schema:
         Sum of the sample weights of each class.
     sparse_entries : int or None
         Entries of CSR rows; None for dense ones.
+    offset : bool
+        Whether rows have an offset.
     """
 
     block_rows: tuple[int, ...]
@@ -246,6 +260,7 @@ class Schema:
     classes: Array | None = None
     class_weight: Array | None = None
     sparse_entries: int | None = None
+    offset: bool = False
 
     @classmethod
     def of(cls, described: Description) -> "Schema":
@@ -279,6 +294,7 @@ class Schema:
             None if labels is None else labels.values,
             None if labels is None else labels.weight,
             described.sparse_entries,
+            described.offset,
         )
 
     @property

@@ -104,6 +104,8 @@ def test_warm_start_goes_on():
         ({"loss_options": {"delta": 1.0}}, "the squared loss has no option 'delta'"),
         ({"unknown": "guess"}, 'unknown must be "error" or "ignore"'),
         ({"tol": -1}, "tol must be"),
+        ({"tol": np.inf}, "tol must be"),
+        ({"loss": "huber", "loss_options": {"delta": 0.0}}, "'delta' must be above 0, got 0.0"),
         ({"engine": 3}, "engine must be"),
     ],
 )

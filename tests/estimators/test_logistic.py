@@ -2,6 +2,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
@@ -96,6 +97,10 @@ def test_warm_start():
     assert model.fit(X, y).n_iter_[0] < first / 2
     with pytest.raises(ValueError, match="warm_start: the classes or features"):
         model.fit(X[:, :3], y)
+    frame = pd.DataFrame({"text": np.where(X[:, 0] > 0, "a", "b")})
+    model.set_params(warm_start=False).fit(frame, y)
+    with pytest.raises(ValueError, match="warm_start: the classes or features"):
+        model.set_params(warm_start=True).fit(frame.replace("a", "c"), y)
 
 
 def test_convergence_is_said():

@@ -47,10 +47,6 @@ def test_measures_against_scikit_learn(fitted):
     assert measured["weight"] == pytest.approx(weight.sum())
     assert measured["accuracy"] == pytest.approx(accuracy_score(y, model.predict(X), sample_weight=weight))
     assert measured["cross_entropy"] == pytest.approx(log_loss(y, model.predict_proba(X), sample_weight=weight))
-    strange = np.where(np.arange(500) == 3, "new", y)
-    assert model.evaluate(X, strange, weight)["cross_entropy"] == np.inf
-    weight = np.where(np.arange(500) == 3, 0.0, weight)
-    assert np.isfinite(model.evaluate(X, strange, weight)["cross_entropy"])
 
 
 def test_bytes_with_a_scale(fitted):
@@ -88,6 +84,13 @@ def test_a_failed_write_leaves_nothing_and_says_why(fitted, tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError, match=r"cannot write predictions to .*nowhere"):
         model.write_predictions(array_sources(X), tmp_path / "nowhere" / "p.csv")
+    with pytest.raises(DataError, match=r"p\.json: \.json is no format of theirs"):
+        model.write_predictions(array_sources(X), tmp_path / "p.json")
+    with pytest.raises(DataError, match="row 450, column 'a': the value is missing"):
+        named.write_predictions(broken, tmp_path / "parts")
+    assert list(tmp_path.iterdir()) == []
+    model.write_predictions(array_sources(X), tmp_path / "P.PARQUET")
+    assert len(pd.read_parquet(tmp_path / "P.PARQUET")) == 500
     (tmp_path / "there").mkdir()
     with pytest.raises(DataError, match=r"cannot write predictions to .*there: File exists.*a new directory"):
         model.write_predictions(array_sources(X), tmp_path / "there")

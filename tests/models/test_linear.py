@@ -4,6 +4,7 @@ import scipy.sparse as sp
 from scipy.special import logsumexp
 
 from fullbatch import DataError, Linear, SerialEngine, array_sources
+from fullbatch.losses import LOSSES
 from fullbatch.protocols import Rows, RowSample, ValueGrad
 from fullbatch.testing import check_block
 
@@ -265,3 +266,31 @@ def test_bad_class_weights(weight):
 def test_class_weights_that_leave_nothing():
     with pytest.raises(DataError, match="leaves no row any weight"):
         SerialEngine().place(Linear("softmax", class_weight={0: 0, 1: 0}), array_sources(np.ones((2, 1)), [0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("huber", {"delta": 0.0}),
+        ("huber", {"delta": -1.0}),
+        ("tweedie", {"power": 1.0}),
+        ("tweedie", {"power": 2.0}),
+        ("tweedie", {"power": 3.0}),
+        ("quantile", {"quantile": 90.0}),
+        ("quantile", {"quantile": 0.0}),
+        ("quantile", {"smoothing": 0.0}),
+    ],
+    ids=str,
+)
+def test_options_out_of_range(loss, options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"the {loss} loss: its option '{name}' must be (above|between)"):
+        Linear(loss, options=options)
+
+
+def test_every_option_has_a_range_that_holds_its_default():
+    for loss in LOSSES.values():
+        assert set(loss.ranges) == set(loss.kind._fields)
+        for name, value in loss.kind()._asdict().items():
+            low, high = loss.ranges[name]
+            assert low < value < high

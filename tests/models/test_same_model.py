@@ -74,7 +74,7 @@ def fit(engine: Any, name: str, dtype: str) -> Any:
     mnist = load_mnist()
     blocks = engine.place(model(name, dtype), array_sources(mnist.X_train.astype(dtype), mnist.y_train, blocks=8))
     objective = Objective(blocks, l2=1e-3)
-    result = minimize(objective, np.zeros(objective.size), tol=1e-7)
+    result = minimize(objective, np.zeros(objective.size), tol=1e-7, solver="lbfgs")
     blocks.close()
     assert result.success, result.message
     return result

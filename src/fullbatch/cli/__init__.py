@@ -1,20 +1,34 @@
 """The command line: fit, predict, evaluate, fetch, info."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import BlockError, DataError, EngineError, MissingExtraError, ModelFileError
-from ._screen import EXIT_CODES, screen
+from ._screen import EXIT_CODES, INTERRUPTED, in_options, screen
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
 from .fit import EXAMPLES as FIT_EXAMPLES
 from .fit import fit
 from .info import fetch, info
 
+
+class _Commands(TyperGroup):
+    """A command that does not end by itself on Ctrl-C says that it was interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            screen.print("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Distributed full-batch training: exact gradients over blocks of data, quasi-Newton on the driver.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -52,5 +66,5 @@ def main() -> None:
     except (DataError, ModelFileError, MissingExtraError, EngineError, BlockError, ValueError, OSError) as error:
         if len(arguments) < len(sys.argv) - 1:
             raise
-        screen.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        screen.print(f"[bold red]error:[/] {escape(in_options(str(error)))}", highlight=False, soft_wrap=True)
         sys.exit(1)

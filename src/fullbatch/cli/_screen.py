@@ -1,6 +1,9 @@
 """What the command line shows, and its exit codes."""
 
 import json
+import math
+import re
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -18,17 +21,42 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stand
 
 screen = Console(stderr=True)
 
+# How advice that errors give to callers of the library reads here.
+_OPTIONS = [
+    (r'missing="drop"', "--missing drop"),
+    (r"missing=\{'([^']*)': [^}]*\}", r"--missing \1=..."),
+    (r'types=\{\'([^\']*)\': "(\w+)"\}', r"--types \1=\2"),
+    (r"quoted=False", "--no-quotes"),
+    (r'encoding="(\w+)"', r"--encoding \1"),
+    (r'unknown="ignore"', "--ignore-unknown"),
+    (r"zero_based=True", "--zero-based"),
+    (r"zero_based=False", "--one-based"),
+]
+
+
+def in_options(message: str) -> str:
+    """An error's message with the options of the command line for those of the library."""
+    for words, option in _OPTIONS:
+        message = re.sub(words, option, message)
+    return message
+
 
 def show(values: dict[str, Any], as_json: bool) -> None:
     """Print a result on standard output."""
     if as_json:
-        typer.echo(json.dumps(values))
+        typer.echo(json.dumps({name: _in_json(value) for name, value in values.items()}, allow_nan=False))
         return
     table = Table(show_header=False, box=None)
     for name, value in values.items():
         if value is not None:
             table.add_row(name.replace("_", " "), escape(_text(value)))
-    Console(highlight=False).print(table)
+    # Into a pipe or file no line is broken.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def _in_json(value: Any) -> Any:
+    """JSON has no infinity and no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:

@@ -11,16 +11,21 @@ from ._data import (
     DATA_HELP,
     Delimiter,
     Directory,
+    Encoding,
     Engine,
     EngineName,
     Format,
     Missing,
+    NoQuotes,
     Offset,
     Target,
+    Types,
     Weight,
     Workers,
+    ZeroBased,
     is_mnist,
     open_files_for,
+    refuse_overwriting,
 )
 from ._screen import AsJson, show
 
@@ -48,6 +53,10 @@ def predict(
     missing: Missing = None,
     format_: Format = None,
     delimiter: Delimiter = None,
+    types: Types = None,
+    no_quotes: NoQuotes = False,
+    encoding: Encoding = None,
+    zero_based: ZeroBased = None,
     ignore_unknown: Unknown = False,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
@@ -56,9 +65,11 @@ def predict(
 ) -> None:
     """Predict with a saved model, block by block, in the order of the rows."""
     fitted = _load(model, ignore_unknown)
+    refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])
     with closing(_opened(fitted, engine, workers)):
-        options = {"offset": offset, "delimiter": delimiter}
-        sources = _open(fitted, data, directory, format_, missing, **options)
+        options = {"offset": offset, "types": types, "zero_based": zero_based}
+        text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
+        sources = _open(fitted, data, directory, format_, missing, **options, **text)
         rows = fitted.write_predictions(sources, output, probabilities=proba)
     show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
 
@@ -74,6 +85,10 @@ def evaluate(
     missing: Missing = None,
     format_: Format = None,
     delimiter: Delimiter = None,
+    types: Types = None,
+    no_quotes: NoQuotes = False,
+    encoding: Encoding = None,
+    zero_based: ZeroBased = None,
     ignore_unknown: Unknown = False,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
@@ -84,8 +99,9 @@ def evaluate(
     fitted = _load(model, ignore_unknown)
     data = data or ["mnist"]
     with closing(_opened(fitted, engine, workers)):
-        options = {"target": target, "weight": weight, "offset": offset, "delimiter": delimiter}
-        measured = fitted.evaluate(_open(fitted, data, directory, format_, missing, **options))
+        options = {"target": target, "weight": weight, "offset": offset, "types": types, "zero_based": zero_based}
+        text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
+        measured = fitted.evaluate(_open(fitted, data, directory, format_, missing, **options, **text))
     measured["rows"] = int(measured["rows"])  # type: ignore[assignment]
     show({"model": str(model), "data": " ".join(data), **measured}, as_json)
 

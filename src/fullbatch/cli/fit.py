@@ -15,16 +15,20 @@ from ._data import (
     Categorical,
     Delimiter,
     Directory,
+    Encoding,
     Engine,
     EngineName,
     Exclude,
     Features,
     Format,
     Missing,
+    NoQuotes,
     Offset,
     Target,
+    Types,
     Weight,
     Workers,
+    ZeroBased,
     is_mnist,
     open_files,
     pairs,
@@ -62,6 +66,10 @@ def fit(
     missing: Missing = None,
     format_: Format = None,
     delimiter: Delimiter = None,
+    types: Types = None,
+    no_quotes: NoQuotes = False,
+    encoding: Encoding = None,
+    zero_based: ZeroBased = None,
     model: Annotated[
         ModelName, typer.Option(help="Loss: logistic for two classes or more, the others for numbers.")
     ] = ModelName.logistic,
@@ -72,7 +80,9 @@ def fit(
     l2: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="L2 strength; default: 1 / training rows for logistic, otherwise 0.", show_default=False
+            min=0.0,
+            help="L2 strength; default: 1 / sum of weights for logistic, otherwise 0.",
+            show_default=False,
         ),
     ] = None,
     intercept: Annotated[bool, typer.Option(help="Whether to fit an intercept.")] = True,
@@ -107,8 +117,9 @@ def fit(
         mnist = load_mnist(directory)
         sources: list[Any] = mnist.train_sources()
     else:
-        named = {"target": target, "weight": weight, "offset": offset, "delimiter": delimiter}
-        sources = open_files(data, format_, features, exclude, categorical, missing, **named)
+        named = {"target": target, "weight": weight, "offset": offset, "zero_based": zero_based}
+        text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
+        sources = open_files(data, format_, features, exclude, categorical, missing, types, **named, **text)
     opened = make_engine(engine.value, workers)
     callbacks: list[Any] = [] if quiet else [Progress(screen)]
     if time_limit is not None:
@@ -173,11 +184,14 @@ def _estimator(model: ModelName, options: dict[str, Any], l2: float | None, bala
 
 def _check_writable(path: Path | None) -> None:
     """Found out before the training, not after it."""
+    from ..saved import refuse_foreign
+
     if path is None:
         return
     if path.is_dir():
         raise ModelFileError(f"cannot save to {path}: it is a directory, name a file")
     if not path.parent.is_dir():
         raise ModelFileError(f"cannot save to {path}: there is no directory {path.parent}")
+    refuse_foreign(path)
     if not os.access(path.parent, os.W_OK):
         raise ModelFileError(f"cannot save to {path}: {path.parent} cannot be written to")

@@ -132,6 +132,8 @@ def as_features(X: Any) -> Any:
         return X
     if X.dtype.kind == "c":
         raise DataError("Complex data not supported: X must be real")
+    if X.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
+        raise DataError(f"X must be numbers, not {X.dtype}: derive numbers from the dates first")
     try:
         return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
     except (TypeError, ValueError) as error:

@@ -1,6 +1,8 @@
 """What `fit` and `predict` accept: arrays, frames, and sources."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,11 @@ import pyarrow as pa
 
 from ..data.frames import is_table, table_sources
 from ..data.table import TableSource
-from ..protocols import Source
+from ..errors import DataError, located
+from ..models._describe import describe
+from ..models.linear import bad_offset
+from ..protocols import Rows, Source
+from ..schema import Features, Problem
 
 Array = npt.NDArray[Any]
 
@@ -26,6 +32,76 @@ def listed(sources: Any) -> list[Source]:
     return [sources] if hasattr(sources, "read") else list(sources)
 
 
+def first_column(sources: list[Any]) -> bool | None:
+    """Whether the sources' columns are counted from 0 or from 1, where their files do either; None where they do not.
+
+    Raises
+    ------
+    DataError
+        Some are counted from 0 and some from 1.
+    """
+    told = {getattr(source, "zero_based", None) for source in sources} - {None}
+    if len(told) > 1:
+        raise DataError("columns are counted from 0 in some sources and from 1 in others: tell zero_based for all")
+    return told.pop() if told else None
+
+
+def sources_to_predict(X: Any, zero_based: bool | None, all_rows: bool = False) -> list[Any]:
+    """Sources as a list, if a model whose columns were counted like this can predict for them.
+
+    Raises
+    ------
+    DataError
+        Their columns are counted otherwise; or, with `all_rows`, they leave rows out.
+    """
+    sources = listed(X)
+    for source in sources:
+        now = getattr(source, "zero_based", None)
+        if None not in (zero_based, now) and now != zero_based:
+            raise DataError(
+                f"{source}: columns are counted from {1 - int(bool(now))}, those of the fit from "
+                f"{1 - int(bool(zero_based))}: read the files with zero_based={zero_based}"
+            )
+        if all_rows and getattr(getattr(source, "columns", None), "missing", None) == "drop":
+            raise DataError(
+                f'{source}: missing="drop" would leave rows without a prediction: say what stands for missing values'
+            )
+    return sources
+
+
+def weights(sample_weight: Any, n: int) -> Array | None:
+    """Sample weights given beside an array: one for all rows, or one each."""
+    if sample_weight is None:
+        return None
+    return np.full(n, sample_weight, np.float64) if isinstance(sample_weight, Real) else np.asarray(sample_weight)
+
+
+def check_rows(rows: Rows, source: Any) -> None:
+    """Refuse rows that cannot be predicted for: wrong shapes, and features or offsets that are not finite.
+
+    Raises
+    ------
+    DataError
+        Names the first such row.
+    """
+    targets = replace(rows, y=np.zeros(rows.X.shape[0]), weight=None)  # not looked at
+    found = [describe(targets, str(source), labels=False).problem, bad_offset(rows, str(source))]
+    refuse_problem(min(filter(None, found), key=lambda problem: problem.row, default=None), source)
+
+
+def refuse_problem(problem: Problem | None, source: Any) -> None:
+    """Tell of the first row that cannot be used, if there is one."""
+    if problem is not None:
+        column = "" if problem.column is None else f", column {problem.column!r}"
+        raise DataError(f"{located(source, problem.row)}{column}: {problem.what}")
+
+
+def refuse_lazy(X: Any) -> None:
+    """A table that is yet to be computed is not computed unasked."""
+    if hasattr(X, "collect") and not hasattr(X, "shape"):
+        raise ValueError(f"{type(X).__name__} is not computed yet: give what its collect() returns")
+
+
 def refuse_arrays(y: Any, sample_weight: Any) -> None:
     """Targets and weights do not stand beside sources."""
     if y is not None or sample_weight is not None:
@@ -40,6 +116,14 @@ def needs_table(X: Any) -> bool:
     return not is_pandas or any(dtype.kind not in "iufb" for dtype in X.dtypes)
 
 
+def rows_of_table(table: Any, features: Features) -> Rows:
+    """Rows of a frame to predict for, with the columns of the fit."""
+    if not features.names:
+        raise ValueError("this model was fitted without names of columns: give an array, not a frame")
+    categorical = features.names[features.numeric :]
+    return table_sources(table, features=features.names, categorical=categorical, blocks=1)[0].read()
+
+
 def sources_of_table(table: Any, y: Array, sample_weight: Any) -> list[TableSource]:
     """Sources of an Arrow table with targets and weights beside it."""
     names = table.column_names
@@ -47,11 +131,17 @@ def sources_of_table(table: Any, y: Array, sample_weight: Any) -> list[TableSour
     for meaning, values in (("target", y), ("weight", sample_weight)):
         if values is None:
             continue
-        if len(values) != table.num_rows:
-            raise ValueError(f"X has {table.num_rows} rows and the {meaning} has {len(values)}")
+        values = np.asarray(values)
+        if values.shape != (table.num_rows,):
+            has = len(values) if values.ndim == 1 else f"shape {values.shape}"
+            raise ValueError(f"X has {table.num_rows} rows and the {meaning} has {has}")
         name = meaning
         while name in names:
             name += "_"
-        table = table.append_column(name, pa.array(np.asarray(values), from_pandas=True))
+        try:
+            values = pa.array(values.astype(values.dtype.newbyteorder("="), copy=False), from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"the {meaning} mixes types, use text or numbers: {error}") from None
+        table = table.append_column(name, values)
         columns[meaning] = name
     return table_sources(table, **columns)

@@ -4,7 +4,10 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import reduce
 from numbers import Real
+from operator import add
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -20,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import saved
 from ..callbacks import Callback, Progress
 from ..data.arrays import array_sources
-from ..data.frames import as_table, is_table, table_sources
+from ..data.frames import as_table, is_table
 from ..driver import minimize
 from ..engines import is_engine, make_engine
 from ..errors import DataError, ModelFileError
@@ -30,8 +33,22 @@ from ..objective import Objective
 from ..protocols import Model, Rows
 from ..schema import Features, Schema
 from ..variables import Standardized
-from ._inputs import is_sources, listed, needs_table, refuse_arrays, sources_of_table
-from ._predictions import Evaluate, Predict, PredictTable, write_parts, write_tables
+from ._inputs import (
+    check_rows,
+    first_column,
+    is_sources,
+    listed,
+    needs_table,
+    refuse_arrays,
+    refuse_lazy,
+    refuse_problem,
+    rows_of_table,
+    sources_of_table,
+    sources_to_predict,
+    weights,
+)
+from ._measures import Tally
+from ._predictions import Evaluate, Predict, PredictTable, write
 
 Array = npt.NDArray[Any]
 
@@ -86,11 +103,11 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
 
     @abstractmethod
-    def _sums(self, eta: Array, y: Array, weight: Array) -> Array:
+    def _tally(self, eta: Array, y: Array, weight: Array, source: Any) -> Tally:
         """What `evaluate` needs of some rows, as sums."""
 
     @abstractmethod
-    def _measures(self, sums: Array) -> dict[str, float]:
+    def _measures(self, tally: Tally) -> dict[str, float]:
         """The measures of `evaluate` from the sums over all rows."""
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -116,12 +133,13 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         sources = self._sources(X, y, sample_weight)
+        zero_based = first_column(sources)
         with ExitStack() as stack:
             blocks = stack.enter_context(closing(self._opened(stack).place(self._model(), sources)))
-            self._fit_blocks(blocks)
+            self._fit_blocks(blocks, zero_based)
         return self
 
-    def _fit_blocks(self, blocks: Any) -> None:
+    def _fit_blocks(self, blocks: Any, zero_based: bool | None) -> None:
         schema = blocks.schema
         linear = self._linear(schema)
         outputs = linear.outputs(schema)
@@ -143,7 +161,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         )
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
         intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
-        self.features_ = schema.features
+        self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, zero_based
         self._keep(theta[:coefs].reshape(outputs, -1).copy(), intercept.copy(), schema)
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         if schema.features.names and not hasattr(self, "feature_names_in_"):
@@ -170,17 +188,24 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         -------
         dict of str to float
             rows, weight, and the measures of the model.
+
+        Raises
+        ------
+        DataError
+            The data cannot be used; says where and why.
         """
         check_is_fitted(self)
         if is_sources(X):
             refuse_arrays(y, sample_weight)
-            sums = sum(self._mapped(Evaluate(self._bare()), X))
+            tally = reduce(add, self._mapped(Evaluate(self._bare()), sources_to_predict(X, self.zero_based_)))
         else:
-            rows = self._rows(X)
+            if y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
             y = column_or_1d(y)
-            weight = None if sample_weight is None else np.asarray(sample_weight, np.float64)
-            sums = self._sums_of(Rows(rows.X, y, weight, rows.scale, None, rows.categories, rows.names), "the rows")
-        return {"rows": float(sums[0]), "weight": float(sums[1]), **self._measures(sums)}
+            tally = self._tally_of(replace(self._rows(X), y=y, weight=weights(sample_weight, len(y))), "the rows")
+        if not tally.weight > 0:
+            raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
+        return {"rows": float(tally.rows), "weight": tally.weight, **self._measures(tally)}
 
     def write_predictions(self, sources: Any, path: str | PathLike[str], *, probabilities: bool = False) -> int:
         """Predict block by block, on the engine, and write what comes out.
@@ -190,8 +215,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         sources : list of Source
             What to predict for; they need no targets.
         path : path
-            Ends in ".parquet" or ".csv": one file, written here, in the order of the rows. Otherwise a new directory:
-            its part-00000.parquet, ... are written by the workers, one for each block, under the same path.
+            Ends in ".parquet" or ".csv": one file, written here, in the order of the rows. Without an ending: a new
+            directory; its part-00000.parquet, ... are written by the workers, one for each block, under the same path
+            with ".unfinished" behind it, which becomes `path` when all are there.
         probabilities : bool
             Whether a classifier's probabilities are written too, a column "probability_<label>" for each class.
 
@@ -206,19 +232,15 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             The data cannot be used, or the path not be written to.
         """
         check_is_fitted(self)
-        task = PredictTable(self._bare(), probabilities)
-        with ExitStack() as stack:
-            engine = self._opened(stack)
-            if str(path).endswith((".parquet", ".csv")):
-                return write_tables(path, engine.map(task, listed(sources)))
-            return write_parts(path, task, engine, listed(sources))
-
-    def predictions(self, rows: Rows, source: str, probabilities: bool = False) -> pa.Table:
-        """Predictions for the rows of one block, as a table."""
-        columns = {"prediction": self._predicted(self._eta(rows, source))}
-        if probabilities:
+        if probabilities and not hasattr(self, "predict_proba"):
             raise ValueError(f"{type(self).__name__} has no probabilities: it predicts numbers")
-        return pa.table(columns)
+        sources = sources_to_predict(sources, self.zero_based_, all_rows=True)
+        with ExitStack() as stack:
+            return write(path, PredictTable(self._bare(), probabilities), self._opened(stack), sources)
+
+    def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
+        """Predictions for the rows of one block, as a table."""
+        return pa.table({"prediction": self._predicted(self._eta(rows, source))})
 
     @abstractmethod
     def _predicted(self, eta: Array) -> Array:
@@ -230,7 +252,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         path : path
-            Where; an existing file is replaced in one step.
+            Where; an existing file of fullbatch is replaced in one step, any other is an error.
         """
         check_is_fitted(self)
         arrays = {"coef": self.coef_, "intercept": np.asarray(self.intercept_), "n_iter": self.n_iter_}
@@ -239,8 +261,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             arrays["names"] = np.array(self.features_.names)
         if hasattr(self, "feature_names_in_"):
             arrays["feature_names_in"] = self.feature_names_in_.astype(str)
-        metadata = {"parameters": {name: getattr(self, name) for name in self._saved_parameters}}
-        metadata["numeric_features"] = self.features_.numeric  # type: ignore[assignment]
+        metadata: dict[str, Any] = {"parameters": {name: getattr(self, name) for name in self._saved_parameters}}
+        metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
+        metadata["zero_based"] = self.zero_based_
         self._add_saved(arrays, metadata)
         saved.write(path, type(self).__name__, arrays, metadata)
 
@@ -259,6 +282,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             model.features_ = Features(int(metadata["numeric_features"]), tuple(levels), names)
             model.n_features_in_ = model.features_.numeric + len(levels)
             model.n_iter_ = arrays["n_iter"]
+            model.has_offset_, model.zero_based_ = bool(metadata["offset"]), metadata["zero_based"]
             coef, intercept = model._matrix()
             fits = coef.shape == (len(intercept), model.features_.size)
             fits = fits and coef.dtype.kind == intercept.dtype.kind == "f"
@@ -282,8 +306,8 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _check_parameters(self) -> None:
-        if not (isinstance(self.tol, Real) and self.tol >= 0):
-            raise ValueError(f"tol must be a number of 0 or more, got {self.tol!r}")
+        if not (isinstance(self.tol, Real) and 0 <= self.tol < np.inf):
+            raise ValueError(f"tol must be a finite number of 0 or more, got {self.tol!r}")
         if isinstance(self.engine, type) or not (isinstance(self.engine, str) or is_engine(self.engine)):
             raise ValueError(f"engine must be a name or an engine object, got {self.engine!r}")
         if self.unknown not in ("error", "ignore"):
@@ -297,7 +321,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         if not (self.warm_start and hasattr(self, "coef_")):
             return np.zeros(objective.size)
         coef, intercept = self._matrix()
-        if coef.shape != (outputs, schema.n_features):
+        if len(coef) != outputs or not self.features_.same_as(schema.features):
             raise ValueError("warm_start: the classes or features are not those of the last fit")
         assert objective.variables is not None
         parts = [coef.ravel(), intercept] if self.fit_intercept else [coef.ravel()]
@@ -310,50 +334,54 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             refuse_arrays(y, sample_weight)
             self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
             return listed(X)
+        refuse_lazy(X)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if needs_table(X):
             y = column_or_1d(y)
-            if isinstance(sample_weight, Real):
-                sample_weight = np.full(len(y), sample_weight)
+            sample_weight = weights(sample_weight, len(y))
             table = as_table(X)
             self.feature_names_in_ = np.array(table.column_names, object)
             return sources_of_table(table, y, sample_weight)
         # Values are checked block by block, on the workers, where row and column can be told.
         checked = validate_data(self, X, accept_sparse="csr", dtype=_FEATURE_TYPES, order="C", ensure_all_finite=False)
         y = column_or_1d(y, warn=True)
-        if isinstance(sample_weight, Real):
-            sample_weight = np.full(len(y), sample_weight)
-        return array_sources(checked, y, sample_weight, names=getattr(self, "feature_names_in_", ()))
+        return array_sources(checked, y, weights(sample_weight, len(y)), names=getattr(self, "feature_names_in_", ()))
 
     def _rows(self, X: Any) -> Rows:
         """Rows in memory to predict for."""
-        if isinstance(X, Rows):
-            return X
+        refuse_lazy(X)
         if needs_table(X) or (is_table(X) and self.features_.levels):
-            numeric = self.features_.numeric
-            names = self.features_.names
-            if not names:
-                raise ValueError("this model was fitted without names of columns: give an array, not a frame")
-            return table_sources(X, features=names, categorical=names[numeric:], blocks=1)[0].read()
+            return rows_of_table(X, self.features_)
         if self.features_.levels:
             raise ValueError("this model has categorical columns: give a frame with their names, or sources")
         return Rows(validate_data(self, X, accept_sparse="csr", dtype=_FEATURE_TYPES[:2], reset=False))
 
-    def _eta(self, X: Any, source: str = "the rows") -> Array:
-        """(n, outputs) linear predictors."""
+    def _eta(self, X: Any, source: Any = "the rows") -> Array:
+        """(n, outputs) linear predictors of rows to predict for."""
         check_is_fitted(self)
-        rows = encode(self._rows(X), self.features_, source, self.unknown)  # type: ignore[arg-type]
+        if not isinstance(X, Rows):
+            return self._eta_of(self._rows(X), source)
+        check_rows(X, source)
+        return self._eta_of(X, source)
+
+    def _eta_of(self, rows: Rows, source: Any) -> Array:
+        if self.has_offset_ and rows.offset is None:
+            raise DataError(
+                f"{source}: the model was fitted with an offset and there is none here: name its column with offset "
+                "(zeros for none); arrays take theirs along in array_sources(X, offset=...)"
+            )
+        rows = encode(rows, self.features_, source, self.unknown)  # type: ignore[arg-type]
         coef, intercept = self._matrix()
         eta = safe_sparse_dot(rows.X, (coef * rows.scale).T) + intercept
         return eta if rows.offset is None else eta + rows.offset[:, None]
 
-    def _sums_of(self, rows: Rows, source: str) -> Array:
+    def _tally_of(self, rows: Rows, source: Any) -> Tally:
         if rows.y is None:
             raise DataError(f"{source}: no target y to compare predictions with: name it with target")
-        n = rows.X.shape[0]
-        weight = np.ones(n) if rows.weight is None else np.asarray(rows.weight, np.float64)
-        return np.concatenate(([n, weight.sum()], self._sums(self._eta(rows, source), rows.y, weight)))
+        refuse_problem(self._model().describe(rows, str(source)).problem, source)
+        weight = np.ones(len(rows.y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
+        return self._tally(self._eta_of(rows, source), rows.y, weight, source)
 
     # --- on the workers -----------------------------------------------------------------------------------------
 
@@ -368,10 +396,15 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         bare.__dict__.update(kept)
         return bare
 
-    def _mapped(self, task: Any, sources: Any) -> list[Any]:
+    def _mapped(self, task: Any, sources: list[Any]) -> list[Any]:
         with ExitStack() as stack:
-            return list(self._opened(stack).map(task, listed(sources)))
+            return list(self._opened(stack).map(task, sources))
 
-    def _predict(self, method: str, sources: Any) -> Array:
+    def _answer(self, formula: str, X: Any) -> Array:
+        """What the method `formula` makes of the linear predictors of rows, in here or, of sources, on workers."""
         check_is_fitted(self)
-        return np.concatenate(self._mapped(Predict(self._bare(), method), sources))
+        if not is_sources(X):
+            answer: Array = getattr(self, formula)(self._eta(X))
+            return answer
+        sources = sources_to_predict(X, self.zero_based_, all_rows=True)
+        return np.concatenate(self._mapped(Predict(self._bare(), formula), sources))

@@ -1,5 +1,8 @@
 """Predictions block by block: what workers do with a fitted model and a source, and where the answers are written."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
@@ -14,19 +17,20 @@ from pyarrow import csv
 
 from ..errors import DataError
 from ..protocols import Source
+from ._measures import Tally
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Predict:
-    """The answer of a model's method for each row of a block."""
+    """What a model's method makes of the linear predictors of a block's rows."""
 
     model: Any
-    method: str
+    formula: str
 
     def __call__(self, index: int, source: Source) -> Array:
-        return np.asarray(getattr(self.model, self.method)(source.read()))
+        return np.asarray(getattr(self.model, self.formula)(self.model._eta(source.read(), source)))
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class PredictTable:
     probabilities: bool
 
     def __call__(self, index: int, source: Source) -> pa.Table:
-        table: pa.Table = self.model.predictions(source.read(), str(source), self.probabilities)
+        table: pa.Table = self.model.predictions(source.read(), source, self.probabilities)
         return table
 
 
@@ -47,9 +51,9 @@ class Evaluate:
 
     model: Any
 
-    def __call__(self, index: int, source: Source) -> Array:
-        sums: Array = self.model._sums_of(source.read(), str(source))
-        return sums
+    def __call__(self, index: int, source: Source) -> Tally:
+        tally: Tally = self.model._tally_of(source.read(), source)
+        return tally
 
 
 @dataclass(frozen=True)
@@ -63,25 +67,57 @@ class _WritePart:
         table = self.predict(index, source)
         path = Path(self.directory) / f"part-{index:05d}.parquet"
         unfinished = path.with_suffix(".unfinished")
-        pq.write_table(table, unfinished)
-        unfinished.replace(path)
+        try:
+            pq.write_table(table, unfinished)
+            unfinished.replace(path)
+        except OSError as error:
+            raise _cannot_write(path, error) from None
         return int(table.num_rows)
 
 
-def write_parts(path: str | PathLike[str], task: PredictTable, engine: Any, sources: list[Source]) -> int:
-    """Predictions as one Parquet file for each block in a new directory, written by the workers; rows written."""
-    directory = Path(path).absolute()
-    try:
-        directory.mkdir()
-    except OSError as error:
+def write(path: str | PathLike[str], task: PredictTable, engine: Any, sources: list[Source]) -> int:
+    """Write the predictions for all sources to one file or a directory, by how the path ends; rows written."""
+    suffix = Path(path).suffix.lower()
+    if suffix in (".parquet", ".csv"):
+        return _write_tables(path, engine.map(task, sources))
+    if suffix:
         raise DataError(
-            f"cannot write predictions to {path}: {error.strerror}. Name a file that ends in .parquet or .csv, or a "
-            "new directory"
-        ) from None
-    return sum(engine.map(_WritePart(task, str(directory)), sources))
+            f"cannot write predictions to {path}: {suffix} is no format of theirs. Name a file that ends in .parquet "
+            "or .csv, or a new directory without such an ending"
+        )
+    return _write_parts(path, task, engine, sources)
 
 
-def write_tables(path: str | PathLike[str], tables: Iterable[pa.Table]) -> int:
+def _write_parts(path: str | PathLike[str], task: PredictTable, engine: Any, sources: list[Source]) -> int:
+    """Predictions as one Parquet file for each block, written by the workers, in a directory that appears whole."""
+    directory = Path(path).absolute()
+    unfinished = directory.with_name(f"{directory.name}.unfinished")
+    try:
+        if directory.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        unfinished.mkdir()
+    except FileExistsError as error:
+        if not directory.exists():
+            raise DataError(
+                f"cannot write predictions to {path}: {unfinished} is there, of a run that goes on or was killed: "
+                "remove it if it was killed"
+            ) from None
+        raise _cannot_write(path, error, "Name a file that ends in .parquet or .csv, or a new directory") from None
+    except OSError as error:
+        raise _cannot_write(path, error, "Name a file that ends in .parquet or .csv, or a new directory") from None
+    try:
+        rows = sum(engine.map(_WritePart(task, str(unfinished)), sources))
+        unfinished.rename(directory)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # after an error: what is there would look whole
+    return rows
+
+
+def _cannot_write(path: str | PathLike[str], error: OSError, advice: str = "") -> DataError:
+    return DataError(f"cannot write predictions to {path}: {error.strerror or error}{advice and '. ' + advice}")
+
+
+def _write_tables(path: str | PathLike[str], tables: Iterable[pa.Table]) -> int:
     """Tables one after another in one Parquet or CSV file, which appears when it is whole; rows written."""
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -90,14 +126,14 @@ def write_tables(path: str | PathLike[str], tables: Iterable[pa.Table]) -> int:
     try:
         for table in tables:
             if writer is None:
-                make = csv.CSVWriter if path.suffix == ".csv" else pq.ParquetWriter
+                make = csv.CSVWriter if path.suffix.lower() == ".csv" else pq.ParquetWriter
                 writer = make(str(unfinished), table.schema)
             writer.write_table(table)
             rows += table.num_rows
         writer.close()
         unfinished.replace(path)
     except OSError as error:
-        raise DataError(f"cannot write predictions to {path}: {error.strerror or error}") from None
+        raise _cannot_write(path, error) from None
     finally:
         unfinished.unlink(missing_ok=True)
     return rows

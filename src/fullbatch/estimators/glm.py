@@ -13,8 +13,8 @@ from ..losses import LOSSES
 from ..models.linear import Linear
 from ..protocols import Engine
 from ..schema import Schema
-from ._inputs import is_sources
 from ._linear import LinearEstimator
+from ._measures import Spread, Tally, half_deviance
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +78,11 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     n_features_in_ : int
         Columns seen in fit; `coef_` has one more for each further level of a categorical one.
     feature_names_in_ : (n_features_in_,) array of str
-        Their names, where X had any.
+        Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
+    has_offset_ : bool
+        Whether the rows had offsets, which predictions then need too.
+    zero_based_ : bool or None
+        Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
     result_ : Result
         How the fit went. Its `theta` is in the solver's variables. A loaded model has none.
 
@@ -152,7 +156,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
 
         X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
         """
-        return self._predict("predict", X) if is_sources(X) else self._predicted(self._eta(X))
+        return self._answer("_predicted", X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile"."""
@@ -163,52 +167,35 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         eta = eta[:, 0]
         return np.exp(np.minimum(eta, _LARGEST_ETA)) if self.loss in _LOG_LINK else eta
 
-    def _sums(self, eta: Array, y: Array, weight: Array) -> Array:
-        y = np.asarray(y, np.float64)
-        residual = y - self._predicted(eta)
-        sums = [weight @ y, weight @ (y * y), weight @ residual**2, weight @ np.abs(residual)]
-        if self.loss in _LOG_LINK:
-            sums += [weight @ self._log_link_loss(y, eta[:, 0]), weight @ self._least_loss(y)]
-        return np.array(sums)
+    def _tally(self, eta: Array, y: Array, weight: Array, source: Any) -> Tally:
+        y, predicted = np.asarray(y, np.float64), self._predicted(eta)
+        residual, spread = y - predicted, Spread.of(y, weight, self._powers)
+        deviances = [weight @ half_deviance(y, predicted, power) for power in self._powers]
+        return Tally(len(y), float(weight.sum()), np.array([weight @ np.abs(residual), *deviances]), spread)
 
-    def _measures(self, sums: Array) -> dict[str, float]:
-        _, weight, of_y, of_y2, squares, sizes = sums[:6]
-        mean = of_y / weight
-        spread = of_y2 - mean * of_y
+    def _measures(self, tally: Tally) -> dict[str, float]:
+        assert tally.spread is not None
+        sizes, *deviances = tally.sums.tolist()
+        explained = [
+            1.0 - deviance / of_mean if of_mean > 0 else float("nan")  # nothing to explain in equal targets
+            for deviance, of_mean in zip(deviances, tally.spread.deviances.tolist(), strict=True)
+        ]
         measures = {
-            "rmse": float(np.sqrt(squares / weight)),
-            "mae": float(sizes / weight),
-            "r2": float(1.0 - squares / spread) if spread > 0 else float("nan"),
+            "rmse": float(np.sqrt(2.0 * deviances[0] / tally.weight)),
+            "mae": sizes / tally.weight,
+            "r2": explained[0],
         }
         if self.loss in _LOG_LINK:
-            loss, least = sums[6:]
-            # The loss of one prediction for all rows is linear in y, so that the sums tell it.
-            constant = weight * self._log_link_loss(mean, np.log(mean)) if mean > 0 else np.nan
-            measures["d2"] = float(1.0 - (loss - least) / (constant - least))
-            measures["mean_deviance"] = float(2.0 * (loss - least) / weight)
+            measures |= {"d2": explained[1], "mean_deviance": 2.0 * deviances[1] / tally.weight}
         return measures
 
     @property
-    def _power(self) -> float:
-        """Of the variance as a function of the mean."""
+    def _powers(self) -> tuple[float, ...]:
+        """Of the variance as a function of the mean: 0 for R^2, and that of the loss for D^2."""
+        if self.loss not in _LOG_LINK:
+            return (0.0,)
         tweedie = LOSSES["tweedie"].kind(**(self.loss_options or {})).power if self.loss == "tweedie" else 0.0
-        return {"poisson": 1.0, "gamma": 2.0}.get(self.loss, tweedie)
-
-    def _log_link_loss(self, y: Any, eta: Any) -> Any:
-        """Half the deviance, up to a function of y: the loss that the fit sees."""
-        power = self._power
-        mean = np.exp(np.minimum(eta, _LARGEST_ETA))
-        if power == 1.0:
-            return mean - y * eta
-        if power == 2.0:
-            return y / mean + eta
-        return mean ** (2.0 - power) / (2.0 - power) + y * mean ** (1.0 - power) / (power - 1.0)
-
-    def _least_loss(self, y: Array) -> Array:
-        """The loss of predicting each row's own target."""
-        zero = y <= 0
-        least = self._log_link_loss(y, np.log(np.where(zero, 1.0, y)))
-        return np.where(zero, 0.0, least)  # of a target of zero, in the limit
+        return (0.0, {"poisson": 1.0, "gamma": 2.0}.get(self.loss, tweedie))
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:

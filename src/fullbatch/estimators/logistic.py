@@ -12,12 +12,14 @@ from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 
 from ..callbacks import Callback
+from ..errors import DataError, located, shortened
+from ..models._describe import as_labels
 from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Block, Engine, Rows
 from ..schema import Description, Schema
-from ._inputs import is_sources
 from ._linear import LinearEstimator
+from ._measures import Tally
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +80,11 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
     n_features_in_ : int
         Columns seen in fit; `coef_` has one more for each further level of a categorical one.
     feature_names_in_ : (n_features_in_,) array of str
-        Their names, where X had any.
+        Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
+    has_offset_ : bool
+        Whether the rows had offsets, which predictions then need too.
+    zero_based_ : bool or None
+        Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
     result_ : Result
         How the fit went: objective, gradient norm, passes, seconds, and which rule ended it. Its `theta` is in the
         solver's variables. A loaded model has none.
@@ -156,36 +162,33 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
 
     def decision_function(self, X: Any) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
-        if is_sources(X):
-            return self._predict("decision_function", X)
-        eta = self._eta(X)
-        return eta.ravel() if eta.shape[1] == 1 else eta
+        return self._answer("_decision", X)
 
     def predict(self, X: Any) -> Array:
         """The most probable label of each row, shape (n,).
 
         X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
         """
-        return self._predict("predict", X) if is_sources(X) else self._predicted(self._eta(X))
+        return self._answer("_predicted", X)
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, shape (n, K), columns in the order of `classes_`."""
-        return self._predict("predict_proba", X) if is_sources(X) else np.exp(_log_proba(self._eta(X)))
+        return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithm of `predict_proba`, without the loss of small ones."""
-        return self._predict("predict_log_proba", X) if is_sources(X) else _log_proba(self._eta(X))
+        return self._answer("_log_proba", X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels."""
         return self.evaluate(X, y, sample_weight)["accuracy"]
 
-    def predictions(self, rows: Rows, source: str, probabilities: bool = False) -> pa.Table:
+    def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
         """Predictions for the rows of one block, as a table."""
         eta = self._eta(rows, source)
         columns = {"prediction": self._predicted(eta)}
         if probabilities:
-            proba = np.exp(_log_proba(eta))
+            proba = np.exp(self._log_proba(eta))
             columns |= {f"probability_{label}": proba[:, k] for k, label in enumerate(self.classes_.tolist())}
         return pa.table(columns)
 
@@ -193,15 +196,44 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         index = (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
         return self.classes_[index]
 
-    def _sums(self, eta: Array, y: Array, weight: Array) -> Array:
-        hit = (self._predicted(eta) == y) @ weight
-        index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
-        unknown = self.classes_[index] != y  # a label the model knows nothing of has probability zero
-        loss = np.where(unknown, np.inf, -_log_proba(eta)[np.arange(len(y)), index])
-        return np.array([hit, loss[weight > 0] @ weight[weight > 0]])
+    @staticmethod
+    def _decision(eta: Array) -> Array:
+        return eta.ravel() if eta.shape[1] == 1 else eta
 
-    def _measures(self, sums: Array) -> dict[str, float]:
-        return {"accuracy": float(sums[2] / sums[1]), "cross_entropy": float(sums[3] / sums[1])}
+    @staticmethod
+    def _log_proba(eta: Array) -> Array:
+        """(n, K) logarithms of the probabilities, from (n, 1) or (n, K) linear predictors."""
+        if eta.shape[1] == 1:
+            return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
+        return np.asarray(log_softmax(eta, axis=1))
+
+    def _tally(self, eta: Array, y: Array, weight: Array, source: Any) -> Tally:
+        y, *_ = as_labels(y, str(source))
+        index = self._index(y, weight > 0, source)
+        hit = (self._predicted(eta) == y) @ weight
+        loss = -self._log_proba(eta)[np.arange(len(y)), index] @ weight
+        return Tally(len(y), float(weight.sum()), np.array([hit, loss]))
+
+    def _index(self, y: Array, counts: Array, source: Any) -> Array:
+        """Numbers of the labels' classes; of rows that do not count they may be any."""
+        if len(y) and (y.dtype.kind in "US") != (self.classes_.dtype.kind in "US"):
+            raise DataError(
+                f"{source}: labels are like {y.tolist()[0]!r}, those of the fit like {self.classes_.tolist()[0]!r}: "
+                "use text or numbers in both"
+            )
+        index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
+        unknown = np.flatnonzero((self.classes_[index] != y) & counts)
+        if unknown.size:
+            row = int(unknown[0])
+            raise DataError(
+                f"{located(source, row)}: the label {y.tolist()[row]!r} is none of the fit's: "
+                f"{shortened(self.classes_.tolist())}"
+            )
+        return index
+
+    def _measures(self, tally: Tally) -> dict[str, float]:
+        hit, loss = tally.sums.tolist()
+        return {"accuracy": hit / tally.weight, "cross_entropy": loss / tally.weight}
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         arrays["classes"] = self.classes_
@@ -244,10 +276,3 @@ class _CrossEntropy:
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         return self.linear(schema).build(rows, schema, first_row)
-
-
-def _log_proba(eta: Array) -> Array:
-    """(n, K) logarithms of the probabilities, from (n, 1) or (n, K) linear predictors."""
-    if eta.shape[1] == 1:
-        return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
-    return np.asarray(log_softmax(eta, axis=1))

@@ -31,10 +31,24 @@ def canonical(X: Any) -> Any:
 
 def as_weight(weight: Array | None) -> Array:
     """Sample weights as the kernels take them: float64, empty for 'all are 1'."""
+    return read_only(np.zeros(0) if weight is None else as_numbers(weight, "sample weights"))
+
+
+def as_numbers(values: Any, what: str) -> Array:
+    """Targets, weights or offsets as float64.
+
+    Raises
+    ------
+    DataError
+        They are text, dates, or something else that is no number.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
+        raise DataError(f"{what} must be numbers, not {values.dtype}: derive numbers from the dates first")
     try:
-        return read_only(np.zeros(0) if weight is None else np.asarray(weight, np.float64))
+        return values.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
-        raise DataError(f"sample weights must be numbers: {error}") from None
+        raise DataError(f"{what} must be numbers: {error}") from None
 
 
 def read_only(array: Array) -> Array:
@@ -64,9 +78,10 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         Something is wrong with the block as a whole: shapes, types, lengths. What is wrong with one row goes into
         the description, so that the first such row of all the data can be named.
     """
+    if rows.y is None:
+        raise DataError(f"{source}: no target y, which a model needs to learn from: name it with target")
     _check_shapes(rows, source)
     X, y = canonical(rows.X), rows.y
-    assert y is not None
     n, p = X.shape
     problems: list[tuple[int, int | str | None, str]] = []
 
@@ -79,13 +94,13 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
 
     counts = None
     if labels:
-        labels_of_rows, bad_row, what = _as_labels(y, source)
+        labels_of_rows, bad_row, what = as_labels(y, source)
         if bad_row is not None:
             problems.append((bad_row, None, what))
         classes, index = np.unique(labels_of_rows, return_inverse=True)
         counts = _count(classes, index, weight, "labels", source)
     else:
-        targets = _as_numbers(y, source)
+        targets = as_numbers(y, f"{source}: target y")
         bad_target = np.flatnonzero(~np.isfinite(targets))
         if bad_target.size:
             problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
@@ -110,8 +125,8 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         _count(column.levels, column.codes, weight, f"levels of column {name!r}", source)
         for name, column in zip(columns, rows.categories, strict=True)
     )
-    entries = int(X.nnz) if is_sparse(X) else None
-    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries)
+    entries, has_offset = int(X.nnz) if is_sparse(X) else None, rows.offset is not None
+    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries, has_offset)
 
 
 def _count(values: Array, index: Array, weight: Array, name: str, source: str) -> Counts:
@@ -119,7 +134,7 @@ def _count(values: Array, index: Array, weight: Array, name: str, source: str) -
 
 
 def _check_shapes(rows: Rows, source: str) -> None:
-    X, y = rows.X, rows.y
+    X, y = rows.X, np.asarray(rows.y)
     if not is_sparse(X):
         if not isinstance(X, np.ndarray):
             kind = getattr(X, "format", type(X).__name__)
@@ -128,8 +143,6 @@ def _check_shapes(rows: Rows, source: str) -> None:
             raise DataError(f"{source}: features have {X.ndim} dimension(s), they must be rows by columns")
     if str(X.dtype) not in FEATURE_TYPES:
         raise DataError(f"{source}: features are {X.dtype}, they must be one of {', '.join(FEATURE_TYPES)}")
-    if y is None:
-        raise DataError(f"{source}: no target y, which a model needs to learn from: name it with target")
     if np.ndim(y) != 1:
         raise DataError(f"{source}: target y has {np.ndim(y)} dimensions, it must have one value a row")
     if is_sparse(X) and X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
@@ -161,14 +174,7 @@ def _not_finite(what: str, value: Any) -> str:
     return f"{what} contains {name}: remove or fill in such values first"
 
 
-def _as_numbers(y: Array, source: str) -> Array:
-    try:
-        return np.asarray(y, np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{source}: target y must be numbers: {error}") from None
-
-
-def _as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
+def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
     """Labels in a type that sorts, the first row that has no label, and what is wrong there."""
     kind = y.dtype.kind
     if kind == "O":
@@ -179,9 +185,10 @@ def _as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
             return y.astype(str), None, ""
         try:
             whole = all(isinstance(label, int | np.integer) for label in y)  # exact beyond 2**53 too
-            return _as_labels(np.array(y.tolist()) if whole else y.astype(np.float64), source)
+            return as_labels(np.array(y.tolist()) if whole else y.astype(np.float64), source)
         except (TypeError, ValueError):
             raise DataError(f"{source}: target y mixes text and other objects: use text or numbers") from None
+    y = y.astype(y.dtype.newbyteorder("="), copy=False)  # Arrow and Numba know this machine's only
     if kind in "iubUS":
         return y, None, ""
     if kind == "f":

@@ -38,7 +38,7 @@ from ..protocols import (
 )
 from ..sampling import uniform_of_rows
 from ..schema import Description, Problem, Schema
-from ._describe import as_weight, canonical, describe, is_sparse, read_only
+from ._describe import as_numbers, as_weight, canonical, describe, is_sparse, read_only
 
 Array = npt.NDArray[Any]
 
@@ -98,11 +98,15 @@ class Linear:
         for name, value in (self.options or {}).items():
             if not (isinstance(value, Real) and np.isfinite(value)):
                 raise ValueError(f"the {self.loss} loss: its option {name!r} must be a number, got {value!r}")
+            low, high = LOSSES[self.loss].ranges[name]
+            if not low < value < high:
+                between = f"above {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}, without these"
+                raise ValueError(f"the {self.loss} loss: its option {name!r} must be {between}, got {value!r}")
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
         described = describe(rows, source, LOSSES[self.loss].labels)
-        problems = [described.problem, self._bad_target(rows, source), _bad_offset(rows, source)]
+        problems = [described.problem, self._bad_target(rows, source), bad_offset(rows, source)]
         found = [problem for problem in problems if problem is not None]
         return replace(described, problem=min(found, key=lambda problem: problem.row)) if found else described
 
@@ -170,10 +174,17 @@ class Linear:
         return factors
 
 
-def _bad_offset(rows: Rows, source: str) -> Problem | None:
+def bad_offset(rows: Rows, source: str) -> Problem | None:
+    """The first row whose offset is not finite.
+
+    Raises
+    ------
+    DataError
+        The offsets are no numbers, or not one for each row.
+    """
     if rows.offset is None:
         return None
-    offset = np.asarray(rows.offset, np.float64)
+    offset = as_numbers(rows.offset, f"{source}: the offset")
     if offset.shape != (rows.X.shape[0],):
         raise DataError(f"{source}: {rows.X.shape[0]} rows of features but the offset has shape {offset.shape}")
     bad = np.flatnonzero(~np.isfinite(offset))

@@ -1,0 +1,113 @@
+"""How good predictions are, by sums over rows that add up without cancellation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import xlog1py
+
+Array = npt.NDArray[Any]
+
+_TINY = 1e-300  # stands for a mean that underflowed
+
+
+def half_deviance(y: Any, mean: Any, power: float) -> Any:
+    """Half the unit deviance of the variance mean**power: the squared residual for 0, Poisson's for 1, gamma's for 2.
+
+    Parameters
+    ----------
+    y : float or (n,) float64 array
+        Targets; of a power from 1 on not negative, from 2 on positive.
+    mean : float or (n,) float64 array
+        Predictions; of a power from 1 on not negative.
+    power : float
+        0, or from 1 to 2.
+
+    Returns
+    -------
+    float or (n,) float64 array
+        Zero where y equals the mean. (Jorgensen, The Theory of Dispersion Models, 1997.)
+    """
+    if power == 0.0:
+        return 0.5 * (y - mean) ** 2
+    with np.errstate(divide="ignore", over="ignore"):  # a target of zero, predictions near zero
+        # In the relative residual: powers and logarithms of y and the mean would cancel where these are close.
+        u = (y - mean) / np.maximum(mean, _TINY)
+        if power == 1.0:
+            return mean * (xlog1py(1.0 + u, u) - u)
+        if power == 2.0:
+            return u - np.log1p(u)
+        rise = 2.0 - power
+        return mean**rise * (np.expm1(xlog1py(rise, u)) - rise * u) / ((1.0 - power) * rise)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Deviance of targets from their own weighted mean.
+
+    Adds up as squares do (Chan, Golub and LeVeque, 1983): a deviance is a Bregman divergence, so that the deviance from
+    the common mean is that from the parts' own means plus that of these means from the common one.
+
+    Parameters
+    ----------
+    weight : float
+        Sum of the sample weights.
+    mean : float
+        Weighted mean of the targets.
+    powers : tuple of float
+        Which deviances.
+    deviances : (len(powers),) float64 array
+        Weighted sums of `half_deviance` from the mean.
+    """
+
+    weight: float
+    mean: float
+    powers: tuple[float, ...]
+    deviances: Array
+
+    @classmethod
+    def of(cls, y: Array, weight: Array, powers: tuple[float, ...]) -> "Spread":
+        """The spread of some rows' targets."""
+        total = float(weight.sum())
+        if total == 0.0:
+            return cls(0.0, 0.0, powers, np.zeros(len(powers)))
+        first = y[np.argmax(weight > 0)]  # differences from it: exact zeros where all targets are equal
+        mean = float(first + weight @ (y - first) / total)
+        return cls(total, mean, powers, np.array([weight @ half_deviance(y, mean, power) for power in powers]))
+
+    def __add__(self, other: "Spread") -> "Spread":
+        if self.weight == 0.0 or other.weight == 0.0:
+            return other if self.weight == 0.0 else self
+        weight = self.weight + other.weight
+        mean = self.mean + (other.mean - self.mean) * (other.weight / weight)
+        deviances = self.deviances + other.deviances
+        for part in (self, other):
+            deviances = deviances + [part.weight * half_deviance(part.mean, mean, power) for power in self.powers]
+        return Spread(weight, mean, self.powers, deviances)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What some rows tell of a model; adds up.
+
+    Parameters
+    ----------
+    rows : int
+        How many.
+    weight : float
+        Sum of their sample weights.
+    sums : array
+        Weighted sums of the model's own choice.
+    spread : Spread or None
+        Of targets that are numbers.
+    """
+
+    rows: int
+    weight: float
+    sums: Array
+    spread: Spread | None = None
+
+    def __add__(self, other: "Tally") -> "Tally":
+        spread = None if self.spread is None or other.spread is None else self.spread + other.spread
+        return Tally(self.rows + other.rows, self.weight + other.weight, self.sums + other.sums, spread)
