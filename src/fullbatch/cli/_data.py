@@ -119,7 +119,7 @@ def open_files(
         exclude=split(exclude),
         categorical=split(categorical),
         missing=_missing(missing or [], told),
-        types=told,
+        types=told or None,
         **options,
     )
 
@@ -153,7 +153,7 @@ def open_files_for(
             told = {name: "string" for name, known in levels.items() if known.dtype.kind == "U"} | told
     elif kind != "npy":
         raise DataError(f"the model was fitted without names of columns, so that {kind} files cannot be matched to it")
-    options |= {"missing": _missing(missing or [], told), "types": told, "zero_based": zero_based}
+    options |= {"missing": _missing(missing or [], told), "types": told or None, "zero_based": zero_based}
     return file_sources(data, format=kind, **options)
 
 

@@ -75,7 +75,8 @@ class CsvFormat:
                 row = ragged[0]
                 raise DataError(
                     f"{where}: row {first_row + row.number - 1} has {row.actual_columns} values, the file has "
-                    f"{row.expected_columns} columns: {_short(row.text)}"
+                    f"{row.expected_columns} columns: {_short(row.text)}. Correct it; a value that contains the "
+                    "delimiter must stand in quotation marks"
                 ) from None
             self.check_text(content, where, first_row)
             self._explain_type(content, types, where, first_row)

@@ -28,6 +28,7 @@ from ..driver import minimize
 from ..engines import is_engine, make_engine
 from ..errors import DataError, ModelFileError
 from ..features import encode
+from ..models._describe import is_sparse
 from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Model, Rows
@@ -373,7 +374,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             )
         rows = encode(rows, self.features_, source, self.unknown)  # type: ignore[arg-type]
         coef, intercept = self._matrix()
-        eta = safe_sparse_dot(rows.X, (coef * rows.scale).T) + intercept
+        # Row by row in memory, so that the bits of a prediction do not depend on how the file was laid out.
+        X = rows.X if is_sparse(rows.X) else np.ascontiguousarray(rows.X)
+        eta = safe_sparse_dot(X, (coef * rows.scale).T) + intercept
         return eta if rows.offset is None else eta + rows.offset[:, None]
 
     def _tally_of(self, rows: Rows, source: Any) -> Tally:

@@ -148,7 +148,10 @@ class Linear:
         assert schema.classes is not None
         count = len(schema.classes)
         if count < 2:
-            raise DataError(f"the data has one class only, {schema.classes.tolist()[0]!r}: at least 2 are needed")
+            raise DataError(
+                f"the data has one class only, {schema.classes.tolist()[0]!r}: at least 2 are needed. "
+                "Is the target the right column, and are all files there?"
+            )
         if loss.per_class:
             return count
         if count > 2:
