@@ -11,7 +11,7 @@ import pytest
 from problems import REFERENCES, breast_cancer, digits, objective, start
 
 from fullbatch import LBFGS, History, ScipyLBFGSB, Status, StopWhen, TimeLimit, load_state, minimize, save_state
-from fullbatch.driver import lockstep
+from fullbatch.lockstep import lockstep
 from fullbatch.protocols import ValueGrad
 
 

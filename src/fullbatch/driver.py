@@ -5,119 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .callbacks import Callback, Iterate
-from .certificates import Certificate, certify, warning
+from .certificates import certify, warning
 from .gradient_check import check_gradient as check_gradient_at
 from .objective import Objective
-from .protocols import Eval, Solver, State, Steps, ValueGrad
+from .protocols import Solver, State, Steps, ValueGrad
+from .result import Result, Status
 from .solvers import make_solver, solver_of
 from .solvers.auto import choose
 
 Array = npt.NDArray[Any]
-
-
-class Status(Enum):
-    """Which rule ended the run; `message` says it in words, with the remedy where one is needed."""
-
-    CONVERGED = "converged"
-    PRECISION = "precision"
-    MAX_ITER = "max_iter"
-    STOPPED = "stopped"
-    INTERRUPTED = "interrupted"
-    LINE_SEARCH = "line_search"
-
-    @property
-    def success(self) -> bool:
-        """Whether the optimum was reached as nearly as asked, or as the arithmetic allows."""
-        return self in (Status.CONVERGED, Status.PRECISION)
-
-    @property
-    def message(self) -> str:
-        """What happened, in words."""
-        return _MESSAGES[self]
-
-
-_MESSAGES = {
-    Status.CONVERGED: "converged: the decrease still expected is within tol",
-    Status.PRECISION: "as accurate as the arithmetic allows: further decrease is lost in the rounding of the loss",
-    Status.MAX_ITER: "stopped at max_iter before reaching tol: raise max_iter, or tol if this is close enough",
-    Status.STOPPED: "stopped by a callback",
-    Status.INTERRUPTED: "interrupted: this is the best iterate so far",
-    Status.LINE_SEARCH: "the line search found no better point though the gradient promises one: "
-    "if the model is your own, check its gradient against finite differences: minimize(..., check_gradient=True)",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Where a run ended, and why.
-
-    Parameters
-    ----------
-    theta : (size,) array
-        The last accepted iterate: the best one, up to the noise of F.
-    value : float
-        F(theta): weighted mean loss plus penalty.
-    grad : (size,) array
-        Gradient of F there.
-    status : Status
-        Which rule ended the run.
-    message : str
-        The same in words.
-    optimality : float
-        What was compared with `tol`: estimated relative distance of F from its minimum.
-    first_grad_norm : float
-        Euclidean norm of the gradient at the starting point.
-    iterations : int
-        Accepted iterates after the starting point, those before a resume included.
-    passes : int
-        Reads of the whole data by this run.
-    setup_passes : int
-        Reads of the whole data to describe and build the blocks.
-    sampled_passes : float
-        Reads of a sample of the rows by this run, each counted as its share of the rows.
-    seconds : float
-        Of this run, set-up not counted.
-    solver : str
-        Which solver ran, and why where it was chosen by "auto".
-    certificate : Certificate
-        A bound of F - F*, and the condition under which it holds.
-    state : object
-        The solver's state; give it to `resume=` to go on. None for solvers that cannot.
-    """
-
-    theta: Array
-    value: float
-    grad: Array
-    status: Status
-    message: str
-    optimality: float
-    first_grad_norm: float
-    iterations: int
-    passes: int
-    setup_passes: int
-    sampled_passes: float
-    seconds: float
-    solver: str
-    certificate: Certificate
-    state: Any
-
-    @property
-    def success(self) -> bool:
-        """Whether the optimum was reached as nearly as asked, or as the arithmetic allows."""
-        return self.status.success
-
-    @property
-    def grad_norm(self) -> float:
-        """Euclidean norm of the gradient at `theta`."""
-        return float(np.linalg.norm(self.grad))
 
 
 class Interrupted(Exception):
@@ -387,68 +289,3 @@ def _ctrl_c() -> Iterator[threading.Event]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def lockstep(
-    objectives: Sequence[Objective], solvers: Sequence[Any], thetas: Sequence[Array], tol: float, max_iter: int
-) -> list[Any]:
-    """Minimise several objectives over the same blocks, all their requests stacked into one read of the data.
-
-    Parameters
-    ----------
-    objectives : sequence of Objective
-        Over the same blocks; penalties and variables may differ.
-    solvers : sequence of Solver
-        One for each; they must ask for `ValueGrad` only.
-    thetas : sequence of (size,) arrays
-        Starting points.
-    tol : float
-        As in `minimize`, for each.
-    max_iter : int
-        As in `minimize`, for each.
-
-    Returns
-    -------
-    list of solver states
-    """
-    blocks = objectives[0].blocks
-    if any(objective.blocks is not blocks for objective in objectives):
-        raise ValueError("lockstep needs objectives over the same blocks")
-    for solver in solvers:
-        if not solver.requests <= {ValueGrad}:
-            raise TypeError(
-                f"lockstep takes solvers that ask for ValueGrad only, not {type(solver).__name__}: use LBFGS()"
-            )
-    solvers = [
-        solver.for_problem(objective.facts) if hasattr(solver, "for_problem") else solver
-        for solver, objective in zip(solvers, objectives, strict=True)
-    ]
-    runs = [_alone(solver, theta, tol, max_iter) for solver, theta in zip(solvers, thetas, strict=True)]
-    final: dict[int, Any] = {}
-    asked: dict[int, Any] = {}
-
-    def advance(number: int, answer: Any) -> None:
-        try:
-            asked[number] = runs[number].send(answer)
-        except StopIteration as done:
-            final[number] = done.value
-
-    for number in range(len(runs)):
-        advance(number, None)
-    while asked:
-        waiting, asked = asked, {}
-        stacked = ValueGrad(np.array([objectives[i].translate(request).theta for i, request in waiting.items()]))
-        total = blocks.sum(stacked)
-        for row, (number, request) in enumerate(waiting.items()):
-            objectives[number].num_passes += 1
-            one = Eval(float(total.value[row]), total.grad[row], total.weight)
-            advance(number, objectives[number].answer(request, one))
-    return [final[number] for number in range(len(runs))]
-
-
-def _alone(solver: Any, theta: Array, tol: float, max_iter: int) -> Steps[Any]:
-    """A whole run as one generator of requests."""
-    state = yield from solver.init(np.asarray(theta, np.float64))
-    while solver.optimality(state) > tol and not state.failure and state.iteration < max_iter:
-        state = yield from solver.step(state)
-    return state

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from .callbacks import StopWhen, TimeLimit
 from .data.arrays import array_sources
-from .driver import Result, Status, minimize
+from .driver import minimize
 from .engines.local import SerialEngine
 from .models.linear import Linear
 from .objective import Objective
 from .protocols import Curvature, Eval, Matrix, RowSample, Squares, ValueGrad
+from .result import Result, Status
 from .saved import load_state, save_state
 from .solvers import solver_of
 from .variables import Standardized

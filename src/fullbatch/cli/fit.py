@@ -109,8 +109,8 @@ def fit(
 
     from ..callbacks import Progress, TimeLimit
     from ..datasets import load_mnist
-    from ..driver import Status
     from ..engines import make_engine
+    from ..result import Status
 
     _check_writable(save)
     if is_mnist(data):
