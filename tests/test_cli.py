@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,27 @@ def test_fit(fitted):
     proba = model.predict_log_proba(mnist.X_train)
     loss = -proba[np.arange(8000), mnist.y_train].mean() + 0.5 / 8000 * (model.coef_**2).sum()
     assert told["F"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_same_command_goes_on_where_it_was_killed(fitted, tmp_path):
+    path, done = fitted
+    kept = ["--checkpoint", tmp_path / "run", "--checkpoint-every", 0]
+    arguments = ["fit", "mnist", *kept, "--save", tmp_path / "model.fb"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fullbatch", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while not (tmp_path / "run" / "checkpoint-00000006.fb").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    told = json.loads(fullbatch(*arguments, "--engine", "serial", "--json").stdout)
+    assert told["resumed_at"] >= 6
+    assert told["F"] == json.loads(done.stdout)["F"]
+    assert (tmp_path / "model.fb").read_bytes() == path.read_bytes()
+    refused = fullbatch(*arguments, "--l2", 0.5, code=1)
+    assert "of another run: l2 of the parameters[0]: 0.000125 there, 0.5 here" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_evaluate(fitted):

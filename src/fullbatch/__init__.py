@@ -23,6 +23,7 @@ _HOMES = {
     "Objective": "objective",
     "Standardized": "variables",
     "minimize": "driver",
+    "Checkpoint": "checkpoints",
     "check_gradient": "gradient_check",
     "Result": "result",
     "Status": "result",

@@ -1,10 +1,9 @@
 """The one loop: asks a solver for requests, the objective for answers, and decides when to stop."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ import numpy.typing as npt
 
 from .callbacks import Callback, Iterate
 from .certificates import certify, warning
+from .checkpoints import Checkpoint, Keeper, Spent, check_kept
 from .gradient_check import check_gradient as check_gradient_at
+from .interrupts import Interrupted, before_sigterm, ctrl_c
 from .objective import Objective
 from .protocols import Solver, State, Steps, ValueGrad
 from .result import Result, Status
@@ -20,10 +21,6 @@ from .solvers import make_solver, solver_of
 from .solvers.auto import choose
 
 Array = npt.NDArray[Any]
-
-
-class Interrupted(Exception):
-    """Ctrl-C was pressed: the evaluation it fell into has ended, no other one begins."""
 
 
 def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
@@ -57,12 +54,13 @@ def minimize(
     max_iter: int = 1000,
     callbacks: Sequence[Callback] = (),
     resume: State | None = None,
+    checkpoint: Checkpoint | str | PathLike[str] | None = None,
     check_gradient: bool = False,
 ) -> Result:
     """Minimise an objective.
 
     Ctrl-C ends the run after the evaluation under way and returns the best iterate; a second Ctrl-C raises
-    KeyboardInterrupt at once.
+    KeyboardInterrupt at once. With `checkpoint`, SIGTERM saves the latest iterate before it ends the process.
 
     Parameters
     ----------
@@ -86,6 +84,11 @@ def minimize(
     resume : solver state, optional
         `Result.state` of an earlier run of the same problem and solver: the run goes on as if it had never ended.
         (A state does not know its problem: one of another problem of the same size is not noticed.)
+    checkpoint : Checkpoint, path or URL, optional
+        A directory where the state is kept as the run goes on, and from which it goes on if there are checkpoints:
+        the result is the same to the byte as that of a run that was never ended, on any engine and number of workers.
+        `theta0` and `resume` are then not used, and one pass, counted with those of the set-up, tells whether data
+        and model are still the same.
     check_gradient : bool
         Whether to compare the model's gradient with differences of its loss before the run, at the starting point:
         `fullbatch.gradient_check.check_gradient`. Its passes are counted with those of the set-up.
@@ -98,6 +101,9 @@ def minimize(
     ------
     ValueError
         theta0 or the state does not fit, F is not finite there, the solver is unknown, or it cannot resume.
+    ModelFileError
+        The checkpoints are those of another run, by data, model, penalty or solver: the message says what differs. Or
+        none of them can be read.
     TypeError
         The solver needs answers that the blocks do not give.
     ModelError
@@ -117,10 +123,13 @@ def minimize(
         raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
     if not np.isfinite(theta).all():
         raise ValueError("theta0 contains NaN or infinity")
+    keeper = None if checkpoint is None else Keeper.of(checkpoint, objective, method)
+    if keeper is not None and (kept := keeper.latest()) is not None:
+        check_kept(kept, objective, method)
+        resume = kept
     if check_gradient:
         check_gradient_at(objective, theta)
-    with _ctrl_c() as pressed:
-        return _Run(objective, method, why, tol, max_iter, callbacks, pressed).go(theta, resume)
+    return _Run(objective, method, why, tol, max_iter, callbacks, keeper).go(theta, resume)
 
 
 class _Run:
@@ -134,31 +143,40 @@ class _Run:
         tol: float,
         max_iter: int,
         callbacks: Sequence[Callback],
-        pressed: threading.Event,
+        keeper: Keeper | None,
     ) -> None:
         self.objective, self.solver, self.why = objective, solver, why
         self.tol, self.max_iter = tol, max_iter
-        self.callbacks, self.pressed = callbacks, pressed
+        self.callbacks, self.keeper = callbacks, keeper
         self.began, self.first_pass = time.perf_counter(), objective.num_passes
         self.first_sampled = objective.num_sampled_passes
         self.latest: Any = None
+        self.resumed_at: int | None = None
         self.stop_reason = ""
 
     def go(self, theta: Array, resume: Any) -> Result:
-        try:
-            if hasattr(self.solver, "run"):
-                return self._whole_run(theta)
-            return self._iterate(theta, resume)
-        except Interrupted:
-            if self.latest is None:
-                raise KeyboardInterrupt from None
-            return self._result(Status.INTERRUPTED)
+        with ExitStack() as stack:
+            self.pressed = stack.enter_context(ctrl_c())
+            if self.keeper is not None:
+                stack.enter_context(before_sigterm(self._keep))
+                stack.callback(self._keep)  # however the run ends
+            try:
+                if hasattr(self.solver, "run"):
+                    return self._whole_run(theta)
+                return self._iterate(theta, resume)
+            except Interrupted:
+                if self.latest is None:
+                    raise KeyboardInterrupt from None
+                return self._result(Status.INTERRUPTED)
 
     def _iterate(self, theta: Array, resume: Any) -> Result:
-        self.latest = drive(self.solver.init(theta), self._ask) if resume is None else resume
-        _check_start(self.latest)
+        first = drive(self.solver.init(theta), self._ask) if resume is None else resume
+        _check_start(first)
+        self.latest, self.resumed_at = first, None if resume is None else resume.iteration
         while True:
             state = self.latest
+            if self.keeper is not None:
+                self.keeper.save_if_due(state, self._spent())
             optimality = self.solver.optimality(state)
             stop = self._told_to_stop(state, optimality)
             if optimality <= self.tol:
@@ -183,20 +201,26 @@ class _Run:
         )
         return self._result(Status.STOPPED if self.stop_reason else Status(status), words)
 
+    def _spent(self) -> Spent:
+        return Spent(
+            self.objective.num_passes - self.first_pass,
+            self.objective.num_sampled_passes - self.first_sampled,
+            time.perf_counter() - self.began,
+        )
+
+    def _keep(self) -> None:
+        if self.keeper is not None and self.latest is not None:
+            self.keeper.save(self.latest, self._spent())
+
     def _ask(self, request: Any) -> Any:
         if self.pressed.is_set():
             raise Interrupted
         return self.objective(request)
 
     def _told_to_stop(self, state: Any, optimality: float) -> bool:
+        spent = self._spent()
         iterate = Iterate(
-            state.iteration,
-            state.theta,
-            state.value,
-            state.grad,
-            self.objective.num_passes - self.first_pass,
-            time.perf_counter() - self.began,
-            optimality,
+            state.iteration, state.theta, state.value, state.grad, spent.passes, spent.seconds, optimality
         )
         for callback in self.callbacks:
             answer = callback(iterate)
@@ -211,7 +235,7 @@ class _Run:
         return f"{status.message} ({words})" if words else status.message
 
     def _result(self, status: Status, words: str = "") -> Result:
-        state = self.latest
+        state, spent = self.latest, self._spent()
         resumable = not hasattr(self.solver, "run")
         return Result(
             theta=state.theta,
@@ -222,10 +246,11 @@ class _Run:
             optimality=self.solver.optimality(state) if resumable else np.inf,
             first_grad_norm=state.first_norm,
             iterations=state.iteration,
-            passes=self.objective.num_passes - self.first_pass,
+            resumed_at=self.resumed_at,
+            passes=spent.passes,
             setup_passes=self.objective.num_setup_passes,
-            sampled_passes=self.objective.num_sampled_passes - self.first_sampled,
-            seconds=time.perf_counter() - self.began,
+            sampled_passes=spent.sampled_passes,
+            seconds=spent.seconds,
             solver=getattr(self.solver, "about", type(self.solver).__name__) + (f"; {self.why}" if self.why else ""),
             certificate=certify(state.grad, self.objective.facts),
             state=state if resumable else None,
@@ -269,23 +294,3 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any
 def _check_start(state: Any) -> None:
     if not (np.isfinite(state.value) and np.isfinite(state.grad).all()):
         raise ValueError(f"the objective is not finite at the starting point: F = {state.value}; start elsewhere")
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets instead of breaking into an evaluation; pressed again, it raises."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed  # only the main thread may handle signals
-        return
-
-    def press(signum: int, frame: Any) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    previous = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -349,6 +349,8 @@ class Parameters:
         the same order. None for other models.
     quadratic : bool
         Whether the loss is a quadratic function of theta.
+    about : str
+        The model in words: a checkpoint of another one is refused.
     """
 
     size: int
@@ -356,6 +358,7 @@ class Parameters:
     dtype: str = "float64"
     predictors: Array | None = None
     quadratic: bool = False
+    about: str = ""
 
 
 class Block(Protocol):

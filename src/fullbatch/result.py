@@ -66,6 +66,8 @@ class Result:
         Euclidean norm of the gradient at the starting point.
     iterations : int
         Accepted iterates after the starting point, those before a resume included.
+    resumed_at : int or None
+        The iterate that the run went on from; None where it began.
     passes : int
         Reads of the whole data by this run.
     setup_passes : int
@@ -90,6 +92,7 @@ class Result:
     optimality: float
     first_grad_norm: float
     iterations: int
+    resumed_at: int | None
     passes: int
     setup_passes: int
     sampled_passes: float

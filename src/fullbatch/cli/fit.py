@@ -40,7 +40,8 @@ Examples:
   fullbatch fit mnist --save model.fb
   fullbatch fit train.csv --target churned --weight n --save model.fb
   fullbatch fit 'claims/*.parquet' --target claims --model poisson --offset log_exposure --categorical region
-  fullbatch fit data.libsvm --engine ray --workers 2 --save model.fb"""
+  fullbatch fit data.libsvm --engine ray --workers 2 --save model.fb
+  fullbatch fit 'claims/*.parquet' --target claims --checkpoint run   # killed? the same again goes on"""
 
 
 class ModelName(StrEnum):
@@ -96,6 +97,15 @@ def fit(
     time_limit: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which to stop.", show_default=False)
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory or URL where the state is kept; the same command goes on from there.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint_every: Annotated[float, typer.Option(min=0.0, help="Least seconds between checkpoints.")] = 60.0,
     directory: Directory = None,
     save: Annotated[Path | None, typer.Option(help="File to save the model to.", show_default=False)] = None,
     as_json: AsJson = False,
@@ -108,6 +118,7 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
 
     from ..callbacks import Progress, TimeLimit
+    from ..checkpoints import Checkpoint
     from ..datasets import load_mnist
     from ..engines import make_engine
     from ..result import Status
@@ -127,7 +138,8 @@ def fit(
     options: dict[str, Any] = {} if solver is None else {"solver": solver}
     options |= {"tol": tol**0.5, "max_iter": max_iter, "fit_intercept": intercept, "standardize": standardize}
     fitted = _estimator(model, pairs(option or [], "--option"), l2, balanced)
-    fitted.set_params(**options, engine=opened, callbacks=callbacks)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
+    fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
     if not quiet:
         screen.print(f"{model.value} on {' '.join(data)}: {len(sources)} blocks, {opened!r}", highlight=False)
     with closing(opened), warnings.catch_warnings():
@@ -151,6 +163,7 @@ def fit(
         "gradient_norm": result.grad_norm,
         "relative_gradient_norm": result.grad_norm / result.first_grad_norm if result.first_grad_norm else 0.0,
         "iterations": result.iterations,
+        "resumed_at": result.resumed_at,
         "passes": result.passes,
         "setup_passes": result.setup_passes,
         "sampled_passes": result.sampled_passes,

@@ -77,6 +77,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     unknown: str
     solver: Any
     engine: Any
+    checkpoint: Any
     callbacks: Sequence[Callback]
     verbose: int
     # Set by fit.
@@ -159,6 +160,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             tol=self.tol**2,
             max_iter=self.max_iter,
             callbacks=callbacks,
+            checkpoint=self.checkpoint,
         )
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
         intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
@@ -389,12 +391,12 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     # --- on the workers -----------------------------------------------------------------------------------------
 
     def _bare(self) -> Self:
-        """A copy that can be sent to workers: fitted, without engine, callbacks and history."""
+        """A copy that can be sent to workers: fitted, without engine, checkpoint, callbacks and history."""
         bare = type(self)()
         kept = {
             name: value
             for name, value in self.__dict__.items()
-            if name not in ("engine", "callbacks", "result_", "solver")
+            if name not in ("engine", "checkpoint", "callbacks", "result_", "solver")
         }
         bare.__dict__.update(kept)
         return bare

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
 from ..callbacks import Callback
+from ..checkpoints import Checkpoint
 from ..losses import LOSSES
 from ..models.linear import Linear
 from ..protocols import Engine
@@ -56,6 +58,9 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
     engine : str or Engine, default="threads"
         "threads", "serial", "ray", or an engine object, which stays open after the fit.
+    checkpoint : Checkpoint, path or URL, default=None
+        A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
+        same to the byte. See `fullbatch.Checkpoint`.
     callbacks : sequence of callables, default=()
         Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
     verbose : int, default=0
@@ -111,6 +116,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         unknown: str = "error",
         solver: Any = "auto",
         engine: str | Engine = "threads",
+        checkpoint: Checkpoint | str | PathLike[str] | None = None,
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,
     ) -> None:
@@ -125,6 +131,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         self.unknown = unknown
         self.solver = solver
         self.engine = engine
+        self.checkpoint = checkpoint
         self.callbacks = callbacks
         self.verbose = verbose
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 
 from ..callbacks import Callback
+from ..checkpoints import Checkpoint
 from ..errors import DataError, located, shortened
 from ..models._describe import as_labels
 from ..models.linear import Linear
@@ -56,6 +58,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
     engine : str or Engine, default="threads"
         "threads", "serial", "ray", or an engine object, which stays open after the fit.
+    checkpoint : Checkpoint, path or URL, default=None
+        A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
+        same to the byte. See `fullbatch.Checkpoint`.
     callbacks : sequence of callables, default=()
         Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
     verbose : int, default=0
@@ -114,6 +119,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         unknown: str = "error",
         solver: Any = "auto",
         engine: str | Engine = "threads",
+        checkpoint: Checkpoint | str | PathLike[str] | None = None,
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,
     ) -> None:
@@ -128,6 +134,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         self.unknown = unknown
         self.solver = solver
         self.engine = engine
+        self.checkpoint = checkpoint
         self.callbacks = callbacks
         self.verbose = verbose
 

@@ -252,7 +252,10 @@ class Recipe:
         """
         assert rows.y is not None
         encoded = replace(rows, y=schema.encode(rows.y))
-        return self._block(self._program(schema.n_features), encoded, schema, self.chunk_rows)
+        block = self._block(self._program(schema.n_features), encoded, schema, self.chunk_rows)
+        loss = getattr(self.loss, "__qualname__", type(self.loss).__name__)
+        block.parameters = replace(block.parameters, about=f"{type(self).__name__} with the loss {loss}")
+        return block
 
     def predict(self, theta: Array, X: Any) -> Array:
         """The model's outputs at `theta`, in this process.

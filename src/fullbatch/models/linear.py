@@ -249,7 +249,8 @@ class LinearBlock(Block):
         if intercept:
             predictors = np.column_stack((predictors, np.arange(coefs, size)))
         quadratic = isinstance(loss, Squared)
-        self.parameters = Parameters(size, np.arange(size) < coefs, precision, predictors, quadratic)
+        about = f"{loss} {'with' if intercept else 'without'} an intercept"
+        self.parameters = Parameters(size, np.arange(size) < coefs, precision, predictors, quadratic, about)
         self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature} | ({Squares} if quadratic else set()))
 
     def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:

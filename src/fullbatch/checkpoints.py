@@ -1,0 +1,322 @@
+"""Checkpoints: a run that is killed goes on from the latest of them as if it had never ended."""
+
+import logging
+import re
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
+from importlib.metadata import version
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy.typing as npt
+
+from . import __version__, saved
+from .errors import ModelFileError
+from .fingerprint import Fingerprint
+from .objective import Objective
+from .protocols import ValueGrad
+
+Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
+
+_NAME = re.compile(r"checkpoint-(\d{8})\.fb")
+_UNFINISHED = re.compile(rf"\.{_NAME.pattern}-.*")
+
+# Packages whose other versions may round otherwise.
+_PACKAGES = ("numpy", "scipy", "numba")
+
+_FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the state's
+
+
+# Relative rounding of F from one processor, or kind of request, to another.
+_NOISE = {"float64": 1e-9, "float32": 1e-6}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run keeps its state, and how often.
+
+    Checkpoints are written at accepted iterates, and when the run ends for whatever reason: each is a file of its own,
+    whole or not there. A run that finds some in its directory goes on from the latest.
+
+    Parameters
+    ----------
+    path : path or URL
+        A directory that belongs to this run, made where it is missing; or the URL of one, such as "s3://bucket/run",
+        which takes `pip install "fullbatch[fsspec]"` and the package for its kind.
+    every : float
+        Least seconds between checkpoints; 0 for one at every iterate.
+    keep : int
+        How many of the latest stay; more than one, so that a damaged one is not the end.
+    """
+
+    path: str | PathLike[str]
+    every: float = 60.0
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.every >= 0:
+            raise ValueError(f"every must be 0 or more seconds, got {self.every}")
+        if self.keep < 1:
+            raise ValueError(f"keep must be at least 1, got {self.keep}")
+
+
+class Spent(NamedTuple):
+    """What a run has taken, from its beginning, earlier parts that were ended included."""
+
+    passes: int = 0
+    sampled_passes: float = 0.0
+    seconds: float = 0.0
+
+    def after(self, earlier: "Spent") -> "Spent":
+        """Together with an earlier part."""
+        return Spent(
+            self.passes + earlier.passes, self.sampled_passes + earlier.sampled_passes, self.seconds + earlier.seconds
+        )
+
+
+class Keeper:
+    """Writes and reads the checkpoints of one run.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint or path
+        Where, and how often.
+    fingerprint : Fingerprint
+        Of the run.
+    kind : type
+        Of its states.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | str | PathLike[str], fingerprint: Fingerprint, kind: type[Any]) -> None:
+        self._options = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+        self._fingerprint, self._kind = fingerprint, kind
+        self._folder = _folder(self._options.path)
+        self._numbers = self._folder.open()
+        self._damaged: set[int] = set()
+        self._before = Spent()
+        self._saved, self._when = None, time.monotonic()
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint | str | PathLike[str], objective: Objective, solver: Any) -> Self:
+        """That of a run of `solver` on `objective`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The solver cannot go on from a checkpoint.
+        """
+        name, kind = type(solver).__name__, getattr(solver, "state", None)
+        if hasattr(solver, "run"):
+            raise ValueError(f"{name} keeps its own loop and cannot go on from a checkpoint: use 'lbfgs'")
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            raise TypeError(
+                f"{name} does not tell of what kind its states are: give it an attribute `state`, their dataclass"
+            )
+        return cls(checkpoint, Fingerprint.of(objective, solver), kind)
+
+    def latest(self) -> Any:
+        """The state of the latest checkpoint that can be read; None where there is none at all.
+
+        Raises
+        ------
+        ModelFileError
+            It is that of another run, and says what differs; or there are some and none can be read.
+        """
+        for number in sorted(self._numbers, reverse=True):
+            where = self._folder.where(number)
+            try:
+                kind, arrays, metadata = self._folder.read(number)
+                self._check(where, _fingerprint_of(where, arrays, metadata), kind)
+                state = saved.state_of(where, self._kind, arrays, metadata)
+            except saved.DamagedError as error:
+                logger.warning("%s; looking for the checkpoint before it", error)
+                self._damaged.add(number)
+                continue
+            _warn_of_versions(where, metadata["versions"])
+            self._before, self._saved = Spent(*metadata["spent"]), state
+            passes, _, seconds = self._before
+            logger.info("going on from %s: iteration %d, %d passes, %.1f s", where, state.iteration, passes, seconds)
+            return state
+        if self._numbers:
+            raise ModelFileError(
+                f"none of the {len(self._numbers)} checkpoints in {self._options.path} can be read: remove them to "
+                "begin anew, or name another directory"
+            )
+        return None
+
+    def save_if_due(self, state: Any, spent: Spent) -> None:
+        """Save the state, if the last checkpoint is old enough."""
+        if time.monotonic() - self._when >= self._options.every:
+            self.save(state, spent)
+
+    def save(self, state: Any, spent: Spent) -> None:
+        """Save the state, unless it is saved already."""
+        if state is self._saved:
+            return
+        arrays, metadata = saved.contents_of(state)
+        arrays |= {_FINGERPRINT + name: array for name, array in self._fingerprint.arrays.items()}
+        metadata |= {"fingerprint": self._fingerprint.told, "versions": _versions(), "spent": spent.after(self._before)}
+        number = max(self._numbers, default=-1) + 1  # a name is never used again, that of a damaged one neither
+        self._folder.write(number, self._kind.__name__, arrays, metadata)
+        self._numbers.add(number)
+        self._saved, self._when = state, time.monotonic()
+        kept = sorted(self._numbers - self._damaged)[-self._options.keep :]
+        for old in self._numbers.difference(kept):
+            self._folder.remove(old)
+        self._numbers = set(kept)
+
+    def _check(self, where: str, there: Fingerprint, kind: str) -> None:
+        differences = self._fingerprint.differences(there)
+        if not differences and kind != self._kind.__name__:
+            differences = [f"state of the solver: {kind} there, {self._kind.__name__} here"]
+        if differences:
+            raise ModelFileError(
+                f"{where} is of another run: {'; '.join(differences)}. Give the run what it was begun with to go on, "
+                "or name another directory to begin anew"
+            )
+
+
+def check_kept(state: Any, objective: Objective, solver: Any) -> None:
+    """One pass at the iterate of a checkpoint: what the fingerprint cannot tell, targets or a model's code, changes F.
+
+    Raises
+    ------
+    ModelFileError
+        F is another one.
+    """
+    if state.theta.shape != (objective.size,) or ValueGrad not in objective.facts.answers:
+        return
+    objective.num_setup_passes += 1
+    objective.num_passes -= 1
+    value = objective.value_and_grad(state.theta).value
+    allowed = _NOISE[objective.facts.parameters.dtype] * (1.0 if ValueGrad in solver.requests else 1e4)
+    if not abs(value - state.value) <= allowed * max(abs(value), abs(state.value)):
+        raise ModelFileError(
+            f"the checkpoint is of another run: at its theta F is {state.value!r} there and {value!r} here. Targets, "
+            "weights of rows, their order, or the code of the model have changed; name another directory to begin anew"
+        )
+
+
+class _Folder(ABC):
+    """Where checkpoints are: numbered files."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = fspath(path)
+
+    @abstractmethod
+    def open(self) -> set[int]:
+        """Make it if it is not there, remove what was left unfinished, and tell which checkpoints there are."""
+
+    @abstractmethod
+    def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
+        """A checkpoint's kind, arrays and metadata."""
+
+    @abstractmethod
+    def write(self, number: int, kind: str, arrays: saved.Arrays, metadata: Mapping[str, Any]) -> None:
+        """Write a checkpoint, whole or not at all."""
+
+    @abstractmethod
+    def remove(self, number: int) -> None:
+        """Remove a checkpoint, if it is there."""
+
+    def where(self, number: int) -> str:
+        """A checkpoint's place, as its reader is told it."""
+        return f"{self._path.rstrip('/')}/{_name(number)}"
+
+
+class _Local(_Folder):
+    """A directory of this machine."""
+
+    def open(self) -> set[int]:
+        directory = Path(self._path)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ModelFileError(f"cannot keep checkpoints in {directory}: {error.strerror}") from None
+        for file in directory.iterdir():
+            if _UNFINISHED.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+        return _numbers(file.name for file in directory.iterdir())
+
+    def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
+        return saved.read(self.where(number))
+
+    def write(self, number: int, kind: str, arrays: saved.Arrays, metadata: Mapping[str, Any]) -> None:
+        saved.write(self.where(number), kind, arrays, metadata)
+
+    def remove(self, number: int) -> None:
+        Path(self.where(number)).unlink(missing_ok=True)
+
+
+class _Remote(_Folder):
+    """A directory that a URL names."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        from .remote_ import file_system
+
+        super().__init__(path)
+        self._files, self._inside = file_system(path)
+
+    def open(self) -> set[int]:
+        self._files.makedirs(self._inside, exist_ok=True)
+        self._files.invalidate_cache()
+        names = [file.rpartition("/")[2] for file in self._files.ls(self._inside, detail=False)]
+        for name in filter(_UNFINISHED.fullmatch, names):
+            self._files.rm(f"{self._inside}/{name}")
+        return _numbers(names)
+
+    def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
+        with self._files.open(f"{self._inside}/{_name(number)}", "rb") as file:
+            return saved.unpack(file, self.where(number))
+
+    def write(self, number: int, kind: str, arrays: saved.Arrays, metadata: Mapping[str, Any]) -> None:
+        unfinished = f"{self._inside}/.{_name(number)}-{uuid.uuid4().hex}"
+        with self._files.open(unfinished, "wb") as file:
+            saved.pack(file, kind, arrays, metadata)
+        self._files.mv(unfinished, f"{self._inside}/{_name(number)}")
+
+    def remove(self, number: int) -> None:
+        if self._files.exists(f"{self._inside}/{_name(number)}"):
+            self._files.rm(f"{self._inside}/{_name(number)}")
+
+
+def _folder(path: str | PathLike[str]) -> _Folder:
+    return _Remote(path) if "://" in fspath(path) else _Local(path)
+
+
+def _name(number: int) -> str:
+    return f"checkpoint-{number:08}.fb"
+
+
+def _numbers(names: Iterable[str]) -> set[int]:
+    return {int(match[1]) for match in map(_NAME.fullmatch, names) if match}
+
+
+def _fingerprint_of(where: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Fingerprint:
+    if not {"fingerprint", "versions", "spent"} <= metadata.keys():
+        raise ModelFileError(f"{where} is not a checkpoint")
+    parts = {name.removeprefix(_FINGERPRINT): array for name, array in arrays.items() if name.startswith(_FINGERPRINT)}
+    return Fingerprint(metadata["fingerprint"], parts)
+
+
+def _versions() -> dict[str, str]:
+    return {"fullbatch": __version__} | {name: version(name) for name in _PACKAGES}
+
+
+def _warn_of_versions(where: str, there: Mapping[str, str]) -> None:
+    here = _versions()
+    different = [
+        f"{name} {there.get(name)} there, {number} here" for name, number in here.items() if there.get(name) != number
+    ]
+    if different:
+        logger.warning(
+            "%s was written with other versions (%s): the result will not be the same to the byte",
+            where,
+            "; ".join(different),
+        )
