@@ -317,10 +317,36 @@ class Rows:
     names: tuple[str, ...] = ()
 
 
+class Size(NamedTuple):
+    """What the rows of a source take in memory.
+
+    Parameters
+    ----------
+    rows : int
+        How many there are.
+    nbytes : int
+        Bytes of the rows once they are read.
+    reading : int
+        Bytes taken besides while they are read.
+    shared : int
+        Bytes taken besides, once, while any source of these files is read.
+    held : bool
+        The source holds the rows itself: to keep them costs nothing more.
+    """
+
+    rows: int
+    nbytes: int
+    reading: int = 0
+    shared: int = 0
+    held: bool = False
+
+
 class Source(Protocol):
     """Names where a block's rows come from: a recipe, cheap to send, read on the worker.
 
-    `str(source)` says in words which rows these are: it is what error messages show. Sources that share something
+    `str(source)` says in words which rows these are: it is what error messages show. `read` gives the same rows each
+    time; it is called on each pass where the rows do not fit into memory, from several threads for several sources.
+    A source that knows its `Size` before it is read may have it as an attribute `size`. Sources that share something
     while they are read, such as a decoded file, may have a method `release()`: a worker calls it when it has read
     all of its blocks.
     """

@@ -17,8 +17,18 @@ def test_pieces_cover_the_rows_and_are_near_equal(n_rows, values):
     assert all(before[1] == after[0] for before, after in itertools.pairwise(pieces))
     lengths = [stop - start for start, stop in pieces]
     assert max(lengths) - min(lengths) <= 1
-    assert len(pieces) <= 64
     assert min(lengths) > 0
+    longest = max(2**21, 4 * values)  # stored values
+    assert len(pieces) <= 64 or max(lengths) * values <= longest
+    assert len(pieces) <= 64 or min(lengths) * values > longest // 2
+
+
+def test_large_data_has_blocks_of_a_bounded_size_unless_gradients_are_large():
+    assert len(cut(60_000, 784)) == 64
+    assert len(cut(2**25, 16)) == 256
+    assert len(cut(2**25, 16, columns=10**5)) == 256
+    assert len(cut(2**25, 16, columns=2**20)) == 128  # 4 * 2**20 values a block
+    assert len(cut(2**25, 16, columns=10**8)) == 64
 
 
 def test_cut_as_told():

@@ -22,15 +22,14 @@ def test_contract_notices_a_sum_in_another_order():
         def place(self, model, sources):
             blocks = super().place(model, sources)
             worker = blocks._worker
-            worker._blocks = dict(reversed(worker._blocks.items()))
             blocks.sum = lambda request: self.naive_sum(worker, request)
             return blocks
 
         @staticmethod
         def naive_sum(worker, request):
             total = None
-            for block in worker._blocks.values():
-                answer = block.evaluate(request)
+            for index in reversed(worker._shelf.kept()):
+                answer = worker._shelf.get(index).evaluate(request)
                 total = answer if total is None else total + answer
             return total
 

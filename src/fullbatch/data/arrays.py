@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols import Rows
+from ..protocols import Rows, Size
 from .cut import cut
 
 Array = npt.NDArray[Any]
+
+_AS_THEY_ARE = (np.float32, np.float64, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,15 @@ class ArraySource:
     def read(self) -> Rows:
         """The rows, in a type that the kernels take."""
         return Rows(as_features(self.X), self.y, self.weight, self.scale, self.offset, (), self.names)
+
+    @property
+    def size(self) -> Size:
+        """They are in memory already, unless their numbers must be converted."""
+        arrays = [self.X.data, self.X.indices, self.X.indptr] if hasattr(self.X, "indptr") else [self.X]
+        arrays += [array for array in (self.y, self.weight, self.offset) if array is not None]
+        held = self.X.dtype in _AS_THEY_ARE
+        width = 0 if held else 8
+        return Size(self.X.shape[0], sum(max(array.itemsize, width) * array.size for array in arrays), held=held)
 
     def __str__(self) -> str:
         return f"array rows {self.first_row}..{self.first_row + self.X.shape[0] - 1}"
@@ -113,7 +124,7 @@ def array_sources(
             start,
             tuple(names),
         )
-        for start, stop in cut(X.shape[0], values_per_row, blocks, block_rows)
+        for start, stop in cut(X.shape[0], values_per_row, blocks, block_rows, X.shape[1])
     ]
 
 
@@ -128,7 +139,7 @@ def _column(name: str, values: Any, n_rows: int) -> Array | None:
 
 def as_features(X: Any) -> Any:
     """Features in a type that the kernels take: float32, float64 and uint8 as they are."""
-    if X.dtype in (np.float32, np.float64, np.uint8):
+    if X.dtype in _AS_THEY_ARE:
         return X
     if X.dtype.kind == "c":
         raise DataError("Complex data not supported: X must be real")

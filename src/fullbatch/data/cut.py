@@ -6,14 +6,21 @@ from collections.abc import Sequence
 
 from ..errors import DataError
 
-# At most this many blocks: enough to keep the cores of a large machine busy, few enough that adding gradients is
-# cheap. A block is at least this many stored values, so that a small problem is not all overhead.
-MOST_BLOCKS = 64
-LEAST_VALUES = 2**17
+# This many blocks: enough to keep the cores of a large machine busy, few enough that adding gradients is cheap. A block
+# is at least this many stored values, so that a small problem is not all overhead, and at the most that many, so that
+# a few blocks fit into any memory: large data has more blocks.
+USUAL_BLOCKS = 64
+LEAST_VALUES, MOST_VALUES = 2**17, 2**21
+# But a block has this many times as many values as columns, so that reading it takes longer than adding its gradient.
+VALUES_PER_COLUMN = 4
 
 
 def cut(
-    n_rows: int, values_per_row: float, blocks: int | None = None, block_rows: int | None = None
+    n_rows: int,
+    values_per_row: float,
+    blocks: int | None = None,
+    block_rows: int | None = None,
+    columns: int = 0,
 ) -> list[tuple[int, int]]:
     """Neighbouring runs of rows, near-equal in length.
 
@@ -26,7 +33,10 @@ def cut(
     blocks : int, optional
         Number of blocks; never more than rows.
     block_rows : int, optional
-        Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values.
+        Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values; more
+        blocks where they would have more than 2,097,152 values.
+    columns : int
+        Of sparse rows, which store few of them: with more than 64 blocks, each has about 4 times as many values.
 
     Returns
     -------
@@ -41,8 +51,11 @@ def cut(
             raise ValueError(f"block_rows must be at least 1, got {block_rows}")
         return [(start, min(start + block_rows, n_rows)) for start in range(0, n_rows, block_rows)]
     if blocks is None:
-        least_rows = max(1, round(LEAST_VALUES / max(values_per_row, 1.0)))
-        blocks = min(MOST_BLOCKS, max(1, n_rows // least_rows))
+        values_per_row = max(values_per_row, 1.0)
+        least_rows = max(1, round(LEAST_VALUES / values_per_row))
+        most_values = max(MOST_VALUES, VALUES_PER_COLUMN * max(columns, values_per_row))
+        most_rows = int(most_values / values_per_row)
+        blocks = max(1, min(USUAL_BLOCKS, n_rows // least_rows), -(-n_rows // most_rows))
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")
     blocks = min(blocks, n_rows)

@@ -193,7 +193,7 @@ def libsvm_sources(
             bool(dense),
             dtype,
         )
-        for parts in cut_parts(rows, cut(sum(rows), values_per_row, blocks, block_rows))
+        for parts in cut_parts(rows, cut(sum(rows), values_per_row, blocks, block_rows, columns))
     ]
 
 

@@ -1,6 +1,7 @@
 """What a worker does, whichever engine it belongs to: reads, describes, builds and asks its blocks."""
 
 import os
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -14,6 +15,8 @@ from ..errors import BlockError, DataError, MissingExtraError, ModelError
 from ..features import encode
 from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
+from ._memory import Plan, budget
+from ._shelf import Shelf
 from ._tree import Part, TreeSum
 
 R = TypeVar("R")
@@ -29,6 +32,9 @@ class Built(NamedTuple):
 class Worker:
     """Some of the blocks, on some threads; each block is computed by one thread.
 
+    Blocks stay in memory up to a budget. The others are read and built again for each request, by more threads, so
+    that reading goes on while other blocks are computed. The answers have the same bits.
+
     Parameters
     ----------
     model : Model
@@ -39,46 +45,60 @@ class Worker:
         Number of blocks of all workers: the leaves of the summation tree.
     num_threads : int
         Blocks computed at the same time.
+    memory : int or str
+        Bytes that the blocks may take, a text like "2GB", or "auto": a safe share of what is free.
+    neighbours : int
+        Workers that share the memory of this machine, this one counted.
     """
 
-    def __init__(self, model: Model, sources: Mapping[int, Source], blocks: int, num_threads: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        sources: Mapping[int, Source],
+        blocks: int,
+        num_threads: int,
+        memory: int | str = "auto",
+        neighbours: int = 1,
+    ) -> None:
         self._model = model
         self._sources = dict(sources)
         self._total = blocks
-        self._rows: dict[int, Rows] = {}
-        self._blocks: dict[int, Block] = {}
-        self._pool = ThreadPoolExecutor(num_threads, "fullbatch") if num_threads > 1 else None
+        self._schema: Schema | None = None
+        self._first_rows: list[int] = []
+        self._shelf = Shelf(self._sources, budget(memory, neighbours), num_threads)
+        self._computing = threading.Semaphore(num_threads)
+        self._pool: ThreadPoolExecutor | None = None
+        self._lanes = 1
+
+    @property
+    def plan(self) -> Plan:
+        """What stays in memory and what is read on each pass, as far as it is known."""
+        return self._shelf.plan
 
     def describe(self) -> list[Part]:
         """Read every block's rows, once, and describe them."""
 
         def describe(index: int) -> Any:
             source = self._sources[index]
-            rows = self._rows[index] = source.read()
-            return self._model.describe(rows, str(source))
+            rows = source.read()
+            with self._computing:
+                described = self._model.describe(rows, str(source))
+            self._shelf.put(index, rows, rows)
+            return described
 
-        try:
-            return self._tree_sum(describe)
-        finally:
-            release(self._sources.values())
+        return self._tree_sum(describe, list(self._sources))
 
     def build(self, schema: Schema) -> Built:
         """Turn the rows that were read into blocks."""
-        first_rows = list(schema.first_rows())
+        self._schema, self._first_rows = schema, list(schema.first_rows())
 
-        def build(index: int) -> Block:
-            rows = self._rows.pop(index)
-            if rows.X.shape[0] != schema.block_rows[index]:
-                raise DataError(
-                    f"{self._sources[index]} now has {rows.X.shape[0]} rows and had {schema.block_rows[index]} when it "
-                    "was first read: the data has changed"
-                )
-            if not getattr(self._model, "takes_categories", False):
-                rows = encode(rows, schema.features, str(self._sources[index]))
-            return self._model.build(rows, schema, first_rows[index])
+        def build(index: int) -> Built:
+            rows = self._shelf.take(index)
+            block = self._built(index, self._sources[index].read() if rows is None else rows, keep=True)
+            return Built(block.parameters, block.answers)
 
-        self._blocks = dict(zip(self._sources, self._each(build), strict=True))
-        return agree([Built(block.parameters, block.answers) for block in self._blocks.values()])
+        # Those that were not kept are built when they are asked; one is enough to tell what all answer.
+        return agree(self._each(build, self._shelf.kept() or list(self._sources)[:1]))
 
     def rebuild(self, schema: Schema, described: list[Part]) -> None:
         """Read and build the blocks of a worker that was lost.
@@ -97,38 +117,73 @@ class Worker:
 
     def sum(self, request: Any) -> list[Part]:
         """Every block's answer, added as far as the tree allows."""
-        return self._tree_sum(lambda index: self._blocks[index].evaluate(request))
+
+        def answer(index: int) -> Any:
+            block = self._shelf.get(index)
+            if block is not None:
+                with self._computing:
+                    return block.evaluate(request)
+            rows = self._sources[index].read()
+            with self._computing:
+                return self._built(index, rows).evaluate(request)
+
+        return self._tree_sum(answer, self._shelf.order())
 
     @property
     def is_open(self) -> bool:
         """Whether blocks stand."""
-        return bool(self._blocks)
+        return self._schema is not None
 
     def close(self) -> None:
         """Drop the blocks and end the threads."""
-        self._rows, self._blocks = {}, {}
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._schema = None
+        self._shelf.clear()
+        self._run_on(1)
 
-    def _tree_sum(self, answer: Callable[[int], Any]) -> list[Part]:
+    def _built(self, index: int, rows: Rows, keep: bool = False) -> Block:
+        schema = self._schema
+        assert schema is not None
+        if rows.X.shape[0] != schema.block_rows[index]:
+            raise DataError(
+                f"{self._sources[index]} now has {rows.X.shape[0]} rows and had {schema.block_rows[index]} when it "
+                "was first read: the data has changed"
+            )
+        if not getattr(self._model, "takes_categories", False):
+            rows = encode(rows, schema.features, str(self._sources[index]))
+        block = self._model.build(rows, schema, self._first_rows[index])
+        if keep:
+            self._shelf.put(index, block, rows)
+        return block
+
+    def _tree_sum(self, answer: Callable[[int], Any], order: list[int]) -> list[Part]:
         tree = TreeSum(self._total)
-        self._each(lambda index: tree.add(Part(0, index, answer(index))))
+        self._each(lambda index: tree.add(Part(0, index, answer(index))), order)
         return tree.parts()
 
-    def _each(self, task: Callable[[int], R]) -> list[R]:
+    def _each(self, task: Callable[[int], R], order: list[int]) -> list[R]:
         def guarded(index: int) -> R:
             with np.errstate(over="ignore", invalid="ignore"), named(index, self._sources[index]):
                 return task(index)  # solvers look for infinities themselves
 
-        if self._pool is None:
-            return [guarded(index) for index in self._sources]
-        futures = [self._pool.submit(guarded, index) for index in self._sources]
+        self._run_on(self._shelf.lanes)
+        futures = []
         try:
+            if self._pool is None:
+                return [guarded(index) for index in order]
+            futures = [self._pool.submit(guarded, index) for index in order]
             return [future.result() for future in futures]
         finally:
             for future in futures:  # after an error: nothing is left running behind the caller's back
                 future.cancel()
             wait(futures)
+            release(self._sources.values())
+
+    def _run_on(self, lanes: int) -> None:
+        """Have so many threads; of one alone, the caller's own is used."""
+        if lanes != self._lanes:
+            if self._pool is not None:
+                self._pool.shutdown()
+            self._pool, self._lanes = ThreadPoolExecutor(lanes, "fullbatch") if lanes > 1 else None, lanes
 
 
 @contextmanager

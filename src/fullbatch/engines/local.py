@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from ..protocols import Model, Source
 from ..schema import Schema
+from ._memory import check_memory
 from ._tree import Part, TreeSum
 from ._worker import Worker, available_cpus, check_request, check_sources, named, release
 
@@ -20,12 +21,17 @@ class ThreadEngine:
     ----------
     num_threads : int, optional
         Blocks computed at the same time; default: the CPUs this process may use. Results do not depend on it.
+    memory : int or str
+        Bytes, or a text like "2GB", that the blocks may take: those beyond it are read again on each pass. "auto" is
+        half of the memory that is free when blocks are placed. Results do not depend on it.
     """
 
-    def __init__(self, num_threads: int | None = None) -> None:
+    def __init__(self, num_threads: int | None = None, memory: int | str = "auto") -> None:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        check_memory(memory)
         self.num_threads = num_threads or available_cpus()
+        self.memory = memory
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_threads={self.num_threads})"
@@ -44,7 +50,7 @@ class ThreadEngine:
         -------
         LocalBlocks
         """
-        return LocalBlocks(model, check_sources(sources), self.num_threads)
+        return LocalBlocks(model, check_sources(sources), self.num_threads, self.memory)
 
     def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
         """What `task` makes of each source, in their order; nothing is kept.
@@ -87,24 +93,40 @@ def _answer(task: Callable[[int, Source], R], index: int, source: Source) -> R:
 
 
 class SerialEngine(ThreadEngine):
-    """Blocks in this process, one after another: the reference every engine is held against."""
+    """Blocks in this process, one after another: the reference every engine is held against.
 
-    def __init__(self) -> None:
-        super().__init__(num_threads=1)
+    Parameters
+    ----------
+    memory : int or str
+        As for `ThreadEngine`; blocks that are read on each pass are read by threads of their own.
+    """
+
+    def __init__(self, memory: int | str = "auto") -> None:
+        super().__init__(1, memory)
 
     def __repr__(self) -> str:
         return "SerialEngine()"
 
 
 class LocalBlocks:
-    """Blocks that live in this process."""
+    """Blocks that live in this process.
 
-    def __init__(self, model: Model, sources: list[Source], num_threads: int) -> None:
+    Attributes
+    ----------
+    plan : Plan
+        What stays in memory and what is read on each pass.
+    """
+
+    def __init__(self, model: Model, sources: list[Source], num_threads: int, memory: int | str = "auto") -> None:
         self._count = len(sources)
-        self._worker = Worker(model, dict(enumerate(sources)), self._count, min(num_threads, self._count))
+        self._worker = Worker(model, dict(enumerate(sources)), self._count, min(num_threads, self._count), memory)
         try:
+            before = self._worker.plan.log()
             self.schema = Schema.of(self._total(self._worker.describe()))
             self.parameters, self.answers = self._worker.build(self.schema)
+            self.plan = self._worker.plan
+            if self.plan.streamed != before.streamed:
+                self.plan.log()
         except BaseException:
             self.close()
             raise

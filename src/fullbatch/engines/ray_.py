@@ -5,6 +5,8 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import add
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source, ValueGrad
 from ..schema import Schema
+from ._memory import Plan, check_memory
 from ._tree import Part, TreeSum
 from ._worker import Worker, agree, check_request, check_sources, named, release
 
@@ -57,6 +60,10 @@ class RayEngine:
         the bit.
     start_timeout : float
         Seconds to wait for the workers to start, which on a busy cluster means: for others to free their CPUs.
+    memory : int or str
+        Bytes, or a text like "2GB", that the blocks of each worker may take: those beyond it are read again on each
+        pass. "auto" is half of the memory that is free on the worker's node when it starts, divided by the workers
+        that the node may hold. Results do not depend on it.
     """
 
     def __init__(
@@ -66,7 +73,9 @@ class RayEngine:
         address: str | None = None,
         max_failures: int = 0,
         start_timeout: float = 300.0,
+        memory: int | str = "auto",
     ) -> None:
+        check_memory(memory)
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers must be at least 1, got {num_workers}")
         if not num_cpus_per_worker > 0:
@@ -78,6 +87,7 @@ class RayEngine:
         self.address = address
         self.max_failures = max_failures
         self.start_timeout = start_timeout
+        self.memory = memory
         self._started_ray = False
 
     def __repr__(self) -> str:
@@ -105,7 +115,9 @@ class RayEngine:
         sources = check_sources(sources)
         self._connect()
         num_workers = self._affordable_workers(len(sources))
-        return RayBlocks(model, sources, num_workers, self.num_cpus_per_worker, self.max_failures, self.start_timeout)
+        return RayBlocks(
+            model, sources, num_workers, self.num_cpus_per_worker, self.max_failures, self.start_timeout, self.memory
+        )
 
     def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
         """What `task` makes of each source, in their order, by Ray tasks; nothing is kept.
@@ -184,6 +196,12 @@ def _floor(share: float) -> float:
     return float(np.floor(share * 100) / 100) if share >= 0.01 else share
 
 
+def _neighbours(num_workers: int, num_cpus: float) -> int:
+    """Workers that one node may hold, at the most."""
+    cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    return min(num_workers, max(1, *(int(count / num_cpus + 1e-9) for count in cpus)))
+
+
 @ray.remote
 def _answer_run(task: Callable[[int, Source], Any], run: dict[int, Source]) -> list[Any]:
     answers = []
@@ -207,12 +225,19 @@ def _answers(answer: Any) -> list[Any]:
 class _WorkerActor(Worker):
     """A `Worker` in its own process."""
 
-    def ready(self) -> None:
-        """Answers once the actor runs."""
+    def planned(self) -> Plan:
+        """The worker's plan, once the actor runs."""
+        return self.plan
 
 
 class RayBlocks:
-    """Blocks that live in worker actors, each of which holds a run of neighbouring blocks."""
+    """Blocks that live in worker actors, each of which holds a run of neighbouring blocks.
+
+    Attributes
+    ----------
+    plan : Plan
+        What stays in memory and what is read on each pass, as the workers began.
+    """
 
     def __init__(
         self,
@@ -222,6 +247,7 @@ class RayBlocks:
         num_cpus: float,
         max_failures: int,
         start_timeout: float,
+        memory: int | str = "auto",
     ) -> None:
         self._count = len(sources)
         self._model = ray.put(model)
@@ -230,11 +256,12 @@ class RayBlocks:
         self._num_cpus = num_cpus
         self._failures_left = max_failures
         self._start_timeout = start_timeout
+        self._memory = memory, _neighbours(num_workers, num_cpus)
         self._workers: list[Any] = []
         try:
             for share in self._shares:  # one by one, so that a failure leaves none behind unknown to close()
                 self._workers.append(self._start(share))
-            self._wait_for_workers()
+            self.plan = self._wait_for_workers().log()
             self._described = self._ask_all(lambda worker: worker.describe.remote())
             self.schema = Schema.of(self._total(self._described))
             schema = ray.put(self.schema)
@@ -265,11 +292,11 @@ class RayBlocks:
             num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0
         )
         num_threads = min(max(1, int(self._num_cpus)), len(share))
-        return options.remote(self._model, share, self._count, num_threads)
+        return options.remote(self._model, share, self._count, num_threads, *self._memory)
 
-    def _wait_for_workers(self) -> None:
+    def _wait_for_workers(self) -> Plan:
         try:
-            self._ask_all(lambda worker: worker.ready.remote(), timeout=self._start_timeout)
+            return reduce(add, self._ask_all(lambda worker: worker.planned.remote(), timeout=self._start_timeout))
         except GetTimeoutError:
             free = ray.available_resources().get("CPU", 0.0)
             raise EngineError(

@@ -1,0 +1,82 @@
+"""Where a worker keeps rows and blocks: in memory up to a budget; it reads the others again when they are needed."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ..protocols import Rows, Source
+from ._memory import Plan, allot, measured_size, resized, told_size
+
+# A budget is spent anew when blocks turn out larger than told, by more than one such part of it.
+_PARTS = 64
+
+
+class Shelf:
+    """Rows or blocks by the number of the block, as far as the memory budget goes.
+
+    Which of them are here decides how long a pass takes, and nothing else.
+
+    Parameters
+    ----------
+    sources : mapping of int to Source
+        Of a worker.
+    limit : int or None
+        Bytes that the blocks may take; None for no limit.
+    num_threads : int
+        Blocks computed at the same time.
+    """
+
+    def __init__(self, sources: Mapping[int, Source], limit: int | None, num_threads: int) -> None:
+        self._limit, self._num_threads = limit, num_threads
+        self._sizes = {index: told_size(source) for index, source in sources.items()}
+        self._things: dict[int, Any] = {}
+        self._lock = threading.Lock()
+        self._allotted = allot(self._sizes, limit, num_threads)
+        self._untold = 0  # bytes beyond those that were allotted
+
+    @property
+    def plan(self) -> Plan:
+        """What is kept and what is read on each pass, as far as it is known."""
+        return Plan.of(self._sizes, self._limit, self._num_threads)
+
+    @property
+    def lanes(self) -> int:
+        """Blocks that may be read or computed at the same time, beside those that are kept."""
+        return self._allotted.lanes
+
+    def put(self, index: int, thing: Any, rows: Rows) -> None:
+        """Keep rows, or the block made of them, if there is room."""
+        with self._lock:
+            told = self._sizes[index]
+            size = self._sizes[index] = resized(told, measured_size(rows))
+            self._untold += size.nbytes - (0 if told is None else told.nbytes)
+            if self._limit is not None and self._untold > self._limit // _PARTS:
+                self._allotted, self._untold = allot(self._sizes, self._limit, self._num_threads), 0
+                for other in self._things.keys() - self._allotted.kept:
+                    del self._things[other]
+            if index in self._allotted.kept:
+                self._things[index] = thing
+
+    def get(self, index: int) -> Any:
+        """What is kept of a block, or None."""
+        return self._things.get(index)
+
+    def take(self, index: int) -> Any:
+        """What is kept of a block, or None; it is kept no longer."""
+        with self._lock:
+            return self._things.pop(index, None)
+
+    def kept(self) -> list[int]:
+        """The blocks of which something is kept."""
+        return sorted(self._things)
+
+    def order(self) -> list[int]:
+        """All blocks, those kept spread among those to read: reading goes on while blocks in memory are computed."""
+        kept = self.kept()
+        away = [index for index in self._sizes if index not in self._things]
+        places = [((k + 0.5) / len(one), index) for one in (kept, away) for k, index in enumerate(one)]
+        return [index for _, index in sorted(places)]
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._things = {}
