@@ -1,16 +1,19 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from fullbatch import DataError, EngineError, RayEngine, SerialEngine
 from fullbatch.data.arrays import array_sources
 from fullbatch.models.linear import Linear
-from fullbatch.protocols import Rows, ValueGrad
+from fullbatch.protocols import HessVec, Rows, ValueGrad
 from fullbatch.testing import check_engine
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -56,23 +59,195 @@ def test_large_theta_goes_through_one_put():
     blocks.close()
 
 
-def test_killed_worker_is_replaced_within_the_budget(ray_session):
+@pytest.fixture
+def problem():
     rng = np.random.default_rng(0)
     X, y = rng.random((200, 4)), np.arange(200) % 2
     sources = array_sources(X, y, blocks=7)
     request = ValueGrad(rng.standard_normal(5))
-    expected = SerialEngine().place(Linear("logistic"), sources).sum(request)
+    return sources, request, SerialEngine().place(Linear("logistic"), sources).sum(request)
+
+
+def pid_of(blocks, number):
+    """Process of a worker."""
+    import ray
+
+    return ray.get(blocks._members[number].worker.__ray_call__.remote(lambda worker: os.getpid()))
+
+
+def test_killed_worker_is_replaced_within_the_budget(problem):
+    sources, request, expected = problem
     blocks = RayEngine(3, max_failures=1).place(Linear("logistic"), sources)
     try:
-        ray_session.kill(blocks._workers[1])
+        os.kill(pid_of(blocks, 1), signal.SIGKILL)
         answer = blocks.sum(request)
         assert answer.grad.tobytes() == expected.grad.tobytes()
         assert answer.value == expected.value
-        ray_session.kill(blocks._workers[0])
-        with pytest.raises(EngineError, match=r"worker 0 of 3 was lost with blocks 0\.\.2"):
+        assert blocks.health.workers == 3
+        assert blocks.health.losses == 1
+        os.kill(pid_of(blocks, 0), signal.SIGKILL)
+        with pytest.raises(
+            EngineError, match=r"worker 0 of 3 was lost with blocks 0\.\.2 \(.*max_failures=1 allows no"
+        ):
             blocks.sum(request)
     finally:
         blocks.close()
+
+
+def test_the_others_take_over_where_there_is_no_room(problem, ray_session, monkeypatch):
+    sources, request, expected = problem
+    blocks = RayEngine(3, max_failures=1).place(Linear("logistic"), sources)
+    try:
+        monkeypatch.setattr("fullbatch.engines._supervisor._PATIENCE", 0.0)
+        monkeypatch.setattr(blocks._cluster, "room", lambda: 0)
+        ray_session.kill(blocks._members[2].worker)
+        assert blocks.sum(request).grad.tobytes() == expected.grad.tobytes()
+        assert blocks.health.workers == 2
+    finally:
+        blocks.close()
+
+
+def test_hanging_worker_is_ended_and_replaced(problem):
+    sources, request, expected = problem
+    blocks = RayEngine(2, max_failures=1, timeout=5).place(Linear("logistic"), sources)
+    try:
+        hanging = pid_of(blocks, 1)
+        os.kill(hanging, signal.SIGSTOP)
+        assert blocks.sum(request).grad.tobytes() == expected.grad.tobytes()
+        assert blocks.health.losses == 1
+        wait_until(lambda: not os.path.exists(f"/proc/{hanging}"), "the hanging process was not ended")
+    finally:
+        blocks.close()
+
+
+def wait_until(condition, message):
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up, message
+        time.sleep(0.1)
+
+
+class FailsOnce:
+    """A source that does something bad to its first reader."""
+
+    def __init__(self, source, flag, bad):
+        self.source, self.flag, self.bad = source, flag, bad
+
+    def read(self):
+        if not self.flag.exists():
+            self.flag.touch()
+            self.bad()
+        return self.source.read()
+
+
+def die():
+    """As by the kernel when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_out():
+    """Ask for more memory than the process may have."""
+    resource.setrlimit(resource.RLIMIT_AS, (2**33, resource.RLIM_INFINITY))
+    np.ones(2**31)
+
+
+@pytest.fixture(autouse=True)
+def classes_of_tests_travel_by_value():
+    """Workers cannot import the tests."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_worker_lost_while_placing_is_replaced(problem, tmp_path):
+    sources, request, expected = problem
+    sources = [*sources[:5], FailsOnce(sources[5], tmp_path / "died", die), sources[6]]
+    with pytest.raises(EngineError, match=r"worker 1 of 2 was lost with blocks 4\.\.6"):
+        RayEngine(2).place(Linear("logistic"), sources)
+    (tmp_path / "died").unlink()
+    blocks = RayEngine(2, max_failures=1).place(Linear("logistic"), sources)
+    assert blocks.sum(request).grad.tobytes() == expected.grad.tobytes()
+    blocks.close()
+
+
+def test_worker_out_of_memory_is_replaced(problem, tmp_path):
+    sources, request, expected = problem
+    sources = [*sources[:6], FailsOnce(sources[6], tmp_path / "limited", run_out)]
+    with pytest.raises(EngineError, match=r"worker 1 of 2 .*out of memory: block 6 \(.*Unable to allocate 16"):
+        RayEngine(2).place(Linear("logistic"), sources)
+    (tmp_path / "limited").unlink()
+    blocks = RayEngine(2, max_failures=1).place(Linear("logistic"), sources)
+    assert blocks.sum(request).grad.tobytes() == expected.grad.tobytes()
+    blocks.close()
+
+
+def test_large_answers_are_added_by_the_workers(ray_session):
+    size = 200_000
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((40, size), density=1e-4, rng=rng, format="csr")
+    sources = array_sources(X, np.arange(40) % 2, blocks=7)
+    model = Linear("logistic")
+    expected = SerialEngine().place(model, sources)
+    blocks = RayEngine(3, max_failures=1).place(model, sources)
+    gradient = ValueGrad(rng.standard_normal(size + 1))
+    product = HessVec(*rng.standard_normal((2, size + 1)))
+    assert bytes_of(blocks.sum(gradient)) == bytes_of(expected.sum(gradient))
+    ray_session.kill(blocks._members[0].worker)
+    assert bytes_of(blocks.sum(product)) == bytes_of(expected.sum(product))
+    blocks.close()
+
+
+def bytes_of(answer):
+    return [np.asarray(getattr(answer, field)).tobytes() for field in type(answer).__dataclass_fields__]
+
+
+def test_an_actor_that_could_not_be_reached_is_asked_again(problem, monkeypatch):
+    """Unreachable for a moment is not lost: Ray's answer to one request is replaced by what it says then."""
+    import ray
+    from ray.exceptions import ActorUnavailableError
+
+    sources, request, expected = problem
+    blocks = RayEngine(2).place(Linear("logistic"), sources)
+    get, cut_off = ray.get, [3]  # all at once, then each of the two alone
+
+    def unreachable(references, **options):
+        if cut_off[0]:
+            cut_off[0] -= 1
+            raise ActorUnavailableError("cut off, says the test", None)
+        return get(references, **options)
+
+    monkeypatch.setattr(ray, "get", unreachable)
+    assert bytes_of(blocks.sum(request)) == bytes_of(expected)
+    assert cut_off == [0]
+    blocks.close()
+
+
+@pytest.mark.slow
+def test_full_object_store_is_a_clear_error():
+    program = textwrap.dedent("""
+        import numpy as np, ray
+        from fullbatch import EngineError, Linear, RayEngine, array_sources
+        from fullbatch.protocols import ValueGrad
+        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False,
+                 object_store_memory=100 * 2**20, _system_config={"automatic_object_spilling_enabled": False})
+        X = np.ones((4, 2_000_000), np.uint8)
+        blocks = RayEngine(1).place(Linear("logistic"), array_sources(X, [0, 1, 0, 1]))
+        theta = np.zeros(2_000_001)
+        print(blocks.sum(ValueGrad(theta)).grad.shape)
+        other = [ray.put(np.ones(2**20)) for _ in range(9)]
+        try:
+            blocks.sum(ValueGrad(theta))
+        except EngineError as error:
+            print(error)
+        del other
+        print(blocks.sum(ValueGrad(theta)).grad.shape)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
+    told = done.stdout.splitlines()
+    assert told[0] == told[2] == "(2000001,)", done.stderr
+    assert "Ray's object store is full: a ValueGrad does not fit" in told[1]
 
 
 @pytest.mark.slow
@@ -109,7 +284,7 @@ def test_connects_to_a_running_cluster_and_leaves_it_running():
         cluster.add_node(num_cpus=2)
         engine = RayEngine(address=cluster.address)
         blocks = engine.place(Linear("logistic"), array_sources(np.ones((40, 2)), np.arange(40) % 2, blocks=8))
-        print(len(blocks._workers), len({node["NodeID"] for node in ray.nodes() if node["Alive"]}))
+        print(blocks.health.workers, len({node["NodeID"] for node in ray.nodes() if node["Alive"]}))
         blocks.close()
         engine.close()
         print(ray.is_initialized())
@@ -136,7 +311,7 @@ def test_data_that_changed_since_is_not_rebuilt(ray_session, tmp_path):
     blocks = RayEngine(1, max_failures=1).place(Linear("logistic"), [File()])
     try:
         np.save(path, np.full((10, 2), 2.0))
-        ray_session.kill(blocks._workers[0])
+        ray_session.kill(blocks._members[0].worker)
         with pytest.raises(DataError, match="the data has changed since it was first read"):
             blocks.sum(ValueGrad(np.zeros(3)))
     finally:

@@ -1,10 +1,10 @@
 """Where a worker keeps rows and blocks: in memory up to a budget; it reads the others again when they are needed."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..protocols import Rows, Source
+from ..protocols import Rows, Size, Source
 from ._memory import Plan, allot, measured_size, resized, told_size
 
 # A budget is spent anew when blocks turn out larger than told, by more than one such part of it.
@@ -18,21 +18,38 @@ class Shelf:
 
     Parameters
     ----------
-    sources : mapping of int to Source
-        Of a worker.
     limit : int or None
         Bytes that the blocks may take; None for no limit.
     num_threads : int
         Blocks computed at the same time.
     """
 
-    def __init__(self, sources: Mapping[int, Source], limit: int | None, num_threads: int) -> None:
+    def __init__(self, limit: int | None, num_threads: int) -> None:
         self._limit, self._num_threads = limit, num_threads
-        self._sizes = {index: told_size(source) for index, source in sources.items()}
+        self._sizes: dict[int, Size | None] = {}
         self._things: dict[int, Any] = {}
         self._lock = threading.Lock()
-        self._allotted = allot(self._sizes, limit, num_threads)
+        self._allot()
+
+    def add(self, sources: Mapping[int, Source]) -> None:
+        """Make room for the blocks of these sources."""
+        with self._lock:
+            self._sizes |= {index: told_size(source) for index, source in sources.items()}
+            self._allot()
+
+    def drop(self, blocks: Iterable[int]) -> None:
+        """Forget these blocks."""
+        with self._lock:
+            for index in blocks:
+                self._sizes.pop(index, None)
+                self._things.pop(index, None)
+            self._allot()
+
+    def _allot(self) -> None:
+        self._allotted = allot(self._sizes, self._limit, self._num_threads)
         self._untold = 0  # bytes beyond those that were allotted
+        for index in self._things.keys() - self._allotted.kept:
+            del self._things[index]
 
     @property
     def plan(self) -> Plan:
@@ -51,9 +68,7 @@ class Shelf:
             size = self._sizes[index] = resized(told, measured_size(rows))
             self._untold += size.nbytes - (0 if told is None else told.nbytes)
             if self._limit is not None and self._untold > self._limit // _PARTS:
-                self._allotted, self._untold = allot(self._sizes, self._limit, self._num_threads), 0
-                for other in self._things.keys() - self._allotted.kept:
-                    del self._things[other]
+                self._allot()
             if index in self._allotted.kept:
                 self._things[index] = thing
 
@@ -66,14 +81,11 @@ class Shelf:
         with self._lock:
             return self._things.pop(index, None)
 
-    def kept(self) -> list[int]:
-        """The blocks of which something is kept."""
-        return sorted(self._things)
-
-    def order(self) -> list[int]:
-        """All blocks, those kept spread among those to read: reading goes on while blocks in memory are computed."""
-        kept = self.kept()
-        away = [index for index in self._sizes if index not in self._things]
+    def order(self, blocks: Iterable[int]) -> list[int]:
+        """These blocks, those kept spread among those to read: reading goes on while blocks in memory are computed."""
+        asked = sorted(blocks)
+        kept = [index for index in asked if index in self._things]
+        away = [index for index in asked if index not in self._things]
         places = [((k + 0.5) / len(one), index) for one in (kept, away) for k, index in enumerate(one)]
         return [index for _, index in sorted(places)]
 

@@ -6,6 +6,7 @@ addition has the same two operands whichever way the blocks are spread, so the r
 """
 
 import threading
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 
@@ -56,6 +57,15 @@ class TreeSum:
         if self._last >> level or index:
             raise AssertionError(f"the sum is not complete: it stands at level {level}, index {index}")
         return value
+
+
+def added(leaves: int, lists: Iterable[list[Part]]) -> TreeSum:
+    """The tree with the parts from several workers in it."""
+    tree = TreeSum(leaves)
+    for parts in lists:
+        for part in parts:
+            tree.add(part)
+    return tree
 
 
 def _key(item: tuple[tuple[int, int], Any]) -> tuple[int, int]:

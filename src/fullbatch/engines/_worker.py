@@ -2,11 +2,12 @@
 
 import os
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,9 +18,12 @@ from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
 from ._memory import Plan, budget
 from ._shelf import Shelf
-from ._tree import Part, TreeSum
+from ._tree import Part, TreeSum, added
 
 R = TypeVar("R")
+
+# Larger sums stay with the workers, which add them among themselves; the driver is sent one.
+KEPT_BYTES = 2**20
 
 
 class Built(NamedTuple):
@@ -27,6 +31,24 @@ class Built(NamedTuple):
 
     parameters: Parameters
     answers: frozenset[type]
+
+
+class Described(NamedTuple):
+    """What one read tells of some blocks.
+
+    Parameters
+    ----------
+    parts : list of Part
+        The descriptions, added as far as the summation tree allows.
+    fingerprints : dict of int to bytes
+        Of each block's description: rows that are read again must have the same.
+    seconds : dict of int to float
+        What reading and describing each block took.
+    """
+
+    parts: list[Part]
+    fingerprints: dict[int, bytes]
+    seconds: dict[int, float]
 
 
 class Worker:
@@ -39,8 +61,6 @@ class Worker:
     ----------
     model : Model
         Describes and builds blocks.
-    sources : mapping of int to Source
-        This worker's blocks by their number.
     blocks : int
         Number of blocks of all workers: the leaves of the summation tree.
     num_threads : int
@@ -49,34 +69,41 @@ class Worker:
         Bytes that the blocks may take, a text like "2GB", or "auto": a safe share of what is free.
     neighbours : int
         Workers that share the memory of this machine, this one counted.
+
+    Attributes
+    ----------
+    seconds : dict of int to float
+        What the last task took for each of its blocks, reading and waiting for a thread included.
     """
 
     def __init__(
-        self,
-        model: Model,
-        sources: Mapping[int, Source],
-        blocks: int,
-        num_threads: int,
-        memory: int | str = "auto",
-        neighbours: int = 1,
+        self, model: Model, blocks: int, num_threads: int, memory: int | str = "auto", neighbours: int = 1
     ) -> None:
         self._model = model
-        self._sources = dict(sources)
+        self._sources: dict[int, Source] = {}
         self._total = blocks
         self._schema: Schema | None = None
         self._first_rows: list[int] = []
-        self._shelf = Shelf(self._sources, budget(memory, neighbours), num_threads)
+        self._shelf = Shelf(budget(memory, neighbours), num_threads)
         self._computing = threading.Semaphore(num_threads)
         self._pool: ThreadPoolExecutor | None = None
         self._lanes = 1
+        self.seconds: dict[int, float] = {}
 
     @property
     def plan(self) -> Plan:
         """What stays in memory and what is read on each pass, as far as it is known."""
         return self._shelf.plan
 
-    def describe(self) -> list[Part]:
-        """Read every block's rows, once, and describe them."""
+    def hold(self, sources: Mapping[int, Source]) -> Plan:
+        """These blocks belong to this worker from now on. Nothing is read yet."""
+        self._sources.update(sources)
+        self._shelf.add(sources)
+        return self.plan
+
+    def describe(self, blocks: Iterable[int]) -> Described:
+        """Read the rows of these blocks, once, and describe them."""
+        fingerprints: dict[int, bytes] = {}
 
         def describe(index: int) -> Any:
             source = self._sources[index]
@@ -84,11 +111,12 @@ class Worker:
             with self._computing:
                 described = self._model.describe(rows, str(source))
             self._shelf.put(index, rows, rows)
+            fingerprints[index] = described.fingerprint()
             return described
 
-        return self._tree_sum(describe, list(self._sources))
+        return Described(self._tree_sum(describe, list(blocks)), fingerprints, self.seconds)
 
-    def build(self, schema: Schema) -> Built:
+    def build(self, schema: Schema, blocks: Iterable[int]) -> Built:
         """Turn the rows that were read into blocks."""
         self._schema, self._first_rows = schema, list(schema.first_rows())
 
@@ -98,25 +126,31 @@ class Worker:
             return Built(block.parameters, block.answers)
 
         # Those that were not kept are built when they are asked; one is enough to tell what all answer.
-        return agree(self._each(build, self._shelf.kept() or list(self._sources)[:1]))
+        asked = list(blocks)
+        return agree(self._each(build, [index for index in asked if self._shelf.get(index) is not None] or asked[:1]))
 
-    def rebuild(self, schema: Schema, described: list[Part]) -> None:
-        """Read and build the blocks of a worker that was lost.
+    def take(self, sources: Mapping[int, Source], schema: Schema, fingerprints: Mapping[int, bytes]) -> Built:
+        """Read and build blocks that another worker holds or held.
 
         Raises
         ------
         DataError
-            The rows are not those that the lost worker described.
+            The rows are not those that were first described.
         """
-        for before, now in zip(described, self.describe(), strict=True):
-            if not now.value.same_as(before.value):
-                raise DataError(
-                    f"the data has changed since it was first read: {before.value.source} and what follows it"
-                )
-        self.build(schema)
+        self.hold(sources)
+        for index, now in self.describe(sources).fingerprints.items():
+            if now != fingerprints[index]:
+                raise DataError(f"the data has changed since it was first read: {sources[index]}")
+        return self.build(schema, sources)
 
-    def sum(self, request: Any) -> list[Part]:
-        """Every block's answer, added as far as the tree allows."""
+    def drop(self, blocks: Iterable[int]) -> None:
+        """Forget blocks that another worker has taken."""
+        for index in blocks:
+            self._sources.pop(index, None)
+        self._shelf.drop(blocks)
+
+    def sum(self, request: Any, blocks: Iterable[int]) -> list[Part]:
+        """The answers of these blocks, added as far as the tree allows."""
 
         def answer(index: int) -> Any:
             block = self._shelf.get(index)
@@ -127,7 +161,7 @@ class Worker:
             with self._computing:
                 return self._built(index, rows).evaluate(request)
 
-        return self._tree_sum(answer, self._shelf.order())
+        return self._tree_sum(answer, self._shelf.order(blocks))
 
     @property
     def is_open(self) -> bool:
@@ -161,9 +195,14 @@ class Worker:
         return tree.parts()
 
     def _each(self, task: Callable[[int], R], order: list[int]) -> list[R]:
+        seconds: dict[int, float] = {}
+
         def guarded(index: int) -> R:
+            start = time.perf_counter()
             with np.errstate(over="ignore", invalid="ignore"), named(index, self._sources[index]):
-                return task(index)  # solvers look for infinities themselves
+                done = task(index)  # solvers look for infinities themselves
+            seconds[index] = time.perf_counter() - start
+            return done
 
         self._run_on(self._shelf.lanes)
         futures = []
@@ -177,6 +216,7 @@ class Worker:
                 future.cancel()
             wait(futures)
             release(self._sources.values())
+            self.seconds = seconds
 
     def _run_on(self, lanes: int) -> None:
         """Have so many threads; of one alone, the caller's own is used."""
@@ -193,6 +233,8 @@ def named(index: int, source: Source) -> Iterator[None]:
         yield
     except (DataError, ModelError, MissingExtraError):
         raise
+    except MemoryError as error:  # stays one: another worker may have more
+        raise MemoryError(f"block {index} ({source}): {error}") from error
     except Exception as error:
         raise BlockError(index, str(source), traceback.format_exc()) from error
 
@@ -249,3 +291,72 @@ def check_sources(sources: Any) -> list[Source]:
 def available_cpus() -> int:
     """CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Answer(NamedTuple):
+    """A part of what a worker in another process answers to a request.
+
+    Parameters
+    ----------
+    parts : list of Part
+        One part of the summation tree, or none.
+    seconds : dict of int to float
+        What each block took; told with the first part.
+    kept : bool
+        The parts are large and stay with the worker: `RemoteWorker.merge` hands them on.
+    """
+
+    parts: list[Part]
+    seconds: dict[int, float]
+    kept: bool = False
+
+
+class RemoteWorker(Worker):
+    """A worker in another process, asked by a driver that may lose it at any time."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._kept: tuple[int, list[Part]] = (0, [])
+
+    def ready(self) -> None:
+        """Answers once the worker runs."""
+
+    def hold_and_describe(self, sources: Mapping[int, Source]) -> Described:
+        """Describe blocks of a worker that was lost before it did."""
+        self.hold(sources)
+        return self.describe(sources)
+
+    def answer(self, request: Any, blocks: Iterable[int], turn: int) -> list[Answer]:
+        """The answers of some blocks, one `Answer` for each part of the tree; large ones are kept for this turn."""
+        parts = self.sum(request, blocks)
+        seconds = [self.seconds, *({} for _ in parts[1:])]
+        if sum(nbytes(part.value) for part in parts) <= KEPT_BYTES:
+            return [Answer([part], one) for part, one in zip(parts, seconds, strict=True)]
+        self._kept = (turn, self.merge(turn, parts))
+        return [Answer([], one, kept=True) for one in seconds]
+
+    def take_and_answer(
+        self,
+        sources: Mapping[int, Source],
+        schema: Schema,
+        fingerprints: Mapping[int, bytes],
+        request: Any,
+        turn: int,
+    ) -> list[Answer]:
+        """Take blocks of a worker that was lost, and answer for them."""
+        self.take(sources, schema, fingerprints)
+        return self.answer(request, sources, turn)
+
+    def merge(self, turn: int, *others: list[Part]) -> list[Part]:
+        """What this worker keeps of this turn, and what others do, added as far as the tree allows."""
+        kept = self._kept[1] if self._kept[0] == turn else []
+        return added(self._total, [kept, *others]).parts()
+
+
+def nbytes(message: Any) -> int:
+    """Bytes in the arrays of a request or an answer."""
+    if isinstance(message, np.ndarray):
+        return message.nbytes
+    if is_dataclass(message):
+        return sum(nbytes(getattr(message, field.name)) for field in fields(message))
+    return 0

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ..protocols import Model, Source
 from ..schema import Schema
 from ._memory import check_memory
-from ._tree import Part, TreeSum
+from ._tree import Part, added
 from ._worker import Worker, available_cpus, check_request, check_sources, named, release
 
 R = TypeVar("R")
@@ -119,11 +119,11 @@ class LocalBlocks:
 
     def __init__(self, model: Model, sources: list[Source], num_threads: int, memory: int | str = "auto") -> None:
         self._count = len(sources)
-        self._worker = Worker(model, dict(enumerate(sources)), self._count, min(num_threads, self._count), memory)
+        self._worker = Worker(model, self._count, min(num_threads, self._count), memory)
         try:
-            before = self._worker.plan.log()
-            self.schema = Schema.of(self._total(self._worker.describe()))
-            self.parameters, self.answers = self._worker.build(self.schema)
+            before = self._worker.hold(dict(enumerate(sources))).log()
+            self.schema = Schema.of(self._total(self._worker.describe(range(self._count)).parts))
+            self.parameters, self.answers = self._worker.build(self.schema, range(self._count))
             self.plan = self._worker.plan
             if self.plan.streamed != before.streamed:
                 self.plan.log()
@@ -134,14 +134,11 @@ class LocalBlocks:
     def sum(self, request: Any) -> Any:
         """Every block's answer to `request`, added in the fixed tree order."""
         check_request(request, self.answers, self._worker.is_open)
-        return self._total(self._worker.sum(request))
+        return self._total(self._worker.sum(request, range(self._count)))
 
     def close(self) -> None:
         """Drop the blocks and end the threads."""
         self._worker.close()
 
     def _total(self, parts: list[Part]) -> Any:
-        tree = TreeSum(self._count)
-        for part in parts:
-            tree.add(part)
-        return tree.total()
+        return added(self._count, [parts]).total()

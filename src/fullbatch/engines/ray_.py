@@ -3,27 +3,33 @@
 import contextlib
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
-from operator import add
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import EngineError, MissingExtraError
-from ..protocols import Model, Source, ValueGrad
-from ..schema import Schema
-from ._memory import Plan, check_memory
-from ._tree import Part, TreeSum
-from ._worker import Worker, agree, check_request, check_sources, named, release
+from ..protocols import Model, Source
+from ._cluster import Limits, Lost
+from ._memory import check_memory
+from ._supervisor import SupervisedBlocks
+from ._worker import RemoteWorker, check_sources, named, release
 
 try:
     import ray
     from ray.exceptions import (
         ActorHandleNotFoundError,
-        GetTimeoutError,
+        ActorUnavailableError,
+        ActorUnschedulableError,
+        NodeDiedError,
+        ObjectLostError,
+        ObjectStoreFullError,
+        OutOfDiskError,
+        OutOfMemoryError,
         RayActorError,
+        RayError,
         RayTaskError,
         WorkerCrashedError,
     )
@@ -33,9 +39,6 @@ except ImportError as error:
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
-
-# Arguments above 100 KiB leave Ray's inline path and are stored once per call; one explicit put serves all workers.
-_INLINE_BYTES = 96 * 1024
 
 
 class RayEngine:
@@ -55,11 +58,14 @@ class RayEngine:
         Cluster to connect to ("auto" for the one running on this machine); default: the environment's RAY_ADDRESS,
         else a new local Ray.
     max_failures : int
-        Workers that may be lost over the life of the placed blocks. A lost worker is replaced by a fresh one that
-        builds the same blocks from their sources and is asked the same request again: the result is the same to
-        the bit.
+        Workers that may be lost over the life of the placed blocks, while they are placed or later. What a lost one
+        held is built by a fresh worker, or by the others where there is no room for one, and asked the same request
+        again: the result is the same to the bit.
     start_timeout : float
         Seconds to wait for the workers to start, which on a busy cluster means: for others to free their CPUs.
+    timeout : float
+        Seconds without an answer after which a worker counts as hung: it is ended, and is lost. More than one pass,
+        and the reading of a worker's share of the data, can take.
     memory : int or str
         Bytes, or a text like "2GB", that the blocks of each worker may take: those beyond it are read again on each
         pass. "auto" is half of the memory that is free on the worker's node when it starts, divided by the workers
@@ -73,27 +79,27 @@ class RayEngine:
         address: str | None = None,
         max_failures: int = 0,
         start_timeout: float = 300.0,
+        timeout: float = 1800.0,
         memory: int | str = "auto",
     ) -> None:
         check_memory(memory)
-        if num_workers is not None and num_workers < 1:
-            raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+        self._limits = Limits(num_workers, max_failures, timeout, start_timeout)
+        self._limits.check()
         if not num_cpus_per_worker > 0:
             raise ValueError(f"num_cpus_per_worker must be positive, got {num_cpus_per_worker}")
-        if max_failures < 0:
-            raise ValueError(f"max_failures must be 0 or more, got {max_failures}")
         self.num_workers = num_workers
         self.num_cpus_per_worker = num_cpus_per_worker
         self.address = address
         self.max_failures = max_failures
         self.start_timeout = start_timeout
+        self.timeout = timeout
         self.memory = memory
         self._started_ray = False
 
     def __repr__(self) -> str:
         return f"RayEngine(num_workers={self.num_workers}, num_cpus_per_worker={self.num_cpus_per_worker})"
 
-    def place(self, model: Model, sources: Sequence[Source]) -> "RayBlocks":
+    def place(self, model: Model, sources: Sequence[Source]) -> SupervisedBlocks:
         """Read, describe and build one block per source, on the workers.
 
         Parameters
@@ -105,19 +111,18 @@ class RayEngine:
 
         Returns
         -------
-        RayBlocks
+        SupervisedBlocks
 
         Raises
         ------
         EngineError
-            The cluster can never hold the workers asked for, or did not start them in time.
+            The cluster can never hold the workers asked for, did not start them in time, or lost too many of them.
         """
         sources = check_sources(sources)
         self._connect()
         num_workers = self._affordable_workers(len(sources))
-        return RayBlocks(
-            model, sources, num_workers, self.num_cpus_per_worker, self.max_failures, self.start_timeout, self.memory
-        )
+        cluster = _RayCluster(model, len(sources), self.num_cpus_per_worker, self.memory, num_workers)
+        return SupervisedBlocks(cluster, sources, num_workers, self._limits)
 
     def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
         """What `task` makes of each source, in their order, by Ray tasks; nothing is kept.
@@ -174,9 +179,9 @@ class RayEngine:
 
     def _affordable_workers(self, blocks: int) -> int:
         """The number of workers to start: never more than blocks, and checked against what the cluster can hold."""
-        cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-        capacity = sum(int(count / self.num_cpus_per_worker + 1e-9) for count in cpus)
-        free = int(ray.available_resources().get("CPU", 0.0) / self.num_cpus_per_worker + 1e-9)
+        cpus = list(_cpus_of_nodes().values())
+        capacity = sum(_whole(count, self.num_cpus_per_worker) for count in cpus)
+        free = _whole(_free_cpus(), self.num_cpus_per_worker)
         # Left to choose, do not wait for CPUs that others hold, such as the task this may run in.
         wanted = min(self.num_workers or max(1, min(capacity, free)), blocks)
         if free < wanted <= capacity:
@@ -191,15 +196,22 @@ class RayEngine:
         return wanted
 
 
+def _cpus_of_nodes() -> dict[str, float]:
+    return {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]}
+
+
+def _free_cpus() -> float:
+    return ray.available_resources().get("CPU", 0.0)
+
+
+def _whole(cpus: float, each: float) -> int:
+    """How many workers of `each` CPUs there is room for."""
+    return int(cpus / each + 1e-9)
+
+
 def _floor(share: float) -> float:
     """A readable number of CPUs, not above `share`."""
     return float(np.floor(share * 100) / 100) if share >= 0.01 else share
-
-
-def _neighbours(num_workers: int, num_cpus: float) -> int:
-    """Workers that one node may hold, at the most."""
-    cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    return min(num_workers, max(1, *(int(count / num_cpus + 1e-9) for count in cpus)))
 
 
 @ray.remote
@@ -221,124 +233,129 @@ def _answers(answer: Any) -> list[Any]:
         raise EngineError(f"a worker was lost, and max_failures allows no more losses ({error})") from None
 
 
-@ray.remote
-class _WorkerActor(Worker):
-    """A `Worker` in its own process."""
+_WorkerActor = ray.remote(RemoteWorker)
 
-    def planned(self) -> Plan:
-        """The worker's plan, once the actor runs."""
-        return self.plan
+# What Ray says of workers and nodes that are gone, with what they held.
+_LOSSES = (RayActorError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError, ActorUnschedulableError)
 
 
-class RayBlocks:
-    """Blocks that live in worker actors, each of which holds a run of neighbouring blocks.
+# Calls that may be made twice.
+_REPEATABLE = {"ready", "answer", "merge"}
 
-    Attributes
-    ----------
-    plan : Plan
-        What stays in memory and what is read on each pass, as the workers began.
-    """
 
-    def __init__(
-        self,
-        model: Model,
-        sources: list[Source],
-        num_workers: int,
-        num_cpus: float,
-        max_failures: int,
-        start_timeout: float,
-        memory: int | str = "auto",
-    ) -> None:
-        self._count = len(sources)
-        self._model = ray.put(model)
-        shares = np.array_split(np.arange(self._count), num_workers)
-        self._shares = [{int(index): sources[index] for index in share} for share in shares]
+class _Call(list[Any]):
+    """References to the pieces of an answer, and how to ask for them again."""
+
+    again: Callable[[], list[Any]] | None = None
+
+
+class _RayCluster:
+    """Worker actors. Ray restarts none of them: where blocks go is decided by their supervisor."""
+
+    def __init__(self, model: Model, blocks: int, num_cpus: float, memory: int | str, num_workers: int) -> None:
+        nodes = _cpus_of_nodes()
+        neighbours = min(num_workers, max(1, *(_whole(cpus, num_cpus) for cpus in nodes.values())))
+        self._arguments = (_stored(model), blocks, max(1, int(num_cpus)), memory, neighbours)
         self._num_cpus = num_cpus
-        self._failures_left = max_failures
-        self._start_timeout = start_timeout
-        self._memory = memory, _neighbours(num_workers, num_cpus)
-        self._workers: list[Any] = []
+        self._nodes = set(nodes)
+
+    def start(self) -> Any:
+        options = _WorkerActor.options(num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0)
+        return options.remote(*self._arguments)
+
+    def call(self, worker: Any, method: str, *args: Any, pieces: int = 1) -> _Call:
+        passed = [arg[0] if isinstance(arg, _Call) else arg for arg in args]
+        remote = getattr(worker, method)
+
+        def ask() -> list[Any]:
+            if pieces == 1:
+                return [remote.remote(*passed)]
+            return remote.options(num_returns=pieces).remote(*passed)
+
+        call = _Call(ask())
+        if method in _REPEATABLE:
+            call.again = ask
+        return call
+
+    def collect(self, calls: Sequence[_Call], timeout: float) -> dict[int, Any]:
+        references = [reference for call in calls for reference in call]
+        try:  # all at once, which is much faster than one by one
+            values = iter(ray.get(references, timeout=timeout))
+            return {place: _joined([next(values) for _ in call]) for place, call in enumerate(calls)}
+        except RayError:
+            ready, _ = ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+        there, outcomes = set(ready), {}
+        for place, call in enumerate(calls):
+            if there.issuperset(call):
+                outcome = _outcome(call)
+                if isinstance(outcome, ActorUnavailableError):
+                    if call.again:  # cut off, and perhaps only for a moment
+                        call[:], call.again = call.again(), None
+                        continue
+                    outcome = Lost(_reason(outcome))
+                outcomes[place] = outcome
+        return outcomes
+
+    def put(self, value: Any) -> _Call:
+        return _Call([_stored(value)])
+
+    def kill(self, worker: Any) -> None:
+        with contextlib.suppress(ActorHandleNotFoundError):  # of a Ray that was shut down since
+            ray.kill(worker)
+
+    def room(self) -> int:
+        return _whole(_free_cpus(), self._num_cpus)
+
+    def joined(self) -> int:
+        now = _cpus_of_nodes()
+        new = now.keys() - self._nodes
+        self._nodes |= new
+        return sum(_whole(now[node], self._num_cpus) for node in new)
+
+    def shortage(self) -> str:
+        return f"each needs {self._num_cpus:g} CPUs, and {_free_cpus():g} CPUs of the cluster are free now"
+
+    def is_open(self) -> bool:
+        return ray.is_initialized()  # a call to a worker after ray.shutdown() would start another Ray
+
+
+def _joined(pieces: list[Any]) -> Any:
+    return pieces[0] if len(pieces) == 1 else pieces
+
+
+def _outcome(call: _Call) -> Any:
+    """The answer; or the exception it ended with, in the words of the supervisor."""
+    try:
+        return _joined(ray.get(list(call)))
+    except RayTaskError as error:  # raised on the worker, or by what was to be an argument
+        failure = error.cause if isinstance(error.cause, Exception) else error
+    except RayError as error:
+        failure = error
+    if isinstance(failure, ObjectStoreFullError | OutOfDiskError):
+        return EngineError(_STORE_FULL.format("a worker's answer"))
+    lost = isinstance(failure, _LOSSES) and not isinstance(failure, ActorUnavailableError)
+    return Lost(_reason(failure)) if lost else failure
+
+
+def _reason(loss: Exception) -> str:
+    lines = str(loss).strip().splitlines()
+    return lines[-1].strip() if "creation task" in lines[0] else lines[0]
+
+
+def _stored(value: Any) -> Any:
+    """One reference for all workers. What was freed a moment ago may still fill the store: Ray frees with delay."""
+    for seconds in (1.0, 5.0):
         try:
-            for share in self._shares:  # one by one, so that a failure leaves none behind unknown to close()
-                self._workers.append(self._start(share))
-            self.plan = self._wait_for_workers().log()
-            self._described = self._ask_all(lambda worker: worker.describe.remote())
-            self.schema = Schema.of(self._total(self._described))
-            schema = ray.put(self.schema)
-            built = self._ask_all(lambda worker: worker.build.remote(schema))
-            self.parameters, self.answers = agree(built)
-        except BaseException:
-            self.close()
-            raise
+            return ray.put(value)
+        except (ObjectStoreFullError, OutOfDiskError):
+            time.sleep(seconds)
+    try:
+        return ray.put(value)
+    except (ObjectStoreFullError, OutOfDiskError) as error:
+        raise EngineError(_STORE_FULL.format(f"a {type(value).__name__}")) from error
 
-    def sum(self, request: Any) -> Any:
-        """Every block's answer to `request`, added in the fixed tree order."""
-        # After ray.shutdown() a call to a worker would start another Ray.
-        check_request(request, self.answers, open_=bool(self._workers) and ray.is_initialized())
-        if isinstance(request, ValueGrad) and request.theta.nbytes > _INLINE_BYTES:
-            request = ray.put(request)
-        return self._total(self._ask_all(lambda worker: worker.sum.remote(request), recover=True))
 
-    def close(self) -> None:
-        """End the worker actors."""
-        workers, self._workers = self._workers, []
-        if ray.is_initialized():
-            for worker in workers:
-                with contextlib.suppress(ActorHandleNotFoundError):  # of a Ray that was shut down since
-                    ray.kill(worker)
-
-    def _start(self, share: dict[int, Source]) -> Any:
-        options = _WorkerActor.options(  # type: ignore[attr-defined]
-            num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0
-        )
-        num_threads = min(max(1, int(self._num_cpus)), len(share))
-        return options.remote(self._model, share, self._count, num_threads, *self._memory)
-
-    def _wait_for_workers(self) -> Plan:
-        try:
-            return reduce(add, self._ask_all(lambda worker: worker.planned.remote(), timeout=self._start_timeout))
-        except GetTimeoutError:
-            free = ray.available_resources().get("CPU", 0.0)
-            raise EngineError(
-                f"{len(self._workers)} workers of {self._num_cpus:g} CPUs each did not start within "
-                f"{self._start_timeout:g} s: {free:g} CPUs of the cluster are free now. "
-                "Wait for other work to end, or ask for fewer workers"
-            ) from None
-
-    def _ask_all(self, call: Callable[[Any], Any], recover: bool = False, timeout: float | None = None) -> list[Any]:
-        answers = [call(worker) for worker in self._workers]
-        return [self._receive(number, call, answers[number], recover, timeout) for number in range(len(answers))]
-
-    def _receive(
-        self, number: int, call: Callable[[Any], Any], answer: Any, recover: bool, timeout: float | None
-    ) -> Any:
-        rebuilt = None
-        while True:
-            try:
-                if rebuilt is not None:
-                    ray.get(rebuilt)
-                return ray.get(answer, timeout=timeout)
-            except RayTaskError as error:
-                cause = error.cause
-                raise (cause if isinstance(cause, Exception) else error) from None
-            except RayActorError as error:
-                blocks = sorted(self._shares[number])
-                loss = (
-                    f"worker {number} of {len(self._workers)} was lost with blocks {blocks[0]}..{blocks[-1]} "
-                    f"({str(error).strip().splitlines()[0]})"
-                )
-                if not recover:
-                    raise EngineError(f"{loss} while the blocks were being placed") from error
-                if self._failures_left == 0:
-                    raise EngineError(f"{loss}, and max_failures allows no more losses") from error
-                self._failures_left -= 1
-                logger.warning("%s; it is replaced, %d more losses allowed", loss, self._failures_left)
-                fresh = self._workers[number] = self._start(self._shares[number])
-                rebuilt, answer = fresh.rebuild.remote(self.schema, self._described[number]), call(fresh)
-
-    def _total(self, parts_of_workers: list[list[Part]]) -> Any:
-        tree = TreeSum(self._count)
-        for parts in parts_of_workers:
-            for part in parts:
-                tree.add(part)
-        return tree.total()
+_STORE_FULL = (
+    "Ray's object store is full: {} does not fit. Let go of other objects in it, start Ray with a larger "
+    "object_store_memory, or give it a disk to spill to"
+)

@@ -1,0 +1,537 @@
+"""Blocks on workers that may be lost: who holds what, who is asked, and what happens when a worker does not answer.
+
+All engines for clusters share this file; each brings its `Cluster`.
+"""
+
+import itertools
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import EngineError
+from ..protocols import Array, Source
+from ..schema import Schema
+from ._cluster import Cluster, Limits, Lost
+from ._shares import Move, moves, parts, runs, split
+from ._tree import Part, added
+from ._worker import agree, check_request, nbytes
+
+logger = logging.getLogger(__name__)
+
+# Larger requests are stored once for all workers; smaller ones go inside the call. (Ray's own limit is 100 KiB.)
+_INLINE_BYTES = 96 * 1024
+# Seconds to wait for room for a fresh worker before the others take over what a lost one held: clusters report with
+# some delay what a dead process has freed.
+_PATIENCE = 5.0
+# And to wait, while there are others, until it runs.
+_REPLACE = 60.0
+# Seconds between looks at whether the cluster has grown.
+_LOOK = 5.0
+# A worker that needs this many times what the others need for a row (their median) is a straggler.
+_STRAGGLER = 3.0
+# Nothing is said or done about less waste than this, in seconds: the times of short passes are mostly chance.
+_NOTICEABLE = 0.1
+# How often a sum that the workers make among themselves may fail though no worker is lost.
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Health:
+    """How the workers fare, for metrics and reports.
+
+    Parameters
+    ----------
+    workers : int
+        That hold blocks now.
+    losses : int
+        Workers lost so far.
+    moved : int
+        Blocks that went from one living worker to another so far.
+    seconds : (blocks,) float64 array
+        What each block took to answer the last request; before the first one, to be read and described.
+    """
+
+    workers: int
+    losses: int
+    moved: int
+    seconds: Array
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """A worker, and the blocks that it answers for."""
+
+    number: int
+    worker: Any
+    blocks: list[int] = field(default_factory=list)
+    heard: float = field(default_factory=time.monotonic)  # when it last answered, or was asked
+    slow: int = 0  # passes in a row as a straggler
+    waste: float = 0.0  # seconds that these passes took longer than at the others' pace
+    slowness: float = 1.0  # how much longer than the others it needs for a row; 1 if it is no straggler
+    dropping: Any = None  # the last call to drop blocks: some clusters cancel what nobody waits for
+
+    def __str__(self) -> str:
+        return f"worker {self.number}"
+
+
+class _Call(NamedTuple):
+    member: _Member
+    blocks: list[int]
+    answer: Any
+
+
+class _Merge(NamedTuple):
+    member: _Member
+    call: Any
+    others: list[Any]  # calls whose answers it adds
+
+
+class _Move(NamedTuple):
+    donor: _Member
+    call: _Call  # to the receiver, to take the blocks
+
+
+Ask = Callable[[_Member, list[int]], Any]
+
+
+class SupervisedBlocks:
+    """Blocks in the workers of a cluster. Those of a lost worker are rebuilt from their sources and asked again.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Where workers are started.
+    sources : list of Source
+        One per block.
+    num_workers : int
+        To begin with; not more than there are blocks.
+    limits : Limits
+        What is put up with.
+
+    Attributes
+    ----------
+    plan : Plan
+        What stays in memory and what is read on each pass, as the workers began.
+    """
+
+    def __init__(self, cluster: Cluster, sources: list[Source], num_workers: int, limits: Limits) -> None:
+        self._cluster = cluster
+        self._sources = sources
+        self._limits = limits
+        self._target = num_workers
+        self._members: list[_Member] = []
+        self._newcomers: list[_Call] = []  # started and not yet known to run
+        self._moves: list[_Move] = []
+        self._losses: list[str] = []
+        self._turn = self._moved = 0
+        self._looked = time.monotonic()
+        self._seconds = [0.0] * len(sources)
+        try:
+            self._start_workers(num_workers)
+            for member, share in zip(self._members, split(range(len(sources)), num_workers), strict=True):
+                member.blocks = share
+            self.plan = reduce(add, _Question(self, self._hold, self._hold).answers()).log()
+            described = _Question(self, self._describe, self._hold_and_describe).answers()
+            self._note_seconds(one.seconds for one in described)
+            self._read_seconds = list(self._seconds)
+            self._fingerprints = {index: mark for one in described for index, mark in one.fingerprints.items()}
+            self.schema = Schema.of(self._total(one.parts for one in described))
+            self._rows = [max(1, rows) for rows in self.schema.block_rows]
+            self._sent_schema = cluster.put(self.schema)
+            self.parameters, self.answers = agree(_Question(self, self._build, self._take).answers())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def health(self) -> Health:
+        """How the workers fare."""
+        holders = sum(bool(member.blocks) for member in self._members)
+        return Health(holders, len(self._losses), self._moved, np.array(self._seconds))
+
+    def sum(self, request: Any) -> Any:
+        """Every block's answer to `request`, added in the fixed tree order."""
+        check_request(request, self.answers, open_=bool(self._members) and self._cluster.is_open())
+        self._finish_moves()
+        self._grow()
+        total = self._total(self._answers(request))
+        self._watch()
+        return total
+
+    def close(self) -> None:
+        """End the workers."""
+        ending = [*self._members, *(call.member for call in self._newcomers)]
+        self._members, self._newcomers, self._moves = [], [], []
+        if self._cluster.is_open():
+            for member in ending:
+                self._cluster.kill(member.worker)
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def _hold(self, member: _Member, blocks: list[int]) -> Any:
+        return self._cluster.call(member.worker, "hold", self._recipes(blocks))
+
+    def _describe(self, member: _Member, blocks: list[int]) -> Any:
+        return self._cluster.call(member.worker, "describe", blocks)
+
+    def _hold_and_describe(self, member: _Member, blocks: list[int]) -> Any:
+        return self._cluster.call(member.worker, "hold_and_describe", self._recipes(blocks))
+
+    def _build(self, member: _Member, blocks: list[int]) -> Any:
+        return self._cluster.call(member.worker, "build", self._sent_schema, blocks)
+
+    def _take(self, member: _Member, blocks: list[int]) -> Any:
+        return self._cluster.call(member.worker, "take", *self._lineage(blocks))
+
+    def _lineage(self, blocks: list[int]) -> tuple[Any, ...]:
+        return self._recipes(blocks), self._sent_schema, {index: self._fingerprints[index] for index in blocks}
+
+    def _recipes(self, blocks: list[int]) -> dict[int, Source]:
+        return {index: self._sources[index] for index in blocks}
+
+    def _answers(self, request: Any) -> list[list[Part]]:
+        """The workers' answers; where they are large, the sum that the workers made of them."""
+        sent = self._cluster.put(request) if nbytes(request) > _INLINE_BYTES else request
+        self._turn += 1
+        turn = self._turn  # workers keep large answers until the next one
+
+        def ask(member: _Member, blocks: list[int]) -> Any:
+            pieces = parts(frozenset(blocks), len(self._sources))
+            return self._cluster.call(member.worker, "answer", sent, blocks, turn, pieces=pieces)
+
+        def ask_anew(member: _Member, blocks: list[int]) -> Any:
+            pieces = parts(frozenset(blocks), len(self._sources))
+            args = (*self._lineage(blocks), sent, turn)
+            return self._cluster.call(member.worker, "take_and_answer", *args, pieces=pieces)
+
+        question = _Question(self, ask, ask_anew)
+        failures = 0
+        while True:
+            answers = [piece for pieces in question.answers() for piece in pieces]
+            self._note_seconds(piece.seconds for piece in answers)
+            keepers = question.members(lambda pieces: pieces[0].kept)
+            if not keepers:
+                return [piece.parts for piece in answers]
+            calls: list[_Merge] = []
+            until = time.monotonic() + self._limits.timeout
+            merged = self._collect_by(until, self._merge(keepers, turn, calls))
+            if not isinstance(merged, Exception):
+                return [merged, *(piece.parts for piece in answers)]
+            gone = self._to_blame(calls, until)
+            failures += not gone  # such as an object store that is full at the moment
+            if failures == _ATTEMPTS:
+                raise EngineError(f"the workers could not add their answers: {merged}")
+            question.replace(gone)
+
+    def _merge(self, keepers: list[_Member], turn: int, calls: list[_Merge]) -> Any:
+        """A tree of calls: the first worker adds what the others have added to what it kept."""
+        others, step = [], 1
+        while step < len(keepers):
+            others.append(self._merge(keepers[step : 2 * step], turn, calls))
+            step *= 2
+        call = self._cluster.call(keepers[0].worker, "merge", turn, *others)
+        calls.append(_Merge(keepers[0], call, others))
+        return call
+
+    def _to_blame(self, calls: list[_Merge], until: float) -> dict[_Member, str]:
+        """The workers that were lost while they added: all that they were sent was there, and their answer is not."""
+        gone: dict[_Member, str] = {}
+        unmade: list[Any] = []
+        for member, call, others in calls:
+            outcome = self._collect_by(until, call)
+            if isinstance(outcome, Exception):
+                if isinstance(outcome, Lost) and not any(other is one for one in unmade for other in others):
+                    gone[member] = str(outcome)
+                unmade.append(call)
+        return gone
+
+    def _collect_by(self, until: float, call: Any) -> Any:
+        timeout = max(0.0, until - time.monotonic())
+        late = Lost(f"it did not answer within {self._limits.timeout:g} s")
+        return self._cluster.collect([call], timeout).get(0, late)
+
+    def _total(self, parts_of_workers: Iterable[list[Part]]) -> Any:
+        return added(len(self._sources), parts_of_workers).total()
+
+    def _note_seconds(self, told: Iterable[dict[int, float]]) -> None:
+        for seconds in told:
+            for index, one in seconds.items():
+                self._seconds[index] = one
+
+    # --- workers are lost -----------------------------------------------------------------------------------------
+
+    def lose(self, member: _Member, reason: str) -> None:
+        """A worker is gone, with all that it held.
+
+        Raises
+        ------
+        EngineError
+            It was one too many.
+        """
+        if member in self._members:
+            self._members.remove(member)
+        self._cluster.kill(member.worker)
+        held = f" with blocks {runs(member.blocks)}" if member.blocks else ""
+        loss = f"{member} of {self._target} was lost{held} ({reason})"
+        self._losses.append(loss)
+        left = self._limits.max_failures - len(self._losses)
+        if left < 0:
+            self.close()
+            raise EngineError(f"{loss}, and max_failures={self._limits.max_failures} allows no more losses")
+        logger.warning("%s; %d more losses allowed", loss, left)
+
+    def rehome(self, blocks: list[int]) -> list[tuple[_Member, list[int]]]:
+        """New members for blocks whose worker was lost: a fresh worker, else all that are left.
+
+        Raises
+        ------
+        EngineError
+            There is none.
+        """
+        self._forget_moves()
+        fresh = self._fresh()
+        takers = [fresh] if fresh else sorted(self._members, key=lambda member: len(member.blocks))
+        if not takers:
+            self.close()
+            raise EngineError(
+                f"no worker is left, and none could be started within {self._limits.start_timeout:g} s: "
+                f"{self._cluster.shortage()}. Lost were: {'; '.join(self._losses)}"
+            )
+        homes = list(zip(takers, split(blocks, len(takers)), strict=False))
+        for member, share in homes:
+            member.blocks = sorted([*member.blocks, *share])
+        logger.info("blocks %s go to %s", runs(blocks), ", ".join(str(member) for member, _ in homes))
+        return homes
+
+    def _fresh(self) -> _Member | None:
+        most = self._limits.start_timeout
+        until = time.monotonic() + (min(_PATIENCE, most) if self._members else most)
+        while not self._newcomers and self._cluster.room() < 1:
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.05)
+        if not self._newcomers:
+            self._begin(1)
+        before = len(self._members)
+        self._bury(self._welcome(min(_REPLACE, most) if self._members else most))
+        if len(self._members) > before:
+            return self._members[-1]
+        self._bury({call.member: "it did not start in time" for call in self._newcomers})
+        self._newcomers = []
+        return None
+
+    def _bury(self, failed: Mapping[_Member, str]) -> None:
+        """End workers that held nothing yet."""
+        for member, reason in failed.items():
+            logger.warning("%s was started in vain: %s", member, reason)
+            self._cluster.kill(member.worker)
+
+    # --- workers come, and blocks move between passes -------------------------------------------------------------
+
+    def _begin(self, workers: int) -> None:
+        """Start so many newcomers, with the lowest numbers that are free."""
+        for _ in range(workers):
+            taken = {member.number for member in [*self._members, *(call.member for call in self._newcomers)]}
+            number = next(number for number in itertools.count() if number not in taken)
+            member = _Member(number, self._cluster.start())
+            self._newcomers.append(_Call(member, [], self._cluster.call(member.worker, "ready")))
+
+    def _start_workers(self, wanted: int) -> None:
+        until = time.monotonic() + self._limits.start_timeout
+        while len(self._members) < wanted:
+            self._begin(wanted - len(self._members) - len(self._newcomers))
+            for member, reason in self._welcome(until - time.monotonic()).items():
+                self.lose(member, reason)
+            if self._newcomers and time.monotonic() >= until:
+                raise EngineError(
+                    f"{wanted} workers did not start within {self._limits.start_timeout:g} s: "
+                    f"{self._cluster.shortage()}. Wait for other work to end, or ask for fewer workers"
+                )
+        self._members.sort(key=lambda member: member.number)
+
+    def _welcome(self, timeout: float) -> dict[_Member, str]:
+        """Make members of the newcomers that run; returns those that never will, and why."""
+        calls, self._newcomers = self._newcomers, []
+        outcomes = self._cluster.collect([call.answer for call in calls], max(0.0, timeout))
+        failed = {}
+        for place, call in enumerate(calls):
+            if place not in outcomes:
+                self._newcomers.append(call)
+            elif isinstance(outcomes[place], Exception):
+                failed[call.member] = str(outcomes[place])
+            else:
+                self._members.append(call.member)
+        return failed
+
+    def _grow(self) -> None:
+        """Use what the cluster has gained: start workers, and give them blocks once they run."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK and not self._newcomers and not self._moves:
+            self._looked = now
+            joined = self._cluster.joined()
+            if self._limits.most_workers is None:
+                self._target = min(self._target + joined, len(self._sources))
+            missing = self._target - len(self._members)
+            more = min(missing, self._cluster.room()) if missing > 0 else 0
+            if self._plan(more):
+                self._begin(more)
+                if not more:  # the others took over from a lost worker, unevenly
+                    self._rebalance()
+        if self._newcomers:
+            self._bury(self._welcome(0.0))
+            if not self._newcomers:
+                self._rebalance()
+
+    def _watch(self) -> None:
+        """Find stragglers; move blocks away from one that has cost more time than moving does."""
+        holders = [member for member in self._members if member.blocks]
+        if len(holders) < 2:
+            return
+        times = [sum(self._seconds[block] for block in member.blocks) for member in holders]
+        rows = [sum(self._rows[block] for block in member.blocks) for member in holders]
+        paces = [one / many for one, many in zip(times, rows, strict=True)]
+        for place, member in enumerate(holders):
+            others = statistics.median([*paces[:place], *paces[place + 1 :]])
+            if paces[place] <= _STRAGGLER * others:
+                member.slow, member.waste, member.slowness = 0, 0.0, 1.0
+                continue
+            member.slow += 1
+            if member.slow > 1:  # once is chance, such as compiling
+                member.waste += times[place] - others * rows[place]
+            if member.waste < _NOTICEABLE:
+                continue
+            if member.slowness == 1.0:
+                logger.warning(
+                    "%s is a straggler: for a row it needs %.1f times as long as the others (%.3g s for blocks %s)",
+                    member, paces[place] / others, times[place], runs(member.blocks),
+                )  # fmt: skip
+            member.slowness = paces[place] / others
+            if member.waste > sum(self._read_seconds[block] for block in member.blocks) and not self._moves:
+                member.waste = 0.0
+                self._rebalance()
+
+    def _plan(self, more: int = 0) -> list[Move]:
+        """Moves that would speed up the members and so many newcomers."""
+        pace = [member.slowness for member in self._members] + [1.0] * more
+        shares = [member.blocks for member in self._members] + [[] for _ in range(more)]
+        return moves(shares, lambda place, block: self._rows[block] * pace[place], len(self._sources))
+
+    def _rebalance(self) -> None:
+        """Start to move whole blocks to the workers that would be done first."""
+        together: dict[tuple[int, int], list[int]] = {}
+        for move in self._plan():
+            together.setdefault((move.donor, move.receiver), []).append(move.block)
+        for (donor, receiver), blocks in together.items():
+            taker = self._members[receiver]
+            self._moves.append(_Move(self._members[donor], _Call(taker, blocks, self._take(taker, blocks))))
+
+    def _finish_moves(self) -> None:
+        """Blocks that stand at their new worker are asked there from now on."""
+        if not self._moves:
+            return
+        outcomes = self._cluster.collect([move.call.answer for move in self._moves], 0.0)
+        pending, self._moves = self._moves, []
+        for place, move in enumerate(pending):
+            taker, blocks, _ = move.call
+            if place not in outcomes:
+                self._moves.append(move)
+            elif isinstance(outcomes[place], Lost | MemoryError):
+                logger.warning("%s could not take blocks %s: %s", taker, runs(blocks), outcomes[place])
+                self._drop(taker, blocks)
+                if not taker.blocks and taker in self._members:
+                    self._members.remove(taker)
+                    self._cluster.kill(taker.worker)
+                    self._target = len(self._members)
+            elif isinstance(outcomes[place], Exception):
+                raise outcomes[place]
+            else:
+                move.donor.blocks = [block for block in move.donor.blocks if block not in blocks]
+                taker.blocks = sorted([*taker.blocks, *blocks])
+                self._drop(move.donor, blocks)
+                self._moved += len(blocks)
+                logger.info("blocks %s moved from %s to %s", runs(blocks), move.donor, taker)
+
+    def _forget_moves(self) -> None:
+        pending, self._moves = self._moves, []
+        for move in pending:
+            if move.call.member in self._members:
+                self._drop(move.call.member, move.call.blocks)
+
+    def _drop(self, member: _Member, blocks: list[int]) -> None:
+        member.dropping = self._cluster.call(member.worker, "drop", blocks)
+
+
+class _Question:
+    """One question to all blocks, until each is answered by a worker that still holds it.
+
+    Parameters
+    ----------
+    blocks : SupervisedBlocks
+        Who is asked.
+    ask : callable
+        `ask(member, blocks)` starts the call to a worker that holds the blocks.
+    ask_anew : callable
+        The same for a worker that must build them first.
+    """
+
+    def __init__(self, blocks: SupervisedBlocks, ask: Ask, ask_anew: Ask) -> None:
+        self._blocks = blocks
+        self._ask_anew = ask_anew
+        self._answered: list[tuple[_Member, Any]] = []
+        now = time.monotonic()
+        holders = [member for member in blocks._members if member.blocks]
+        for member in holders:
+            member.heard = now
+        self._open = [_Call(member, member.blocks, ask(member, member.blocks)) for member in holders]
+
+    def answers(self) -> list[Any]:
+        """Everyone's answer."""
+        timeout = self._blocks._limits.timeout
+        while self._open:
+            deadline = min(call.member.heard for call in self._open) + timeout
+            calls = self._open
+            outcomes = self._blocks._cluster.collect(
+                [call.answer for call in calls], max(0.0, deadline - time.monotonic())
+            )
+            now = time.monotonic()
+            self._open = [call for place, call in enumerate(calls) if place not in outcomes]
+            gone: dict[_Member, str] = {}
+            for place, outcome in outcomes.items():
+                member = calls[place].member
+                member.heard = now
+                if isinstance(outcome, Lost):
+                    gone[member] = str(outcome)
+                elif isinstance(outcome, MemoryError):
+                    gone[member] = f"out of memory: {outcome}"
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    self._answered.append((member, outcome))
+            for call in self._open:
+                if now - call.member.heard >= timeout:
+                    gone.setdefault(call.member, f"it did not answer within {timeout:g} s")
+            self.replace(gone)
+        return [answer for _, answer in self._answered]
+
+    def members(self, which: Callable[[Any], bool]) -> list[_Member]:
+        """Those whose answer is like that, in the order of their blocks."""
+        return sorted({member for member, answer in self._answered if which(answer)}, key=lambda one: one.blocks)
+
+    def replace(self, gone: Mapping[_Member, str]) -> None:
+        """Ask the blocks of lost workers elsewhere."""
+        self._open = [call for call in self._open if call.member not in gone]
+        self._answered = [(member, answer) for member, answer in self._answered if member not in gone]
+        for member, reason in gone.items():
+            self._blocks.lose(member, reason)
+        for member in gone:
+            for taker, blocks in self._blocks.rehome(member.blocks):
+                if not any(call.member is taker for call in self._open):
+                    taker.heard = time.monotonic()
+                self._open.append(_Call(taker, blocks, self._ask_anew(taker, blocks)))

@@ -1,0 +1,313 @@
+"""Losses of every kind, at every moment, on a cluster of threads: the answers are the serial engine's to the byte."""
+
+import logging
+import random
+import time
+
+import numpy as np
+import pytest
+from tests.engines.cluster import Fault, ThreadCluster
+
+from fullbatch import DataError, EngineError, SerialEngine
+from fullbatch.data.arrays import array_sources
+from fullbatch.engines import _supervisor, _worker
+from fullbatch.engines._cluster import Limits
+from fullbatch.engines._shares import Move, moves, parts, runs, split
+from fullbatch.engines._supervisor import SupervisedBlocks
+from fullbatch.models.linear import Linear
+from fullbatch.protocols import Rows, ValueGrad
+
+MODEL = Linear("logistic")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((260, 4)), np.arange(260) % 2
+    return array_sources(X, y, blocks=13)
+
+
+@pytest.fixture(scope="module")
+def expected(data):
+    blocks = SerialEngine().place(MODEL, data)
+    return [bytes_of(blocks.sum(request)) for request in requests(4)]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(_supervisor, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_supervisor, "_LOOK", 0.0)
+
+
+def requests(number):
+    return [ValueGrad(np.random.default_rng(seed).standard_normal(5)) for seed in range(number)]
+
+
+def bytes_of(answer):
+    return np.float64(answer.value).tobytes() + answer.grad.tobytes() + np.float64(answer.weight).tobytes()
+
+
+def place(cluster, sources, workers=3, most=None, failures=0, timeout=30.0):
+    return SupervisedBlocks(cluster, sources, workers, Limits(most, failures, timeout, 5.0))
+
+
+def once(number, method, fault):
+    """A script that makes this worker fail at the first such call."""
+    left = [1]
+
+    def script(worker, called):
+        if worker == number and called == method and left:
+            left.clear()
+            fault(worker)
+
+    return script
+
+
+def die(worker):
+    raise Fault("killed by the test")
+
+
+def run_out(worker):
+    raise MemoryError("no memory, says the test")
+
+
+@pytest.mark.parametrize("room", ["a fresh worker", "the others"])
+@pytest.mark.parametrize("fault", ["die", "hang", "run_out"])
+@pytest.mark.parametrize("method", ["describe", "build", "answer"])
+def test_a_loss_at_any_stage(data, expected, method, fault, room):
+    cluster = ThreadCluster(MODEL, 13, 4 if room == "a fresh worker" else 3)
+    cluster.script = once(1, method, {"die": die, "hang": cluster.hang, "run_out": run_out}[fault])
+    if room == "the others":
+        cluster.room = lambda: 0
+    blocks = place(cluster, data, failures=1, timeout=0.3 if fault == "hang" else 30.0)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert blocks.health.losses == 1
+    assert blocks.health.workers == (3 if room == "a fresh worker" else 2)
+    blocks.close()
+    assert not cluster.alive
+
+
+def test_answers_of_survivors_are_kept(data):
+    asked = []
+    cluster = ThreadCluster(MODEL, 13, 4)
+    blocks = place(cluster, data, failures=1)
+    fail = once(1, "answer", die)
+
+    def script(number, method):
+        asked.append((number, method))
+        fail(number, method)
+
+    cluster.script = script
+    blocks.sum(requests(1)[0])
+    assert sorted(asked) == [(0, "answer"), (1, "answer"), (2, "answer"), (3, "ready"), (3, "take_and_answer")]
+
+
+def test_large_answers_are_added_by_the_workers(data, expected, monkeypatch):
+    monkeypatch.setattr(_worker, "KEPT_BYTES", 8)
+    for workers in (1, 2, 3, 5, 8):
+        calls = []
+        cluster = ThreadCluster(MODEL, 13, workers, lambda number, method, calls=calls: calls.append(method))
+        blocks = place(cluster, data, workers)
+        assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+        assert calls.count("merge") == 4 * workers
+        blocks.close()
+
+
+@pytest.mark.parametrize("fault", ["die", "hang", "run_out"])
+@pytest.mark.parametrize("number", range(5))
+def test_a_loss_while_large_answers_are_added(data, expected, monkeypatch, number, fault):
+    monkeypatch.setattr(_worker, "KEPT_BYTES", 8)
+    cluster = ThreadCluster(MODEL, 13, 6)
+    cluster.script = once(number, "merge", {"die": die, "hang": cluster.hang, "run_out": run_out}[fault])
+    blocks = place(cluster, data, 5, failures=1, timeout=0.3 if fault == "hang" else 30.0)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert blocks.health.losses == (0 if fault == "run_out" else 1)
+    blocks.close()
+
+
+def test_large_requests_are_stored_once(data, monkeypatch):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data)
+    before = cluster.puts
+    monkeypatch.setattr(_supervisor, "_INLINE_BYTES", 8)
+    blocks.sum(requests(1)[0])
+    assert cluster.puts == before + 1
+    blocks.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_disturbances(data, expected, monkeypatch, seed):
+    """Deaths, hangs and want of memory at random calls, fresh nodes now and then, large answers half of the time."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(_worker, "KEPT_BYTES", chance.choice([8, 10**6]))
+    cluster = ThreadCluster(MODEL, 13, 4)
+    faults = [die, die, run_out, cluster.hang]
+    count = [0]
+
+    def script(number, method):
+        if method != "ready" and chance.random() < 0.06 and count[0] < 8:
+            count[0] += 1
+            chance.choice(faults)(number)
+
+    cluster.script = script
+    blocks = place(cluster, data, 4, failures=30, timeout=0.3)
+    for _ in range(4):
+        assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+        if chance.random() < 0.5:
+            cluster.grow(1)
+    held = sorted(block for member in blocks._members for block in member.blocks)
+    assert held == list(range(13))
+    blocks.close()
+    assert not cluster.alive
+
+
+def test_the_budget_bounds_losses(data):
+    cluster = ThreadCluster(MODEL, 13, 9)
+    blocks = place(cluster, data, failures=1)
+    cluster.script = once(0, "answer", die)
+    blocks.sum(requests(1)[0])
+    cluster.script = once(2, "answer", die)
+    with pytest.raises(
+        EngineError, match=r"worker 2 of 3 was lost with blocks 9\.\.12 \(killed.*max_failures=1 allows"
+    ):
+        blocks.sum(requests(1)[0])
+    with pytest.raises(RuntimeError, match="closed"):
+        blocks.sum(requests(1)[0])
+    assert not cluster.alive
+
+
+def test_when_no_capacity_is_left_the_error_says_what_was_lost(data):
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = SupervisedBlocks(cluster, data, 2, Limits(None, 9, 30.0, 0.1))
+    cluster.capacity = 0
+    cluster.script = lambda number, method: die(number)
+    with pytest.raises(EngineError) as told:
+        blocks.sum(requests(1)[0])
+    for words in ("no worker is left", "worker 0 of 2 was lost with blocks 0..6", "worker 1 of 2 was lost with blocks"):
+        assert words in str(told.value)
+
+
+def test_data_that_changed_is_not_rebuilt(data):
+    X = np.ones((10, 2))
+
+    class Changing:
+        def read(self):
+            return Rows(X.copy(), np.arange(10) % 2)
+
+    cluster = ThreadCluster(MODEL, 1, 2)
+    blocks = place(cluster, [Changing()], 1, failures=1)
+    X *= 2
+    cluster.script = once(0, "answer", die)
+    with pytest.raises(DataError, match="the data has changed since it was first read"):
+        blocks.sum(ValueGrad(np.zeros(3)))
+    blocks.close()
+
+
+def until(condition, blocks):
+    give_up = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up
+        blocks.sum(requests(1)[0])
+
+
+def test_new_nodes_are_used(data, expected):
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = place(cluster, data, 2)
+    cluster.grow(2)
+    until(lambda: blocks.health.workers == 4, blocks)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert sorted(len(member.blocks) for member in blocks._members) == [3, 3, 3, 4]
+    assert blocks.health.moved == 6
+    for member in blocks._members:  # what has moved is forgotten where it was
+        cluster.collect([member.dropping or cluster.put(None)], 5)
+        assert sorted(member.worker.worker._shelf._things) == member.blocks
+    blocks.close()
+
+
+def test_a_fixed_number_of_workers_is_kept(data):
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = place(cluster, data, 2, most=2)
+    cluster.grow(2)
+    for request in requests(4):
+        blocks.sum(request)
+    assert len(cluster.workers) == 2
+    blocks.close()
+
+
+def test_lost_workers_are_made_up_for_when_there_is_room(data, expected):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data, 3, most=3, failures=1)
+    cluster.capacity = 2
+    cluster.script = once(1, "answer", die)
+    assert bytes_of(blocks.sum(requests(1)[0])) == expected[0]
+    assert blocks.health.workers == 2
+    cluster.capacity = 3
+    until(lambda: blocks.health.workers == 3, blocks)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    blocks.close()
+
+
+def test_a_newcomer_that_fails_is_given_up(data, expected):
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = place(cluster, data, 2)
+    cluster.script = once(2, "take", die)
+    cluster.grow(1)
+    until(lambda: len(cluster.workers) == 3 and len(blocks._members) == 2 and not blocks._moves, blocks)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert blocks.health.losses == 0
+    blocks.close()
+
+
+def slow_down(worker, seconds):
+    """What `worker` tells of its time."""
+    answer = worker.sum
+
+    def slowly(request, asked):
+        parts = answer(request, asked)
+        worker.seconds = dict.fromkeys(asked, seconds)
+        return parts
+
+    worker.sum = slowly
+
+
+def test_stragglers_are_told_and_relieved(data, expected, caplog):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data, 3, most=3)
+    for number, member in enumerate(blocks._members):
+        slow_down(member.worker.worker, 0.05 if number == 1 else 0.01)
+    with caplog.at_level(logging.WARNING):
+        until(lambda: blocks.health.moved > 0, blocks)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert len(blocks._members[1].blocks) == 1  # 5 times as slow as the others, which have 6
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "worker 1 is a straggler" in told
+    blocks.close()
+
+
+def test_few_blocks_move():
+    assert moves([[0, 1, 2], [3, 4, 5]], lambda place, block: 1.0, 6) == []
+    assert moves([[0, 1, 2], [3, 4]], lambda place, block: 1.0, 5) == []
+    assert moves([[0], [1], [2], []], lambda place, block: 1.0, 3) == []
+    assert moves([[0, 1, 2, 3], []], lambda place, block: 1.0, 4) == [Move(0, 0, 1), Move(1, 0, 1)]
+    # Four times as slow: 2 blocks take as long as 8, and 6 are more even than 7.
+    times = [1.0, 0.25]
+    planned = moves([[0, 1, 2, 3], [4, 5, 6, 7]], lambda place, block: times[place], 8)
+    assert len(planned) == 2
+    assert {move.donor for move in planned} == {0}
+
+
+def test_shares_in_words_and_in_parts():
+    assert split(range(10), 4) == [[0, 1, 2], [3, 4, 5], [6, 7], [8, 9]]
+    assert split([4, 7], 3) == [[4], [7]]
+    assert parts(frozenset(range(8)), 64) == 1
+    assert parts(frozenset([1, 2, 5]), 8) == 3
+    assert runs([5, 0, 1, 2]) == "0..2, 5"
+
+
+def test_limits_are_checked():
+    with pytest.raises(ValueError, match="num_workers must be at least 1"):
+        Limits(0, 0, 1.0, 1.0).check()
+    with pytest.raises(ValueError, match="max_failures must be 0 or more"):
+        Limits(None, -1, 1.0, 1.0).check()
+    with pytest.raises(ValueError, match="timeout must be positive, got 0"):
+        Limits(None, 0, 0.0, 1.0).check()
