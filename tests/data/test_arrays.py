@@ -28,7 +28,7 @@ def test_large_data_has_blocks_of_a_bounded_size_unless_gradients_are_large():
     assert len(cut(2**25, 16)) == 256
     assert len(cut(2**25, 16, columns=10**5)) == 256
     assert len(cut(2**25, 16, columns=2**20)) == 128  # 4 * 2**20 values a block
-    assert len(cut(2**25, 16, columns=10**8)) == 64
+    assert len(cut(2**25, 16, columns=10**8)) == 16
 
 
 def test_cut_as_told():
@@ -61,6 +61,24 @@ def test_sparse_becomes_csr():
     read = sp.vstack([source.read().X for source in sources])
     assert all(source.read().X.format == "csr" for source in sources)
     np.testing.assert_array_equal(read.toarray(), X.toarray())
+
+
+@pytest.mark.parametrize("indices", ["int32", "int64"])
+def test_sparse_rows_are_cut_without_a_copy(indices):
+    X = sp.random_array((20, 6), density=0.5, format="csr", rng=np.random.default_rng(0))
+    X.indices, X.indptr = X.indices.astype(indices), X.indptr.astype(indices)
+    for source in array_sources(X, np.arange(20), blocks=4):
+        rows = source.read().X
+        assert np.shares_memory(rows.data, X.data)
+        assert np.shares_memory(rows.indices, X.indices)
+        np.testing.assert_array_equal(rows.toarray(), X[source.first_row : source.first_row + 5].toarray())
+
+
+def test_wide_sparse_rows_are_cut_into_fewer_blocks():
+    assert len(cut(10**6, 50)) == len(cut(10**6, 50, columns=1000)) == 64
+    assert len(cut(10**6, 50, columns=200_000)) == 31  # at least 8 values for each column
+    assert len(cut(10**6, 50, columns=10**7)) == 16
+    assert len(cut(1000, 1, columns=10**7)) == 1
 
 
 def test_source_carries_its_rows_only_and_says_which():

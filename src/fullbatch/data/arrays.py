@@ -116,7 +116,7 @@ def array_sources(
         raise DataError(f"scale must be finite, got {scale}")
     return [
         ArraySource(
-            X[start:stop],
+            _rows(X, start, stop),
             None if y is None else y[start:stop],
             None if sample_weight is None else sample_weight[start:stop],
             scale,
@@ -126,6 +126,17 @@ def array_sources(
         )
         for start, stop in cut(X.shape[0], values_per_row, blocks, block_rows, X.shape[1])
     ]
+
+
+def _rows(X: Any, start: int, stop: int) -> Any:
+    """Some rows, without a copy of their entries, which slicing a sparse array would make."""
+    if not hasattr(X, "indptr"):
+        return X[start:stop]
+    rows = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
+    first, last = X.indptr[start], X.indptr[stop]
+    # Set one by one: the constructor would copy 64-bit indices into 32 bits.
+    rows.data, rows.indices, rows.indptr = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first
+    return rows
 
 
 def _column(name: str, values: Any, n_rows: int) -> Array | None:

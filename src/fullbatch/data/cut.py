@@ -11,8 +11,10 @@ from ..errors import DataError
 # a few blocks fit into any memory: large data has more blocks.
 USUAL_BLOCKS = 64
 LEAST_VALUES, MOST_VALUES = 2**17, 2**21
-# But a block has this many times as many values as columns, so that reading it takes longer than adding its gradient.
+# But a block has this many times as many values as columns, so that reading it takes longer than making and adding its
+# gradient: twice as many where that leaves so many blocks.
 VALUES_PER_COLUMN = 4
+ENOUGH_BLOCKS = 16
 
 
 def cut(
@@ -36,7 +38,8 @@ def cut(
         Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values; more
         blocks where they would have more than 2,097,152 values.
     columns : int
-        Of sparse rows, which store few of them: with more than 64 blocks, each has about 4 times as many values.
+        Of sparse rows, which store few of them: with more than 16 blocks, each has about 8 times as many values; with
+        more than 64, about 4 times as many.
 
     Returns
     -------
@@ -53,9 +56,10 @@ def cut(
     if blocks is None:
         values_per_row = max(values_per_row, 1.0)
         least_rows = max(1, round(LEAST_VALUES / values_per_row))
-        most_values = max(MOST_VALUES, VALUES_PER_COLUMN * max(columns, values_per_row))
-        most_rows = int(most_values / values_per_row)
-        blocks = max(1, min(USUAL_BLOCKS, n_rows // least_rows), -(-n_rows // most_rows))
+        full_rows = VALUES_PER_COLUMN * max(columns, values_per_row) / values_per_row
+        most_rows = int(max(MOST_VALUES / values_per_row, full_rows))
+        full_blocks = max(ENOUGH_BLOCKS, int(n_rows / (2 * full_rows)))
+        blocks = max(1, min(USUAL_BLOCKS, n_rows // least_rows, full_blocks), -(-n_rows // most_rows))
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")
     blocks = min(blocks, n_rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from ..errors import DataError
 from ..factor import triangle_of
 from ..features import codes_of_levels
 from ..kernels import passes
-from ..kernels.csr import SparseRows
+from ..kernels.csr import SparseRows, scratch
 from ..kernels.dense import DenseRows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
@@ -230,7 +231,7 @@ class LinearBlock(Block):
         if is_sparse(X):
             X = canonical(X)
             data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
-            self._rows = SparseRows(data, indices, indptr, y, weight, offset)
+            self._rows = SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
             self._reference = np.zeros(0)
             precision = "float64"
         else:
@@ -243,14 +244,12 @@ class LinearBlock(Block):
             else:
                 self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
         self._X = X
-        coefs = outputs * self._features
-        size = coefs + (outputs if intercept else 0)
-        predictors = np.arange(coefs).reshape(outputs, -1)
-        if intercept:
-            predictors = np.column_stack((predictors, np.arange(coefs, size)))
+        # One output's theta may be what the kernels take, as it is: wide ones are then not copied for every block.
+        self._plain = outputs == 1 and intercept and self._scale == 1.0 and precision == "float64"
+        penalized, predictors = _layout(outputs, self._features, intercept)
         quadratic = isinstance(loss, Squared)
         about = f"{loss} {'with' if intercept else 'without'} an intercept"
-        self.parameters = Parameters(size, np.arange(size) < coefs, precision, predictors, quadratic, about)
+        self.parameters = Parameters(penalized.size, penalized, precision, predictors, quadratic, about)
         self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature} | ({Squares} if quadratic else set()))
 
     def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
@@ -258,34 +257,42 @@ class LinearBlock(Block):
         if isinstance(request, RowSample):
             return self._sample(request)
         if isinstance(request, HessVec):
-            W_and_V = np.concatenate((self._coefs(request.theta), self._coefs(request.v)))
-            product = passes.hess_vec(self._loss, self._rows, W_and_V)
+            product = passes.hess_vec(self._loss, self._rows, self._coefs(request.theta, request.v))
             return Product(self._theta(product), self._total)
         if isinstance(request, Curvature):
             return self._curvature(request)
         if isinstance(request, Squares):
             return self._squares(request)
         models = np.atleast_2d(request.theta)
-        W = np.concatenate([self._coefs(theta) for theta in models])
-        value, W_grad = passes.loss_grad(self._loss, self._rows, len(models), W)
-        grad = np.array([self._theta(one) for one in W_grad.reshape(len(models), self._outputs, -1)])
+        W = self._coefs(*models)
+        value, W_grad = passes.loss_grad(self._loss, self._ready(W), len(models), W)
         if request.theta.ndim == 1:
-            return Eval(float(value[0]), grad[0], self._total)
+            return Eval(float(value[0]), self._theta(W_grad), self._total)
+        grad = np.array([self._theta(one) for one in W_grad.reshape(len(models), self._outputs, -1)])
         return Eval(value, grad, self._total)
 
-    def _coefs(self, theta: Array) -> Array:
-        """Theta as the kernels take it: coefficients of the features as stored, then intercepts, per output."""
-        W = np.zeros((self._outputs, self._features + 1))
+    def _ready(self, W: Array) -> SparseRows | DenseRows | MixedRows:
+        """The rows, with this thread's scratch for a pass at W."""
+        return self._rows._replace(scratch=scratch(2 * W.size)) if isinstance(self._rows, SparseRows) else self._rows
+
+    def _coefs(self, *thetas: Array) -> Array:
+        """Thetas as the kernels take them: coefficients of the features as stored, then intercepts, per output."""
+        if self._plain and len(thetas) == 1:
+            return read_only(thetas[0][None])
+        W = np.zeros((len(thetas), self._outputs, self._features + 1))
         coefs = self._outputs * self._features
-        W[:, :-1] = theta[:coefs].reshape(self._outputs, -1) * self._scale
-        if self._intercept:
-            W[:, -1] = theta[coefs:]
-        if self._reference.size:
-            W[:, -1] += (W[:, :-1] * self._reference).sum(axis=1)  # no BLAS: its sums depend on its threads
-        return W.astype(self.parameters.dtype)
+        for one, theta in zip(W, thetas, strict=True):
+            one[:, :-1] = theta[:coefs].reshape(self._outputs, -1) * self._scale
+            if self._intercept:
+                one[:, -1] = theta[coefs:]
+            if self._reference.size:
+                one[:, -1] += (one[:, :-1] * self._reference).sum(axis=1)  # no BLAS: its sums depend on its threads
+        return read_only(W.reshape(-1, self._features + 1).astype(self.parameters.dtype, copy=False))
 
     def _theta(self, W_grad: Array) -> Array:
         """A gradient in theta from one in the kernels' coefficients: `_coefs` transposed."""
+        if self._plain:
+            return W_grad[0]
         coefs = W_grad[:, :-1]
         if self._reference.size:
             coefs = coefs + W_grad[:, -1:] * self._reference
@@ -417,6 +424,17 @@ class LinearBlock(Block):
         offset = None if self._offset is None else self._rows.offset[taken]
         X = (X * np.float64(self._scale)).astype(self.parameters.dtype)
         return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
+
+
+@lru_cache(maxsize=1)
+def _layout(outputs: int, features: int, intercept: bool) -> tuple[Array, Array]:
+    """Which parameters are penalised, and where those of each linear predictor stand; blocks share the arrays."""
+    coefs = outputs * features
+    size = coefs + (outputs if intercept else 0)
+    predictors = np.arange(coefs).reshape(outputs, -1)
+    if intercept:
+        predictors = np.column_stack((predictors, np.arange(coefs, size)))
+    return read_only(np.arange(size) < coefs), read_only(predictors)
 
 
 def _one_hot(X: Array, codes: Array, columns: int) -> Array:
