@@ -24,6 +24,25 @@ def ray_session():
 
 
 @pytest.fixture(scope="session")
+def dask_client():
+    """A local Dask cluster of 3 processes with a nanny each; its client is the current one."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=3,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="session")
 def full_mnist():
     """Directory of the full MNIST; tests that need it are skipped where it is absent."""
     if not FULL_MNIST.is_dir():

@@ -1,7 +1,7 @@
 """Every Python block of the documentation runs, page by page, in the order in which it is read.
 
 A page's blocks share one namespace and an empty working directory. After "```python" may stand what a block needs:
-"ray" (it runs in the session's Ray), "torch", "jax" or "tensorflow".
+"ray" or "dask" (it runs in the session's Ray or Dask), "torch", "jax" or "tensorflow".
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md") if path.exists()]
 FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,}) *(?P<info>[^\n]*)\n(?P<code>.*?)^(?P=fence) *$", re.MULTILINE | re.DOTALL)
 FRAMEWORKS = {"torch", "jax", "tensorflow"}
-MARKS = {"ray", *FRAMEWORKS}
+MARKS = {"ray", "dask", *FRAMEWORKS}
 
 
 class Snippet(NamedTuple):
@@ -44,6 +44,8 @@ def test_python_blocks_run(page, request, tmp_path, monkeypatch):
     assert needed <= MARKS, f"unknown marks {needed - MARKS}: use {MARKS}"
     if "ray" in needed:
         request.getfixturevalue("ray_session")
+    if "dask" in needed:
+        request.getfixturevalue("dask_client")
     without = {name for name in FRAMEWORKS if importlib.util.find_spec(name) is None}
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}  # as in a script: Ray sends classes that are defined here by value

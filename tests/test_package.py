@@ -36,7 +36,7 @@ def test_the_core_needs_numpy_only(module):
     assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
 
 
-@pytest.mark.parametrize("package", ["ray", "torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("package", ["ray", "dask", "torch", "jax", "tensorflow"])
 def test_a_missing_extra_says_what_to_install(package):
     program = f"""
 import sys
@@ -45,6 +45,8 @@ import numpy as np, fullbatch
 try:
     if {package!r} == "ray":
         fullbatch.RayEngine()
+    elif {package!r} == "dask":
+        fullbatch.DaskEngine()
     else:
         both = dict(factory=lambda: None, loss=lambda y, p: p)
         model = {{

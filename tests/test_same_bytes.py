@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fullbatch import LBFGS, Linear, Objective, RayEngine, SerialEngine, ThreadEngine, minimize
+from fullbatch import LBFGS, DaskEngine, Linear, Objective, RayEngine, SerialEngine, ThreadEngine, minimize
 from fullbatch.datasets import load_mnist
 
 
@@ -35,3 +35,8 @@ def test_ray(expected, workers):
 @pytest.mark.usefixtures("ray_session")
 def test_ray_workers_with_threads(expected):
     assert theta_after(RayEngine(1, num_cpus_per_worker=3)) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_dask(expected, dask_client, workers):
+    assert theta_after(DaskEngine(dask_client, num_workers=workers)) == expected

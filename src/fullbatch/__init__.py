@@ -20,6 +20,7 @@ _HOMES = {
     "SerialEngine": "engines.local",
     "ThreadEngine": "engines.local",
     "RayEngine": "engines.ray_",
+    "DaskEngine": "engines.dask_",
     "Objective": "objective",
     "Standardized": "variables",
     "minimize": "driver",

@@ -83,6 +83,8 @@ class ThreadCluster:
         self.fail(worker, "killed")
         worker.pool.shutdown(wait=False)
 
+    end = kill
+
     def room(self):
         return self.capacity - len(self.alive)
 

@@ -74,7 +74,7 @@ def test_empty_block_is_legal():
 
 
 def test_unknown_names_and_numbers():
-    with pytest.raises(ValueError, match=re.escape("choose from threads, serial, ray")):
+    with pytest.raises(ValueError, match=re.escape("choose from threads, serial, ray, dask")):
         make_engine("spark")
     with pytest.raises(ValueError, match="serial engine has one worker"):
         make_engine("serial", 3)

@@ -18,6 +18,7 @@ class EngineName(StrEnum):
     threads = "threads"
     serial = "serial"
     ray = "ray"
+    dask = "dask"
 
 
 class FormatName(StrEnum):

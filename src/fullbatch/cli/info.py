@@ -53,7 +53,7 @@ def info(as_json: AsJson = False) -> None:
             "cpus": available_cpus(),
             "memory_gb": _gigabytes("SC_PHYS_PAGES"),
             "free_memory_gb": _gigabytes("SC_AVPHYS_PAGES"),
-            "engines": ["threads", "serial", *(name for name in ("ray",) if find_spec(name))],
+            "engines": ["threads", "serial", *(name for name in ("ray", "dask") if find_spec(name))],
             "models": ["linear", *(name for name, package in _FRAMEWORKS.items() if find_spec(package))],
             "compiled_kernels": cache,
             "compiled_files": 0 if cache is None else sum(path.suffix == ".nbc" for path in Path(cache).iterdir()),

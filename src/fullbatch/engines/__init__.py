@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..protocols import Engine
 
-ENGINES = ("threads", "serial", "ray")
+ENGINES = ("threads", "serial", "ray", "dask")
 
 
 def make_engine(name: str, num_workers: int | None = None) -> "Engine":
@@ -13,10 +13,10 @@ def make_engine(name: str, num_workers: int | None = None) -> "Engine":
 
     Parameters
     ----------
-    name : {"threads", "serial", "ray"}
+    name : {"threads", "serial", "ray", "dask"}
         Kind of engine.
     num_workers : int, optional
-        Threads or worker actors; default: what the machine or cluster has. Serial has one.
+        Threads, worker actors or Dask workers; default: what the machine or cluster has. Serial has one.
 
     Raises
     ------
@@ -33,12 +33,18 @@ def make_engine(name: str, num_workers: int | None = None) -> "Engine":
         from .local import SerialEngine
 
         if num_workers not in (None, 1):
-            raise ValueError(f"the serial engine has one worker, {num_workers} were asked for: use 'threads' or 'ray'")
+            raise ValueError(
+                f"the serial engine has one worker, {num_workers} were asked for: use 'threads', 'ray' or 'dask'"
+            )
         return SerialEngine()
     if name == "ray":
         from .ray_ import RayEngine
 
         return RayEngine(num_workers)
+    if name == "dask":
+        from .dask_ import DaskEngine
+
+        return DaskEngine(num_workers=num_workers)
     raise ValueError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}, or pass an engine object")
 
 

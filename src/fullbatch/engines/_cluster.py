@@ -26,8 +26,8 @@ class Cluster(Protocol):
     def collect(self, calls: Sequence[Any], timeout: float) -> dict[int, Any]:
         """Answers, by the place of their call.
 
-        Returns all of them; or sooner those there are, once one has failed or `timeout` seconds are over. The answer
-        of a call that failed is its exception: `Lost` if the worker is gone.
+        Returns all of them; or sooner those there are, such as when one has failed or `timeout` seconds are over. The
+        answer of a call that failed is its exception: `Lost` if a worker is gone.
         """
         ...
 
@@ -35,8 +35,12 @@ class Cluster(Protocol):
         """Store an argument of several calls once; what comes back is passed in its place."""
         ...
 
+    def end(self, worker: Any) -> None:
+        """End a worker that is not needed any more."""
+        ...
+
     def kill(self, worker: Any) -> None:
-        """End a worker, in whatever state it is."""
+        """End a worker that counts as lost, in whatever state it is."""
         ...
 
     def room(self) -> int:

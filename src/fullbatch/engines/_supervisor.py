@@ -171,7 +171,7 @@ class SupervisedBlocks:
         self._members, self._newcomers, self._moves = [], [], []
         if self._cluster.is_open():
             for member in ending:
-                self._cluster.kill(member.worker)
+                self._cluster.end(member.worker)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 

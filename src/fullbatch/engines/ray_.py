@@ -299,6 +299,9 @@ class _RayCluster:
     def put(self, value: Any) -> _Call:
         return _Call([_stored(value)])
 
+    def end(self, worker: Any) -> None:
+        self.kill(worker)
+
     def kill(self, worker: Any) -> None:
         with contextlib.suppress(ActorHandleNotFoundError):  # of a Ray that was shut down since
             ray.kill(worker)

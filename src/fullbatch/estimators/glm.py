@@ -57,7 +57,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     solver : str or Solver, default="auto"
         As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
     engine : str or Engine, default="threads"
-        "threads", "serial", "ray", or an engine object, which stays open after the fit.
+        "threads", "serial", "ray", "dask", or an engine object, which stays open after the fit.
     checkpoint : Checkpoint, path or URL, default=None
         A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
         same to the byte. See `fullbatch.Checkpoint`.
