@@ -41,6 +41,21 @@ def test_ray_torch_mlp():
 
 
 @pytest.mark.slow
+def test_ray_tune_l2(tmp_path):
+    output = run("ray_tune_l2.py", "--storage", tmp_path)
+    trials = re.findall(r"^l2 (\S+): accuracy (\S+) after (\d+) iterations$", output, re.MULTILINE)
+    assert {float(l2) for l2, _, _ in trials} == {0.1, 0.01, 0.001}
+    assert number("failed trials", output) == 0
+    assert number("best l2", output) < 0.1
+    assert number("held out", output) == pytest.approx(0.9, abs=0.02)
+    for _, _, iterations in trials:  # each was reported, and each report kept
+        kept = [
+            path for path in tmp_path.glob("l2/*/result.json") if len(path.read_text().splitlines()) > int(iterations)
+        ]
+        assert kept
+
+
+@pytest.mark.slow
 def test_ray_tensorflow_full_mnist_on_ten_actors(full_mnist):
     output = run("ray_tensorflow_mnist.py", "--mnist", full_mnist)
     assert number("after  10 iterations", output) <= 0.40

@@ -65,6 +65,28 @@ class Checkpoint:
         if self.keep < 1:
             raise ValueError(f"keep must be at least 1, got {self.keep}")
 
+    @classmethod
+    def from_config(cls, run_config: Any, every: float = 60.0) -> Self:
+        """As Ray's own configuration object says.
+
+        Parameters
+        ----------
+        run_config : ray.train.RunConfig or ray.tune.RunConfig
+            `storage_path` and `name` are the directory; `num_to_keep` of its `checkpoint_config` is `keep`.
+        every : float
+            As above.
+
+        Raises
+        ------
+        ValueError
+            One of the two is not given: a name made up anew for each run would never be found again.
+        """
+        path, name = run_config.storage_path, run_config.name
+        if not (path and name) or name.startswith("ray_train_run-"):  # as Ray Train names those without a name
+            raise ValueError("a run that is to go on needs RunConfig(name=..., storage_path=...)")
+        kept = getattr(getattr(run_config, "checkpoint_config", None), "num_to_keep", None)
+        return cls(f"{fspath(path).rstrip('/')}/{name}", every, *([] if kept is None else [kept]))
+
 
 class Spent(NamedTuple):
     """What a run has taken, from its beginning, earlier parts that were ended included."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source
 from ._cluster import Limits, Lost
 from ._memory import check_memory
+from ._ray_config import engine_options
 from ._supervisor import SupervisedBlocks
 from ._worker import RemoteWorker, check_sources, named, release
 
@@ -98,6 +99,26 @@ class RayEngine:
 
     def __repr__(self) -> str:
         return f"RayEngine(num_workers={self.num_workers}, num_cpus_per_worker={self.num_cpus_per_worker})"
+
+    @classmethod
+    def from_config(cls, scaling_config: Any = None, run_config: Any = None, **options: Any) -> Self:
+        """An engine as Ray's own configuration objects describe it.
+
+        Parameters
+        ----------
+        scaling_config : ray.train.ScalingConfig, optional
+            `num_workers`, and the CPUs of `resources_per_worker`.
+        run_config : ray.train.RunConfig or ray.tune.RunConfig, optional
+            `max_failures` of its `failure_config`; -1 for any number. (`Checkpoint.from_config` takes the rest.)
+        **options
+            Further options of `RayEngine`.
+
+        Raises
+        ------
+        ValueError
+            They ask for what `RayEngine` has not, such as GPUs.
+        """
+        return cls(**engine_options(scaling_config, run_config), **options)
 
     def place(self, model: Model, sources: Sequence[Source]) -> SupervisedBlocks:
         """Read, describe and build one block per source, on the workers.
