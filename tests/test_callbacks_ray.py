@@ -98,3 +98,6 @@ def test_metrics_are_exported_to_prometheus(ray_session):
     assert found["passes"] == result.passes
     assert found["iteration"] == result.iterations
     assert 0 < found["pass_seconds"] < result.seconds
+    assert (found["workers"], found["lost_workers"]) == (2, 0)
+    assert found["sent_bytes"] == 2 * 8 * 650 * result.passes  # theta, to two workers
+    assert found["received_bytes"] >= 2 * 8 * 650 * result.passes  # a gradient, or parts of it, from each

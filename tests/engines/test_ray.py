@@ -335,3 +335,38 @@ def test_asking_after_ray_was_shut_down_starts_no_other():
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout.splitlines() == ["these blocks are closed: place them again", "False"], done.stderr
+
+
+def test_workers_fill_the_bundles_reserved_for_the_task_that_starts_them(ray_session):
+    from ray.util import placement_group, remove_placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    group = placement_group([{"CPU": 1}, {"CPU": 1}, {"CPU": 1}])
+    ray_session.get(group.ready())
+    inside = PlacementGroupSchedulingStrategy(
+        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+    )
+
+    @ray_session.remote(num_cpus=1, scheduling_strategy=inside)
+    def count(workers):
+        import logging
+
+        warned = []
+        handler = logging.Handler()
+        handler.emit = warned.append
+        logging.getLogger("fullbatch").addHandler(handler)
+        sources = array_sources(np.ones((40, 2)), np.arange(40) % 2, blocks=8)
+        try:
+            blocks = RayEngine(workers).place(Linear("logistic"), sources)
+        except EngineError as error:
+            return str(error)
+        members = blocks.health.workers
+        blocks.close()
+        return members, len(warned)
+
+    try:
+        assert ray_session.get(count.remote(None)) == (2, 0)  # one bundle is the task's own
+        assert ray_session.get(count.remote(2))[0] == 2
+        assert "4 workers of 1 CPUs each can never be placed" in ray_session.get(count.remote(4))
+    finally:
+        remove_placement_group(group)

@@ -56,12 +56,16 @@ class Health:
         Blocks that went from one living worker to another so far.
     seconds : (blocks,) float64 array
         What each block took to answer the last request; before the first one, to be read and described.
+    sent, received : int
+        Bytes of arrays in the requests to workers, and in the answers that came here, so far.
     """
 
     workers: int
     losses: int
     moved: int
     seconds: Array
+    sent: int
+    received: int
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +135,7 @@ class SupervisedBlocks:
         self._moves: list[_Move] = []
         self._losses: list[str] = []
         self._turn = self._moved = 0
+        self._sent = self._received = 0
         self._looked = time.monotonic()
         self._seconds = [0.0] * len(sources)
         try:
@@ -154,14 +159,16 @@ class SupervisedBlocks:
     def health(self) -> Health:
         """How the workers fare."""
         holders = sum(bool(member.blocks) for member in self._members)
-        return Health(holders, len(self._losses), self._moved, np.array(self._seconds))
+        return Health(holders, len(self._losses), self._moved, np.array(self._seconds), self._sent, self._received)
 
     def sum(self, request: Any) -> Any:
         """Every block's answer to `request`, added in the fixed tree order."""
         check_request(request, self.answers, open_=bool(self._members) and self._cluster.is_open())
         self._finish_moves()
         self._grow()
-        total = self._total(self._answers(request))
+        answers = self._answers(request)
+        self._received += sum(nbytes(part.value) for share in answers for part in share)
+        total = self._total(answers)
         self._watch()
         return total
 
@@ -204,11 +211,13 @@ class SupervisedBlocks:
 
         def ask(member: _Member, blocks: list[int]) -> Any:
             pieces = parts(frozenset(blocks), len(self._sources))
+            self._sent += nbytes(request)
             return self._cluster.call(member.worker, "answer", sent, blocks, turn, pieces=pieces)
 
         def ask_anew(member: _Member, blocks: list[int]) -> Any:
             pieces = parts(frozenset(blocks), len(self._sources))
             args = (*self._lineage(blocks), sent, turn)
+            self._sent += nbytes(request)
             return self._cluster.call(member.worker, "take_and_answer", *args, pieces=pieces)
 
         question = _Question(self, ask, ask_anew)

@@ -34,6 +34,7 @@ try:
         RayTaskError,
         WorkerCrashedError,
     )
+    from ray.util import get_current_placement_group
 except ImportError as error:
     raise MissingExtraError("ray", "ray") from error
 
@@ -218,11 +219,21 @@ class RayEngine:
 
 
 def _cpus_of_nodes() -> dict[str, float]:
+    group = _placement_group()
+    if group is not None:
+        return {str(number): bundle.get("CPU", 0.0) for number, bundle in enumerate(group.bundle_specs)}
     return {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]}
 
 
 def _free_cpus() -> float:
-    return ray.available_resources().get("CPU", 0.0)
+    group = _placement_group()
+    return ray.available_resources().get("CPU" if group is None else f"CPU_group_{group.id.hex()}", 0.0)
+
+
+def _placement_group() -> Any:
+    """The bundles reserved for whom this runs in, such as a trial of Ray Tune: Ray places workers in there only."""
+    inside = ray.get_runtime_context().should_capture_child_tasks_in_placement_group
+    return get_current_placement_group() if inside else None
 
 
 def _whole(cpus: float, each: float) -> int:
