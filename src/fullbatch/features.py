@@ -70,7 +70,7 @@ def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "erro
         for place, value in zip(places, values, strict=True):
             X[np.arange(n), place] = value
     else:
-        X = _csr(rows.X, np.column_stack(places), np.column_stack(values), features.size)
+        X = sparse_columns(rows.X, np.column_stack(places), np.column_stack(values), features.size)
     return replace(rows, X=X, categories=(), names=())
 
 
@@ -123,7 +123,18 @@ def _places(column: Category, levels: Array) -> tuple[Array, Array]:
     return place[column.codes], known[column.codes]
 
 
-def _csr(X: Array, places: Array, values: Array, columns: int) -> Any:
+def sparse_columns(X: Array, places: Array, values: Array, columns: int) -> Any:
+    """CSR rows of dense columns and of one value for each categorical column.
+
+    Parameters
+    ----------
+    X : (n, p) array
+        The dense columns, which come first.
+    places, values : (n, q) arrays
+        Column and value of each categorical column's entry.
+    columns : int
+        Of the result.
+    """
     from scipy.sparse import csr_array
 
     n, p = X.shape

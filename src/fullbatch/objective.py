@@ -87,7 +87,18 @@ class Objective:
     def facts(self) -> Facts:
         """What solvers may know before the first pass."""
         blocks, schema = self.blocks, self.blocks.schema
-        return Facts(schema.n_rows, blocks.parameters, self.l2, blocks.answers, schema.dense_columns, schema.looked_up)
+        squares = None if blocks.parameters.predictors is None else self._squares()
+        return Facts(
+            schema.n_rows, blocks.parameters, self.l2, blocks.answers, schema.dense_columns, schema.looked_up, squares
+        )
+
+    def _squares(self) -> Array:
+        mean, spread = self.blocks.schema.mean, np.sqrt(self.blocks.schema.variance)
+        if self.variables is not None:
+            (mean, beyond), _ = self.variables.columns(np.array([mean, mean + spread]))
+            spread = beyond - mean
+        with np.errstate(over="ignore"):
+            return mean**2 + spread**2
 
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""
@@ -143,7 +154,10 @@ class Objective:
             found = factors(total)
             return found if self.variables is None else [replace(one, R=self._pull_back_rows(one.R)) for one in found]
         if isinstance(total, Sample):
-            return total if self.variables is None else replace(total, X=self.variables.columns(total.X))
+            if self.variables is None:
+                return total
+            X, shift = self.variables.columns(total.X)
+            return replace(total, X=X, shift=shift)
         if not isinstance(total, Eval):
             return total
         return self._point(request.theta, total)

@@ -241,30 +241,42 @@ class Sample:
     ----------
     rows : (m,) int64 array
         Global row numbers.
-    X : (m, p) array
-        Features, in the precision of the blocks.
+    X : (m, p) array, or scipy.sparse CSR array
+        Features, in the precision of the blocks; sparse where the blocks' rows are, or have categories.
     y : (m,) array
         Targets as the model sees them (class indices for a classifier).
     weight : (m,) float64 array
         Sample weights.
     offset : (m,) float64 array or None
         Offsets, where the rows have them.
+    shift : (p,) array or None
+        What is still to be subtracted from every row of X, so that sparse rows stay sparse when they are centred.
     """
 
     rows: Array
-    X: Array
+    X: Any
     y: Array
     weight: Array
     offset: Array | None = None
+    shift: Array | None = None
 
     def __add__(self, other: "Sample") -> "Sample":
         return Sample(
             np.concatenate((self.rows, other.rows)),
-            np.concatenate((self.X, other.X)),
+            _stacked(self.X, other.X),
             np.concatenate((self.y, other.y)),
             np.concatenate((self.weight, other.weight)),
             None if self.offset is None or other.offset is None else np.concatenate((self.offset, other.offset)),
+            self.shift,
         )
+
+
+def _stacked(upper: Any, lower: Any) -> Any:
+    if not hasattr(upper, "tocsr"):
+        return np.concatenate((upper, lower))
+    from scipy.sparse import vstack
+
+    return vstack((upper, lower), format="csr")
 
 
 # --- data -----------------------------------------------------------------------------------------------------
@@ -484,7 +496,7 @@ class Curves(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What solvers may know of a problem before the first pass: shapes and kinds, no data.
+    """What solvers may know of a problem before the first pass: shapes, kinds, and what the set-up read tells.
 
     Parameters
     ----------
@@ -500,6 +512,8 @@ class Facts:
         Values that a pass reads of each row; None for as many as a linear predictor has parameters.
     looked_up : float
         Values of a row, on average, that it finds through an index.
+    squares : (p,) float64 array or None
+        Linear models: weighted mean square, over all rows, of each column that the solver's coefficients multiply.
     """
 
     rows: int
@@ -508,6 +522,7 @@ class Facts:
     answers: frozenset[type]
     dense_columns: int | None = None
     looked_up: float = 0.0
+    squares: Array | None = None
 
 
 class State(Protocol):
@@ -569,6 +584,8 @@ class ChangeOfVariables(Protocol):
         """Gradient in the solver's variables from the gradient in the blocks' (the transposed map)."""
         ...
 
-    def columns(self, X: Array) -> Array:
-        """The columns that the solver's coefficients multiply, from those that the blocks' coefficients do."""
+    def columns(self, X: Any) -> tuple[Any, Array | None]:
+        """The columns that the solver's coefficients multiply, from those that the blocks' coefficients do; for sparse
+        X without what is to be subtracted from each row, which comes second.
+        """
         ...

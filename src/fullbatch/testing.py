@@ -206,7 +206,8 @@ def _check_sample(model: Model, rows: Rows, schema: Schema) -> None:
     taken = uniform_of_rows(first, n, seed=1) < 0.5
     assert np.array_equal(whole.rows, first + np.flatnonzero(taken)), "the rows sampled are not those of the seed"
     X = rows.X.toarray() if is_sparse(rows.X) else rows.X
-    _assert_close(whole.X, X[taken] * np.float64(rows.scale), 1e-6, "the sample holds other features than its rows")
+    sampled = whole.X.toarray() if is_sparse(whole.X) else whole.X
+    _assert_close(sampled, X[taken] * np.float64(rows.scale), 1e-6, "the sample holds other features than its rows")
 
 
 def _take(rows: Rows, which: Any) -> Rows:

@@ -56,10 +56,14 @@ class Standardized:
             coef = coef - intercept[:, None] * self._mean
         return self._join(coef / self._scale, intercept)
 
-    def columns(self, X: Array) -> Array:
-        """Standardised columns from columns as stored, (m, p)."""
-        mean = self._mean if self._intercept else 0.0
-        return (X - mean) / self._scale
+    def columns(self, X: Any) -> tuple[Any, Array | None]:
+        """Standardised columns from columns as stored, (m, p); sparse ones scaled, and what to subtract from them."""
+        mean = self._mean if self._intercept else np.zeros_like(self._mean)
+        if not hasattr(X, "tocsr"):
+            return (X - mean) / self._scale, None
+        scaled = X.copy()
+        scaled.data = scaled.data / self._scale[scaled.indices]
+        return scaled, mean / self._scale
 
     def _split(self, theta: Array) -> tuple[Array, Array]:
         coefs = self._shape[0] * self._shape[1]

@@ -76,7 +76,7 @@ def test_the_sample_has_one_hot_columns():
     sample = build(Rows(X, y, categories=(Category(codes, levels),)), "logistic").evaluate(RowSample(0.3, seed=2))
     assert 10 < len(sample.rows) < 60
     expected = np.column_stack((X, codes[:, None] == np.arange(3)))
-    np.testing.assert_array_equal(sample.X, expected[sample.rows])
+    np.testing.assert_array_equal(sample.X.toarray(), expected[sample.rows])
 
 
 def test_float32_columns_far_from_zero_are_read_less_their_mean():

@@ -137,7 +137,7 @@ def test_row_sample_does_not_depend_on_the_cut():
         for blocks in (1, 9)
     ]
     for sample in samples:
-        np.testing.assert_array_equal(sample.X, data.X.toarray()[sample.rows])
+        np.testing.assert_array_equal(sample.X.toarray(), data.X.toarray()[sample.rows])
         np.testing.assert_array_equal(sample.y, data.y[sample.rows])
         np.testing.assert_array_equal(sample.weight, data.weight[sample.rows])
     assert samples[0].rows.tobytes() == samples[1].rows.tobytes()

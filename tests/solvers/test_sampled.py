@@ -8,7 +8,8 @@ from scipy.sparse import csr_array
 
 from fullbatch import Linear, Objective, SampledLBFGS, SerialEngine, Status, ThreadEngine, minimize
 from fullbatch.protocols import Curvature, RowCurvature, Rows, RowSample
-from fullbatch.solvers.preconditioners import design, refined, sampled_hessian
+from fullbatch.solvers._design import design
+from fullbatch.solvers.preconditioners import refined, sampled_hessian
 
 
 def hessian(fun, theta):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..blas import one_thread
 from ..errors import DataError
 from ..factor import triangle_of
-from ..features import codes_of_levels
+from ..features import codes_of_levels, sparse_columns
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
 from ..kernels.dense import DenseRows
@@ -419,7 +419,10 @@ class LinearBlock(Block):
 
     def _sample(self, request: RowSample) -> Sample:
         taken = self._taken(request)
-        X = self._features_of(taken)
+        X = self._X[taken]
+        if isinstance(self._rows, MixedRows):
+            codes = self._rows.codes[taken]
+            X = sparse_columns(X, X.shape[1] + codes, np.ones(codes.shape), self._features)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
         X = (X * np.float64(self._scale)).astype(self.parameters.dtype)

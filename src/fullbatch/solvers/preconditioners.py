@@ -10,8 +10,7 @@ the sum of trace(H_i) x_i x_i' and s_j the eigenvalues. That is a Kronecker prod
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..blas import one_thread
-from ..protocols import Facts, RowCurvature, Sample
+from ..protocols import Facts, RowCurvature
+from ._design import THREADS, Design, in_threads
 from ._vectors import dot
 
 Array = npt.NDArray[Any]
@@ -38,12 +38,6 @@ _RIDGE = {"float64": 1e-11, "float32": 1e-6}
 
 # Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
 _HEAVY = 0.9
-
-# Matrices that are made at the same time.
-_THREADS = 4
-
-# Rows whose products are added in one call of BLAS; sums of such chunks are float64.
-_CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,12 +92,11 @@ class RefinedHessian:
     ----------
     start : SampledHessian
         Preconditions the steps.
-    rows : (m, width) array
-        The sample, see `design`.
+    parts : sequence of (Design, (m, K) array, (m, K) array)
+        Rows of the sample, and their second derivatives, `diagonal` and `coupling` of `RowCurvature`, in their
+        precision.
     weight : float
-        Sum of the rows' sample weights.
-    diagonal, coupling : (m, K) arrays
-        Second derivatives of the rows, see `RowCurvature`, in the precision of `rows`.
+        Sum of all the rows' sample weights.
     l2 : (size,) array
         The penalty.
     steps : int
@@ -111,10 +104,8 @@ class RefinedHessian:
     """
 
     start: SampledHessian
-    rows: Array
+    parts: Sequence[tuple[Design, Array, Array]]
     weight: float
-    diagonal: Array
-    coupling: Array
     l2: Array
     steps: int
 
@@ -143,60 +134,47 @@ class RefinedHessian:
     def _times(self, vector: Array) -> Array:
         """The sample's Hessian, penalty included, times a vector."""
         predictors = self.start.predictors
-        coefs = vector[predictors].astype(self.rows.dtype)
+        coefs = vector[predictors].T
 
-        def part(rows: slice) -> Array:
-            X, coupling = self.rows[rows], self.coupling[rows]
-            eta = X @ coefs.T
-            eta = self.diagonal[rows] * eta - coupling * np.einsum("mk,mk->m", coupling, eta)[:, None]
-            return eta.T @ X
+        def of_part(part: tuple[Design, Array, Array]) -> Array:
+            rows, diagonal, coupling = part
+            eta = rows.times(coefs)
+            eta = diagonal * eta - coupling * np.einsum("mk,mk->m", coupling, eta)[:, None]
+            return rows.back(eta)
 
-        half = len(self.rows) // 2
-        total = sum(_in_threads(part, (slice(0, half), slice(half, None))))
+        total = sum(in_threads(of_part, self.parts))
         product = self.l2 * vector
-        product[predictors] += np.asarray(total, np.float64) / self.weight
+        product[predictors] += np.asarray(total, np.float64).T / self.weight
         return product
-
-
-def design(sample: Sample, facts: Facts) -> Array:
-    """The sample's rows as each linear predictor multiplies them, (m, width): a column of ones for the intercept."""
-    _, width = shape(facts)
-    rows = np.ones((len(sample.X), width), facts.parameters.dtype)
-    rows[:, : sample.X.shape[1]] = sample.X
-    return rows
-
-
-def bytes_per_row(facts: Facts) -> int:
-    """Memory of one row of the sample: as it is gathered, as it is kept, and its second derivatives."""
-    outputs, width = shape(facts)
-    return 2 * width * np.dtype(facts.parameters.dtype).itemsize + 24 * outputs
 
 
 def bytes_of_matrices(facts: Facts) -> int:
     """Memory of the factors, and of the Gram matrices while they are made."""
     outputs, width = shape(facts)
-    return 8 * width * width * (outputs + 2 * _THREADS)
+    return 8 * width * width * (outputs + 2 * THREADS)
 
 
 def refined(
-    start: SampledHessian, rows: Array, weight: float, curvature: RowCurvature, facts: Facts, steps: int
+    start: SampledHessian, rows: Design, weight: float, curvature: RowCurvature, facts: Facts, steps: int
 ) -> SampledHessian | RefinedHessian:
     """With so many conjugate-gradient steps; as it is where there is nothing to take in."""
     if not steps or curvature.coupling is None:
         return start
     diagonal, coupling = (part.astype(rows.dtype) for part in (curvature.diagonal, curvature.coupling))
-    return RefinedHessian(start, rows, weight, diagonal, coupling, facts.l2, steps)
+    cut = len(rows) // 2
+    parts = [(rows.taken(half), diagonal[half], coupling[half]) for half in (slice(cut), slice(cut, None))]
+    return RefinedHessian(start, parts, weight, facts.l2, steps)
 
 
 def sampled_hessian(
-    rows: Array, weight: float, curvature: RowCurvature, facts: Facts, shared: bool
+    rows: Design, weight: float, curvature: RowCurvature, facts: Facts, shared: bool
 ) -> SampledHessian | None:
     """The matrix of a sample; None where second derivatives are not finite.
 
     Parameters
     ----------
-    rows : (m, width) array
-        See `design`.
+    rows : Design
+        The sample.
     weight : float
         Sum of the rows' sample weights.
     curvature : RowCurvature
@@ -217,17 +195,17 @@ def sampled_hessian(
     ridge = _RIDGE[facts.parameters.dtype]
     if shared or count > MOST_GRAMS:
         shares = eigenvalues[first:] / (eigenvalues[first:].sum() * weight)
-        gram = sum(_in_threads(lambda part: _gram(*part), _halves(rows, _traces(curvature))))
-        factors = _in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
+        gram = sum(in_threads(lambda part: part[0].gram(part[1]), _halves(rows, _traces(curvature))))
+        factors = in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
     else:
         along = _along(curvature, basis[:, first:])
 
         def factor(j: int) -> Array:
             # With one predictor the matrix is the sample's Hessian: it is worth being exact.
             part = _heavy(rows, along[j]) if len(basis) > 1 else (rows, along[j])
-            return damped_cholesky(_gram(*part) / weight, penalty[first + j], ridge)
+            return damped_cholesky(part[0].gram(part[1]) / weight, penalty[first + j], ridge)
 
-        factors = _in_threads(factor, range(count))
+        factors = in_threads(factor, range(count))
     # Any positive number will do where there is no curvature: the gradient there is the penalty's alone.
     floor = 1e-3 * float(eigenvalues.mean()) / weight
     return SampledHessian(predictors, basis, np.maximum(penalty[:first], floor or 1.0), factors)
@@ -256,7 +234,7 @@ def _traces(curvature: RowCurvature) -> Array:
     return (curvature.diagonal - np.square(coupling)).sum(axis=1)
 
 
-def _heavy(rows: Array, factor: Array) -> tuple[Array, Array]:
+def _heavy(rows: Design, factor: Array) -> tuple[Design, Array]:
     """The rows that make up most of the factors' sum, and their factors, raised to that sum.
 
     Near the optimum most rows are sure of their class and have next to no curvature.
@@ -267,24 +245,13 @@ def _heavy(rows: Array, factor: Array) -> tuple[Array, Array]:
     if count > len(rows) // 2:
         return rows, factor  # to copy them would cost what it saves
     kept = np.sort(order[:count])
-    return rows[kept], factor[kept] * (total[-1] / total[count - 1])
+    return rows.taken(kept), factor[kept] * (total[-1] / total[count - 1])
 
 
-def _halves(rows: Array, factor: Array) -> list[tuple[Array, Array]]:
+def _halves(rows: Design, factor: Array) -> list[tuple[Design, Array]]:
     """Two parts, for two threads, cut where no number of threads matters."""
     cut = len(rows) // 2
-    return [(rows[:cut], factor[:cut]), (rows[cut:], factor[cut:])]
-
-
-def _gram(rows: Array, factor: Array) -> Array:
-    """Sum of factor x x', (width, width)."""
-    total = np.zeros((rows.shape[1], rows.shape[1]))
-    root = np.sqrt(factor).astype(rows.dtype)[:, None]
-    for start in range(0, len(rows), _CHUNK):
-        scaled = rows[start : start + _CHUNK] * root[start : start + _CHUNK]
-        with np.errstate(over="ignore", invalid="ignore"):  # seen by whoever factorises it
-            total += scaled.T @ scaled
-    return total
+    return [(rows.taken(slice(cut)), factor[:cut]), (rows.taken(slice(cut, None)), factor[cut:])]
 
 
 def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
@@ -304,9 +271,3 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
         except LinAlgError:
             ridge *= 100.0
             logger.debug("the sampled Hessian is not positive definite: ridge raised to %g", ridge)
-
-
-def _in_threads(task: Callable[[Any], Array], items: Iterable[Any]) -> list[Array]:
-    """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
-    with one_thread(), ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(task, items))

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from ..protocols import Curvature, Facts, RowSample, Steps, ValueGrad
 from ._descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
+from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from ._vectors import dot
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
-from .preconditioners import bytes_of_matrices, bytes_per_row, design, refined, sampled_hessian, shape
+from .preconditioners import bytes_of_matrices, refined, sampled_hessian, shape
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +53,7 @@ class _Made:
     """What one run keeps beside its state: it can be made again."""
 
     def __init__(self) -> None:
-        self.rows: Array | None = None
+        self.rows: Design | None = None
         self.weight = 0.0
         self.key: Any = None
         self.inverse: Inverse | None = None
