@@ -19,7 +19,7 @@ def hessian(fun, theta):
 def inverse_of(fun, theta, shared):
     """B0^-1 as a matrix, from all rows."""
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
-    made = sampled_hessian(design(sample, fun.facts), sample.weight.sum(), curvature, fun.facts, shared)
+    made = sampled_hessian(design(sample, fun.facts), sample.weight, curvature, fun.facts, shared)
     return made(np.eye(fun.size))
 
 
@@ -57,7 +57,7 @@ def test_inner_steps_solve_with_the_whole_hessian_of_the_sample():
     fun = objective(X, y, "softmax", l2=0.01, centred=False)
     theta = np.random.default_rng(0).standard_normal(fun.size)
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
-    rows, weight = design(sample, fun.facts), sample.weight.sum()
+    rows, weight = design(sample, fun.facts), sample.weight
     start_matrix = sampled_hessian(rows, weight, curvature, fun.facts, shared=False)
     vector = hessian(fun, theta) @ np.random.default_rng(1).standard_normal(fun.size)
     wanted = np.linalg.pinv(hessian(fun, theta)) @ vector

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from ..blas import one_thread
 from ..protocols import Facts, RowCurvature
-from ._design import THREADS, Design, in_threads
+from ._design import THREADS, Design, in_threads, mean_squares
+from ._memory import Inverse
 from ._vectors import dot
 
 Array = npt.NDArray[Any]
@@ -35,6 +36,9 @@ MOST_GRAMS = 16
 
 # Share of the diagonal that is added to it: the rounding of Gram matrices in that precision.
 _RIDGE = {"float64": 1e-11, "float32": 1e-6}
+
+# A column whose mean square over all rows is so many times that of the sample is one that the sample hardly knows.
+_RARE = 1.5
 
 # Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
 _HEAVY = 0.9
@@ -90,8 +94,10 @@ class RefinedHessian:
 
     Parameters
     ----------
-    start : SampledHessian
-        Preconditions the steps.
+    start : callable
+        B0^-1 that preconditions the steps.
+    predictors : (K, width) int array
+        Coordinates of theta of each linear predictor.
     parts : sequence of (Design, (m, K) array, (m, K) array)
         Rows of the sample, and their second derivatives, `diagonal` and `coupling` of `RowCurvature`, in their
         precision.
@@ -103,7 +109,8 @@ class RefinedHessian:
         Products with the Hessian for each vector.
     """
 
-    start: SampledHessian
+    start: Inverse
+    predictors: Array
     parts: Sequence[tuple[Design, Array, Array]]
     weight: float
     l2: Array
@@ -133,7 +140,7 @@ class RefinedHessian:
 
     def _times(self, vector: Array) -> Array:
         """The sample's Hessian, penalty included, times a vector."""
-        predictors = self.start.predictors
+        predictors = self.predictors
         coefs = vector[predictors].T
 
         def of_part(part: tuple[Design, Array, Array]) -> Array:
@@ -154,20 +161,74 @@ def bytes_of_matrices(facts: Facts) -> int:
     return 8 * width * width * (outputs + 2 * THREADS)
 
 
-def refined(
-    start: SampledHessian, rows: Design, weight: float, curvature: RowCurvature, facts: Facts, steps: int
-) -> SampledHessian | RefinedHessian:
+def refined(start: Inverse, rows: Design, weight: Array, curvature: RowCurvature, facts: Facts, steps: int) -> Inverse:
     """With so many conjugate-gradient steps; as it is where there is nothing to take in."""
     if not steps or curvature.coupling is None:
         return start
     diagonal, coupling = (part.astype(rows.dtype) for part in (curvature.diagonal, curvature.coupling))
     cut = len(rows) // 2
     parts = [(rows.taken(half), diagonal[half], coupling[half]) for half in (slice(cut), slice(cut, None))]
-    return RefinedHessian(start, parts, weight, facts.l2, steps)
+    predictors = facts.parameters.predictors
+    assert predictors is not None
+    return RefinedHessian(start, predictors, parts, float(weight.sum()), facts.l2, steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Directions:
+    """The directions of the predictors along which the Hessian is nearly block-diagonal.
+
+    Parameters
+    ----------
+    eigenvalues : (K,) array
+        Of the sum of the rows' second derivatives, in growing order.
+    basis : (K, K) array
+        Eigenvectors, in columns.
+    flat : int
+        How many of them have no curvature.
+    penalty : (K, width) array
+        The penalty along each.
+    traces : (m,) array
+        Traces of the rows' second derivatives.
+    mean : float
+        Their sum for one unit of sample weight.
+    """
+
+    eigenvalues: Array
+    basis: Array
+    flat: int
+    penalty: Array
+    traces: Array
+    mean: float
+
+    @property
+    def floor(self) -> float:
+        """What stands for curvature where there is none: any positive number does, since there the gradient is the
+        penalty's alone.
+        """
+        return 1e-3 * self.mean / len(self.basis) or 1.0
+
+
+def directions(curvature: RowCurvature, weight: Array, facts: Facts) -> Directions | None:
+    """The directions of a sample with these sample weights; None where second derivatives are not finite."""
+    assert facts.parameters.predictors is not None
+    total = float(weight.sum())
+    if not (total > 0 and np.isfinite(curvature.diagonal).all()):
+        return None
+    sums = np.diag(curvature.diagonal.sum(axis=0))
+    coupling: Array | float = 0.0
+    if curvature.coupling is not None:
+        coupling = curvature.coupling
+        sums -= np.einsum("mk,ml->kl", coupling, coupling)
+    with one_thread():
+        eigenvalues, basis = np.linalg.eigh(sums)
+    flat = int((eigenvalues <= _FLAT * eigenvalues[-1]).sum())
+    penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[facts.parameters.predictors])
+    traces = np.maximum((curvature.diagonal - np.square(coupling)).sum(axis=1), 0.0)
+    return Directions(eigenvalues, basis, flat, penalty, traces, float(traces.sum()) / total)
 
 
 def sampled_hessian(
-    rows: Design, weight: float, curvature: RowCurvature, facts: Facts, shared: bool
+    rows: Design, weight: Array, curvature: RowCurvature, facts: Facts, shared: bool
 ) -> SampledHessian | None:
     """The matrix of a sample; None where second derivatives are not finite.
 
@@ -175,8 +236,8 @@ def sampled_hessian(
     ----------
     rows : Design
         The sample.
-    weight : float
-        Sum of the rows' sample weights.
+    weight : (m,) array
+        The rows' sample weights.
     curvature : RowCurvature
         Of the same rows.
     facts : Facts
@@ -184,40 +245,46 @@ def sampled_hessian(
     shared : bool
         Whether one Gram matrix serves all directions, however few they are.
     """
-    predictors = facts.parameters.predictors
+    predictors, found = facts.parameters.predictors, directions(curvature, weight, facts)
     assert predictors is not None
-    if not (weight > 0 and np.isfinite(curvature.diagonal).all()):
+    if found is None:
         return None
-    eigenvalues, basis = _directions(curvature)
-    first = int((eigenvalues <= _FLAT * eigenvalues[-1]).sum())
-    count = len(eigenvalues) - first
-    penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[predictors])
-    ridge = _RIDGE[facts.parameters.dtype]
+    total, first = float(weight.sum()), found.flat
+    count = len(found.basis) - first
+    missing, ridge = _missing(rows, weight, facts), _RIDGE[facts.parameters.dtype]
+    penalty = found.penalty[first:]
     if shared or count > MOST_GRAMS:
-        shares = eigenvalues[first:] / (eigenvalues[first:].sum() * weight)
-        gram = sum(in_threads(lambda part: part[0].gram(part[1]), _halves(rows, _traces(curvature))))
-        factors = in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[first + j], ridge), range(count))
+        shares = found.eigenvalues[first:] / found.eigenvalues[first:].sum()
+        upper, lower = in_threads(lambda part: part[0].gram(part[1]), _halves(rows, found.traces))
+        gram = (upper + lower) / total
+        gram[np.diag_indices(rows.width)] += found.mean * missing
+        factors = in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[j], ridge), range(count))
     else:
-        along = _along(curvature, basis[:, first:])
+        along = _along(curvature, found.basis[:, first:])
 
         def factor(j: int) -> Array:
             # With one predictor the matrix is the sample's Hessian: it is worth being exact.
-            part = _heavy(rows, along[j]) if len(basis) > 1 else (rows, along[j])
-            return damped_cholesky(part[0].gram(part[1]) / weight, penalty[first + j], ridge)
+            part, own = _heavy(rows, along[j]) if len(found.basis) > 1 else (rows, along[j])
+            extra = missing * float(own.sum()) / total
+            return damped_cholesky(part.gram(own) / total, penalty[j] + extra, ridge)
 
         factors = in_threads(factor, range(count))
-    # Any positive number will do where there is no curvature: the gradient there is the penalty's alone.
-    floor = 1e-3 * float(eigenvalues.mean()) / weight
-    return SampledHessian(predictors, basis, np.maximum(penalty[:first], floor or 1.0), factors)
+    flat = found.penalty[:first]
+    return SampledHessian(predictors, found.basis, np.where(flat > 0, flat, found.floor), factors)
 
 
-def _directions(curvature: RowCurvature) -> tuple[Array, Array]:
-    """Eigenvalues, in growing order, and eigenvectors of the sum of the rows' second derivatives."""
-    total = np.diag(curvature.diagonal.sum(axis=0))
-    if curvature.coupling is not None:
-        total -= np.einsum("mk,ml->kl", curvature.coupling, curvature.coupling)
-    with one_thread():
-        return np.linalg.eigh(total)
+def _missing(rows: Design, weight: Array, facts: Facts) -> Array:
+    """What the sample's mean squares lack of those of all rows, (width,), in columns where that is a lot.
+
+    A column of which the sample has next to none of the rows, such as a rare level, would seem to have no curvature:
+    steps along it would be far too long.
+    """
+    missing = np.zeros(rows.width)
+    if facts.squares is not None:
+        sampled = mean_squares(rows, weight)[: len(facts.squares)]
+        lacks = np.isfinite(facts.squares) & (facts.squares > _RARE * sampled)
+        missing[: len(sampled)][lacks] = facts.squares[lacks] - sampled[lacks]
+    return missing
 
 
 def _along(curvature: RowCurvature, basis: Array) -> Array:
@@ -226,12 +293,6 @@ def _along(curvature: RowCurvature, basis: Array) -> Array:
     if curvature.coupling is not None:
         along -= np.einsum("mk,kj->jm", curvature.coupling, basis) ** 2
     return np.maximum(along, 0.0)  # it is not negative, but for rounding
-
-
-def _traces(curvature: RowCurvature) -> Array:
-    """Traces of the H_i, (m,)."""
-    coupling = 0.0 if curvature.coupling is None else curvature.coupling
-    return (curvature.diagonal - np.square(coupling)).sum(axis=1)
 
 
 def _heavy(rows: Design, factor: Array) -> tuple[Design, Array]:

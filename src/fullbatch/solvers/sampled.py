@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Curvature, Facts, RowSample, Steps, ValueGrad
+from ..protocols import Curvature, Facts, RowCurvature, RowSample, Steps, ValueGrad
 from ._descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
 from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from ._vectors import dot
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
+from .low_rank import MOST_DIRECTIONS, bytes_of_directions, low_rank_hessian, most_directions
 from .preconditioners import bytes_of_matrices, refined, sampled_hessian, shape
 
 Array = npt.NDArray[Any]
@@ -54,7 +55,7 @@ class _Made:
 
     def __init__(self) -> None:
         self.rows: Design | None = None
-        self.weight = 0.0
+        self.weight: Array | None = None
         self.key: Any = None
         self.inverse: Inverse | None = None
 
@@ -71,7 +72,12 @@ class SampledLBFGS:
     memory : int
         Pairs kept; each takes two vectors of the size of theta.
     rows_per_column : float
-        Rows of the sample for each parameter of one linear predictor.
+        Rows of the sample for each parameter of one linear predictor; with a `rank`, a fifth of those for each of its
+        directions.
+    rank : int, optional
+        For wide problems, a diagonal and at the most so many directions of large curvature instead of the whole matrix;
+        0 for the diagonal alone. Default: the whole matrix where it takes no more than half of `max_bytes`, else as
+        many directions as half of it allows, up to 50.
     most_builds : int
         How often the matrix is made at the most.
     inner_steps : int
@@ -80,7 +86,7 @@ class SampledLBFGS:
         whose passes are slow.
     max_bytes : int
         Memory on the driver for the sample and the matrix. The sample is made smaller to keep to it; where the matrix
-        alone takes more than half of it, the solver is refused.
+        that `rank` asks for, or the diagonal alone, takes more than half of it, the solver is refused.
     seed : int
         Of the sample.
     precision : {"float64", "float32"}, optional
@@ -89,6 +95,7 @@ class SampledLBFGS:
 
     memory: int = 20
     rows_per_column: float = 40.0
+    rank: int | None = None
     most_builds: int = 4
     inner_steps: int = 0
     max_bytes: int = 2**31
@@ -105,6 +112,8 @@ class SampledLBFGS:
         check_precision(self.precision)
         if not self.rows_per_column > 0:
             raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column}")
+        if self.rank is not None and self.rank < 0:
+            raise ValueError(f"rank must be 0 or more, got {self.rank}")
         if self.most_builds < 1:
             raise ValueError(f"most_builds must be at least 1, got {self.most_builds}")
 
@@ -120,13 +129,14 @@ class SampledLBFGS:
         """
         if facts.parameters.predictors is None:
             raise TypeError("SampledLBFGS needs a linear model: use 'lbfgs'")
-        matrices = bytes_of_matrices(facts)
-        if 2 * matrices > self.max_bytes:
-            raise ValueError(
-                f"the matrix of SampledLBFGS takes {matrices / 1e6:.3g} MB, more than half of max_bytes: "
-                f"use SampledLBFGS(max_bytes={2 * matrices}) or 'lbfgs'"
-            )
         prepared = replace(self, precision=self.precision or facts.parameters.dtype, facts=facts, _made=_Made())
+        if self.rank is None and 2 * bytes_of_matrices(facts) > self.max_bytes:
+            prepared = replace(prepared, rank=most_directions(facts, self.max_bytes // 2))
+        if 2 * prepared._bytes > self.max_bytes:
+            raise ValueError(
+                f"the matrix of SampledLBFGS takes {prepared._bytes / 1e6:.3g} MB, more than half of max_bytes: "
+                f"use SampledLBFGS(max_bytes={2 * prepared._bytes}) or 'lbfgs'"
+            )
         logger.info(prepared.about)
         return prepared
 
@@ -135,16 +145,18 @@ class SampledLBFGS:
         """Expected rows of the sample."""
         facts = self._known
         _, width = shape(facts)
-        wanted = self.rows_per_column * width
-        room = (self.max_bytes - bytes_of_matrices(facts)) / bytes_per_row(facts)
+        columns = width if self.rank is None else min(5 * max(self.rank, MOST_DIRECTIONS), width)
+        wanted = self.rows_per_column * columns
+        room = (self.max_bytes - self._bytes) / bytes_per_row(facts)
         return min(wanted, room, facts.rows)
 
     @property
     def about(self) -> str:
         """The method in words, with the memory it takes."""
-        size = self.sample_rows * bytes_per_row(self._known) + bytes_of_matrices(self._known)
+        size = self.sample_rows * bytes_per_row(self._known) + self._bytes
+        what = "the Hessian" if self.rank is None else f"diagonal and {self.rank} directions of the Hessian"
         return (
-            f"L-BFGS with the Hessian of a sample of about {self.sample_rows:.0f} rows, "
+            f"L-BFGS with {what} of a sample of about {self.sample_rows:.0f} rows, "
             f"which takes up to {size / 1e6:.3g} MB on the driver"
         )
 
@@ -185,6 +197,11 @@ class SampledLBFGS:
         return self.facts
 
     @property
+    def _bytes(self) -> int:
+        """Of the matrix."""
+        return bytes_of_matrices(self._known) if self.rank is None else bytes_of_directions(self._known, self.rank)
+
+    @property
     def _fraction(self) -> float:
         return self.sample_rows / self._known.rows
 
@@ -200,16 +217,21 @@ class SampledLBFGS:
         made = self._made
         key = (state.built_at.tobytes(), state.builds)
         if made.key != key:
-            if made.rows is None:
+            if made.rows is None or made.weight is None:
                 sample = yield RowSample(self._fraction, self.seed)
-                made.rows, made.weight = design(sample, self._known), float(sample.weight.sum())
+                made.rows, made.weight = design(sample, self._known), sample.weight
             curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
-            # Far from the optimum the directions' matrices are alike, and not worth their price.
-            made.inverse = start = sampled_hessian(made.rows, made.weight, curvature, self._known, state.builds == 1)
-            if start is not None:
-                made.inverse = refined(start, made.rows, made.weight, curvature, self._known, self.inner_steps)
+            made.inverse = self._inverse_of(made.rows, made.weight, curvature, state.builds == 1)
             made.key = key
         return made.inverse
+
+    def _inverse_of(self, rows: Design, weight: Array, curvature: RowCurvature, first: bool) -> Inverse | None:
+        if self.rank is not None:
+            start: Inverse | None = low_rank_hessian(rows, weight, curvature, self._known, self.rank, self.seed)
+        else:
+            # Far from the optimum the directions' matrices are alike, and not worth their price.
+            start = sampled_hessian(rows, weight, curvature, self._known, shared=first)
+        return start and refined(start, rows, weight, curvature, self._known, self.inner_steps)
 
 
 def _fallbacks(state: SampledState, inverse: Inverse | None) -> Iterator[Array]:

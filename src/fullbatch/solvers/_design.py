@@ -1,0 +1,227 @@
+"""The rows of a sample as each linear predictor multiplies them, dense or sparse, and the products that are made of
+them: the same bits whatever the number of threads.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..blas import one_thread
+from ..protocols import Facts, Sample
+
+Array = npt.NDArray[Any]
+
+# Sparse rows are made dense where they hold at least one value for so many columns: products are then faster, and take
+# no more memory.
+_DENSE_COLUMNS = 4
+
+# Products that are made at the same time.
+THREADS = 4
+
+# Rows whose products are added in one call of BLAS; sums of such chunks are float64.
+_CHUNK = 2048
+
+# Seconds for one product in a Gram matrix, of dense rows and of sparse ones: only their ratio matters.
+_DENSE_PRODUCT, _SPARSE_PRODUCT = 1e-11, 4e-9
+
+
+@dataclass(frozen=True, eq=False)
+class DenseDesign:
+    """Dense rows.
+
+    Parameters
+    ----------
+    rows : (m, width) array
+        With a column of ones for the intercept.
+    """
+
+    rows: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        """Columns, that of ones included."""
+        return int(self.rows.shape[1])
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the products."""
+        return self.rows.dtype
+
+    def taken(self, rows: Any) -> "DenseDesign":
+        """Some of the rows."""
+        return DenseDesign(self.rows[rows])
+
+    def times(self, coefs: Array) -> Array:
+        """(m, J) products with the (width, J) columns of `coefs`."""
+        with one_thread():
+            return self.rows @ coefs.astype(self.dtype, copy=False)
+
+    def back(self, slopes: Array) -> Array:
+        """(width, J) sums of the rows times the (m, J) `slopes`."""
+        total = np.zeros((self.rows.shape[1], slopes.shape[1]))
+        slopes = slopes.astype(self.dtype, copy=False)
+        with one_thread():
+            for start in range(0, len(self), _CHUNK):
+                total += self.rows[start : start + _CHUNK].T @ slopes[start : start + _CHUNK]
+        return total
+
+    def gram(self, factor: Array) -> Array:
+        """Sum of factor x x', (width, width)."""
+        width = self.rows.shape[1]
+        total = np.zeros((width, width))
+        root = np.sqrt(factor).astype(self.dtype)[:, None]
+        for start in range(0, len(self), _CHUNK):
+            scaled = self.rows[start : start + _CHUNK] * root[start : start + _CHUNK]
+            with np.errstate(over="ignore", invalid="ignore"):  # seen by whoever factorises it
+                total += scaled.T @ scaled
+        return total
+
+    def squares(self, factor: Array) -> Array:
+        """Diagonal of the Gram matrix, (width,)."""
+        with np.errstate(over="ignore"):
+            return np.einsum("m,mw,mw->w", factor, self.rows, self.rows, dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseDesign:
+    """Sparse rows, less a shift that is the same for all of them.
+
+    Parameters
+    ----------
+    X : (m, p) CSR array
+    shift : (p,) array
+        Subtracted from each row.
+    intercept : bool
+        Whether a column of ones follows.
+    """
+
+    X: Any
+    shift: Array
+    intercept: bool
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns, that of ones included."""
+        return int(self.X.shape[1]) + self.intercept
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the products."""
+        return self.X.dtype
+
+    def taken(self, rows: Any) -> "SparseDesign":
+        """Some of the rows."""
+        return SparseDesign(self.X[rows], self.shift, self.intercept)
+
+    def times(self, coefs: Array) -> Array:
+        """(m, J) products with the (width, J) columns of `coefs`."""
+        of_columns = coefs[: self.X.shape[1]]
+        level = -np.einsum("w,wj->j", self.shift, of_columns)
+        if self.intercept:
+            level = level + coefs[-1]
+        product: Array = self.X @ of_columns
+        return product + level
+
+    def back(self, slopes: Array) -> Array:
+        """(width, J) sums of the rows times the (m, J) `slopes`."""
+        total = slopes.sum(axis=0)
+        of_columns = self._by_column @ slopes - self.shift[:, None] * total
+        return np.vstack((of_columns, total)) if self.intercept else of_columns
+
+    def gram(self, factor: Array) -> Array:
+        """Sum of factor x x', (width, width)."""
+        (count, p), entries = self.X.shape, np.diff(self.X.indptr).astype(np.float64)
+        if _SPARSE_PRODUCT * float((entries**2).sum()) < _DENSE_PRODUCT * count * p * p:
+            scaled = self.X.copy()
+            scaled.data = scaled.data * np.repeat(factor, np.diff(self.X.indptr))
+            products = (self._by_column @ scaled).toarray()
+        else:
+            products = np.zeros((p, p))
+            for start in range(0, count, _CHUNK):
+                rows = slice(start, start + _CHUNK)
+                part = self.X[rows].toarray() * np.sqrt(factor[rows])[:, None]
+                products += part.T @ part
+        total, sums = float(factor.sum()), self._by_column @ factor
+        if self.shift.any():
+            crossed = np.outer(sums, self.shift)
+            products += total * np.outer(self.shift, self.shift) - crossed - crossed.T
+        if not self.intercept:
+            return products
+        sums = sums - total * self.shift
+        return np.block([[products, sums[:, None]], [sums[None], np.full((1, 1), total)]])
+
+    def squares(self, factor: Array) -> Array:
+        """Diagonal of the Gram matrix, (width,)."""
+        squared = self.X.copy()
+        squared.data = squared.data.astype(np.float64) ** 2
+        total = float(factor.sum())
+        of_columns = squared.T @ factor - 2.0 * self.shift * (self._by_column @ factor) + total * self.shift**2
+        of_columns = np.maximum(of_columns, 0.0)  # it is not negative, but for rounding
+        return np.append(of_columns, total) if self.intercept else of_columns
+
+    @cached_property
+    def _by_column(self) -> Any:
+        return self.X.T.tocsr()
+
+
+Design = DenseDesign | SparseDesign
+
+
+def stays_sparse(facts: Facts) -> bool:
+    """Whether the sample's rows are kept sparse."""
+    stored = facts.looked_up + (facts.dense_columns or 0)
+    return facts.looked_up > 0 and _DENSE_COLUMNS * stored < _width(facts)
+
+
+def design(sample: Sample, facts: Facts) -> Design:
+    """The sample's rows as each linear predictor multiplies them, with a column of ones for the intercept."""
+    (count, p), width = sample.X.shape, _width(facts)
+    sparse = hasattr(sample.X, "tocsr")
+    if sparse and stays_sparse(facts):
+        shift = np.zeros(p) if sample.shift is None else sample.shift
+        return SparseDesign(sample.X, shift, width > p)
+    rows = np.ones((count, width), facts.parameters.dtype)
+    rows[:, :p] = sample.X.toarray() if sparse else sample.X
+    if sample.shift is not None:
+        rows[:, :p] -= sample.shift
+    return DenseDesign(rows)
+
+
+def bytes_per_row(facts: Facts) -> int:
+    """Memory of one row of the sample: as it is gathered, as it is kept, and its second derivatives."""
+    assert facts.parameters.predictors is not None
+    outputs, item = len(facts.parameters.predictors), np.dtype(facts.parameters.dtype).itemsize
+    entry = item + np.dtype(np.int32).itemsize
+    stored = entry * (facts.looked_up + (facts.dense_columns or 0))
+    if stays_sparse(facts):
+        return round(4 * stored) + 24 * outputs  # also by column, and scaled
+    gathered = max(item * _width(facts), stored) if facts.looked_up else item * _width(facts)
+    return round(gathered) + item * _width(facts) + 24 * outputs
+
+
+def mean_squares(rows: Design, weight: Array) -> Array:
+    """Weighted mean square of each column, (width,)."""
+    squares: Array = rows.squares(weight) / weight.sum()
+    return squares
+
+
+def in_threads(task: Callable[[Any], Array], items: Iterable[Any]) -> list[Array]:
+    """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
+    with one_thread(), ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(task, items))
+
+
+def _width(facts: Facts) -> int:
+    assert facts.parameters.predictors is not None
+    return int(facts.parameters.predictors.shape[1])
