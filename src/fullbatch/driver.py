@@ -18,7 +18,7 @@ from .objective import Objective
 from .protocols import Solver, State, Steps, ValueGrad
 from .result import Result, Status
 from .solvers import make_solver, solver_of
-from .solvers.auto import choose
+from .solvers.auto import choices, choose
 
 Array = npt.NDArray[Any]
 
@@ -270,7 +270,8 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any
             choice = choose(facts)
             solver, why = choice.solver, f"chose {choice.name} because {choice.reason}"
         else:
-            solver, why = name, f"chose {name} because it is the solver of the state to resume"
+            solver = next((one.solver for one in choices(facts) if one.name == name), name)
+            why = f"chose {name} because it is the solver of the state to resume"
     method = make_solver(solver) if isinstance(solver, str) else solver
     if isinstance(method, type):
         raise TypeError(f"solver is the class {method.__name__}: pass an object of it, {method.__name__}()")

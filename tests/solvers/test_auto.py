@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from problems import REFERENCES, breast_cancer, objective, start
+from scipy.sparse import csr_array
 
 from fullbatch import LBFGS, Status, minimize
 from fullbatch.certificates import certify
@@ -24,18 +25,21 @@ def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
         (facts(50_000, 151), "sampled-lbfgs"),
         (facts(60_000, 785, 10, dtype="float32"), "sampled-lbfgs"),
         (facts(1_000_000, 1000), "sampled-lbfgs"),
-        (facts(1_000_000, 200_000), "lbfgs"),
-        (facts(40_000, 2001), "lbfgs"),
+        (facts(1_000_000, 200_000, dense_columns=0, looked_up=50), "sampled-lbfgs with 50 directions"),
+        (facts(1_000_000, 5_000_000, dense_columns=0, looked_up=50), "sampled-lbfgs with 0 directions"),
+        (facts(1_000_000, 50_000_000, dense_columns=0, looked_up=50), "lbfgs"),
+        (facts(40_000, 2001), "sampled-lbfgs with 50 directions"),
+        (facts(40_000, 2001, dense_columns=0, looked_up=42), "sampled-lbfgs with 50 directions"),
         # A pass over few values of each row is cheap, however many columns they stand for.
-        (facts(678_000, 1295, dense_columns=5, looked_up=6), "lbfgs"),
-        (facts(678_000, 1295), "sampled-lbfgs"),
+        (facts(678_000, 1295, dense_columns=5, looked_up=6), "sampled-lbfgs with 50 directions"),
+        (facts(678_000, 1295), "sampled-lbfgs with 50 directions"),
         (facts(2_000_000, 101, answers=LINEAR | {Squares}), "least-squares"),
         (facts(50_000, 30, answers=frozenset({ValueGrad})), "lbfgs"),
     ],
 )
 def test_choices(problem, name):
     choice = choose(problem)
-    assert choice.name == name
+    assert choice.about == name
     assert choice.reason
 
 
@@ -45,6 +49,18 @@ def test_models_without_second_derivatives_get_a_long_memory_in_float64():
         choice = choose(plain)
         assert choice.solver == LBFGS(memory=memory)
         assert f"memory of {memory} pairs" in choice.reason
+
+
+def test_auto_goes_on_with_options_it_chose_itself():
+    counts = csr_array(np.random.default_rng(0).poisson(0.05, (3000, 1500)).astype(float))
+    y = (counts[:, [3, 8, 11]].sum(axis=1) + np.random.default_rng(1).random(3000) > 0.6).astype(int)
+    fun = objective(counts, y)
+    whole = minimize(fun, start(fun))
+    assert "50 directions" in whole.solver
+    first = minimize(fun, start(fun), max_iter=2)
+    assert minimize(fun, None, resume=first.state).theta.tobytes() == whole.theta.tobytes()
+    by_name = minimize(fun, None, resume=first.state, solver="sampled-lbfgs")
+    assert by_name.theta.tobytes() == whole.theta.tobytes()
 
 
 def test_the_result_explains_the_choice_and_a_name_overrides_it():

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from problems import breast_cancer, objective, start
+from scipy.sparse import csr_array
 
 from fullbatch import LBFGS, LeastSquares, Newton, NewtonCG, SampledLBFGS, ScipyLBFGSB, ThreadEngine, minimize
 from fullbatch.testing import check_solver
@@ -14,6 +16,8 @@ SOLVERS = {
     "sampled": SampledLBFGS,
     "small sample": lambda: SampledLBFGS(rows_per_column=5, most_builds=2, seed=3),
     "inner steps": lambda: SampledLBFGS(inner_steps=3),
+    "low rank": lambda: SampledLBFGS(rank=3),
+    "diagonal": lambda: SampledLBFGS(rank=0),
     "newton": Newton,
     "newton-cg": NewtonCG,
     "least-squares": LeastSquares,
@@ -64,14 +68,19 @@ def test_the_kit_finds_a_run_that_does_not_go_on_as_it_was():
         check_solver(Counts)
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares"])
+@pytest.mark.parametrize(
+    "solver", ["lbfgs", "sampled-lbfgs", "low rank", "newton", "newton-cg", "least-squares"], ids=str
+)
 def test_bytes_do_not_depend_on_the_engine(solver, ray_session):
     from fullbatch import RayEngine, SerialEngine
 
     loss = "squared" if solver == "least-squares" else "logistic"
+    X, y = breast_cancer()
+    if solver == "low rank":  # and sparse, as wide problems are
+        X, solver = csr_array(np.where(np.abs(X) > 0.7, X, 0.0)), SampledLBFGS(rank=3, rows_per_column=2)
     thetas = set()
     for engine in (SerialEngine(), ThreadEngine(2), ThreadEngine(5), RayEngine(1), RayEngine(3)):
-        fun = objective(*breast_cancer(), loss, engine=engine, blocks=5)
+        fun = objective(X, y, loss, engine=engine, blocks=5)
         thetas.add(minimize(fun, start(fun), solver=solver, tol=1e-10).theta.tobytes())
         fun.blocks.close()
     assert len(thetas) == 1

@@ -225,8 +225,11 @@ def test_memory_is_said_before_it_is_taken_and_kept_to(caplog):
     minimize(fun, start(fun), solver=SampledLBFGS(max_bytes=80_000), max_iter=2)
     (sample,) = (answer for answer in asked if hasattr(answer, "X"))
     assert 50 < len(sample.X) < 250
-    with pytest.raises(ValueError, match=r"more than half of max_bytes: use SampledLBFGS\(max_bytes="):
-        minimize(fun, start(fun), solver=SampledLBFGS(max_bytes=10_000))
+    few = minimize(fun, start(fun), solver=SampledLBFGS(max_bytes=20_000), max_iter=2)
+    assert "L-BFGS with diagonal and 1 directions of the Hessian" in few.solver
+    for options in ({"max_bytes": 2000}, {"max_bytes": 20_000, "rank": 50}):
+        with pytest.raises(ValueError, match=r"more than half of max_bytes: use SampledLBFGS\(max_bytes="):
+            minimize(fun, start(fun), solver=SampledLBFGS(**options))
 
 
 def test_reads_of_the_sample_are_counted_apart():
@@ -282,6 +285,7 @@ def test_models_that_are_not_linear_and_unknown_problems_are_refused():
         ({"memory": 0}, "memory"),
         ({"rows_per_column": 0}, "rows_per_column"),
         ({"most_builds": 0}, "most_builds"),
+        ({"rank": -1}, "rank"),
     ):
         with pytest.raises(ValueError, match=message):
             SampledLBFGS(**options)

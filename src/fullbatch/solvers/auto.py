@@ -5,25 +5,34 @@ everywhere. The constants are seconds on a small machine; only their ratios matt
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..protocols import Curvature, Facts, RowSample, Squares
+from ._design import stays_sparse
 from .lbfgs import LBFGS
 from .least_squares import LeastSquares
+from .low_rank import bytes_of_directions, most_directions, projections
 from .newton import Newton
 from .preconditioners import MOST_GRAMS, bytes_of_matrices, shape
 from .sampled import SampledLBFGS
 
 # Seconds for one product of a coefficient with a feature, forward and back, and the same through an index; for one
-# exponential; for one product in a
-# Gram matrix by a fused pass, by sums of squares on the workers, and on the driver; for one in a matrix decomposition;
-# and for a round trip to the workers.
+# exponential; for one product in a Gram matrix by a fused pass, by sums of squares on the workers, on the driver, and
+# there of sparse rows; for one in a matrix decomposition; and for a round trip to the workers.
 _PRODUCT, _LOOK_UP, _LOSS = 1e-10, 1e-9, 1e-8
-_FUSED, _SQUARES, _GRAM, _FACTOR, _ROUND = 5e-11, 2e-11, 1e-11, 1e-10, 1e-3
+_FUSED, _SQUARES, _GRAM, _ENTRIES, _FACTOR, _ROUND = 5e-11, 2e-11, 1e-11, 4e-9, 1e-10, 1e-3
 
 # Passes to a relative distance of about 1e-8, as measured by benchmarks/solvers.
-_PASSES = {"newton": 8, "sampled-lbfgs": 12, "sampled-lbfgs, classes": 40, "lbfgs": 150, "lbfgs, classes": 250}
+_PASSES = {
+    "newton": 8,
+    "sampled-lbfgs": 12,
+    "sampled-lbfgs, classes": 40,
+    "low rank": 25,
+    "low rank, classes": 120,
+    "lbfgs": 150,
+    "lbfgs, classes": 250,
+}
 
 # Where a loss in float64 has no known second derivatives, long memory is what accuracy comes from.
 _LONG_MEMORY, _LONG_MEMORY_BYTES = 100, 2**28
@@ -43,12 +52,20 @@ class Choice:
         In words.
     seconds : float
         What the model estimates.
+    variant : str
+        What tells it from another choice of that name.
     """
 
     name: str
     solver: Any
     reason: str
     seconds: float = 0.0
+    variant: str = ""
+
+    @property
+    def about(self) -> str:
+        """Name and variant."""
+        return f"{self.name} {self.variant}".rstrip()
 
 
 def choose(facts: Facts) -> Choice:
@@ -59,16 +76,21 @@ def choose(facts: Facts) -> Choice:
     facts : Facts
         Shapes, penalty, and what the blocks answer.
     """
-    if facts.parameters.predictors is None or Curvature not in facts.answers:
-        return _without_curvature(facts)
-    best, *others = sorted(_candidates(facts), key=lambda choice: choice.seconds)
-    against = "; ".join(f"{other.name} {other.seconds:.2g}" for other in others)
+    best, *others = choices(facts)
+    if not others:
+        return best
     outputs, width = shape(facts)
     of_outputs = f" for each of {outputs} outputs" if outputs > 1 else ""
+    against = "; ".join(f"{other.about} {other.seconds:.2g}" for other in others)
     reason = f"of {facts.rows:,} rows and {width:,} parameters{of_outputs}: {best.reason}"
-    if others:
-        reason += f" (estimated cost {best.seconds:.2g}; {against})"
-    return Choice(best.name, best.solver, reason, best.seconds)
+    return replace(best, reason=f"{reason} (estimated cost {best.seconds:.2g}; {against})")
+
+
+def choices(facts: Facts) -> list[Choice]:
+    """The solvers for a problem, the one that is thought to be the quickest first."""
+    if facts.parameters.predictors is None or Curvature not in facts.answers:
+        return [_without_curvature(facts)]
+    return sorted(_candidates(facts), key=lambda choice: choice.seconds)
 
 
 def _without_curvature(facts: Facts) -> Choice:
@@ -94,15 +116,35 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
         fused = pass_ + square * outputs * (outputs + 1) / 2 * _FUSED
         cost = _PASSES["newton"] * (fused + 10 * size**3 * _FACTOR)
         yield Choice("newton", newton, "few enough parameters for the whole Hessian", cost)
-    sampled = SampledLBFGS()
-    if RowSample in facts.answers and 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
-        rows = min(sampled.rows_per_column * width, facts.rows)
-        grams = 1 if outputs == 1 or outputs > MOST_GRAMS else outputs
-        gram = _GRAM if facts.parameters.dtype == "float64" else _GRAM / 2
-        build = grams * rows * width * width * gram + outputs * width**3 / 3 * _FACTOR + 2 * _ROUND
-        passes = _PASSES["sampled-lbfgs" if outputs == 1 else "sampled-lbfgs, classes"]
-        solves = 2 * outputs * width * width * _PRODUCT
-        cost = passes * (pass_ + solves) + 3 * build
-        yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
+    if RowSample in facts.answers:
+        yield from _of_samples(facts, pass_)
     cost = _PASSES["lbfgs" if outputs == 1 else "lbfgs, classes"] * pass_
     yield Choice("lbfgs", LBFGS(), "passes are cheap beside a matrix of that width", cost)
+
+
+def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
+    """With the whole Hessian of the sample, and with its largest directions only."""
+    outputs, width = shape(facts)
+    classes = ", classes" if outputs > 1 else ""
+    sparse = stays_sparse(facts)
+    stored = facts.looked_up + (facts.dense_columns or 0) if sparse else width
+    sampled = SampledLBFGS()
+    if 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
+        rows = replace(sampled, facts=facts).sample_rows
+        grams = 1 if outputs == 1 or outputs > MOST_GRAMS else outputs
+        gram = width * width * (_GRAM if facts.parameters.dtype == "float64" else _GRAM / 2)
+        of_row = min(gram, stored * stored * _ENTRIES) if sparse else gram
+        build = grams * rows * of_row + outputs * width**3 / 3 * _FACTOR + 2 * _ROUND
+        solves = 2 * outputs * width * width * _PRODUCT
+        cost = _PASSES[f"sampled-lbfgs{classes}"] * (pass_ + solves) + 3 * build
+        yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
+    rank = most_directions(facts, sampled.max_bytes // 2)
+    if 2 * bytes_of_directions(facts, rank) <= sampled.max_bytes:
+        low_rank = SampledLBFGS(rank=rank)
+        rows = replace(low_rank, facts=facts).sample_rows
+        product = _LOOK_UP / 2 if sparse else 2 * _GRAM
+        build = rows * stored * projections(rank, all_of_them=not sparse) * product + 2 * _ROUND
+        solves = 4 * outputs * width * rank * _PRODUCT
+        cost = _PASSES[f"low rank{classes}"] * (pass_ + solves) + 3 * build
+        why = f"diagonal and {rank} directions of the Hessian of a sample save passes and cost little"
+        yield Choice("sampled-lbfgs", low_rank, why, cost, f"with {rank} directions")

@@ -90,6 +90,12 @@ def most_directions(facts: Facts, room: int) -> int:
     return next((rank for rank in range(MOST_DIRECTIONS, 0, -1) if bytes_of_directions(facts, rank) <= room), 0)
 
 
+def projections(rank: int, all_of_them: bool) -> int:
+    """Products of the sample's rows with a vector, there and back, that making the matrix takes."""
+    first = min(_FIRST, rank) + _EXTRA
+    return 2 * (_POWERS + 1) * (first + (rank + _EXTRA if all_of_them and rank > _FIRST else 0)) if rank else 0
+
+
 def low_rank_hessian(
     rows: Design, weight: Array, curvature: RowCurvature, facts: Facts, rank: int, seed: int
 ) -> LowRankHessian | None:

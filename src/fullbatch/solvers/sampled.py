@@ -42,12 +42,15 @@ class SampledState(LBFGSState):
         Its iteration.
     builds : int
         How often it was made.
+    rank : int
+        Its directions beside a diagonal; -1 for the whole matrix.
     """
 
     built_at: Array = field(default_factory=lambda: np.zeros(0))
     built_grad: Array = field(default_factory=lambda: np.zeros(0))
     built_iteration: int = 0
     builds: int = 0
+    rank: int = -1
 
 
 class _Made:
@@ -163,7 +166,16 @@ class SampledLBFGS:
     def init(self, theta: Array) -> Steps[SampledState]:
         """Evaluate the starting point, one pass, and make the matrix there."""
         point = yield ValueGrad(theta)
-        state = first_state(SampledState, theta, point, built_at=theta, built_grad=point.grad, builds=1)
+        rank = -1 if self.rank is None else self.rank
+        state = first_state(
+            SampledState,
+            theta,
+            point,
+            built_at=theta,
+            built_grad=point.grad,
+            builds=1,
+            rank=rank,
+        )
         if not is_finite(point):
             return state  # the run will not begin
         inverse = yield from self._inverse(state)
@@ -171,6 +183,9 @@ class SampledLBFGS:
 
     def step(self, state: SampledState) -> Steps[SampledState]:
         """One iteration: a line search along -B^-1 g, usually one pass; where it is due, the matrix is made anew."""
+        rank = None if state.rank < 0 else state.rank
+        if rank != self.rank:  # the state goes on with the kind of matrix that it began with
+            return (yield from replace(self, rank=rank).step(state))
         inverse = yield from self._inverse(state)
         state = yield from advance(state, _fallbacks(state, inverse), self.memory, precision_of(self.precision))
         if state.failure:
