@@ -407,7 +407,19 @@ def test_a_directory_of_predictions_appears_whole_or_not_at_all(tmp_path):
     assert "remove it if it was killed" in fullbatch(*predict, code=1).stderr
 
 
+@pytest.mark.slow
+def test_warming_up(tmp_path):
+    environment = os.environ | {"FULLBATCH_CACHE_DIR": str(tmp_path)}
+    told = [fullbatch("info", "--warm-up", "--loss", "squared", "--json", env=environment) for _ in range(2)]
+    first, second = (float(one.stderr.split()[-4]) for one in told)  # "... 93 s in all"
+    assert second < first / 5
+    assert json.loads(told[0].stdout)["compiled_files"] == json.loads(told[1].stdout)["compiled_files"] > 20
+    assert "mixed float64" in told[0].stderr
+
+
 def test_info_and_help():
+    assert "use it with --warm-up" in fullbatch("info", "--loss", "squared", code=2).stderr
+    assert "choose from squared" in fullbatch("info", "--warm-up", "--loss", "square", code=2).stderr
     told = json.loads(fullbatch("info", "--json").stdout)
     assert told["cpus"] >= 1
     assert "threads" in told["engines"]

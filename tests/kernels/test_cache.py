@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fullbatch
+from fullbatch.models.warm_up import warm_up
 
 PROGRAM = """
 import numpy as np
@@ -43,3 +44,41 @@ def test_a_second_process_compiles_nothing_and_changed_sources_compile_anew(tmp_
     hits, misses, second = run(package.parent, tmp_path / "cache")
     assert (hits, misses) == (0, 1)
     assert second != first
+
+
+def fit_and_count():
+    """Fit sparse rows with weights and offsets, and count the compiled functions that were found, and that were not."""
+    import numpy as np
+    import scipy.sparse
+
+    from fullbatch import Linear, Objective, SerialEngine, array_sources, minimize
+    from fullbatch.kernels import moments, passes
+    from fullbatch.protocols import Curvature
+
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((50, 7), density=0.3, format="csr", dtype=np.float32, rng=rng)
+    sources = array_sources(X, rng.normal(size=50), rng.random(50), rng.normal(size=50), blocks=3)
+    blocks = SerialEngine().place(Linear("huber"), sources)
+    minimize(Objective(blocks, 0.1), np.zeros(8))
+    for form in ("diagonal", "gram"):
+        blocks.sum(Curvature(np.zeros(8), form))
+    kernels = [one for module in (moments, passes) for one in vars(module).values() if hasattr(one, "stats")]
+    return tuple(sum(sum(getattr(one.stats, of).values()) for one in kernels) for of in ("cache_hits", "cache_misses"))
+
+
+def test_nothing_compiles_after_warming_up():
+    assert [pair[:2] for pair in warm_up(["huber"], ["csr float32"])] == [("huber", "csr float32")]
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_cache as t\n"
+    program += "print(*t.fit_and_count())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    hits, misses = map(int, done.stdout.split())
+    assert (hits >= 3, misses) == (True, 0)
+
+
+def test_workers_on_ray_compile_nothing(ray_session):
+    list(warm_up(["huber"], ["csr float32"]))
+    # Variables of its own make it a process of its own, which has loaded nothing yet.
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    task = ray_session.remote(runtime_env={"env_vars": {"PYTHONPATH": paths}})(fit_and_count)
+    hits, misses = ray_session.get(task.remote())
+    assert (hits >= 3, misses) == (True, 0)

@@ -39,12 +39,20 @@ def fetch(
     screen.print(f"{data.value} is in {directory}: fullbatch fit {data.value} --directory {directory}", highlight=False)
 
 
-def info(as_json: AsJson = False) -> None:
+def info(
+    as_json: AsJson = False,
+    warm_up: Annotated[bool, typer.Option("--warm-up", help="First compile the kernels of linear models.")] = False,
+    loss: Annotated[list[str] | None, typer.Option(help="Those of this loss only; may be repeated.")] = None,
+) -> None:
     """Show versions, CPUs, memory, which engines and models can be used here, and where compiled kernels are kept."""
     from ..engines._worker import available_cpus
     from ..kernels._compile import cache_dir
 
     cache = cache_dir()
+    if loss and not warm_up:
+        raise typer.BadParameter("it says what to compile: use it with --warm-up")
+    if warm_up:
+        _warm_up(loss or [], cache)
     show(
         {
             "fullbatch": __version__,
@@ -61,6 +69,23 @@ def info(as_json: AsJson = False) -> None:
         },
         as_json,
     )
+
+
+def _warm_up(losses: list[str], cache: str | None) -> None:
+    from ..losses import LOSSES
+    from ..models.warm_up import warm_up
+
+    unknown = [loss for loss in losses if loss not in LOSSES]
+    if unknown:
+        raise typer.BadParameter(f"unknown loss {unknown[0]!r}: choose from {', '.join(LOSSES)}", param_hint="--loss")
+    if cache is None:
+        raise OSError("compiled kernels cannot be kept: no folder can be written. Set FULLBATCH_CACHE_DIR")
+    screen.print(f"compiling into {cache}", highlight=False, soft_wrap=True)
+    total = 0.0
+    for name, storage, seconds in warm_up(losses):
+        total += seconds
+        screen.print(f"{name:14} {storage:14} {seconds:6.1f} s", highlight=False)
+    screen.print(f"{total:.0f} s in all", highlight=False)
 
 
 def _gigabytes(pages: str) -> float | None:

@@ -21,8 +21,9 @@ from ._storage import Storage, register
 
 Array = npt.NDArray[Any]
 
-# Rows of a tile: enough for the pointwise loss to vectorise, few enough for their entries to stay in cache.
-ROWS = 48
+# Entries of a tile, on average: few enough to stay in cache. And its rows: enough for the pointwise loss to vectorise;
+# short rows want many, since references to all arrays are counted for each tile.
+ENTRIES, LEAST_ROWS, MOST_ROWS = 2400, 48, 512
 
 
 class SparseRows(NamedTuple):
@@ -69,33 +70,45 @@ class _Workspace(NamedTuple):
     outputs: int
     sums: int
     of_row: Array
+    size: int
+
+
+@inlined
+def fill(table: Array, W: Array, width: int) -> None:
+    """Coefficients, and zeros for sums."""
+    for k in range(W.shape[0]):
+        for j in range(np.uintp(W.shape[1])):
+            table[j * np.uintp(width) + np.uintp(k)] = W[k, j]
+    for k in range(W.shape[0], width):
+        for j in range(np.uintp(W.shape[1])):
+            table[j * np.uintp(width) + np.uintp(k)] = 0.0
+
+
+@inlined
+def add_sums(table: Array, outputs: int, total: Array) -> None:
+    """Add a table's sums to (sums, columns + 1) `total`."""
+    width = np.uintp(outputs + total.shape[0])
+    for k in range(total.shape[0]):
+        for j in range(np.uintp(total.shape[1])):
+            total[k, j] += table[j * width + np.uintp(outputs + k)]
 
 
 def _workspace(rows, W, sums):
-    outputs, width = W.shape[0], W.shape[0] + sums
-    size = W.shape[1] * width
-    own = sums != outputs or rows.scratch.size < size
-    table = np.empty(size) if own else rows.scratch[:size]
-    for k in range(width):
-        if k < outputs:
-            for j in range(np.uintp(W.shape[1])):
-                table[j * np.uintp(width) + np.uintp(k)] = W[k, j]
-        else:
-            for j in range(np.uintp(W.shape[1])):
-                table[j * np.uintp(width) + np.uintp(k)] = 0.0
-    return _Workspace(table, outputs, sums, np.empty(width))
+    width = W.shape[0] + sums
+    own = sums != W.shape[0] or rows.scratch.size < W.shape[1] * width
+    table = np.empty(W.shape[1] * width) if own else rows.scratch[: W.shape[1] * width]
+    fill(table, W, width)
+    size = ENTRIES * rows.y.size // max(1, rows.data.size)
+    return _Workspace(table, W.shape[0], sums, np.empty(width), min(MOST_ROWS, max(LEAST_ROWS, size)))
 
 
 def _size(space):
-    return ROWS
+    return space.size
 
 
 def _flush(space, total, last):
     if last:  # sums are float64 as they are
-        width = np.uintp(space.outputs + space.sums)
-        for k in range(total.shape[0]):
-            for j in range(np.uintp(total.shape[1])):
-                total[k, j] += space.table[j * width + np.uintp(space.outputs + k)]
+        add_sums(space.table, space.outputs, total)
 
 
 # Unsigned numbers below: an index that might be negative costs a comparison per entry. Loops over entries take no
@@ -103,7 +116,7 @@ def _flush(space, total, last):
 
 
 def _forward(rows, space, start, eta):
-    count = min(ROWS, rows.y.size - start)
+    count = min(space.size, rows.y.size - start)
     indptr = rows.indptr[start : start + count + 1]
     if space.outputs == 1 and space.sums == 1:
         _forward_one(rows.data, rows.indices, indptr, space.table, eta[0])
@@ -138,7 +151,7 @@ def _forward_all(data, indices, indptr, table, outputs, sums, of_row, eta):
 @inlined
 def _add_product(rows, start, slope, space, squares):
     """Sums += [x, 1]' slope' for the tile of rows from `start` on, or with the squares of x."""
-    count = min(ROWS, rows.y.size - start)
+    count = min(space.size, rows.y.size - start)
     indptr = rows.indptr[start : start + count + 1]
     if space.outputs == 1 and space.sums == 1:
         _add_product_one(rows.data, rows.indices, indptr, slope[0], space.table, squares)
@@ -202,7 +215,7 @@ def _backward_squares(rows, space, start, curvature):
 def _backward_gram(rows, space, square, start, factor):
     G, width = square.table, np.uintp(square.outputs + square.sums)
     own, last = np.uintp(square.outputs), np.uintp(square.sums - 1)
-    for i in range(min(ROWS, rows.y.size - start)):
+    for i in range(min(space.size, rows.y.size - start)):
         low, high = np.uintp(rows.indptr[start + i]), np.uintp(rows.indptr[start + i + 1])
         for e in range(low, high):
             scaled, column = factor[i] * rows.data[e], np.uintp(rows.indices[e])

@@ -1,9 +1,11 @@
 """Products with rows of dense and categorical columns: the one-hot matrix is never built.
 
-The dense columns, with the ones that stand for the intercept, are those of `dense`. A categorical column is one code a
-row: the number of its level among the levels of all columns. Its product with the coefficients is a look-up, and its
-part of the gradient an addition in one place. Codes are kept row by row: the next
+A categorical column is one code a row: the number of its level among the levels of all columns. Its product with the
+coefficients is a look-up, and its part of the gradient an addition in one place. Codes are kept row by row: the next
 addition to a column of few levels, which may well be to the same place, is then some other additions away.
+
+The dense columns, usually few, are copied into a tile column by column, so that their products run along the rows,
+which fill the registers however few columns there are. All is in float64.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -16,10 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..losses import inlined
-from . import dense
 from ._storage import Storage, register
+from .csr import add_sums, fill
 
 Array = npt.NDArray[Any]
+
+# Numbers of a tile, and its rows: many, since references to all arrays are counted for each tile.
+TILE, LEAST_ROWS, MOST_ROWS = 8192, 32, 256
 
 
 class MixedRows(NamedTuple):
@@ -27,8 +32,8 @@ class MixedRows(NamedTuple):
 
     Parameters
     ----------
-    X, reference
-        The dense columns, of which there may be none, as in `dense.DenseRows`.
+    X : (n, p) array, C- or F-ordered
+        The dense columns as stored, of which there may be none.
     codes : (n, q) int32 array
         Number of each row's level among the levels of all categorical columns, whose coefficients follow those of the
         dense columns.
@@ -41,7 +46,6 @@ class MixedRows(NamedTuple):
     """
 
     X: Array
-    reference: Array
     codes: Array
     y: Array
     weight: Array
@@ -49,130 +53,205 @@ class MixedRows(NamedTuple):
 
 
 class _Workspace(NamedTuple):
-    """That of `dense` for the dense columns, and float64 arrays: sums of the dense columns that were flushed, and
-    coefficients and sums of the levels, (levels, outputs or sums).
-    """
+    """The table of `csr`, of dense columns, levels and the intercept; and a tile of (dense columns, rows)."""
 
+    table: Array
+    outputs: int
+    sums: int
+    of_row: Array
     tile: Array
-    coefs: Array
-    G: Array
-    flushed: Array
-    level_coefs: Array
-    level_sums: Array
-
-
-# The dense columns' part: these look at the fields of rows and workspace by name. (A field that holds the rows or the
-# workspace of `dense` whole costs counting the references to all of its arrays at every tile.)
-_dense_workspace, _dense_flush = inlined(dense._workspace), inlined(dense._flush)
-_dense_forward, _dense_backward = inlined(dense._forward), inlined(dense._backward)
-_dense_backward_squares = inlined(dense._backward_squares)
+    size: int
 
 
 def _workspace(rows, W, sums):
-    p, levels = rows.X.shape[1], W.shape[1] - 1 - rows.X.shape[1]
-    dense_W, level_coefs = np.empty((W.shape[0], p + 1), W.dtype), np.empty((levels, W.shape[0]))
-    for k in range(W.shape[0]):
-        for j in range(p):
-            dense_W[k, j] = W[k, j]
-        dense_W[k, p] = W[k, p + levels]
-        for j in range(levels):
-            level_coefs[j, k] = W[k, p + j]
-    space = _dense_workspace(rows, dense_W, sums)
-    flushed, level_sums = np.zeros((sums, p + 1)), np.zeros((levels, sums))
-    return _Workspace(space.tile, space.coefs, space.G, flushed, level_coefs, level_sums)
+    width = W.shape[0] + sums
+    table = np.empty(W.shape[1] * width)
+    fill(table, W, width)
+    size = TILE // max(1, rows.X.shape[1]) // LEAST_ROWS * LEAST_ROWS  # whole registers
+    size = min(MOST_ROWS, max(LEAST_ROWS, size))
+    return _Workspace(table, W.shape[0], sums, np.empty(width), np.zeros((rows.X.shape[1], size)), size)
 
 
 def _size(space):
-    return space.tile.shape[1]
+    return space.size
 
 
 def _flush(space, total, last):
-    _dense_flush(space, space.flushed, last)
-    if last:
-        levels, p = space.level_sums.shape[0], space.flushed.shape[1] - 1
-        for k in range(total.shape[0]):
-            for j in range(p):
-                total[k, j] += space.flushed[k, j]
-            for j in range(levels):
-                total[k, p + j] += space.level_sums[j, k]
-            total[k, p + levels] += space.flushed[k, p]
+    if last:  # sums are float64 as they are
+        add_sums(space.table, space.outputs, total)
+
+
+@inlined
+def _copy_features(X, start, count, tile):
+    """Column by column in either memory order: the rows of a tile stay in cache from one column to the next."""
+    for j in range(np.uintp(X.shape[1])):
+        for i in range(np.uintp(count)):
+            tile[j, i] = X[np.uintp(start) + i, j]
+
+
+# Unsigned numbers below: an index that might be negative costs a comparison per code. Loops over rows and codes take no
+# slices, each of which would count a reference.
 
 
 def _forward(rows, space, start, eta):
-    _dense_forward(rows, space, start, eta)
-    codes = rows.codes[start : min(start + space.tile.shape[1], rows.y.size)]
-    if eta.shape[0] == 1:
-        _look_up(codes.ravel(), codes.shape[1], space.level_coefs.ravel(), eta[0])
+    count = min(space.size, rows.y.size - start)
+    _copy_features(rows.X, start, count, space.tile)
+    _forward_dense(space.tile, space.table, space.outputs + space.sums, eta)
+    codes = rows.codes[start : start + count]
+    first = space.tile.shape[0] * (space.outputs + space.sums)
+    if space.outputs == 1 and space.sums == 1:
+        _look_up_one(codes.ravel(), codes.shape[1], space.table[first:], eta[0])
     else:
-        for i in range(codes.shape[0]):
-            for c in range(codes.shape[1]):
-                coefs = space.level_coefs[np.uintp(codes[i, c])]
-                for k in range(coefs.size):
-                    eta[k, i] += coefs[k]
+        _look_up_all(codes, space.table[first:], space.outputs, space.sums, space.of_row, eta)
 
 
 @inlined
-def _look_up(codes, each, coefs, eta):
-    # Unsigned numbers here and below: an index that might be negative costs a comparison per code.
-    e = np.uintp(0)
-    for i in range(codes.size // each):
-        total = 0.0
-        for _ in range(each):
-            total += coefs[np.uintp(codes[e])]
-            e += np.uintp(1)
-        eta[i] += total
+def _forward_dense(tile, table, width, eta):
+    """Four columns at a time: eta is then read and written once for them."""
+    one, two, three, p = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(tile.shape[0])
+    for k in range(np.uintp(eta.shape[0])):
+        e, intercept = eta[k], table[np.uintp(table.size - width) + k]
+        for i in range(np.uintp(eta.shape[1])):
+            e[i] += intercept
+        j, each = np.uintp(0), np.uintp(width)
+        while j + three < p:
+            w0, w1 = table[j * each + k], table[(j + one) * each + k]
+            w2, w3 = table[(j + two) * each + k], table[(j + three) * each + k]
+            for i in range(np.uintp(eta.shape[1])):
+                e[i] += (w0 * tile[j, i] + w1 * tile[j + one, i]) + (w2 * tile[j + two, i] + w3 * tile[j + three, i])
+            j += np.uintp(4)
+        while j < p:
+            w0 = table[j * each + k]
+            for i in range(np.uintp(eta.shape[1])):
+                e[i] += w0 * tile[j, i]
+            j += one
 
 
 @inlined
-def _add(rows, space, start, slope):
-    codes = rows.codes[start : min(start + space.tile.shape[1], rows.y.size)]
-    if slope.shape[0] == 1:
-        _add_up(codes.ravel(), codes.shape[1], slope[0], space.level_sums.ravel())
+def _look_up_one(codes, each, table, eta):
+    """Three columns at a time along the rows: rows have few codes, and short loops cost more than what they do."""
+    two, each = np.uintp(2), np.uintp(each)
+    rows, c = np.uintp(codes.size) // each, np.uintp(0)
+    while c + two < each:
+        for i in range(rows):
+            e = i * each + c
+            first, second = table[two * np.uintp(codes[e])], table[two * np.uintp(codes[e + np.uintp(1)])]
+            eta[i] += first + second + table[two * np.uintp(codes[e + two])]
+        c += np.uintp(3)
+    while c < each:
+        for i in range(rows):
+            eta[i] += table[two * np.uintp(codes[i * each + c])]
+        c += np.uintp(1)
+
+
+@inlined
+def _look_up_all(codes, table, outputs, sums, of_row, eta):
+    width = np.uintp(outputs + sums)
+    for i in range(np.uintp(codes.shape[0])):
+        for k in range(outputs):
+            of_row[k] = 0.0
+        for c in range(np.uintp(codes.shape[1])):
+            first = width * np.uintp(codes[i, c])
+            for k in range(np.uintp(outputs)):
+                of_row[k] += table[first + k]
+        for k in range(outputs):
+            eta[k, i] += of_row[k]
+
+
+@inlined
+def _add_product(rows, space, start, slope):
+    width = space.outputs + space.sums
+    _backward_dense(space.tile, space.table, space.outputs, width, slope)
+    codes = rows.codes[start : min(start + space.size, rows.y.size)]
+    first = space.tile.shape[0] * width
+    if space.outputs == 1 and space.sums == 1:
+        _add_one(codes.ravel(), codes.shape[1], slope[0], space.table[first:])
     else:
-        for i in range(codes.shape[0]):
-            for c in range(codes.shape[1]):
-                g = space.level_sums[np.uintp(codes[i, c])]
-                for k in range(g.size):
-                    g[k] += slope[k, i]
+        _add_all(codes, slope, space.table[first:], space.outputs, space.sums, space.of_row)
 
 
 @inlined
-def _add_up(codes, each, slope, g):
-    e = np.uintp(0)
-    for i in range(codes.size // each):
-        r = slope[i]
+def _backward_dense(tile, table, own, width, slope):
+    """Four sums for each column, so that no addition waits for the one before."""
+    quarter = np.uintp(slope.shape[1] // 4)
+    for k in range(np.uintp(slope.shape[0])):
+        s, each, first = slope[k], np.uintp(width), np.uintp(own) + k
+        for j in range(np.uintp(tile.shape[0])):
+            a = b = c = d = 0.0
+            for i in range(quarter):
+                a += s[i] * tile[j, i]
+                b += s[i + quarter] * tile[j, i + quarter]
+                c += s[i + np.uintp(2) * quarter] * tile[j, i + np.uintp(2) * quarter]
+                d += s[i + np.uintp(3) * quarter] * tile[j, i + np.uintp(3) * quarter]
+            table[j * each + first] += (a + b) + (c + d)
+        a = b = c = d = 0.0
+        for i in range(quarter):
+            a += s[i]
+            b += s[i + quarter]
+            c += s[i + np.uintp(2) * quarter]
+            d += s[i + np.uintp(3) * quarter]
+        table[np.uintp(table.size) - each + first] += (a + b) + (c + d)
+
+
+@inlined
+def _add_one(codes, each, slope, table):
+    """Two rows at a time: rows have few codes, and short loops cost more than what they do."""
+    one, two, each = np.uintp(1), np.uintp(2), np.uintp(each)
+    rows, e = np.uintp(codes.size) // each, np.uintp(0)
+    for i in range(rows // two):
+        r, s = slope[two * i], slope[two * i + one]
         for _ in range(each):
-            g[np.uintp(codes[e])] += r
-            e += np.uintp(1)
+            table[two * np.uintp(codes[e]) + one] += r
+            table[two * np.uintp(codes[e + each]) + one] += s
+            e += one
+        e += each
+    if rows % two:
+        for _ in range(each):
+            table[two * np.uintp(codes[e]) + one] += slope[rows - one]
+            e += one
+
+
+@inlined
+def _add_all(codes, slope, table, outputs, sums, of_row):
+    width = np.uintp(outputs + sums)
+    for i in range(np.uintp(codes.shape[0])):
+        for k in range(sums):
+            of_row[k] = slope[k, i]
+        for c in range(np.uintp(codes.shape[1])):
+            first = width * np.uintp(codes[i, c]) + np.uintp(outputs)
+            for k in range(np.uintp(sums)):
+                table[first + k] += of_row[k]
 
 
 def _backward(rows, space, start, slope):
-    _dense_backward(rows, space, start, slope)
-    _add(rows, space, start, slope)
+    _add_product(rows, space, start, slope)
 
 
 def _backward_squares(rows, space, start, curvature):
-    _dense_backward_squares(rows, space, start, curvature)
-    _add(rows, space, start, curvature)  # ones and zeros are their own squares
+    tile = space.tile
+    for j in range(tile.shape[0]):
+        for i in range(tile.shape[1]):
+            tile[j, i] *= tile[j, i]
+    _add_product(rows, space, start, curvature)  # the ones and zeros of levels are their own squares
 
 
 def _backward_gram(rows, space, square, start, factor):
-    """A row of sums for each column of the model: dense ones, then levels, then the intercept."""
-    p, levels = rows.X.shape[1], space.level_coefs.shape[0]
-    lanes = space.tile.shape[2]
-    for i in range(min(factor.size, rows.y.size - start)):
-        codes = rows.codes[start + i]
-        for s in range(p + 1):  # of a dense column, or of the intercept
-            scaled = factor[i] * np.float64(space.tile[s // lanes, i, s % lanes])
-            line = s if s < p else p + levels
-            for j in range(p + 1):
-                square.G[j // lanes, line, j % lanes] += scaled * space.tile[j // lanes, i, j % lanes]
-            for c in range(codes.size):
-                square.level_sums[codes[c], line] += scaled
-                square.G[s // lanes, p + codes[c], s % lanes] += scaled
-        for c in range(codes.size):
-            for d in range(codes.size):
-                square.level_sums[codes[c], p + codes[d]] += factor[i]
+    """The entries of a row, as those of a sparse one, meet one another."""
+    p, q = rows.X.shape[1], rows.codes.shape[1]
+    columns, values = np.empty(p + q + 1, np.uintp), np.ones(p + q + 1)
+    width, own = np.uintp(square.outputs + square.sums), np.uintp(square.outputs)
+    for j in range(p):
+        columns[j] = j
+    columns[p + q] = square.sums - 1
+    for i in range(min(space.size, rows.y.size - start)):
+        for j in range(p):
+            values[j] = space.tile[j, i]
+        for c in range(q):
+            columns[p + c] = p + rows.codes[start + i, c]
+        for e in range(columns.size):
+            scaled, line = factor[i] * values[e], width * columns[e] + own
+            for f in range(columns.size):
+                square.table[line + columns[f]] += scaled * values[f]
 
 
 register(

@@ -201,7 +201,8 @@ def bad_offset(rows: Rows, source: str) -> Problem | None:
 class LinearBlock(Block):
     """Rows with a linear model's loss, gradient and second derivatives.
 
-    Products run in the precision of dense features (float32 for bytes), float64 for sparse ones; sums in float64.
+    Products run in the precision of dense features (float32 for bytes), float64 for sparse and categorical ones; sums
+    in float64.
 
     Parameters
     ----------
@@ -235,13 +236,13 @@ class LinearBlock(Block):
             self._reference = np.zeros(0)
             precision = "float64"
         else:
-            precision = "float64" if X.dtype == np.float64 else "float32"
+            precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
             self._reference = _reference(schema, rows.scale, precision)
-            reference = read_only(self._reference[: X.shape[1]].astype(precision))
             if rows.categories:
                 codes = read_only(codes_of_levels(rows, schema.features))
-                self._rows = MixedRows(_as_stored(X), reference, codes, y, weight, offset)
+                self._rows = MixedRows(_as_stored(X), codes, y, weight, offset)
             else:
+                reference = read_only(self._reference.astype(precision))
                 self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
         self._X = X
         # One output's theta may be what the kernels take, as it is: wide ones are then not copied for every block.
@@ -469,7 +470,6 @@ def _reference(schema: Schema, scale: float, precision: str) -> Array:
     if precision == "float64":
         return np.zeros(0)
     dwarfs = np.abs(schema.mean) > _DWARFS * np.sqrt(schema.variance)
-    dwarfs[schema.features.numeric :] = False  # levels are ones and zeros
     if not dwarfs.any():
         return np.zeros(0)
     return np.where(dwarfs, schema.mean / scale, 0.0).astype(precision).astype(np.float64)

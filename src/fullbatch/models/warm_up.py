@@ -1,0 +1,62 @@
+"""Compiles, ahead of any data, what fits of linear models run."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..losses import LOSSES
+from ..protocols import Category, Curvature, HessVec, Request, Rows, ValueGrad
+from ..schema import Schema
+from .linear import Linear
+
+# Kinds of rows that sources give: dense ones in C order, CSR with 32-bit indices, dense beside categorical columns.
+STORAGES = ("float32", "float64", "uint8", "csr float32", "csr float64", "mixed float32", "mixed float64")
+
+
+def warm_up(losses: Sequence[str] = (), storages: Sequence[str] = STORAGES) -> Iterator[tuple[str, str, float]]:
+    """Compile the passes of losses over kinds of rows into the cache, one pair after another.
+
+    Numba compiles one function at a time, whatever the number of threads. What the cache holds is only loaded.
+
+    Parameters
+    ----------
+    losses : sequence of str
+        Names in `fullbatch.losses.LOSSES`; default: all of them.
+    storages : sequence of str
+        Names in `STORAGES`.
+
+    Yields
+    ------
+    loss, storage : str
+    seconds : float
+        That this pair took.
+    """
+    for loss in losses or LOSSES:
+        for storage in storages:
+            start = time.perf_counter()
+            _run(loss, storage)
+            yield loss, storage, time.perf_counter() - start
+
+
+def _run(loss: str, storage: str) -> None:
+    model, rows = Linear(loss), _rows(storage)
+    block = model.build(rows, Schema.of(model.describe(rows, "no data")), 0)
+    theta = np.zeros(block.parameters.size)
+    requests: list[Request] = [ValueGrad(theta), HessVec(theta, theta)]
+    requests += [Curvature(theta, form) for form in ("diagonal", "gram", "rows")]
+    for request in requests:
+        block.evaluate(request)
+
+
+def _rows(storage: str) -> Rows:
+    kind, _, dtype = storage.rpartition(" ")
+    X: Any = np.ones((2, 2), dtype)
+    y = np.array([0, 1]) + 1  # labels, or targets that every loss takes
+    if kind == "csr":
+        from scipy.sparse import csr_array
+
+        return Rows(csr_array(X), y)
+    categories = (Category(np.zeros(2, np.int32), np.array(["a"])),) if kind == "mixed" else ()
+    return Rows(X, y, categories=categories)
