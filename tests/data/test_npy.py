@@ -7,7 +7,7 @@ X = np.arange(60, dtype=np.float32).reshape(20, 3)
 Y = np.arange(20)
 
 
-def test_files_are_mapped_and_joined(tmp_path):
+def test_files_are_read_and_joined(tmp_path):
     np.save(tmp_path / "x0.npy", X[:7])
     np.save(tmp_path / "x1.npy", X[7:])
     np.save(tmp_path / "y.npy", Y)
@@ -21,8 +21,28 @@ def test_files_are_mapped_and_joined(tmp_path):
     np.testing.assert_array_equal(np.concatenate([one.weight for one in rows]), Y + 1)
     np.testing.assert_array_equal(np.concatenate([one.offset for one in rows]), Y + 1)
     assert {one.scale for one in rows} == {0.5}
-    assert not rows[0].X.flags.owndata, "rows of one file are not copied"
     assert "x0.npy rows 6..6 and " in str(sources[1])
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "u1", ">f8"])
+def test_rows_of_files_in_either_memory_order(tmp_path, dtype):
+    whole = np.random.default_rng(0).integers(0, 200, (50, 3)).astype(dtype)
+    np.save(tmp_path / "x0.npy", whole[:20])
+    np.save(tmp_path / "x1.npy", np.asfortranarray(whole[20:]))
+    for source in npy_sources(tmp_path / "x?.npy", block_rows=8):
+        assert source.read().X.flags.c_contiguous
+    read = np.concatenate([source.read().X for source in npy_sources(tmp_path / "x?.npy", block_rows=8)])
+    np.testing.assert_array_equal(read, whole)
+    source = npy_sources(tmp_path / "x0.npy", blocks=1)[0]
+    assert source.size.rows == 20
+    assert source.size.nbytes == source.read().X.nbytes
+
+
+def test_files_of_several_types_are_read_in_one_that_holds_them_all(tmp_path):
+    np.save(tmp_path / "x0.npy", X[:7])
+    np.save(tmp_path / "x1.npy", X[7:].astype(np.float64) + 1e-9)
+    (rows,) = [source.read() for source in npy_sources(tmp_path / "x?.npy", blocks=1)]
+    np.testing.assert_array_equal(rows.X, np.concatenate((X[:7], X[7:].astype(np.float64) + 1e-9)))
 
 
 def test_types_that_kernels_do_not_take_become_float64(tmp_path):
@@ -64,4 +84,7 @@ def test_damaged_files(tmp_path):
     sources = npy_sources(tmp_path / "x.npy", blocks=2)
     np.save(tmp_path / "x.npy", X[:3])
     with pytest.raises(DataError, match="has become shorter"):
+        sources[1].read()
+    np.save(tmp_path / "x.npy", X.astype(np.float64))
+    with pytest.raises(DataError, match="has changed its type or its columns"):
         sources[1].read()

@@ -161,9 +161,10 @@ def open_files_for(
 def refuse_overwriting(output: Path, inputs: Sequence[str]) -> None:
     """Refuse an output that is one of the files to read."""
     from ..data.files import ENDINGS
-    from ..data.paths import expand
+    from ..data.paths import expand, is_url
 
-    if output.is_file() and any(output.samefile(file) for file in expand(inputs, tuple(ENDINGS))):
+    here = [file for file in expand(inputs, tuple(ENDINGS)) if not is_url(file)]
+    if output.is_file() and any(output.samefile(file) for file in here):
         raise DataError(f"cannot write to {output}: it is one of the files to read, name another")
 
 

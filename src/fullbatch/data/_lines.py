@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from .paths import cannot_read, open_file
 
 _CHUNK = 2**22
 # A quoted value longer than this is taken for a quotation mark that was never closed.
@@ -59,14 +60,14 @@ class TextRows:
         offset = start
         self.rows = 0
         try:
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 file.seek(start)
                 while content := self._whole_rows(file):
                     self._chunks.append(_Chunk(offset, len(content), self.rows))
                     self.rows += len(self._starts(content))
                     offset += len(content)
         except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+            raise cannot_read(path, error) from None
         self.stop = offset
 
     def offset(self, row: int) -> int:
@@ -87,7 +88,7 @@ class TextRows:
         later = later[later > most]
         return content[: int(later[0])] if len(later) else content
 
-    def _whole_rows(self, file: BinaryIO) -> bytes:
+    def _whole_rows(self, file: IO[bytes]) -> bytes:
         parts: list[bytes] = [file.read(_CHUNK), file.readline()]
         if self._quoted:
             quotes = sum(part.count(b'"') for part in parts)
@@ -131,11 +132,11 @@ def read_bytes(path: str, start: int, stop: int) -> bytes:
         They are not there.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             file.seek(start)
-            content = file.read(stop - start)
+            content: bytes = file.read(stop - start)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot_read(path, error) from None
     if len(content) < stop - start:
         raise DataError(f"{path} has become shorter since its rows were counted")
     return content
@@ -153,9 +154,9 @@ def first_failure(count: int, works: Callable[[int, int], bool]) -> int:
 def refuse_compressed(path: str) -> None:
     """Say so if a file is compressed: its blocks cannot be read from the middle of it."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             head = file.read(4)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot_read(path, error) from None
     if head.startswith(_COMPRESSED):
         raise DataError(f"{path} is compressed, so that its blocks cannot be read apart: unpack it, or use Parquet")

@@ -73,13 +73,14 @@ def array_sources(
     names: Sequence[str] = (),
     blocks: int | None = None,
     block_rows: int | None = None,
-) -> list[ArraySource]:
+) -> list[Any]:
     """Cut arrays into sources, one per block.
 
     Parameters
     ----------
-    X : (n, p) array_like or scipy.sparse matrix or array
-        Features. float32, float64 and uint8 stay as they are, other numbers become float64; sparse becomes CSR.
+    X : (n, p) array_like, scipy.sparse matrix or array, or Dask array
+        Features; chunks of a Dask array are computed by the workers, and y, weights and offset may be Dask arrays too.
+        float32, float64 and uint8 stay as they are, other numbers become float64; sparse becomes CSR.
     y : (n,) array_like, optional
         Targets.
     sample_weight : (n,) array_like, optional
@@ -95,13 +96,19 @@ def array_sources(
 
     Returns
     -------
-    list of ArraySource
+    list of Source
 
     Raises
     ------
     DataError
         Shapes do not fit together, or there are no rows.
     """
+    if not np.isfinite(scale):
+        raise DataError(f"scale must be finite, got {scale}")
+    if is_dask_array(X):
+        from .dask_ import dask_array_sources
+
+        return dask_array_sources(X, y, sample_weight, offset, scale, tuple(names), blocks, block_rows)
     if hasattr(X, "tocsr"):
         X = X.tocsr()
         values_per_row = X.nnz / max(1, X.shape[0])
@@ -112,8 +119,6 @@ def array_sources(
         values_per_row = X.shape[1]
     y, sample_weight = _column("y", y, X.shape[0]), _column("sample_weight", sample_weight, X.shape[0])
     offset = _column("offset", offset, X.shape[0])
-    if not np.isfinite(scale):
-        raise DataError(f"scale must be finite, got {scale}")
     return [
         ArraySource(
             _rows(X, start, stop),
@@ -137,6 +142,11 @@ def _rows(X: Any, start: int, stop: int) -> Any:
     # Set one by one: the constructor would copy 64-bit indices into 32 bits.
     rows.data, rows.indices, rows.indptr = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first
     return rows
+
+
+def is_dask_array(data: Any) -> bool:
+    """Whether it is a Dask array."""
+    return hasattr(data, "to_delayed") and hasattr(data, "rechunk")
 
 
 def _column(name: str, values: Any, n_rows: int) -> Array | None:

@@ -52,6 +52,12 @@ class Columns:
         """All columns that must be read."""
         return [*self.features, *(name for name in (self.target, self.weight, self.offset) if name is not None)]
 
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes in memory."""
+        beside = sum(name is not None for name in (self.target, self.weight, self.offset))
+        return len(self.numeric) * np.dtype(self.dtype).itemsize + 4 * len(self.categorical) + 8 * beside
+
     def rows(self, table: pa.Table, where: str, first_row: int) -> Rows:
         """Rows of a table.
 

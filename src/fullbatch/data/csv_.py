@@ -17,7 +17,7 @@ from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .columns import Missing, agree, choose_columns
 from .cut import cut, cut_parts
-from .paths import check_rows, expand
+from .paths import check_rows, expand, open_file
 from .table import TableSource
 
 # Types are guessed from the rows in so many first bytes of each file.
@@ -145,6 +145,11 @@ class CsvPiece:
     last_byte: int
     format: CsvFormat
 
+    @property
+    def reading(self) -> int:
+        """Bytes taken while it is read: the text, and the values of its columns."""
+        return 2 * (self.last_byte - self.first_byte)
+
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
         content = read_bytes(self.where, self.first_byte, self.last_byte)
@@ -184,7 +189,7 @@ def csv_sources(
 
     Parameters
     ----------
-    paths : path, or sequence of paths
+    paths : path or URL, or sequence of them
         Files, directories (all `*.csv`, `*.tsv` and `*.txt` in them) and globs; readable by the workers under the same
         path. The rows of several files follow one another in the order given, within a directory or glob in the
         order of names.
@@ -260,7 +265,7 @@ def csv_sources(
 
 def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
     """Names of the columns, and the byte behind them."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         line = file.readline()
         while form.quoted and line.count(b'"') % 2 and (more := file.readline()):
             line += more

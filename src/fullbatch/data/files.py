@@ -48,7 +48,7 @@ def file_sources(
 
     Parameters
     ----------
-    paths : path, or sequence of paths
+    paths : path or URL, or sequence of them
         Files, directories and globs, all of one format.
     format : {"parquet", "csv", "tsv", "libsvm", "npy"}, optional
         Default: by how the names of the files end.

@@ -1,4 +1,4 @@
-"""Sources from tables in memory: pandas, polars, Arrow, and whatever else speaks Arrow's C stream interface."""
+"""Sources from tables: pandas, polars, Arrow, and whatever else speaks Arrow's C stream interface; Dask, Ray Data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import pyarrow as pa
 from ..errors import DataError
 from .columns import Missing, choose_columns
 from .cut import cut
+from .parts import part_sources
 from .table import TableSource
 
 
@@ -25,6 +26,11 @@ class FramePiece:
         """Number of the first row behind it."""
         return self.first_row + int(self.table.num_rows)
 
+    @property
+    def reading(self) -> int:
+        """Nothing is taken while it is read."""
+        return 0
+
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
         return self.table.select(names)
@@ -40,6 +46,14 @@ class FramePiece:
         table = pa.ipc.open_stream(state.pop("stream")).read_all()
         for name, value in {"table": table, **state}.items():
             object.__setattr__(self, name, value)
+
+
+def is_spread(data: Any) -> str | None:
+    """Whether `data` is a table spread over processes, "Dask data frame" or "Ray Dataset"; else None."""
+    names = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(data).__mro__}
+    if ("dask", "DataFrame") in names:
+        return "Dask data frame"
+    return "Ray Dataset" if ("ray", "Dataset") in names else None
 
 
 def is_table(data: Any) -> bool:
@@ -87,11 +101,14 @@ def table_sources(
     blocks: int | None = None,
     block_rows: int | None = None,
 ) -> list[TableSource]:
-    """Cut a table in memory into sources, one per block.
+    """Cut a table into sources, one per block: one in memory, a Dask data frame, or a Ray Dataset.
+
+    Of the last two the workers read the partitions that they need. They are computed once here, to count their rows; a
+    Ray Dataset stays in Ray's object store.
 
     Parameters
     ----------
-    data : pandas or polars data frame, or Arrow table
+    data : pandas or polars data frame, Arrow table, Dask data frame, or Ray Dataset
         Columns of numbers and of text. Anything with Arrow's C stream interface will do.
     target, weight, offset : str, optional
         Columns of that meaning.
@@ -117,10 +134,17 @@ def table_sources(
     DataError
         A column is not there or cannot be used, or there are no rows.
     """
-    table = as_table(data)
+    spread = is_spread(data)
+    parts: list[Any] = []
+    if spread is None:
+        table = as_table(data)
+        schemas, where = [table.schema], ["the table"]
+    else:
+        parts, schemas = _parts(data, spread)
+        where = [part.where for part in parts]
     columns = choose_columns(
-        [table.schema],
-        ["the table"],
+        schemas,
+        where,
         target=target,
         weight=weight,
         offset=offset,
@@ -130,11 +154,24 @@ def table_sources(
         missing=missing,
         dtype=dtype,
     )
+    if spread is not None:
+        return part_sources(parts, columns, blocks, block_rows)
     table = table.select(columns.used)
     return [
         TableSource((FramePiece(table.slice(start, stop - start), start),), columns)
         for start, stop in cut(table.num_rows, len(columns.features), blocks, block_rows)
     ]
+
+
+def _parts(data: Any, spread: str) -> tuple[list[Any], list[pa.Schema]]:
+    """The parts of a table that is spread over processes, and the columns of each."""
+    if spread == "Ray Dataset":
+        from .ray_ import dataset_blocks
+
+        return dataset_blocks(data)
+    from .dask_ import partitions
+
+    return partitions(data)
 
 
 def _check_names(names: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols import Rows
+from ..protocols import Rows, Size
 from .cut import cut
 
 Array = npt.NDArray[Any]
@@ -96,6 +96,10 @@ class IdxSource:
         Which rows.
     scale : float
         The value of a feature is the stored value times this.
+    row_bytes : int
+        What a row takes in memory.
+    is_compressed : bool
+        Whether the features are: all of them stay in memory while any row does.
     """
 
     features: str
@@ -103,6 +107,14 @@ class IdxSource:
     start: int
     stop: int
     scale: float
+    row_bytes: int
+    is_compressed: bool
+
+    @property
+    def size(self) -> Size:
+        """By the header."""
+        rows = self.stop - self.start
+        return Size(rows, rows * self.row_bytes, held=self.is_compressed)
 
     def read(self) -> Rows:
         """The rows, each image as one row of features."""
@@ -149,7 +161,8 @@ def idx_sources(
     DataError
         A file is missing or not IDX, or the two do not have the same number of rows.
     """
-    shape, label_shape = read_header(features).shape, read_header(labels).shape
+    header = read_header(features)
+    shape, label_shape = header.shape, read_header(labels).shape
     if len(label_shape) != 1 or label_shape[0] != shape[0]:
         raise DataError(
             f"{features} has {shape[0]} rows and {labels} has shape {label_shape}: they do not belong together"
@@ -159,7 +172,9 @@ def idx_sources(
         raise DataError(f"{features} has rows 0..{shape[0] - 1}; {start}..{stop - 1} were asked for")
     pieces = cut(stop - start, math.prod(shape[1:]), blocks, block_rows)
     paths = str(Path(features).absolute()), str(Path(labels).absolute())
-    return [IdxSource(*paths, start + first, start + last, scale) for first, last in pieces]
+    row_bytes = math.prod(shape[1:]) * (header.dtype.itemsize if header.dtype.kind in "fu" else 8) + 8
+    zipped = _is_gzip(features)
+    return [IdxSource(*paths, start + first, start + last, scale, row_bytes, zipped) for first, last in pieces]
 
 
 # The blocks of one compressed file share what was decompressed, for as long as one of them lives.

@@ -1,7 +1,6 @@
 """Sources from files of the libsvm (svmlight) format: each block is read by its own bytes, on its worker."""
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,10 +11,10 @@ import numpy.typing as npt
 from sklearn.datasets import load_svmlight_file
 
 from ..errors import DataError
-from ..protocols import Rows
+from ..protocols import Rows, Size
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .cut import cut, cut_parts
-from .paths import check_rows, expand
+from .paths import check_rows, expand, open_file
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +51,8 @@ class LibsvmSource:
         Whether the features become a dense array.
     dtype : str
         Of the features.
+    row_bytes : float
+        What a row takes in memory, on average over all rows.
     """
 
     pieces: tuple[LibsvmPiece, ...]
@@ -59,6 +60,14 @@ class LibsvmSource:
     zero_based: bool
     dense: bool
     dtype: str
+    row_bytes: float
+
+    @property
+    def size(self) -> Size:
+        """By the average of all rows; the text and its values are in memory while it is read."""
+        rows = sum(piece.stop - piece.first_row for piece in self.pieces)
+        text = sum(piece.last_byte - piece.first_byte for piece in self.pieces)
+        return Size(rows, round(rows * self.row_bytes), reading=3 * text)
 
     def read(self) -> Rows:
         """The rows; whole-numbered targets as int64."""
@@ -130,7 +139,7 @@ def libsvm_sources(
 
     Parameters
     ----------
-    paths : path, or sequence of paths
+    paths : path or URL, or sequence of them
         Files, directories (all `*.libsvm`, `*.svmlight` and `*.svm` in them) and globs; readable by the workers under
         the same path. The rows of several files follow one another in the order given, within a directory or glob in
         the order of names.
@@ -162,7 +171,8 @@ def libsvm_sources(
     counted = _Indices(0, -1, 0)
     for path in files:
         refuse_compressed(path)
-        start = len(_BOM) if read_bytes(path, 0, min(len(_BOM), os.path.getsize(path))) == _BOM else 0
+        with open_file(path) as file:
+            start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
         texts.append(TextRows(path, start, comments=True))
         counted = counted.joined(_indices(path))
     zero = counted.least == 0 if zero_based == "auto" else zero_based
@@ -182,6 +192,7 @@ def libsvm_sources(
     stored = counted.count / max(sum(rows) * columns, 1)
     dense = stored >= _DENSE_SHARE if dense is None else dense
     values_per_row = columns if dense else counted.count / max(sum(rows), 1)
+    row_bytes = values_per_row * (np.dtype(dtype).itemsize + (0 if dense else 4)) + 8
     return [
         LibsvmSource(
             tuple(
@@ -192,6 +203,7 @@ def libsvm_sources(
             bool(zero),
             bool(dense),
             dtype,
+            row_bytes,
         )
         for parts in cut_parts(rows, cut(sum(rows), values_per_row, blocks, block_rows, columns))
     ]
@@ -214,7 +226,7 @@ class _Indices:
 def _indices(path: str) -> _Indices:
     """The indices before the colons of a file."""
     total = _Indices(0, -1, 0)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while content := file.read(2**22) + file.readline():
             if b"#" in content:
                 content = b"\n".join(line.partition(b"#")[0] for line in content.split(b"\n"))

@@ -1,21 +1,43 @@
-"""Sources from .npy files, by memory map: rows are read from disk when they are needed, and never copied."""
+"""Sources from .npy files: each block is read by its own bytes, on its worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from os import PathLike
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols import Rows
+from ..protocols import Rows, Size
 from .arrays import as_features
 from .cut import cut, cut_parts
-from .paths import check_rows, expand
+from .paths import cannot_read, check_rows, expand, open_file
 
 Array = npt.NDArray[Any]
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+# Memory that begins elsewhere than NumPy's, at a cache line: the kernel copies there several times faster.
+_ALIGNED = 64
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class NpyHeader(NamedTuple):
+    """What a .npy file says of itself."""
+
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: str
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -25,13 +47,32 @@ class NpyPiece:
     path: str
     start: int
     stop: int
+    header: NpyHeader
 
-    def read(self) -> Array:
-        """The rows, as a memory map."""
-        values = _open(self.path)
-        if len(values) < self.stop:
-            raise DataError(f"{self.path} has become shorter since its rows were counted")
-        return values[self.start : self.stop]
+    def read_into(self, out: Array) -> None:
+        """Put the rows where they belong."""
+        with open_file(self.path) as file:
+            now = _header(file, self.path)
+            if now.shape[0] < self.stop:
+                raise DataError(f"{self.path} has become shorter since its rows were counted")
+            if now._replace(shape=self.header.shape) != self.header or now.shape[1:] != self.header.shape[1:]:
+                raise DataError(f"{self.path} has changed its type or its columns since its rows were counted")
+            try:
+                self._read(file, now, out)
+            except OSError as error:
+                raise cannot_read(self.path, error) from None
+
+    def _read(self, file: IO[bytes], header: NpyHeader, out: Array) -> None:
+        rows = self.stop - self.start
+        if not header.by_column or len(header.shape) == 1:
+            file.seek(header.offset + self.start * header.row_bytes)
+            _fill(file, out, self.path)
+            return
+        column = np.empty(rows, header.dtype)
+        for j in range(header.shape[1]):
+            file.seek(header.offset + (j * header.shape[0] + self.start) * column.itemsize)
+            _fill(file, column, self.path)
+            out[:, j] = column
 
 
 @dataclass(frozen=True)
@@ -53,6 +94,16 @@ class NpySource:
     weight: tuple[NpyPiece, ...] | None
     offset: tuple[NpyPiece, ...] | None
     scale: float
+
+    @property
+    def size(self) -> Size:
+        """By the headers."""
+        header, rows = self.X[0].header, sum(piece.stop - piece.start for piece in self.X)
+        stored = np.dtype(header.dtype)
+        kept = stored.itemsize if stored.kind == "f" or stored == np.uint8 else 8
+        beside = 8 * sum(part is not None for part in (self.y, self.weight, self.offset))
+        X = rows * prod(header.shape[1:]) * kept
+        return Size(rows, X + rows * beside, reading=rows * header.row_bytes if kept != stored.itemsize else 0)
 
     def read(self) -> Rows:
         """The rows."""
@@ -81,11 +132,11 @@ def npy_sources(
 
     Parameters
     ----------
-    X : path, or sequence of paths
+    X : path or URL, or sequence of them
         Features: files of (n, p) arrays, directories (all `*.npy` in them) and globs; readable by the workers under
         the same path. The rows of several files follow one another in the order given, within a directory or glob in
-        the order of names. float32, float64 and uint8 are not copied.
-    y, sample_weight, offset : path or sequence of paths, optional
+        the order of names. float32, float64 and uint8 stay as they are.
+    y, sample_weight, offset : path or URL, or sequence of them, optional
         Files of (n,) arrays with as many rows in all; their files need not be cut like those of X.
     scale : float
         The value of a feature is the stored value times this: pixel bytes are `scale=1/255`.
@@ -103,48 +154,88 @@ def npy_sources(
     """
     if not np.isfinite(scale):
         raise DataError(f"scale must be finite, got {scale}")
-    files, rows, columns = _shapes(X, 2)
+    files, headers = _headers(X, 2)
+    rows = [header.shape[0] for header in headers]
     check_rows(files, rows)
-    pieces = cut(sum(rows), columns, blocks, block_rows)
+    pieces = cut(sum(rows), headers[0].shape[1], blocks, block_rows)
     others: list[list[Any]] = []
     for name, paths in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
         if paths is None:
             others.append([None] * len(pieces))
             continue
-        own_files, own_rows, _ = _shapes(paths, 1)
-        if sum(own_rows) != sum(rows):
-            raise DataError(f"X has {sum(rows)} rows and {name} has {sum(own_rows)}: {files[0]} and {own_files[0]}")
-        others.append(_pieces(own_files, own_rows, pieces))
-    parts = zip(_pieces(files, rows, pieces), *others, strict=True)
+        own_files, own_headers = _headers(paths, 1)
+        own_rows = sum(header.shape[0] for header in own_headers)
+        if own_rows != sum(rows):
+            raise DataError(f"X has {sum(rows)} rows and {name} has {own_rows}: {files[0]} and {own_files[0]}")
+        others.append(_pieces(own_files, own_headers, pieces))
+    parts = zip(_pieces(files, headers, pieces), *others, strict=True)
     return [NpySource(features, target, weight, extra, scale) for features, target, weight, extra in parts]
 
 
-def _pieces(files: list[str], rows: list[int], pieces: list[tuple[int, int]]) -> list[Any]:
-    blocks = cut_parts(rows, pieces)
-    return [tuple(NpyPiece(files[part], start, stop) for part, start, stop in parts) for parts in blocks]
+def _pieces(files: list[str], headers: list[NpyHeader], pieces: list[tuple[int, int]]) -> list[Any]:
+    blocks = cut_parts([header.shape[0] for header in headers], pieces)
+    return [tuple(NpyPiece(files[part], start, stop, headers[part]) for part, start, stop in parts) for parts in blocks]
 
 
-def _shapes(paths: Paths, dimensions: int) -> tuple[list[str], list[int], int]:
-    """Files, the rows of each, and their columns."""
+def _headers(paths: Paths, dimensions: int) -> tuple[list[str], list[NpyHeader]]:
+    """Files, and what they say of themselves."""
     files = expand(paths, (".npy",))
-    shapes = [_open(path).shape for path in files]
+    headers = []
+    for path in files:
+        with open_file(path) as file:
+            headers.append(_header(file, path))
     wanted = "two dimensions, rows by columns" if dimensions == 2 else "one dimension"
-    for path, shape in zip(files, shapes, strict=True):
-        if len(shape) != dimensions:
-            raise DataError(f"{path} has shape {shape}: it must have {wanted}")
-        if shape[1:] != shapes[0][1:]:
-            raise DataError(f"{path} has {shape[1]} columns and {files[0]} has {shapes[0][1]}: all need the same")
-    return files, [shape[0] for shape in shapes], shapes[0][1] if dimensions == 2 else 1
+    for path, header in zip(files, headers, strict=True):
+        if len(header.shape) != dimensions:
+            raise DataError(f"{path} has shape {header.shape}: it must have {wanted}")
+        if header.shape[1:] != headers[0].shape[1:]:
+            raise DataError(
+                f"{path} has {header.shape[1]} columns and {files[0]} has {headers[0].shape[1]}: all need the same"
+            )
+    return files, headers
 
 
-def _open(path: str) -> Array:
+def _header(file: IO[bytes], path: str) -> NpyHeader:
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        version = np.lib.format.read_magic(file)
+        if version not in _HEADERS:
+            raise ValueError(f"its version is {version[0]}.{version[1]}")
+        shape, by_column, dtype = _HEADERS[version](file)
+        offset = file.tell()
+        size = file.seek(0, 2)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, AttributeError) as error:
+        raise cannot_read(path, error) from None
+    except (ValueError, EOFError) as error:
         raise DataError(f"{path} is not a whole .npy file of numbers: {error}") from None
+    if dtype.hasobject or dtype.names:
+        raise DataError(f"{path} is not a whole .npy file of numbers: it holds {dtype}")
+    told = offset + prod(shape) * dtype.itemsize
+    if size < told:
+        raise DataError(f"{path} is not a whole .npy file of numbers: it has {size} bytes and should have {told}")
+    return NpyHeader(shape, by_column, dtype.str, offset)
 
 
 def _joined(pieces: tuple[NpyPiece, ...]) -> Array:
-    return pieces[0].read() if len(pieces) == 1 else np.concatenate([piece.read() for piece in pieces])
+    """The rows of several files, in a type that holds them all, by row in memory."""
+    if len({piece.header.dtype for piece in pieces}) > 1:
+        return np.concatenate([_joined((piece,)) for piece in pieces])
+    first = pieces[0].header
+    rows = sum(piece.stop - piece.start for piece in pieces)
+    raw = np.empty(rows * first.row_bytes + _ALIGNED, np.uint8)
+    start = -raw.ctypes.data % _ALIGNED
+    joined: Array = raw[start : start + rows * first.row_bytes].view(first.dtype).reshape(rows, *first.shape[1:])
+    place = 0
+    for piece in pieces:
+        piece.read_into(joined[place : place + piece.stop - piece.start])
+        place += piece.stop - piece.start
+    return joined
+
+
+def _fill(file: IO[bytes], out: Array, path: str) -> None:
+    """Read as many bytes as `out` has."""
+    rest = out.reshape(-1).view(np.uint8).data
+    while len(rest):
+        count = file.readinto(rest)  # type: ignore[attr-defined]
+        if not count:
+            raise DataError(f"{path} has become shorter since its rows were counted")
+        rest = rest[count:]

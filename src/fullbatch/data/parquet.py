@@ -1,9 +1,7 @@
 """Sources from Parquet files: row groups and columns that are needed, and no more, read by the workers."""
 
-import os
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -13,69 +11,36 @@ import pyarrow.parquet as pq
 
 from ..errors import DataError
 from .columns import Missing, choose_columns
-from .cut import cut, cut_parts
-from .paths import check_rows, expand
+from .parts import part_sources
+from .paths import check_rows, expand, is_url, open_file
 from .table import TableSource
-
-# Row groups kept decoded while the blocks of a worker read from them: each thread may stand in one of its own.
-_KEPT = (os.cpu_count() or 1) + 1
-
-
-class _RowGroups:
-    """Decoded row groups, shared by neighbouring blocks in a process while they are read."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
-
-    def read(self, path: str, group: int, names: list[str]) -> pa.Table:
-        with self._lock:
-            table = self._kept.get((path, group))
-            if table is None:
-                table = self._kept[path, group] = _read_group(path, group, names)
-            self._kept.move_to_end((path, group))
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-            return table
-
-    def release(self) -> None:
-        with self._lock:
-            self._kept.clear()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class ParquetPiece:
-    """Some rows of a row group."""
+class RowGroup:
+    """A row group of a file.
+
+    Parameters
+    ----------
+    where : str
+        The file.
+    number : int
+        Of the row group there.
+    first_row, rows : int
+        Number of its first row in the file, and how many there are.
+    nbytes : int
+        What its used columns take in memory while they are decoded.
+    """
 
     where: str
-    group: int
-    group_start: int
-    start: int
-    length: int
-    row_groups: _RowGroups
+    number: int
+    first_row: int
+    rows: int
+    nbytes: int
 
-    @property
-    def first_row(self) -> int:
-        """Number of the first row within the file."""
-        return self.group_start + self.start
-
-    @property
-    def stop(self) -> int:
-        """Number of the first row behind it."""
-        return self.first_row + self.length
-
-    def read(self, names: list[str]) -> pa.Table:
-        """These columns of the rows."""
-        table = self.row_groups.read(self.where, self.group, names)
-        if table.num_rows < self.start + self.length:
-            raise DataError(f"{self.where} has become shorter since its rows were counted")
-        return table.slice(self.start, self.length)
+    def decode(self, names: list[str]) -> pa.Table:
+        """These columns of all of its rows."""
+        return _read_group(self.where, self.number, names)
 
 
 def parquet_sources(
@@ -96,7 +61,7 @@ def parquet_sources(
 
     Parameters
     ----------
-    paths : path, or sequence of paths
+    paths : path or URL, or sequence of them
         Files, directories (all `*.parquet` in them) and globs; readable by the workers under the same path. The rows
         of several files follow one another in the order given, within a directory or glob in the order of names.
     target, weight, offset, features, exclude, categorical, missing, dtype, blocks, block_rows
@@ -131,25 +96,15 @@ def parquet_sources(
         start = 0
         for group in range(footer.num_row_groups):
             rows = footer.row_group(group).num_rows
-            groups.append((path, group, start, rows))
+            groups.append(RowGroup(path, group, start, rows, _decoded_bytes(footer, group, columns.used)))
             start += rows
-    rows_of_groups = [rows for *_, rows in groups]
-    check_rows(files, rows_of_groups)
-    pieces = cut(sum(rows_of_groups), len(columns.features), blocks, block_rows)
-    shared = _RowGroups()
-    return [
-        TableSource(
-            tuple(ParquetPiece(*groups[part][:3], start, stop - start, shared) for part, start, stop in parts),
-            columns,
-            shared,
-        )
-        for parts in cut_parts(rows_of_groups, pieces)
-    ]
+    check_rows(files, [group.rows for group in groups])
+    return part_sources(groups, columns, blocks, block_rows)
 
 
 def _footer(path: str) -> tuple[Any, pa.Schema]:
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             return file.metadata, file.schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is not a whole Parquet file: {_first_line(error)}: write it again") from None
@@ -157,10 +112,32 @@ def _footer(path: str) -> tuple[Any, pa.Schema]:
 
 def _read_group(path: str, group: int, names: list[str]) -> pa.Table:
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             return file.read_row_group(group, columns=names)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: row group {group} cannot be read: {_first_line(error)}: write it again") from None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[pq.ParquetFile]:
+    """A Parquet file; of one that is far away, the reads of a row group are joined to few."""
+    if not is_url(path):
+        with pq.ParquetFile(path) as file:
+            yield file
+        return
+    with open_file(path) as far, pq.ParquetFile(far, pre_buffer=True) as file:
+        yield file
+
+
+def _decoded_bytes(footer: Any, group: int, names: Sequence[str]) -> int:
+    """What the used columns of a row group take while they are decoded, texts as they are encoded."""
+    rows = footer.row_group(group)
+    chunks = [rows.column(number) for number in range(rows.num_columns)]
+    return sum(
+        max(chunk.total_uncompressed_size, 8 * rows.num_rows) + chunk.total_compressed_size
+        for chunk in chunks
+        if chunk.path_in_schema in names
+    )
 
 
 def _first_line(error: Exception) -> str:

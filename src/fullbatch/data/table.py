@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..protocols import Category, Rows
+from ..protocols import Category, Rows, Size
 from .columns import Columns
 
 Array = npt.NDArray[Any]
@@ -33,6 +33,11 @@ class Piece(Protocol):
         """Number of the first row behind it."""
         ...
 
+    @property
+    def reading(self) -> int:
+        """Bytes taken while it is read, beside the rows that come of it."""
+        ...
+
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
         ...
@@ -49,12 +54,20 @@ class TableSource:
     columns : Columns
         What to read, and what it means.
     shared : object or None
-        What the sources of a table share while they are read; its `release` lets go of it.
+        What the sources of a table share while they are read; its `release` lets go of it, and its `nbytes` tells how
+        many bytes it may take.
     """
 
     pieces: tuple[Any, ...]
     columns: Columns
     shared: Any = None
+
+    @property
+    def size(self) -> Size:
+        """By the types of the columns; text counts as its codes."""
+        rows = sum(piece.stop - piece.first_row for piece in self.pieces)
+        reading = sum(piece.reading for piece in self.pieces)
+        return Size(rows, rows * self.columns.row_bytes, reading, 0 if self.shared is None else self.shared.nbytes)
 
     def read(self) -> Rows:
         """The rows."""

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..data.frames import is_table, table_sources
+from ..data.arrays import array_sources, is_dask_array
+from ..data.frames import is_spread, is_table, table_sources
 from ..data.table import TableSource
 from ..errors import DataError, located
 from ..models._describe import describe
@@ -96,6 +97,46 @@ def refuse_problem(problem: Problem | None, source: Any) -> None:
         raise DataError(f"{located(source, problem.row)}{column}: {problem.what}")
 
 
+def spread_sources(X: Any, y: Any, sample_weight: Any) -> list[Any] | None:
+    """Sources of what is spread over processes: a Dask array or data frame, or a Ray Dataset; None for anything else.
+
+    Targets and weights are names of columns; of Dask they may also be series or arrays.
+    """
+    if is_dask_array(X):
+        return array_sources(X, y, sample_weight)
+    kind = is_spread(X)
+    if kind is None:
+        return None
+    columns: dict[str, Any] = {}
+    for meaning, given in (("target", y), ("weight", sample_weight)):
+        if given is None or isinstance(given, str):
+            columns[meaning] = given
+        elif kind == "Dask data frame" and hasattr(given, "to_frame"):
+            columns[meaning] = name = _free_name(meaning, X.columns)
+            X = X.assign(**{name: given})
+        else:
+            series = ", or a Dask series" if kind == "Dask data frame" else ""
+            raise ValueError(f"the {meaning} of a {kind} is the name of a column{series}, got {type(given).__name__}")
+    return table_sources(X, **columns)
+
+
+def spread_sources_to_predict(X: Any, features: Features) -> list[Any] | None:
+    """Sources of what is spread over processes, with the columns of the fit; None for anything else."""
+    if is_dask_array(X):
+        return array_sources(X)
+    if is_spread(X) is None:
+        return None
+    if not features.names:
+        raise ValueError("this model was fitted without names of columns: give an array, not a frame")
+    return table_sources(X, features=features.names, categorical=features.names[features.numeric :])
+
+
+def _free_name(name: str, taken: Any) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
 def refuse_lazy(X: Any) -> None:
     """A table that is yet to be computed is not computed unasked."""
     if hasattr(X, "collect") and not hasattr(X, "shape"):
@@ -135,9 +176,7 @@ def sources_of_table(table: Any, y: Array, sample_weight: Any) -> list[TableSour
         if values.shape != (table.num_rows,):
             has = len(values) if values.ndim == 1 else f"shape {values.shape}"
             raise ValueError(f"X has {table.num_rows} rows and the {meaning} has {has}")
-        name = meaning
-        while name in names:
-            name += "_"
+        name = _free_name(meaning, names)
         try:
             values = pa.array(values.astype(values.dtype.newbyteorder("="), copy=False), from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:

@@ -46,6 +46,8 @@ from ._inputs import (
     rows_of_table,
     sources_of_table,
     sources_to_predict,
+    spread_sources,
+    spread_sources_to_predict,
     weights,
 )
 from ._measures import Tally
@@ -117,12 +119,13 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : (n, p) array_like, sparse matrix or data frame, or list of Source
+        X : (n, p) array_like, sparse matrix, data frame, Dask array or data frame, Ray Dataset, or list of Source
             Features; or sources, which bring targets and weights with them. Text columns of a frame are categories.
-        y : (n,) array_like
-            Targets; None with sources.
-        sample_weight : (n,) array_like, optional
-            Weights; default: 1 for every row.
+        y : (n,) array_like, or str
+            Targets; None with sources. The name of a column of a Dask data frame or Ray Dataset, or a Dask series;
+            beside a Dask array another one.
+        sample_weight : (n,) array_like, or str, optional
+            Weights, given like y; default: 1 for every row.
 
         Returns
         -------
@@ -198,6 +201,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             The data cannot be used; says where and why.
         """
         check_is_fitted(self)
+        spread = spread_sources(X, y, sample_weight)
+        if spread is not None:
+            X, y, sample_weight = spread, None, None
         if is_sources(X):
             refuse_arrays(y, sample_weight)
             tally = reduce(add, self._mapped(Evaluate(self._bare()), sources_to_predict(X, self.zero_based_)))
@@ -340,6 +346,10 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         refuse_lazy(X)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        spread = spread_sources(X, y, sample_weight)
+        if spread is not None:
+            self.__dict__.pop("feature_names_in_", None)
+            return spread
         if needs_table(X):
             y = column_or_1d(y)
             sample_weight = weights(sample_weight, len(y))
@@ -408,6 +418,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     def _answer(self, formula: str, X: Any) -> Array:
         """What the method `formula` makes of the linear predictors of rows, in here or, of sources, on workers."""
         check_is_fitted(self)
+        spread = spread_sources_to_predict(X, self.features_)
+        if spread is not None:
+            X = spread
         if not is_sources(X):
             answer: Array = getattr(self, formula)(self._eta(X))
             return answer

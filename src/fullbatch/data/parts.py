@@ -1,0 +1,163 @@
+"""Tables that come in parts (row groups, partitions): each is decoded once for all of the blocks that it belongs to."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ..errors import DataError
+from .columns import Columns
+from .cut import cut, cut_parts
+from .table import TableSource
+
+# Parts kept decoded while the blocks of a worker read from them: each thread may stand in one of its own, and as many
+# may read ahead. (A worker whose blocks begin or end within a part never reads the rest of it.)
+_KEPT = 2 * (os.cpu_count() or 1) + 1
+
+
+class Part(Protocol):
+    """Neighbouring rows of a table that are decoded together, wherever they are asked for."""
+
+    @property
+    def where(self) -> str:
+        """What it is read from."""
+        ...
+
+    @property
+    def first_row(self) -> int:
+        """Number of its first row there."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory while it is decoded."""
+        ...
+
+    def decode(self, names: list[str]) -> pa.Table:
+        """These columns of all of its rows."""
+        ...
+
+
+@dataclass
+class _Decoded:
+    """A part while it is needed: the threads that need it wait for the one that decodes it."""
+
+    rows_left: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    table: pa.Table | None = None
+
+
+class Shared:
+    """Decoded parts, shared by neighbouring blocks in a process until all of their rows were read.
+
+    Parameters
+    ----------
+    nbytes : int
+        What two of them take: of the first and of the last of the blocks that are read at a time, the rest.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, _Decoded] = OrderedDict()
+
+    def read(self, number: int, part: Part, length: int, names: list[str]) -> pa.Table:
+        """A part of that number, of which so many rows are needed now."""
+        with self._lock:
+            decoded = self._kept.setdefault(number, _Decoded(part.rows))
+            self._kept.move_to_end(number)
+            decoded.rows_left -= length
+            if decoded.rows_left <= 0:
+                del self._kept[number]
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        with decoded.lock:
+            if decoded.table is None:
+                decoded.table = part.decode(names)
+            return decoded.table
+
+    def release(self) -> None:
+        """Keep none."""
+        with self._lock:
+            self._kept.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"nbytes": self.nbytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+@dataclass(frozen=True, eq=False)
+class PartPiece:
+    """Some rows of a part."""
+
+    part: Any
+    number: int
+    start: int
+    length: int
+    shared: Shared
+
+    @property
+    def where(self) -> str:
+        """What it is read from."""
+        where: str = self.part.where
+        return where
+
+    @property
+    def first_row(self) -> int:
+        """Number of its first row there."""
+        return int(self.part.first_row) + self.start
+
+    @property
+    def stop(self) -> int:
+        """Number of the first row behind it."""
+        return self.first_row + self.length
+
+    @property
+    def reading(self) -> int:
+        """Bytes of its rows while they are decoded."""
+        return int(self.part.nbytes) * self.length // int(self.part.rows)
+
+    def read(self, names: list[str]) -> pa.Table:
+        """These columns of the rows."""
+        table = self.shared.read(self.number, self.part, self.length, names)
+        if table.num_rows != self.part.rows:
+            change = "shorter" if table.num_rows < self.part.rows else "longer"
+            raise DataError(f"{self.where} has become {change} since its rows were counted")
+        return table.slice(self.start, self.length)
+
+
+def part_sources(
+    parts: Sequence[Part], columns: Columns, blocks: int | None = None, block_rows: int | None = None
+) -> list[TableSource]:
+    """Blocks of all the rows, wherever parts end.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        In the order of the rows.
+    columns : Columns
+        What to read, and what it means.
+    blocks, block_rows : int, optional
+        As for `cut`.
+    """
+    rows = [part.rows for part in parts]
+    shared = Shared(2 * max(part.nbytes for part in parts))
+    return [
+        TableSource(
+            tuple(PartPiece(parts[number], number, start, stop - start, shared) for number, start, stop in taken),
+            columns,
+            shared,
+        )
+        for taken in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows))
+    ]
