@@ -182,7 +182,7 @@ class Objective:
         return Curves(matrix, point)
 
     def _pull_back(self, grad: Array) -> Array:
-        return grad if self.variables is None else self.variables.pull_back(grad)
+        return np.asarray(grad if self.variables is None else self.variables.pull_back(np.asarray(grad)))
 
     def _pull_back_rows(self, matrix: Array) -> Array:
         return np.array([self._pull_back(row) for row in matrix])

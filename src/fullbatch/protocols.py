@@ -122,7 +122,8 @@ class Eval:
     value : float or (C,) array
         Sum of weighted losses, float64.
     grad : array
-        Its gradient; same shape as the request's theta, float64.
+        Its gradient; same shape as the request's theta, float64. Anything that adds up and that NumPy takes for an
+        array, such as the sparse vectors of blocks with very many columns.
     weight : float
         Sum of the sample weights.
     """

@@ -290,7 +290,7 @@ class Schema:
             described.rows,
             Features(described.n_features, tuple(counts.values for counts in described.levels), described.names),
             moments.weight,
-            np.concatenate([moments.mean, *share]),
+            np.concatenate([np.asarray(moments.mean), *share]),
             np.concatenate([moments.squares / moments.weight, *(mean * (1.0 - mean) for mean in share)]),
             None if labels is None else labels.values,
             None if labels is None else labels.weight,

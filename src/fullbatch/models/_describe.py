@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..kernels.moments import csr_moments, dense_moments
+from ..kernels.wide import SparseVector, is_wide, numbered
 from ..protocols import Rows
 from ..schema import Counts, Description, Moments, Problem
 
@@ -107,7 +108,14 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
 
     if is_sparse(X):
         data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
-        row, column, mean, squares = csr_moments(data, indices, indptr, weight, p)
+        touched = None
+        if is_wide(p, X.nnz):
+            touched, number = numbered(indices, p)
+            indices = read_only(number)
+        row, column, mean, squares = csr_moments(data, indices, indptr, weight, p if touched is None else touched.size)
+        if touched is not None:
+            column = touched[column] if row >= 0 else column
+            mean, squares = (SparseVector(p, touched, values) for values in (mean, squares))
     else:
         row, column, mean, squares = dense_moments(read_only(X), weight)
     if row >= 0:

@@ -18,6 +18,7 @@ from ..kernels.csr import SparseRows, scratch
 from ..kernels.dense import DenseRows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
+from ..kernels.wide import SparseVector, is_wide, numbered
 from ..losses import LOSSES, Squared
 from ..protocols import (
     Block,
@@ -229,8 +230,12 @@ class LinearBlock(Block):
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
         self._rows: SparseRows | DenseRows | MixedRows
+        self._touched: Array | None = None  # columns of the kernels' coefficients, where these are not all
         if is_sparse(X):
             X = canonical(X)
+            if is_wide(self._features, X.nnz):
+                self._touched, number = numbered(read_only(X.indices), self._features)
+                X = type(X)((X.data, number, X.indptr), shape=(X.shape[0], self._touched.size))
             data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
             self._rows = SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
             self._reference = np.zeros(0)
@@ -245,8 +250,9 @@ class LinearBlock(Block):
                 reference = read_only(self._reference.astype(precision))
                 self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
         self._X = X
-        # One output's theta may be what the kernels take, as it is: wide ones are then not copied for every block.
-        self._plain = outputs == 1 and intercept and self._scale == 1.0 and precision == "float64"
+        # One output's theta may be what the kernels take, as it is: long ones are then not copied for every block.
+        exact = self._scale == 1.0 and precision == "float64"
+        self._plain = outputs == 1 and intercept and exact and self._touched is None
         penalized, predictors = _layout(outputs, self._features, intercept)
         quadratic = isinstance(loss, Squared)
         about = f"{loss} {'with' if intercept else 'without'} an intercept"
@@ -280,25 +286,38 @@ class LinearBlock(Block):
         """Thetas as the kernels take them: coefficients of the features as stored, then intercepts, per output."""
         if self._plain and len(thetas) == 1:
             return read_only(thetas[0][None])
-        W = np.zeros((len(thetas), self._outputs, self._features + 1))
+        columns: Any = slice(self._features) if self._touched is None else self._touched
+        width = self._features if self._touched is None else self._touched.size
+        W = np.zeros((len(thetas), self._outputs, width + 1))
         coefs = self._outputs * self._features
         for one, theta in zip(W, thetas, strict=True):
-            one[:, :-1] = theta[:coefs].reshape(self._outputs, -1) * self._scale
+            one[:, :-1] = theta[:coefs].reshape(self._outputs, -1)[:, columns] * self._scale
             if self._intercept:
                 one[:, -1] = theta[coefs:]
             if self._reference.size:
                 one[:, -1] += (one[:, :-1] * self._reference).sum(axis=1)  # no BLAS: its sums depend on its threads
-        return read_only(W.reshape(-1, self._features + 1).astype(self.parameters.dtype, copy=False))
+        return read_only(W.reshape(-1, width + 1).astype(self.parameters.dtype, copy=False))
 
-    def _theta(self, W_grad: Array) -> Array:
+    def _theta(self, W_grad: Array) -> Any:
         """A gradient in theta from one in the kernels' coefficients: `_coefs` transposed."""
         if self._plain:
             return W_grad[0]
         coefs = W_grad[:, :-1]
         if self._reference.size:
             coefs = coefs + W_grad[:, -1:] * self._reference
-        coefs = (coefs * self._scale).ravel()
-        return np.concatenate((coefs, W_grad[:, -1])) if self._intercept else coefs
+        return self._joined(coefs * self._scale, W_grad[:, -1])
+
+    def _joined(self, coefs: Array, intercepts: Array) -> Any:
+        """A number for each parameter, from (outputs, columns of the kernels) and (outputs,): array or SparseVector."""
+        values = np.concatenate((coefs.ravel(), intercepts)) if self._intercept else coefs.ravel()
+        if self._touched is None:
+            return values
+        size = self.parameters.size
+        first = np.arange(self._outputs + 1)[:, None] * self._features
+        places = (first[:-1] + self._touched).ravel()
+        if self._intercept:
+            places = np.concatenate((places, np.arange(first[-1, 0], size)))
+        return SparseVector(size, places.astype(np.int32 if size < 2**31 else np.int64), values)
 
     def _curvature(self, request: Curvature) -> Matrix | RowCurvature:
         if request.fraction < 1:
@@ -308,13 +327,13 @@ class LinearBlock(Block):
         W = self._coefs(request.theta)
         if request.form == "diagonal":
             squares = passes.diagonal(self._loss, self._rows, W)
-            coefs = (squares[:, :-1] * self._scale**2).ravel()
-            diagonal = np.concatenate((coefs, squares[:, -1])) if self._intercept else coefs
-            return Matrix(diagonal, self._total)
+            return Matrix(self._joined(squares[:, :-1] * self._scale**2, squares[:, -1]), self._total)
         if request.form == "rows":
             curvature = passes.curvatures(self._loss, self._rows, W, True)
             coupling = curvature * np.sqrt(_reciprocal(self._rows.weight)) if self._outputs > 1 else None
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
+        if self._touched is not None:
+            raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
             value, W_grad, matrix = passes.gram(self._loss, self._rows, W, request.form == "meat")
             point = Eval(float(value), self._theta(W_grad), self._total)
@@ -393,9 +412,16 @@ class LinearBlock(Block):
         totals = np.bincount(fold, weight, minlength=request.folds)
         return SquareSums(matrices, totals, center, request.exact)
 
+    def _stored(self, taken: Any) -> Any:
+        """(m, p) features of some rows, as the source gave them."""
+        X = self._X[taken]
+        if self._touched is None:
+            return X
+        return type(X)((X.data, self._touched[X.indices], X.indptr), shape=(X.shape[0], self._features))
+
     def _features_of(self, taken: Any) -> Array:
         """(m, p) features of some rows, as stored."""
-        X = self._X[taken]
+        X = self._stored(taken)
         if isinstance(self._rows, MixedRows):
             return _one_hot(X, self._rows.codes[taken], self._features)
         dense: Array = X.toarray() if is_sparse(X) else X
@@ -411,7 +437,7 @@ class LinearBlock(Block):
             levels = self._schema.features.levels
             first = np.cumsum([0, *map(len, levels)]).astype(np.int32)
             categories = tuple(Category(rows.codes[taken, c] - first[c], one) for c, one in enumerate(levels))
-        part = Rows(self._X[taken], rows.y[taken], weight, self._scale, offset, categories)
+        part = Rows(self._stored(taken), rows.y[taken], weight, self._scale, offset, categories)
         return LinearBlock(self._loss, self._outputs, self._intercept, part, self._schema, self._first_row)
 
     def _taken(self, request: Any) -> Array:
@@ -420,7 +446,7 @@ class LinearBlock(Block):
 
     def _sample(self, request: RowSample) -> Sample:
         taken = self._taken(request)
-        X = self._X[taken]
+        X = self._stored(taken)
         if isinstance(self._rows, MixedRows):
             codes = self._rows.codes[taken]
             X = sparse_columns(X, X.shape[1] + codes, np.ones(codes.shape), self._features)
