@@ -280,3 +280,24 @@ def test_auto_is_a_share_of_what_machine_and_control_groups_leave(tmp_path, monk
     assert _memory._free_in_groups(str(tmp_path), str(tmp_path / "own")) == [100]
     monkeypatch.setattr(_memory, "_free_in_groups", lambda: [10])
     assert budget("auto") == 5
+
+
+def check_streaming(kind, megabytes, budget, folder):
+    from benchmarks.streaming import compare
+
+    found = compare(kind, megabytes, budget, folder)
+    assert found["same_bytes"]
+    assert found["in_memory"]["streamed"] == 0
+    assert found["streamed"]["streamed"] > 0.5 * found["streamed"]["blocks"]
+    assert found["streamed"]["data_MB"] > 3.9 * budget
+    assert found["streamed"]["peak_anonymous_MB"] < budget + 300, found
+
+
+def test_data_of_four_times_the_budget_gives_the_same_bytes_within_the_budget_and_300_mb(tmp_path):
+    check_streaming("npy", 80, 20, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "megabytes", "budget"), [("npy", 2048, 512), ("parquet", 1024, 256)])
+def test_large_data_of_four_times_the_budget(tmp_path, kind, megabytes, budget):
+    check_streaming(kind, megabytes, budget, tmp_path)

@@ -92,6 +92,13 @@ Engine = Annotated[EngineName, typer.Option(help="Where the blocks live.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Threads, or Ray workers; default: all CPUs.", show_default=False)
 ]
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|2GB|...",
+        help="Of the data in each worker; the rest is read on each pass. auto: half of what is free.",
+    ),
+]
 
 
 def is_mnist(data: Sequence[str]) -> bool:

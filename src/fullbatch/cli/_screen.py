@@ -1,9 +1,12 @@
 """What the command line shows, and its exit codes."""
 
 import json
+import logging
 import math
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +35,27 @@ _OPTIONS = [
     (r"zero_based=True", "--zero-based"),
     (r"zero_based=False", "--one-based"),
 ]
+
+
+class _OnScreen(logging.Handler):
+    """Shows what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        screen.print(record.getMessage(), highlight=False, markup=False)
+
+
+@contextmanager
+def plan_shown(quiet: bool) -> Iterator[None]:
+    """Show what an engine is about to do with the data, before it does; warnings in any case."""
+    logger, handler = logging.getLogger("fullbatch.plan"), _OnScreen(logging.WARNING if quiet else logging.INFO)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def in_options(message: str) -> str:

@@ -21,6 +21,7 @@ from ._data import (
     Exclude,
     Features,
     Format,
+    Memory,
     Missing,
     NoQuotes,
     Offset,
@@ -33,7 +34,7 @@ from ._data import (
     open_files,
     pairs,
 )
-from ._screen import INTERRUPTED, NOT_CONVERGED, AsJson, Quiet, screen, show
+from ._screen import INTERRUPTED, NOT_CONVERGED, AsJson, Quiet, plan_shown, screen, show
 
 EXAMPLES = """\b
 Examples:
@@ -91,6 +92,7 @@ def fit(
     balanced: Annotated[bool, typer.Option("--balanced", help="Weigh classes by the inverse of their size.")] = False,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
+    memory: Memory = "auto",
     solver: Annotated[str | None, typer.Option(help="Solver; see the documentation.", show_default=False)] = None,
     tol: Annotated[float, typer.Option(min=0.0, help="Relative distance of F from its minimum to stop at.")] = 1e-8,
     max_iter: Annotated[int, typer.Option(min=1, help="Iterations at the most.")] = 1000,
@@ -131,7 +133,7 @@ def fit(
         named = {"target": target, "weight": weight, "offset": offset, "zero_based": zero_based}
         text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
         sources = open_files(data, format_, features, exclude, categorical, missing, types, **named, **text)
-    opened = make_engine(engine.value, workers)
+    opened = make_engine(engine.value, workers, memory)
     callbacks: list[Any] = [] if quiet else [Progress(screen)]
     if time_limit is not None:
         callbacks.append(TimeLimit(time_limit))
@@ -142,7 +144,7 @@ def fit(
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
     if not quiet:
         screen.print(f"{model.value} on {' '.join(data)}: {len(sources)} blocks, {opened!r}", highlight=False)
-    with closing(opened), warnings.catch_warnings():
+    with closing(opened), plan_shown(quiet), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # told below, and by the exit code
         fitted.fit(sources)
     if save is not None:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 ENGINES = ("threads", "serial", "ray", "dask")
 
 
-def make_engine(name: str, num_workers: int | None = None) -> "Engine":
+def make_engine(name: str, num_workers: int | None = None, memory: int | str = "auto") -> "Engine":
     """An engine by name; its package is imported only now.
 
     Parameters
@@ -17,6 +17,8 @@ def make_engine(name: str, num_workers: int | None = None) -> "Engine":
         Kind of engine.
     num_workers : int, optional
         Threads, worker actors or Dask workers; default: what the machine or cluster has. Serial has one.
+    memory : int or str
+        What the blocks of a worker may take: "auto", bytes, or a text like "2GB".
 
     Raises
     ------
@@ -28,7 +30,7 @@ def make_engine(name: str, num_workers: int | None = None) -> "Engine":
     if name == "threads":
         from .local import ThreadEngine
 
-        return ThreadEngine(num_workers)
+        return ThreadEngine(num_workers, memory)
     if name == "serial":
         from .local import SerialEngine
 
@@ -36,15 +38,15 @@ def make_engine(name: str, num_workers: int | None = None) -> "Engine":
             raise ValueError(
                 f"the serial engine has one worker, {num_workers} were asked for: use 'threads', 'ray' or 'dask'"
             )
-        return SerialEngine()
+        return SerialEngine(memory)
     if name == "ray":
         from .ray_ import RayEngine
 
-        return RayEngine(num_workers)
+        return RayEngine(num_workers, memory=memory)
     if name == "dask":
         from .dask_ import DaskEngine
 
-        return DaskEngine(num_workers=num_workers)
+        return DaskEngine(num_workers=num_workers, memory=memory)
     raise ValueError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}, or pass an engine object")
 
 

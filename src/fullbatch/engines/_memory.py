@@ -241,7 +241,8 @@ class Plan:
         each = " each" if self.workers > 1 else ""
         workers = f"workers: {self.workers} of {self.num_threads} thread{'s' * (self.num_threads > 1)}"
         limit = "no memory budget" if self.budget is None else f"memory budget {in_bytes(self.budget)}{each}"
-        return f"{data}: {stay}; {workers}; {limit}, expected peak {in_bytes(self.peak)}{each}"
+        peak = f"expected peak {in_bytes(self.peak)}{each}" if self.peak or self.rows is None else "nothing is copied"
+        return f"{data}: {stay}; {workers}; {limit}, {peak}"
 
 
 def in_bytes(count: int) -> str:
