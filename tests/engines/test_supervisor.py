@@ -187,6 +187,24 @@ def test_when_no_capacity_is_left_the_error_says_what_was_lost(data):
         assert words in str(told.value)
 
 
+def test_when_all_are_lost_fresh_workers_are_tried_again_and_again(data, expected):
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = place(cluster, data, 2, failures=2)
+    starts = []
+
+    def script(number, method):
+        starts.append(method)
+        if method == "answer" or starts.count("ready") in (1, 2):
+            die(number)
+
+    cluster.script = script
+    assert bytes_of(blocks.sum(requests(1)[0])) == expected[0]
+    assert starts.count("ready") > 2
+    cluster.script = lambda number, method: None
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    blocks.close()
+
+
 def test_data_that_changed_is_not_rebuilt(data):
     X = np.ones((10, 2))
 

@@ -320,21 +320,22 @@ class SupervisedBlocks:
         return homes
 
     def _fresh(self) -> _Member | None:
+        """A worker that runs; None where none can be had soon, and there are others."""
         most = self._limits.start_timeout
         until = time.monotonic() + (min(_PATIENCE, most) if self._members else most)
-        while not self._newcomers and self._cluster.room() < 1:
+        while True:
+            if self._newcomers or self._cluster.room():
+                if not self._newcomers:
+                    self._begin(1)
+                before = len(self._members)
+                self._bury(self._welcome(min(_REPLACE, most) if self._members else most))
+                if len(self._members) > before:
+                    return self._members[-1]
+                self._bury({call.member: "it did not start in time" for call in self._newcomers})
+                self._newcomers = []
             if time.monotonic() > until:
                 return None
             time.sleep(0.05)
-        if not self._newcomers:
-            self._begin(1)
-        before = len(self._members)
-        self._bury(self._welcome(min(_REPLACE, most) if self._members else most))
-        if len(self._members) > before:
-            return self._members[-1]
-        self._bury({call.member: "it did not start in time" for call in self._newcomers})
-        self._newcomers = []
-        return None
 
     def _bury(self, failed: Mapping[_Member, str]) -> None:
         """End workers that held nothing yet."""

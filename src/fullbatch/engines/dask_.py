@@ -275,6 +275,9 @@ class _Put(NamedTuple):
     value: Any
 
 
+_ENDING: set[Any] = set()
+
+
 class _DaskCluster:
     """At most one worker of ours in each Dask worker, which is not used again once that was lost."""
 
@@ -304,7 +307,7 @@ class _DaskCluster:
     def call(self, worker: _Host, method: str, *args: Any, pieces: int = 1) -> _Call:
         del pieces  # Dask sends an answer of any size in one piece
         needed = frozenset([worker]).union(*(arg.needed for arg in args if isinstance(arg, _Call)))
-        with contextlib.suppress(OSError):  # it could not be sent what it needs, and is gone
+        with contextlib.suppress(OSError, KeyError):  # it could not be sent what it needs, or is not known any more
             if not worker.gone:
                 worker.last = self._client.submit(
                     _serve,
@@ -368,8 +371,9 @@ class _DaskCluster:
     def end(self, worker: _Host) -> None:
         ending = self.call(worker, "end")
         worker.gone = True
-        if ending.future is not None:
-            distributed.fire_and_forget(ending.future)
+        if ending.future is not None:  # Dask cancels what nobody holds
+            _ENDING.add(ending.future)
+            ending.future.add_done_callback(_ENDING.discard)
 
     def kill(self, worker: _Host) -> None:
         worker.gone = True
