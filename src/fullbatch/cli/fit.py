@@ -93,6 +93,7 @@ def fit(
     engine: Engine = EngineName.threads,
     workers: Workers = None,
     memory: Memory = "auto",
+    max_failures: Annotated[int, typer.Option(min=0, help="Workers of a cluster that may be lost.")] = 0,
     solver: Annotated[str | None, typer.Option(help="Solver; see the documentation.", show_default=False)] = None,
     tol: Annotated[float, typer.Option(min=0.0, help="Relative distance of F from its minimum to stop at.")] = 1e-8,
     max_iter: Annotated[int, typer.Option(min=1, help="Iterations at the most.")] = 1000,
@@ -133,7 +134,7 @@ def fit(
         named = {"target": target, "weight": weight, "offset": offset, "zero_based": zero_based}
         text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
         sources = open_files(data, format_, features, exclude, categorical, missing, types, **named, **text)
-    opened = make_engine(engine.value, workers, memory)
+    opened = make_engine(engine.value, workers, memory, max_failures)
     callbacks: list[Any] = [] if quiet else [Progress(screen)]
     if time_limit is not None:
         callbacks.append(TimeLimit(time_limit))

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
 ENGINES = ("threads", "serial", "ray", "dask")
 
 
-def make_engine(name: str, num_workers: int | None = None, memory: int | str = "auto") -> "Engine":
+def make_engine(
+    name: str, num_workers: int | None = None, memory: int | str = "auto", max_failures: int = 0
+) -> "Engine":
     """An engine by name; its package is imported only now.
 
     Parameters
@@ -19,6 +21,8 @@ def make_engine(name: str, num_workers: int | None = None, memory: int | str = "
         Threads, worker actors or Dask workers; default: what the machine or cluster has. Serial has one.
     memory : int or str
         What the blocks of a worker may take: "auto", bytes, or a text like "2GB".
+    max_failures : int
+        Workers of a cluster that may be lost.
 
     Raises
     ------
@@ -42,11 +46,7 @@ def make_engine(name: str, num_workers: int | None = None, memory: int | str = "
     if name == "ray":
         from .ray_ import RayEngine
 
-        return RayEngine(num_workers, memory=memory)
-    if name == "dask":
-        from .dask_ import DaskEngine
-
-        return DaskEngine(num_workers=num_workers, memory=memory)
+        return RayEngine(num_workers, memory=memory, max_failures=max_failures)
     raise ValueError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}, or pass an engine object")
 
 
