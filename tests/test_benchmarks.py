@@ -4,8 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from benchmarks.scaling.model import PARTS, Case, Network, extrapolate, features, fit, predict
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,3 +66,40 @@ def test_quick_run_of_the_solvers(tmp_path):
     picture = ElementTree.parse(tmp_path / "report-breast-cancer.svg").getroot()
     drawn = picture.findall("{http://www.w3.org/2000/svg}polyline")
     assert len(drawn) == 2 * 4  # passes and seconds of four solvers
+
+
+def test_the_model_of_scale_finds_the_coefficients_it_was_made_with():
+    cores = 2
+    made = np.array([2e-10, 5e-11, 3e-9, 1e-9, 4e-4, 2e-9, 3e-4, 6e-4, 5e-4])
+    cases = []
+    for workers in (1, 2, 4, 8):
+        cases.append(Case(workers, 0, 0, 0, ("overhead",)))
+        for outputs in (2, 10, 60, 120):
+            cases += [Case(workers, 0, 784, outputs, (part, "overhead")) for part in ("broadcast", "reduce")]
+            cases += [Case(workers, rows, 784, outputs) for rows in (6_000, 24_000)]
+    cases = [replace(case, seconds=float(features(case, cores) @ made)) for case in cases]
+    found = fit(cases, cores)
+    assert found == pytest.approx(made, rel=1e-6)
+    left_out = Case(6, 12_000, 784, 30)
+    told = predict(found, left_out, cores)
+    assert told["all"] == pytest.approx(features(left_out, cores) @ made)
+    assert told["all"] == pytest.approx(sum(told[part] for part in PARTS))
+    assert told["compute"] == pytest.approx(6_000 * (784 * made[0] + left_out.parameters * made[1]))  # by two cores
+    assert told["overhead"] == pytest.approx(made[8] + 6 * made[7])
+    wide = extrapolate(found, Case(100, 10**9, 784, 10), 16, Network(1e9, 1e-3))
+    assert wide["compute"] == pytest.approx(10**9 / 1600 * (784 * made[0] + 7850 * made[1]))
+    assert wide["network"] == pytest.approx(2 * (8 * 7850 * 100 / 1e9 + 1e-3))
+
+
+@pytest.mark.slow
+def test_quick_run_of_the_model_of_scale(tmp_path):
+    unset = ("RAY_ADDRESS",)  # a Ray of its own
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    command = [sys.executable, "-m", "benchmarks.scaling", "--quick", "--output", tmp_path / "scaling"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "scaling.json").read_text())
+    assert len(result["fitted"]) == 2 * (1 + 2 * 2 + 2)
+    assert all(row["measured"] > 0 for row in (*result["fitted"], *result["left_out"]))
+    assert all(value >= 0 for value in result["coefficients"])
+    assert "An extrapolation, not a measurement" in (tmp_path / "scaling.md").read_text()

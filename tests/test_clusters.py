@@ -111,6 +111,7 @@ def test_the_manifest_is_a_rayjob_whose_parts_fit_together():
     assert all(word.startswith("/shared/") for word in words if word.startswith("/"))
 
 
+@pytest.mark.slow
 def test_the_command_of_the_manifest_fits_and_goes_on(tmp_path, ray_session):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 3))
@@ -123,4 +124,5 @@ def test_the_command_of_the_manifest_fits_and_goes_on(tmp_path, ray_session):
     assert told[0]["resumed_at"] is None
     assert told[1]["resumed_at"] == told[0]["iterations"]  # a retry, after all was done
     assert told[1]["F"] == told[0]["F"]
-    assert load_model(tmp_path / "model.fb").predict(X[:5]).tolist() == [lines[i].split(",")[-1] for i in range(5)]
+    labels = np.array([line.rpartition(",")[2] for line in lines])
+    assert (load_model(tmp_path / "model.fb").predict(X) == labels).mean() > 0.95

@@ -47,6 +47,10 @@ def make_engine(
         from .ray_ import RayEngine
 
         return RayEngine(num_workers, memory=memory, max_failures=max_failures)
+    if name == "dask":
+        from .dask_ import DaskEngine
+
+        return DaskEngine(num_workers=num_workers, memory=memory, max_failures=max_failures)
     raise ValueError(f"unknown engine {name!r}: choose from {', '.join(ENGINES)}, or pass an engine object")
 
 
