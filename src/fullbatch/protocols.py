@@ -305,7 +305,7 @@ class Rows:
 
     Parameters
     ----------
-    X : (n, p) dense array (float32, float64, uint8) or scipy.sparse CSR array
+    X : (n, p) dense array (float32, float64, uint8, int8) or scipy.sparse CSR array
         Features as stored.
     y : (n,) array or None
         Targets.

@@ -55,10 +55,12 @@ def test_features_can_be_chosen_and_left_out():
     ("types", "expected"),
     [
         (["float32", "bool"], "float32"),
-        (["float32", "int8"], "float64"),
+        (["float32", "int8"], "float32"),
         (["float32", "float64"], "float64"),
         (["float32", "int64"], "float64"),
         (["uint8", "uint8"], "uint8"),
+        (["int8", "int8"], "int8"),
+        (["int8", "uint8"], "float32"),
         (["int64"], "float64"),
     ],
 )
@@ -126,7 +128,7 @@ def test_missing_values_can_be_dropped_or_filled_in():
         ({"features": []}, ValueError, "features is an empty list"),
         ({"features": ["x", "age"], "exclude": ["x"]}, ValueError, "'x' is given two meanings"),
         ({"target": "y", "weight": "y"}, ValueError, "'y' is given two meanings"),
-        ({"dtype": "int8"}, ValueError, "dtype must be float32, float64 or uint8"),
+        ({"dtype": "int16"}, ValueError, "dtype must be float32, float64, uint8 or int8"),
     ],
 )
 def test_wrong_options(options, error, message):

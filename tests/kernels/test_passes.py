@@ -66,13 +66,15 @@ def problems(draw, loss, kind):
     p = draw(st.sampled_from([1, 2, 7, 15, 16, 17, 31, 64, 100, 129, 513, 700]))
     y = np.concatenate((np.arange(classes), rng.integers(0, classes, n - classes)))
     X = rng.normal(size=(n, p)) * (rng.random(p) > 0.1)  # a tenth of the columns are all zero
-    if kind == "uint8":
-        X = rng.integers(0, 256, (n, p)).astype(np.uint8)
+    if kind in ("uint8", "int8"):
+        X = rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, (n, p)).astype(kind)
     elif kind == "csr":
         X = scipy.sparse.csr_array(X * (rng.random((n, p)) < 0.2) * (rng.random((n, 1)) < 0.8))  # and empty rows
     else:
         X = X.astype(kind)
-        shape = draw(st.sampled_from(["C", "strided", "read-only"]))
+        shape = draw(st.sampled_from(["C", "F", "strided", "read-only"]))
+        if shape == "F":
+            X = np.asfortranarray(X)
         if shape == "strided":
             X = np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3]
         X.flags.writeable = shape != "read-only"
@@ -86,7 +88,10 @@ def problems(draw, loss, kind):
 CASES = [
     ("softmax", "float32"),
     ("logistic", "float64"),
+    ("logistic", "float32"),
+    ("softmax", "float64"),
     ("softmax", "uint8"),
+    ("logistic", "int8"),
     ("logistic", "csr"),
     ("softmax", "csr"),
 ]
@@ -98,7 +103,7 @@ def test_loss_and_gradient(loss, kind):
     @settings(max_examples=25, deadline=None, derandomize=True)
     def check(problem):
         X, y, weight, offset, theta = problem
-        scale = 2.0**-8 if kind == "uint8" else 1.0
+        scale = 2.0**-8 if kind in ("uint8", "int8") else 1.0
         block = build(loss, X, y, weight=weight, offset=offset, scale=scale)
         answer = block.evaluate(ValueGrad(theta))
         value, grad, size, _ = reference(loss, X, y, theta, weight, offset, scale)

@@ -13,7 +13,7 @@ from .cut import cut
 
 Array = npt.NDArray[Any]
 
-_AS_THEY_ARE = (np.float32, np.float64, np.uint8)
+_AS_THEY_ARE = (np.float32, np.float64, np.uint8, np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def array_sources(
     ----------
     X : (n, p) array_like, scipy.sparse matrix or array, or Dask array
         Features; chunks of a Dask array are computed by the workers, and y, weights and offset may be Dask arrays too.
-        float32, float64 and uint8 stay as they are, other numbers become float64; sparse becomes CSR.
+        float32, float64, uint8 and int8 stay as they are, other numbers become float64; sparse becomes CSR.
     y : (n,) array_like, optional
         Targets.
     sample_weight : (n,) array_like, optional
@@ -159,7 +159,7 @@ def _column(name: str, values: Any, n_rows: int) -> Array | None:
 
 
 def as_features(X: Any) -> Any:
-    """Features in a type that the kernels take: float32, float64 and uint8 as they are."""
+    """Features in a type that the kernels take: float32, float64, uint8 and int8 as they are."""
     if X.dtype in _AS_THEY_ARE:
         return X
     if X.dtype.kind == "c":

@@ -90,7 +90,7 @@ def as_stored(values: Array, dtype: str, name: str, where: str, rows: Array) -> 
     """
     with np.errstate(over="ignore", invalid="ignore"):
         stored = values.astype(dtype)
-    wrong = ~np.isfinite(stored) if dtype != "uint8" else stored != values
+    wrong = ~np.isfinite(stored) if dtype not in ("uint8", "int8") else stored != values
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise DataError(

@@ -27,7 +27,7 @@ class Columns:
     numeric, categorical : tuple of str
         Features.
     dtype : str
-        Precision in which the numeric features are kept: "float32", "float64" or "uint8".
+        Precision in which the numeric features are kept: "float32", "float64", "uint8" or "int8".
     target, weight, offset : str or None
         Columns of that meaning.
     missing : "error", "drop" or mapping
@@ -209,8 +209,8 @@ def choose_columns(
         Features whose whole numbers are levels; text and dictionaries (pandas categoricals) are levels anyway.
     missing : {"error", "drop"} or mapping of column to value
         Refuse missing values, leave their rows out, or put a value in their place.
-    dtype : {"float32", "float64", "uint8"}, optional
-        Precision of the numeric features; default: float32 or uint8 if all of them are, otherwise float64.
+    dtype : {"float32", "float64", "uint8", "int8"}, optional
+        Precision of the numeric features; default: float32, uint8 or int8 if all of them are, otherwise float64.
     text_wins : bool
         As for `agree`.
 
@@ -281,8 +281,8 @@ def _check_options(features: Any, exclude: Any, categorical: Any, missing: Any, 
     for name, value in missing.items() if isinstance(missing, Mapping) else ():
         if value is None or value != value or value in (np.inf, -np.inf):
             raise ValueError(f"missing={{{name!r}: {value!r}}}: that is no value to put in the place of a missing one")
-    if dtype not in (None, "float32", "float64", "uint8"):
-        raise ValueError(f"dtype must be float32, float64 or uint8, got {dtype!r}")
+    if dtype not in (None, "float32", "float64", "uint8", "int8"):
+        raise ValueError(f"dtype must be float32, float64, uint8 or int8, got {dtype!r}")
 
 
 def _index_columns(schema: pa.Schema) -> list[str]:
@@ -295,5 +295,7 @@ def _common_type(types: list[pa.DataType], is_filled: bool) -> str:
     """The smallest type that holds the columns without loss."""
     if types and not is_filled and all(pa.types.is_uint8(type_) or pa.types.is_boolean(type_) for type_ in types):
         return "uint8"
-    exact = {pa.float16(), pa.float32(), pa.bool_(), pa.uint8()}
+    if types and not is_filled and all(pa.types.is_int8(type_) or pa.types.is_boolean(type_) for type_ in types):
+        return "int8"
+    exact = {pa.float16(), pa.float32(), pa.bool_(), pa.uint8(), pa.int8()}
     return "float32" if types and exact.issuperset(types) else "float64"

@@ -120,8 +120,8 @@ def table_sources(
         Features whose whole numbers are levels; text is levels anyway.
     missing : {"error", "drop"} or mapping of column to value
         Refuse missing values, leave their rows out, or put a value in their place.
-    dtype : {"float32", "float64", "uint8"}, optional
-        Precision of the numeric features; default: float32 or uint8 if all of them are, otherwise float64.
+    dtype : {"float32", "float64", "uint8", "int8"}, optional
+        Precision of the numeric features; default: float32, uint8 or int8 if all of them are, otherwise float64.
     blocks, block_rows : int, optional
         How many blocks, or how many rows in each; default: by the shape of the data alone.
 

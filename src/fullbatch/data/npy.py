@@ -135,7 +135,7 @@ def npy_sources(
     X : path or URL, or sequence of them
         Features: files of (n, p) arrays, directories (all `*.npy` in them) and globs; readable by the workers under
         the same path. The rows of several files follow one another in the order given, within a directory or glob in
-        the order of names. float32, float64 and uint8 stay as they are.
+        the order of names. float32, float64, uint8 and int8 stay as they are.
     y, sample_weight, offset : path or URL, or sequence of them, optional
         Files of (n,) arrays with as many rows in all; their files need not be cut like those of X.
     scale : float

@@ -204,19 +204,37 @@ class Worker:
             seconds[index] = time.perf_counter() - start
             return done
 
+        answers: dict[int, R] = {}
+        errors: dict[int, BaseException] = {}
+        waiting = iter(order)  # shared by the threads: whichever is free takes the next block
+
+        def work() -> None:
+            for index in waiting:
+                try:
+                    answers[index] = guarded(index)
+                except BaseException as error:
+                    errors[index] = error
+                    for _ in waiting:  # nothing more is begun
+                        pass
+
         self._run_on(self._shelf.lanes)
-        futures = []
         try:
             if self._pool is None:
-                return [guarded(index) for index in order]
-            futures = [self._pool.submit(guarded, index) for index in order]
-            return [future.result() for future in futures]
+                work()
+            else:
+                futures = [self._pool.submit(work) for _ in range(self._lanes)]
+                try:
+                    wait(futures)
+                finally:  # after an interrupt: nothing is left running behind the caller's back
+                    for _ in waiting:
+                        pass
+                    wait(futures)
         finally:
-            for future in futures:  # after an error: nothing is left running behind the caller's back
-                future.cancel()
-            wait(futures)
             release(self._sources.values())
             self.seconds = seconds
+        if errors:
+            raise errors[min(errors)]
+        return [answers[index] for index in order]
 
     def _run_on(self, lanes: int) -> None:
         """Have so many threads; of one alone, the caller's own is used."""

@@ -55,7 +55,7 @@ from ._predictions import Evaluate, Predict, PredictTable, write
 
 Array = npt.NDArray[Any]
 
-_FEATURE_TYPES = [np.float64, np.float32, np.uint8]
+_FEATURE_TYPES = [np.float64, np.float32, np.uint8, np.int8]
 
 
 class LinearEstimator(BaseEstimator):  # type: ignore[misc]

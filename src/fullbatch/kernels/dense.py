@@ -1,14 +1,11 @@
 """Products with dense rows: features are read from memory once per pass.
 
-A tile of rows is copied into a scratch array in the precision of the products, and there the forward and, after the
-pointwise loss, the backward product find it in cache. The copy costs little beside the read from memory, takes in
-every kind of storage (bytes, column order, a reference to be subtracted) and makes the tile regular: rows are padded
-with zeros to whole cache lines and the tile to a multiple of `ROWS`, so that the inner loops have no remainders; a
-column of ones follows the features, which makes the intercept a coefficient like the others.
+The forward product of a tile of rows, the pointwise loss and the backward product follow one another while the tile is
+in cache. Rows are read as they are stored, bytes become numbers in registers (`DenseRows`); where they are in column
+order, too short for a vector, or less a reference, each tile is copied into rows first (`TiledRows`).
 
-The inner loops treat `ROWS` rows and two outputs at a time along the features: every number loaded serves several
-products, and the sums stay in registers. Their text is long because a compiler keeps named scalars in registers and
-arrays in memory.
+The inner loops keep the sums of a few rows and outputs in registers, so that every number loaded serves several
+products; see `_vectors` for how they are written.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -22,26 +19,39 @@ import numpy.typing as npt
 from numba.extending import overload
 
 from ..losses import COMPILED, inlined
+from ._inner_loops import (
+    CACHE_LINE,
+    ROWS,
+    ROWS_OF_TWO,
+    backward_one,
+    backward_squares_one,
+    backward_two,
+    forward_one,
+    forward_two,
+)
 from ._storage import Storage, register
+from ._vectors import BYTES
 
 Array = npt.NDArray[Any]
 
-ROWS = 6
-CACHE_LINE = 64
-# A chunk of features of one tile, and the pair of coefficient rows it meets, fit in the first-level cache.
-CHUNK_BYTES = 2048
-TILE_BYTES = 65536
+MOST_ROWS = 240
+FEW_OUTPUTS = 4
+# The features of a tile stay in the second-level cache; of a chunk of so many vectors of them, a group of rows stays in
+# the first.
+TILE_BYTES = 131072
+CHUNK = 64
+GROUP_BYTES = 8192
 
 
 class DenseRows(NamedTuple):
-    """The rows of a block as the kernels take them; all arrays read-only, so that one compiled pass serves all.
+    """Rows that are read where they are; all arrays read-only, so that one compiled pass serves all.
 
     Parameters
     ----------
-    X : (n, p) array, C- or F-ordered
-        Features as stored.
-    reference : (p,) or (0,) array
-        Subtracted from the features while they are read; empty for nothing.
+    X : (n, p) C-ordered array of float32, float64, uint8 or int8
+        Features as stored: floating-point ones in the precision of the products, a row no shorter than a vector.
+    reference : (0,) array
+        See `TiledRows`.
     y : (n,) float64 array
         Targets or class indices.
     weight : (n,) or (0,) float64 array
@@ -57,214 +67,312 @@ class DenseRows(NamedTuple):
     offset: Array
 
 
+class TiledRows(NamedTuple):
+    """Rows that are copied tile by tile.
+
+    Parameters
+    ----------
+    X : (n, p) array, C- or F-ordered
+        Features as stored.
+    reference : (p,) or (0,) array
+        Subtracted from the features while they are copied; empty for nothing.
+    y, weight, offset
+        As in `DenseRows`.
+    """
+
+    X: Array
+    reference: Array
+    y: Array
+    weight: Array
+    offset: Array
+
+
+def dense_rows(
+    X: Array, reference: Array, y: Array, weight: Array, offset: Array, precision: str, outputs: int
+) -> DenseRows | TiledRows:
+    """The rows in the form that their storage asks for.
+
+    Parameters
+    ----------
+    X, reference, y, weight, offset : arrays
+        As in `TiledRows`.
+    precision : {"float32", "float64"}
+        Of the products.
+    outputs : int
+        Linear predictors: with several, bytes become numbers once, in a tile, rather than in each inner loop.
+    """
+    as_stored = X.flags.c_contiguous and X.shape[1] >= BYTES // np.dtype(precision).itemsize
+    known = X.dtype == precision or (X.dtype in (np.uint8, np.int8) and outputs < FEW_OUTPUTS)
+    form = DenseRows if as_stored and known and not reference.size else TiledRows
+    return form(X, reference, y, weight, offset)
+
+
 # --- workspace --------------------------------------------------------------------------------------------------
 
 
 class _Workspace(NamedTuple):
-    """Features are cut into chunks: (chunks, rows of the tile, or outputs, or sums; features of a chunk)."""
+    """Coefficients and sums of features are cut into vectors, the last of which ends with the last feature and so
+    overlaps the one before it: its first numbers are zeros in `coefs` and are not counted in `G`.
+
+    Parameters
+    ----------
+    tile : (size, at least p) or (size, 0) array
+        Rows that were copied.
+    coefs, G : (outputs or sums, vectors * numbers in a vector) arrays
+        In the precision of the products.
+    intercepts : (outputs,) float64 array
+        Last coefficients.
+    slopes : (sums,) float64 array
+        Sums that go with the intercepts.
+    p, vectors, chunk, group : int
+        Features; vectors that hold their coefficients; and how many of these, and of rows, are met at a time.
+    row_bytes, asks, turns : int
+        Bytes of a row as stored; how many cache lines of the next tile an inner loop asks for with each `ROWS_OF_TWO`
+        rows; and how many loops do so in the forward product.
+    """
 
     tile: Array
     coefs: Array
     G: Array
+    intercepts: Array
+    slopes: Array
+    p: int
+    vectors: int
+    chunk: int
+    group: int
+    row_bytes: int
+    asks: int
+    turns: int
 
 
-def _workspace(rows, W, sums):
-    p, line = W.shape[1] - 1, CACHE_LINE // W.itemsize
-    chunks = p * W.itemsize // CHUNK_BYTES + 1
-    lanes = (p + chunks * line) // (chunks * line) * line  # room for p features and the ones, in whole cache lines
-    size = 8 * ROWS
-    while size > 2 * ROWS and size * chunks * lanes * W.itemsize > TILE_BYTES:
-        size //= 2
-    tile, coefs = np.zeros((chunks, size, lanes), W.dtype), np.zeros((chunks, W.shape[0], lanes), W.dtype)
-    for i in range(size):
-        tile[p // lanes, i, p % lanes] = 1
-    # Element by element here and elsewhere: assigning to a slice compiles the text of a shape error for seconds.
+@inlined
+def _lanes(W):
+    return BYTES // W.itemsize
+
+
+@inlined
+def overlap(p: int, W: Array) -> tuple[int, int]:
+    """The first feature that only the last vector holds, and by how much the coefficients from there on are shifted."""
+    lanes = _lanes(W)
+    first = max(0, (p - 1) // lanes * lanes)
+    return first, 0 if p < lanes else lanes - (p - first)
+
+
+@inlined
+def _make_workspace(W, sums, tile_columns, row_bytes):
+    p, lanes = W.shape[1] - 1, _lanes(W)
+    vectors = (p + lanes - 1) // lanes
+    columns = (vectors | 1) * lanes  # odd, so that rows do not meet in the same places of the cache
+    coefs, G = np.zeros((W.shape[0], columns), W.dtype), np.zeros((sums, columns), W.dtype)
+    intercepts, (first, shift) = np.zeros(W.shape[0]), overlap(p, W)
     for k in range(W.shape[0]):
-        for j in range(p + 1):
-            coefs[j // lanes, k, j % lanes] = W[k, j]
-    return _Workspace(tile, coefs, np.zeros((chunks, sums, lanes), W.dtype))
+        for j in range(first):
+            coefs[k, j] = W[k, j]
+        for j in range(first, p):
+            coefs[k, j + shift] = W[k, j]
+        intercepts[k] = W[k, p]
+    # Of the shape of a row alone, so that several models get the same sums together as alone.
+    size = min(MOST_ROWS, TILE_BYTES // (max(p, lanes) * W.itemsize))
+    tile = np.zeros((max(1, size // ROWS) * ROWS, tile_columns), W.dtype)
+    chunk = max(1, min(vectors, CHUNK))
+    group = max(1, GROUP_BYTES // (BYTES * chunk) // ROWS) * ROWS
+    turns = (vectors + chunk - 1) // chunk * ((W.shape[0] + 1) // 2)
+    lines = (row_bytes * ROWS_OF_TWO + CACHE_LINE - 1) // CACHE_LINE
+    asks = (lines + 2 * turns - 1) // (2 * turns) if turns > 0 else 0
+    slopes = np.zeros(sums)
+    return _Workspace(tile, coefs, G, intercepts, slopes, p, vectors, chunk, group, row_bytes, asks, turns)
 
 
 def _size(space):
-    return space.tile.shape[1]
+    return space.tile.shape[0]
 
 
 def _flush(space, total, last):
-    for c in range(space.G.shape[0]):
-        first = c * space.G.shape[2]
-        for k in range(total.shape[0]):
-            part, whole = space.G[c, k], total[k, first:]
-            for j in range(min(part.size, whole.size)):
-                whole[j] += part[j]
-                part[j] = 0
-
-
-def _copy_features(X: Array, reference: Array, start: int, count: int, tile: Array) -> None:
-    """Copy `count` rows of X, less the reference, into the tile."""
-
-
-@overload(_copy_features, jit_options=COMPILED)
-def _copy_features_of(X, reference, start, count, tile):
-    """By the memory order of X: the inner loop runs along memory."""
-
-    def by_row(X, reference, start, count, tile):
-        for c in range(tile.shape[0]):
-            # Slices stand outside of the loop over rows: each counts a reference to its array.
-            part, x = tile[c], X[start : start + count, c * tile.shape[2] :]
-            width = min(part.shape[1], x.shape[1])
-            if reference.size:
-                shift = reference[c * tile.shape[2] :]
-                for i in range(x.shape[0]):
-                    for j in range(width):
-                        part[i, j] = tile.dtype.type(x[i, j]) - tile.dtype.type(shift[j])
-            else:
-                for i in range(x.shape[0]):
-                    for j in range(width):
-                        part[i, j] = tile.dtype.type(x[i, j])
-
-    def by_column(X, reference, start, count, tile):
-        for j in range(X.shape[1]):
-            x, part = X[start : start + count, j], tile[j // tile.shape[2]]
-            shift = tile.dtype.type(reference[j] if reference.size else 0)
-            for i in range(x.size):
-                part[i, j % tile.shape[2]] = tile.dtype.type(x[i]) - shift
-
-    return by_column if X.layout == "F" else by_row
+    p, (first, shift) = space.p, overlap(space.p, space.G)
+    for k in range(total.shape[0]):
+        for j in range(first):
+            total[k, j] += space.G[k, j]
+        for j in range(first, p):
+            total[k, j] += space.G[k, j + shift]
+        for j in range(space.G.shape[1]):
+            space.G[k, j] = 0
+        total[k, p] += space.slopes[k]
+        space.slopes[k] = 0.0
 
 
 # --- products -------------------------------------------------------------------------------------------------
 
 
+def _over_a_tile(one: Any, two: Any) -> Any:
+    """The inner loops for one and for two outputs, over all outputs and features of the rows of a tile.
+
+    Each time they ask for another part of the next tile; `turn` counts on from what others asked for.
+    """
+
+    @inlined
+    def over_a_tile(X, first, last, W, eta, space, turn):
+        outputs, size = eta.shape
+        # With `while`: a range with a step costs a division.
+        low = 0
+        while low < space.vectors:
+            high = min(low + space.chunk, space.vectors)
+            start = 0
+            while start < size:
+                stop = min(start + space.group, size)
+                part = space.asks * CACHE_LINE * (stop - start) // ROWS_OF_TWO
+                ahead = (first + start + size) * space.row_bytes + turn * part
+                for k in range(0, outputs - 1, 2):
+                    two(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
+                    ahead += part
+                if outputs % 2:
+                    one(X, first + start, last, W, low, high, eta, outputs - 1, start, stop, ahead, 2 * space.asks)
+                start = stop
+            low, turn = high, turn + (outputs + 1) // 2
+
+    return over_a_tile
+
+
+_forward_tile = _over_a_tile(forward_one, forward_two)
+_backward_tile = _over_a_tile(backward_one, backward_two)
+
+
+@inlined
+def _forward_rows(X, first, last, space, eta):
+    """Eta += coefs [x, 1] for as many rows of X, from `first` on, as eta has."""
+    for k in range(eta.shape[0]):
+        for i in range(eta.shape[1]):
+            eta[k, i] += space.intercepts[k]
+    _forward_tile(X, first, last, space.coefs, eta, space, 0)
+
+
+@inlined
+def _backward_rows(X, first, last, space, slope):
+    """Sums += slope [x, 1] for these rows."""
+    _add_slopes(space, slope)
+    _backward_tile(X, first, last, space.G, slope, space, space.turns)
+
+
+@inlined
+def _add_slopes(space, slope):
+    for k in range(slope.shape[0]):
+        total = 0.0
+        for i in range(slope.shape[1]):
+            total += slope[k, i]
+        space.slopes[k] += total
+
+
+@inlined
+def _backward_squares_rows(X, first, last, space, curvature):
+    _add_slopes(space, curvature)
+    for k in range(curvature.shape[0]):
+        backward_squares_one(X, first, last, space.G, 0, space.vectors, curvature, k, 0, curvature.shape[1], 0, 0)
+
+
+@inlined
+def _scaled(X, first, last, p, factor):
+    """Factor times [x, 1] of each row, (p + 1, rows)."""
+    scaled = np.empty((p + 1, factor.size))
+    for i in range(factor.size):
+        row = min(first + i, last)
+        for j in range(p):
+            scaled[j, i] = factor[i] * np.float64(X[row, j])
+        scaled[p, i] = factor[i]
+    return scaled
+
+
+# --- rows that are read where they are ----------------------------------------------------------------------------
+
+
+def _workspace(rows, W, sums):
+    return _make_workspace(W, sums, 0, rows.X.shape[1] * rows.X.itemsize)
+
+
 def _forward(rows, space, start, eta):
-    """Read the tile; eta += coefs tile'."""
-    count = min(space.tile.shape[1], rows.X.shape[0] - start)
-    _copy_features(rows.X, rows.reference, start, count, space.tile)
-    for c in range(space.tile.shape[0]):
-        tile, coefs = space.tile[c], space.coefs[c]
-        for k in range(0, eta.shape[0] - 1, 2):
-            _forward_two(tile, coefs[k], coefs[k + 1], eta[k], eta[k + 1])
-        if eta.shape[0] % 2:
-            _forward_one(tile, coefs[eta.shape[0] - 1], eta[eta.shape[0] - 1])
-
-
-@inlined
-def _forward_two(tile: Array, v: Array, w: Array, eta_v: Array, eta_w: Array) -> None:
-    for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
-        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
-        a0 = a1 = a2 = a3 = a4 = a5 = tile.dtype.type(0)
-        b0 = b1 = b2 = b3 = b4 = b5 = tile.dtype.type(0)
-        for j in range(v.size):
-            a0 += x0[j] * v[j]
-            a1 += x1[j] * v[j]
-            a2 += x2[j] * v[j]
-            a3 += x3[j] * v[j]
-            a4 += x4[j] * v[j]
-            a5 += x5[j] * v[j]
-            b0 += x0[j] * w[j]
-            b1 += x1[j] * w[j]
-            b2 += x2[j] * w[j]
-            b3 += x3[j] * w[j]
-            b4 += x4[j] * w[j]
-            b5 += x5[j] * w[j]
-        _add(eta_v, i, a0, a1, a2, a3, a4, a5)
-        _add(eta_w, i, b0, b1, b2, b3, b4, b5)
-
-
-@inlined
-def _forward_one(tile: Array, w: Array, eta: Array) -> None:
-    for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
-        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
-        a0 = a1 = a2 = a3 = a4 = a5 = tile.dtype.type(0)
-        for j in range(w.size):
-            a0 += x0[j] * w[j]
-            a1 += x1[j] * w[j]
-            a2 += x2[j] * w[j]
-            a3 += x3[j] * w[j]
-            a4 += x4[j] * w[j]
-            a5 += x5[j] * w[j]
-        _add(eta, i, a0, a1, a2, a3, a4, a5)
-
-
-@inlined
-def _add(eta, i, a0, a1, a2, a3, a4, a5):
-    eta[i] += a0
-    eta[i + 1] += a1
-    eta[i + 2] += a2
-    eta[i + 3] += a3
-    eta[i + 4] += a4
-    eta[i + 5] += a5
+    _forward_rows(rows.X, start, rows.y.size - 1, space, eta)
 
 
 def _backward(rows, space, start, slope):
-    _add_product(space.tile, slope, space.G)
-
-
-@inlined
-def _add_product(tiles: Array, slope: Array, sums: Array) -> None:
-    """Sums += slope tile."""
-    for c in range(tiles.shape[0]):
-        tile, G = tiles[c], sums[c]
-        for k in range(0, slope.shape[0] - 1, 2):
-            _backward_two(tile, slope[k], slope[k + 1], G[k], G[k + 1])
-        if slope.shape[0] % 2:
-            _backward_one(tile, slope[slope.shape[0] - 1], G[slope.shape[0] - 1])
-
-
-@inlined
-def _backward_two(tile: Array, slope_g: Array, slope_h: Array, g: Array, h: Array) -> None:
-    for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
-        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
-        a0, a1, a2, a3, a4, a5 = _six(slope_g, i, tile)
-        b0, b1, b2, b3, b4, b5 = _six(slope_h, i, tile)
-        for j in range(g.size):
-            u0, u1, u2, u3, u4, u5 = x0[j], x1[j], x2[j], x3[j], x4[j], x5[j]
-            sum_g = g[j] + ((a0 * u0 + a1 * u1) + (a2 * u2 + a3 * u3) + (a4 * u4 + a5 * u5))
-            sum_h = h[j] + ((b0 * u0 + b1 * u1) + (b2 * u2 + b3 * u3) + (b4 * u4 + b5 * u5))
-            g[j] = sum_g
-            h[j] = sum_h
-
-
-@inlined
-def _backward_one(tile: Array, slope: Array, g: Array) -> None:
-    for i in range(0, tile.shape[0], ROWS):
-        x0, x1, x2 = tile[i], tile[i + 1], tile[i + 2]
-        x3, x4, x5 = tile[i + 3], tile[i + 4], tile[i + 5]
-        a0, a1, a2, a3, a4, a5 = _six(slope, i, tile)
-        for j in range(g.size):
-            g[j] += (a0 * x0[j] + a1 * x1[j]) + (a2 * x2[j] + a3 * x3[j]) + (a4 * x4[j] + a5 * x5[j])
-
-
-@inlined
-def _six(slope, i, tile):
-    t = tile.dtype.type
-    return (
-        t(slope[i]), t(slope[i + 1]), t(slope[i + 2]), t(slope[i + 3]), t(slope[i + 4]), t(slope[i + 5])
-    )  # fmt: skip
+    _backward_rows(rows.X, start, rows.y.size - 1, space, slope)
 
 
 def _backward_squares(rows, space, start, curvature):
-    for c in range(space.tile.shape[0]):
-        for i in range(space.tile.shape[1]):
-            row, shift = space.tile[c, i], rows.reference[c * space.tile.shape[2] :]
-            for j in range(min(row.size, shift.size)):
-                row[j] += row.dtype.type(shift[j])  # squares do not cancel: of the features as they are
-            for j in range(row.size):
-                row[j] *= row[j]
-    _add_product(space.tile, curvature, space.G)
+    _backward_squares_rows(rows.X, start, rows.y.size - 1, space, curvature)
 
 
 def _backward_gram(rows, space, square, start, factor):
-    scaled = np.empty((square.G.shape[1], factor.size))
-    for j in range(scaled.shape[0]):
-        column, tile = scaled[j], space.tile[j // space.tile.shape[2]]
-        for i in range(column.size):
-            column[i] = factor[i] * tile[i, j % tile.shape[1]]
-    _add_product(space.tile, scaled, square.G)
+    last = rows.y.size - 1
+    _backward_rows(rows.X, start, last, square, _scaled(rows.X, start, last, space.p, factor))
 
 
 register(
     Storage(DenseRows, _Workspace, _workspace, _size, _forward, _backward, _backward_squares, _backward_gram, _flush)
+)
+
+
+# --- rows that are copied -----------------------------------------------------------------------------------------
+
+
+def _copy_features(X: Array, reference: Array, start: int, tile: Array) -> None:
+    """Copy the rows of X from `start` on, less the reference, into the tile."""
+
+
+@overload(_copy_features, jit_options=COMPILED)
+def _copy_features_of(X, reference, start, tile):
+    """By the memory order of X: the inner loop runs along memory."""
+
+    def by_row(X, reference, start, tile):
+        rows = X[start : start + tile.shape[0]]
+        for i in range(rows.shape[0]):
+            for j in range(rows.shape[1]):
+                tile[i, j] = rows[i, j]
+            for j in range(reference.size):
+                tile[i, j] -= tile.dtype.type(reference[j])
+
+    def by_column(X, reference, start, tile):
+        for j in range(X.shape[1]):
+            x = X[start : start + tile.shape[0], j]
+            shift = tile.dtype.type(reference[j] if reference.size else 0)
+            for i in range(x.size):
+                tile[i, j] = tile.dtype.type(x[i]) - shift
+
+    return by_column if X.layout == "F" else by_row
+
+
+def _tiled_workspace(rows, W, sums):
+    return _make_workspace(W, sums, max(rows.X.shape[1], _lanes(W)), 0)
+
+
+def _tiled_forward(rows, space, start, eta):
+    _copy_features(rows.X, rows.reference, start, space.tile)
+    _forward_rows(space.tile, 0, space.tile.shape[0] - 1, space, eta)
+
+
+def _tiled_backward(rows, space, start, slope):
+    _backward_rows(space.tile, 0, space.tile.shape[0] - 1, space, slope)
+
+
+def _tiled_backward_squares(rows, space, start, curvature):
+    for i in range(space.tile.shape[0]):
+        for j in range(rows.reference.size):  # squares do not cancel: of the features as they are
+            space.tile[i, j] += space.tile.dtype.type(rows.reference[j])
+    _backward_squares_rows(space.tile, 0, space.tile.shape[0] - 1, space, curvature)
+
+
+def _tiled_backward_gram(rows, space, square, start, factor):
+    last = space.tile.shape[0] - 1
+    _backward_rows(space.tile, 0, last, square, _scaled(space.tile, 0, last, space.p, factor))
+
+
+register(
+    Storage(
+        TiledRows,
+        _Workspace,
+        _tiled_workspace,
+        _size,
+        _tiled_forward,
+        _tiled_backward,
+        _tiled_backward_squares,
+        _tiled_backward_gram,
+        _flush,
+    )
 )

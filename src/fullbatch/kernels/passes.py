@@ -26,12 +26,18 @@ def _start_tile(rows, start, y, weight, eta):
     count = min(y.size, rows.y.size - start)
     for i in range(count):
         y[i] = rows.y[start + i]
-        weight[i] = rows.weight[start + i] if rows.weight.size else 1.0
+    if rows.weight.size:
+        for i in range(count):
+            weight[i] = rows.weight[start + i]
+    else:
+        weight.fill(1.0)
     for i in range(count, y.size):
         weight[i] = 0.0
-    for k in range(eta.shape[0]):
-        for i in range(count):
-            eta[k, i] = rows.offset[start + i] if rows.offset.size else 0.0
+    eta.fill(0.0)
+    if rows.offset.size:
+        for k in range(eta.shape[0]):
+            for i in range(count):
+                eta[k, i] = rows.offset[start + i]
 
 
 @kernel
@@ -42,7 +48,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array
     ----------
     loss : named tuple
         One of `fullbatch.losses`.
-    rows : DenseRows, MixedRows or SparseRows
+    rows : DenseRows, TiledRows, MixedRows or SparseRows
         The block.
     models : int
         Number of models.
@@ -56,8 +62,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array
     """
     space = workspace(rows, W, W.shape[0])
     step, outputs = size(space), W.shape[0] // models
-    y, weight = np.zeros(step), np.zeros(step)
-    eta, curvature = np.zeros((W.shape[0], step)), np.zeros((W.shape[0], step))
+    y, weight, eta = np.zeros(step), np.zeros(step), np.zeros((W.shape[0], step))
     value, grad = np.zeros(models), np.zeros(W.shape)
     unflushed = 0
     for start in range(0, rows.y.size, step):
@@ -65,7 +70,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array
         forward(rows, space, start, eta)
         for m in range(models):
             mine = slice(m * outputs, (m + 1) * outputs)
-            value[m] += pointwise(loss, y, weight, eta[mine], curvature[mine])
+            value[m] += pointwise(loss, y, weight, eta[mine], None)
         backward(rows, space, start, eta)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:

@@ -13,7 +13,7 @@ from ..schema import Counts, Description, Moments, Problem
 
 Array = npt.NDArray[Any]
 
-FEATURE_TYPES = ("float32", "float64", "uint8")
+FEATURE_TYPES = ("float32", "float64", "uint8", "int8")
 
 
 def is_sparse(X: Any) -> bool:

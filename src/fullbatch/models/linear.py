@@ -15,7 +15,7 @@ from ..factor import triangle_of
 from ..features import codes_of_levels, sparse_columns
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
-from ..kernels.dense import DenseRows
+from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
@@ -46,7 +46,7 @@ Array = npt.NDArray[Any]
 
 # A float32 column is read less its mean when that is more than so many standard deviations: it costs nothing beside
 # the conversion, and the rounding of large products would hide the last digits of the loss from the line search.
-_DWARFS = 1.0
+_DWARFS = 4.0
 
 _FORMS = ("diagonal", "gram", "meat", "rows")
 
@@ -229,7 +229,7 @@ class LinearBlock(Block):
         self._schema = schema
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
-        self._rows: SparseRows | DenseRows | MixedRows
+        self._rows: SparseRows | DenseRows | TiledRows | MixedRows
         self._touched: Array | None = None  # columns of the kernels' coefficients, where these are not all
         if is_sparse(X):
             X = canonical(X)
@@ -248,7 +248,7 @@ class LinearBlock(Block):
                 self._rows = MixedRows(_as_stored(X), codes, y, weight, offset)
             else:
                 reference = read_only(self._reference.astype(precision))
-                self._rows = DenseRows(_as_stored(X), reference, y, weight, offset)
+                self._rows = dense_rows(_as_stored(X), reference, y, weight, offset, precision, outputs)
         self._X = X
         # One output's theta may be what the kernels take, as it is: long ones are then not copied for every block.
         exact = self._scale == 1.0 and precision == "float64"
@@ -264,48 +264,62 @@ class LinearBlock(Block):
         if isinstance(request, RowSample):
             return self._sample(request)
         if isinstance(request, HessVec):
-            product = passes.hess_vec(self._loss, self._rows, self._coefs(request.theta, request.v))
-            return Product(self._theta(product), self._total)
+            W_and_V = self._coefs(np.stack((request.theta, request.v)))
+            product = passes.hess_vec(self._loss, self._rows, W_and_V)
+            return Product(self._grads(product)[0], self._total)
         if isinstance(request, Curvature):
             return self._curvature(request)
         if isinstance(request, Squares):
             return self._squares(request)
-        models = np.atleast_2d(request.theta)
-        W = self._coefs(*models)
-        value, W_grad = passes.loss_grad(self._loss, self._ready(W), len(models), W)
+        W = self._coefs(request.theta.reshape(-1, self.parameters.size))
+        models = len(W) // self._outputs
+        value, W_grad = passes.loss_grad(self._loss, self._ready(W), models, W)
+        grads = self._grads(W_grad)
         if request.theta.ndim == 1:
-            return Eval(float(value[0]), self._theta(W_grad), self._total)
-        grad = np.array([self._theta(one) for one in W_grad.reshape(len(models), self._outputs, -1)])
-        return Eval(value, grad, self._total)
+            return Eval(float(value[0]), grads[0], self._total)
+        return Eval(value, np.asarray(grads), self._total)
 
-    def _ready(self, W: Array) -> SparseRows | DenseRows | MixedRows:
+    def _ready(self, W: Array) -> SparseRows | DenseRows | TiledRows | MixedRows:
         """The rows, with this thread's scratch for a pass at W."""
         return self._rows._replace(scratch=scratch(2 * W.size)) if isinstance(self._rows, SparseRows) else self._rows
 
-    def _coefs(self, *thetas: Array) -> Array:
-        """Thetas as the kernels take them: coefficients of the features as stored, then intercepts, per output."""
-        if self._plain and len(thetas) == 1:
-            return read_only(thetas[0][None])
-        columns: Any = slice(self._features) if self._touched is None else self._touched
-        width = self._features if self._touched is None else self._touched.size
-        W = np.zeros((len(thetas), self._outputs, width + 1))
-        coefs = self._outputs * self._features
-        for one, theta in zip(W, thetas, strict=True):
-            one[:, :-1] = theta[:coefs].reshape(self._outputs, -1)[:, columns] * self._scale
-            if self._intercept:
-                one[:, -1] = theta[coefs:]
-            if self._reference.size:
-                one[:, -1] += (one[:, :-1] * self._reference).sum(axis=1)  # no BLAS: its sums depend on its threads
-        return read_only(W.reshape(-1, width + 1).astype(self.parameters.dtype, copy=False))
+    def _coefs(self, thetas: Array) -> Array:
+        """Thetas, (models, size), as the kernels take them, (models * outputs, columns + 1).
 
-    def _theta(self, W_grad: Array) -> Any:
-        """A gradient in theta from one in the kernels' coefficients: `_coefs` transposed."""
+        Those are the coefficients of the features as stored, and then the intercept.
+        """
         if self._plain:
-            return W_grad[0]
-        coefs = W_grad[:, :-1]
+            return read_only(thetas)
+        coefs = self._outputs * self._features
+        of_features = thetas[:, :coefs].reshape(-1, self._outputs, self._features)
+        if self._touched is not None:
+            of_features = of_features[..., self._touched]
+        exact = "float64" if self._reference.size or self._scale != 1.0 else self.parameters.dtype
+        W = np.zeros((len(thetas), self._outputs, of_features.shape[-1] + 1), exact)
+        W[..., :-1] = of_features
+        if self._scale != 1.0:
+            W[..., :-1] *= self._scale
+        if self._intercept:
+            W[..., -1] = thetas[:, coefs:]
         if self._reference.size:
-            coefs = coefs + W_grad[:, -1:] * self._reference
-        return self._joined(coefs * self._scale, W_grad[:, -1])
+            W[..., -1] += (W[..., :-1] * self._reference).sum(axis=-1)  # no BLAS: its sums depend on its threads
+        return read_only(W.reshape(-1, W.shape[-1]).astype(self.parameters.dtype, copy=False))
+
+    def _grads(self, W_grad: Array) -> Any:
+        """Gradients in theta, one for each model, from those in the kernels' coefficients: `_coefs` transposed."""
+        if self._plain:
+            return W_grad
+        W_grad = W_grad.reshape(-1, self._outputs, W_grad.shape[-1])
+        if self._touched is not None:
+            return [self._joined(one[:, :-1] * self._scale, one[:, -1]) for one in W_grad]
+        grads, coefs = np.empty((len(W_grad), self.parameters.size)), self._outputs * self._features
+        of_features = grads[:, :coefs].reshape(W_grad[..., :-1].shape)
+        np.multiply(W_grad[..., :-1], self._scale, out=of_features)
+        if self._reference.size:
+            of_features += W_grad[..., -1:] * (self._reference * self._scale)
+        if self._intercept:
+            grads[:, coefs:] = W_grad[..., -1]
+        return grads
 
     def _joined(self, coefs: Array, intercepts: Array) -> Any:
         """A number for each parameter, from (outputs, columns of the kernels) and (outputs,): array or SparseVector."""
@@ -324,7 +338,7 @@ class LinearBlock(Block):
             return self._part(request)._curvature(replace(request, fraction=1.0))
         if request.form not in _FORMS:
             raise ValueError(f"unknown form {request.form!r}: choose from {', '.join(_FORMS)}")
-        W = self._coefs(request.theta)
+        W = self._coefs(request.theta[None])
         if request.form == "diagonal":
             squares = passes.diagonal(self._loss, self._rows, W)
             return Matrix(self._joined(squares[:, :-1] * self._scale**2, squares[:, -1]), self._total)
@@ -336,12 +350,12 @@ class LinearBlock(Block):
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
             value, W_grad, matrix = passes.gram(self._loss, self._rows, W, request.form == "meat")
-            point = Eval(float(value), self._theta(W_grad), self._total)
+            point = Eval(float(value), self._grads(W_grad)[0], self._total)
             return Matrix(self._of_columns(matrix[None])[0], self._total, point)
         if request.form == "meat":
             raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
         value, W_grad = passes.loss_grad(self._loss, self._rows, 1, W)
-        point = Eval(float(value[0]), self._theta(W_grad), self._total)
+        point = Eval(float(value[0]), self._grads(W_grad)[0], self._total)
         return Matrix(self._hessian(passes.curvatures(self._loss, self._rows, W, False)), self._total, point)
 
     def _hessian(self, curvature: Array) -> Array:

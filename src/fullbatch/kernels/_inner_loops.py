@@ -1,0 +1,123 @@
+"""The inner loops of dense products, as Numba intrinsics: instructions written by the classes of `_vectors`.
+
+A few rows and outputs are taken at a time, whose sums stay in registers, so that every number loaded serves several
+products. While they run they ask for rows of the next tile, which memory then brings in meanwhile.
+"""
+
+# What is written of instructions goes untyped: nearly all of it is `ir.Value`.
+# ruff: noqa: ANN001, ANN202
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+from numba.core import types
+from numba.extending import intrinsic
+
+from ._vectors import Matrix, Vectors, carried, counting
+
+# Rows that the loops for one and for two outputs take at a time. More sums would not stay in the 16 registers of most
+# processors.
+ROWS, ROWS_OF_TWO = 8, 4
+CACHE_LINE = 64
+
+
+def _inner_loop(rows: int, write: Callable) -> Any:
+    """Function of compiled code: (X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines).
+
+    It works on the vectors `low` to `high` of the rows of X from `first` on, and on some outputs of eta, which is
+    (outputs, rows), from the `k`-th on, in the columns `start` to `stop`. Rows behind the `last` are that one again.
+    `write` is for a number of rows at a time; each time, `lines` cache lines from the byte `ahead` on are asked for.
+    """
+
+    @intrinsic
+    def inner_loop(typing, X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines):
+        index = types.intp
+
+        def generate(context, builder, signature, values):
+            kinds = signature.args
+            X, coefs, eta = (Matrix(context, builder, kinds[at], values[at]) for at in (0, 3, 6))
+            _, first, last, _, low, high, _, k, start, stop, ahead, lines = values
+            get, put = carried(builder, ahead)
+            with counting(builder, start, stop, rows) as i:
+                with counting(builder, X.index(0), lines):
+                    X.prefetch(get())
+                    put(builder.add(get(), X.index(CACHE_LINE)))
+                begin, most = builder.add(first, builder.sub(i, start)), last
+                pointers = []
+                for r in range(rows):
+                    row = builder.add(begin, X.index(r))
+                    pointers.append(X.row(builder.select(builder.icmp_signed("<", row, most), row, most)))
+                write(builder, X, pointers, coefs, low, high, eta, k, i)
+            return context.get_dummy_value()
+
+        return types.void(X, index, index, coefs, index, index, eta, *(index,) * 5), generate
+
+    return inner_loop
+
+
+@contextmanager
+def _each_vector(builder, vectors, X, rows, low, high):
+    """The vectors of some rows, with the place of their coefficients."""
+    last = builder.sub(X.columns, X.index(vectors.lanes))
+    with counting(builder, low, high) as number:
+        place = builder.mul(number, X.index(vectors.lanes))
+        feature = builder.select(builder.icmp_signed("<", place, last), place, last)
+        yield place, lambda r: vectors.load(builder.gep(rows[r], [feature]), X.kind)
+
+
+def _products(rows, outputs):
+    """Eta += coefs X', for a number of rows and outputs at a time."""
+
+    def write(builder, X, pointers, coefs, low, high, eta, k, i):
+        vectors = Vectors(builder, coefs.kind)
+        weights = [coefs.row(k, c) for c in range(outputs)]
+        sums = [[carried(builder, vectors.zero()) for _ in range(rows)] for _ in range(outputs)]
+        with _each_vector(builder, vectors, X, pointers, low, high) as (place, x):
+            w = [vectors.load(builder.gep(weights[c], [place]), coefs.kind) for c in range(outputs)]
+            for r in range(rows):
+                one = x(r)
+                for c in range(outputs):
+                    get, put = sums[c][r]
+                    put(vectors.multiply_add(one, w[c], get()))
+        doubles = Vectors(builder, eta.kind)
+        for c in range(outputs):
+            at = builder.gep(eta.row(k, c), [i])
+            for total in vectors.sums([get() for get, _ in sums[c]]):
+                doubles.add(total, at)
+                at = builder.gep(at, [X.index(total.type.count)])
+
+    return _inner_loop(rows, write)
+
+
+def _added_products(rows, outputs, squares):
+    """Sums += eta X, or eta times the squares of X, for a number of rows and outputs at a time."""
+
+    def write(builder, X, pointers, sums, low, high, eta, k, i):
+        vectors = Vectors(builder, sums.kind)
+        totals = [sums.row(k, c) for c in range(outputs)]
+        slopes = []
+        for c in range(outputs):
+            at = eta.row(k, c)
+            slopes.append(
+                [vectors.spread(builder.load(builder.gep(at, [builder.add(i, X.index(r))]))) for r in range(rows)]
+            )
+        with _each_vector(builder, vectors, X, pointers, low, high) as (place, x):
+            places = [builder.gep(totals[c], [place]) for c in range(outputs)]
+            new = [vectors.load(at, sums.kind) for at in places]
+            for r in range(rows):
+                one = x(r)
+                if squares:
+                    one = builder.fmul(one, one)
+                for c in range(outputs):
+                    new[c] = vectors.multiply_add(one, slopes[c][r], new[c])
+            for c in range(outputs):
+                vectors.store(new[c], places[c])
+
+    return _inner_loop(rows, write)
+
+
+forward_one, forward_two = _products(ROWS, 1), _products(ROWS_OF_TWO, 2)
+backward_one, backward_two = _added_products(ROWS, 1, False), _added_products(ROWS_OF_TWO, 2, False)
+backward_squares_one = _added_products(ROWS, 1, True)
