@@ -54,6 +54,9 @@ _FORMS = ("diagonal", "gram", "meat", "rows")
 # are then read twice.
 _FUSED_FEATURES = 64
 
+# Numbers of a table of coefficients and sums of several models of sparse rows: 64 MB.
+_TABLE_NUMBERS = 2**23
+
 # Rows that are copied at a time for sums of squares: a few hundred for each of the usual number of folds.
 _ROWS_OF_SQUARES = 4096
 
@@ -271,13 +274,22 @@ class LinearBlock(Block):
             return self._curvature(request)
         if isinstance(request, Squares):
             return self._squares(request)
-        W = self._coefs(request.theta.reshape(-1, self.parameters.size))
-        models = len(W) // self._outputs
-        value, W_grad = passes.loss_grad(self._loss, self._ready(W), models, W)
+        thetas = request.theta.reshape(-1, self.parameters.size)
+        if isinstance(self._rows, SparseRows) and len(thetas) > (most := self._models_at_once()):
+            parts = [self.evaluate(ValueGrad(thetas[first : first + most])) for first in range(0, len(thetas), most)]
+            values, parts_of_grad = ([getattr(part, name) for part in parts] for name in ("value", "grad"))
+            return Eval(np.concatenate(values), np.concatenate(parts_of_grad), self._total)
+        W = self._coefs(thetas)
+        value, W_grad = passes.loss_grad(self._loss, self._ready(W), len(thetas), W)
         grads = self._grads(W_grad)
         if request.theta.ndim == 1:
             return Eval(float(value[0]), grads[0], self._total)
         return Eval(value, np.asarray(grads), self._total)
+
+    def _models_at_once(self) -> int:
+        """How many models of sparse rows one pass answers without too large a table."""
+        width = (self._features if self._touched is None else self._touched.size) + 1
+        return max(1, _TABLE_NUMBERS // (2 * self._outputs * width))
 
     def _ready(self, W: Array) -> SparseRows | DenseRows | TiledRows | MixedRows:
         """The rows, with this thread's scratch for a pass at W."""
