@@ -115,10 +115,36 @@ def test_dask_arrays_give_the_bytes_of_arrays(chunks):
         fitted(lazy, y[:100])
 
 
+def test_a_chunk_is_computed_once_for_all_of_its_blocks(tmp_path):
+    da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
+    log = tmp_path / "log"
+
+    def chunk(number):
+        with log.open("a") as file:
+            file.write(f"{number}\n")
+        return np.random.default_rng(number).standard_normal((100, 3))
+
+    X = da.concatenate([da.from_delayed(dask.delayed(chunk)(number), (100, 3), float) for number in range(2)])
+    sources = array_sources(X, np.arange(200) % 2, block_rows=10)
+    assert not log.exists()
+    fitted(sources)
+    assert sorted(log.read_text().split()) == ["0", "1"]
+    assert not sources[0].shared._kept
+
+
 def test_a_dask_array_of_unknown_chunks(dask_frame):
     X = dask_frame[["a", "b"]].to_dask_array()
     wanted = LogisticRegression(engine="serial", tol=1e-6).fit(frame()[["a", "b"]].to_numpy(), frame()["y"])
     assert of_bytes(fitted(X, dask_frame["y"])) == of_bytes(wanted)
+
+
+def test_dask_workers_compute_their_partitions(dask_client, dask_frame):
+    sources = table_sources(dask_frame, target="y", weight="w", block_rows=30)
+    assert of_bytes(fitted(sources, engine="dask")) == of_bytes(expected(block_rows=30))
+    with pytest.raises(DataError, match=r"the Dask data frame is persisted in a cluster"):
+        table_sources(dask_frame.persist(), target="y")
+    with pytest.raises(DataError, match=r"the Dask array is persisted in a cluster"):
+        array_sources(dask_frame[["a", "b"]].to_dask_array().persist())
 
 
 def test_ray_workers_compute_dask_partitions(ray_session, dask_frame):

@@ -1,5 +1,6 @@
 """Sources from Dask data frames and arrays: the workers compute the partitions that they need."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..protocols import Rows, Size
 from .arrays import as_features, is_dask_array
 from .cut import cut, cut_parts
 from .frames import as_table
+from .parts import PartPiece, Shared
 
 try:
     import dask
@@ -62,6 +64,7 @@ def partitions(frame: Any) -> tuple[list[Partition], list[pa.Schema]]:
 
     The frame is computed once, to count rows and to learn types, by the scheduler that Dask is set to.
     """
+    _refuse_persisted(frame, "data frame")
     parts = frame.to_delayed()
     shape = dask.delayed(_shape)
     told = dask.compute(*(shape(part) for part in parts))
@@ -72,25 +75,52 @@ def partitions(frame: Any) -> tuple[list[Partition], list[pa.Schema]]:
     return found, [schema for _, _, (_, _, schema) in filled]
 
 
+def _refuse_persisted(collection: Any, kind: str) -> None:
+    """Tasks that refer to what lies in the memory of a Dask cluster cannot be done again elsewhere."""
+    if "distributed" in sys.modules:
+        from distributed.client import futures_of
+
+        if futures_of(collection):
+            raise DataError(
+                f"the Dask {kind} is persisted in a cluster, from where its partitions cannot be made again when a "
+                "worker is lost: give it as it was before persist(), or write it to Parquet and read that"
+            )
+
+
 def _shape(frame: Any) -> tuple[int, int, pa.Schema]:
     table = as_table(frame)
     return table.num_rows, table.nbytes, table.schema
 
 
 @dataclass(frozen=True, eq=False)
-class ChunkPiece:
-    """Some rows of the chunks of a Dask array and of the columns beside it."""
+class Chunk:
+    """Some rows of a Dask array, with those of the columns beside it.
+
+    Parameters
+    ----------
+    number : int
+        Of the chunk within the array.
+    delayed : tuple of dask.delayed.Delayed or None
+        How features, targets, weights and offsets are computed.
+    rows, nbytes : int
+        How many rows it has, and what they take.
+    """
 
     number: int
-    start: int
-    stop: int
-    chunks: tuple[Any, ...]
+    delayed: tuple[Any, ...]
+    rows: int
+    nbytes: int
 
-    def read(self) -> list[Array | None]:
-        """The rows of each."""
-        return [
-            None if chunk is None else np.asarray(_computed(chunk))[self.start : self.stop] for chunk in self.chunks
-        ]
+    first_row = 0
+
+    @property
+    def where(self) -> str:
+        """What it is read from."""
+        return f"chunk {self.number} of the Dask array"
+
+    def decode(self, names: list[str]) -> list[Array | None]:
+        """All of its rows."""
+        return [None if one is None else np.asarray(_computed(one)) for one in self.delayed]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,38 +129,46 @@ class DaskArraySource:
 
     Parameters
     ----------
-    pieces : tuple of ChunkPiece
-        In the order of the rows.
+    pieces : tuple of PartPiece
+        Of chunks, in the order of the rows.
     scale : float
         The value of a feature is the stored value times this.
     names : tuple of str
         Of the columns; may be empty.
-    row_bytes, chunk_bytes : int
-        What a row takes in memory, and the largest chunk.
+    row_bytes : int
+        What a row takes in memory.
+    shared : Shared
+        Chunks that neighbouring blocks read.
     """
 
-    pieces: tuple[ChunkPiece, ...]
+    pieces: tuple[PartPiece, ...]
     scale: float
     names: tuple[str, ...]
     row_bytes: int
-    chunk_bytes: int
+    shared: Shared
 
     @property
     def size(self) -> Size:
-        """By the shapes and types; a chunk is computed as a whole."""
-        rows = sum(piece.stop - piece.start for piece in self.pieces)
-        return Size(rows, rows * self.row_bytes, reading=self.chunk_bytes)
+        """By the shapes and types."""
+        rows = sum(piece.length for piece in self.pieces)
+        return Size(rows, rows * self.row_bytes, sum(piece.reading for piece in self.pieces), self.shared.nbytes)
 
     def read(self) -> Rows:
         """The rows."""
-        columns = zip(*(piece.read() for piece in self.pieces), strict=True)
-        X, y, weight, offset = (None if parts[0] is None else np.concatenate(parts) for parts in columns)
+        read = zip(*map(self._read, self.pieces), strict=True)
+        X, y, weight, offset = (None if parts[0] is None else np.concatenate(parts) for parts in read)
         return Rows(as_features(X), y, weight, self.scale, offset, (), self.names)
 
+    def _read(self, piece: PartPiece) -> list[Array | None]:
+        arrays = self.shared.read(piece.number, piece.part, piece.length, [])
+        return [None if array is None else array[piece.start : piece.start + piece.length] for array in arrays]
+
+    def release(self) -> None:
+        """Let go of the chunks."""
+        self.shared.release()
+
     def __str__(self) -> str:
-        return " and ".join(
-            f"chunk {one.number} of the Dask array rows {one.start}..{one.stop - 1}" for one in self.pieces
-        )
+        return " and ".join(f"{piece.where} rows {piece.first_row}..{piece.stop - 1}" for piece in self.pieces)
 
 
 def dask_array_sources(
@@ -148,6 +186,9 @@ def dask_array_sources(
 
     if X.ndim != 2:
         raise DataError(f"X has {X.ndim} dimension(s), it must have two, rows by columns: Reshape your data")
+    for given in (X, y, sample_weight, offset):
+        if hasattr(given, "__dask_graph__"):
+            _refuse_persisted(given, "array")
     X = _of_known_chunks(X).rechunk({1: -1})
     rows = [int(count) for count in X.chunks[0]]
     if not sum(rows):
@@ -163,16 +204,21 @@ def dask_array_sources(
         if column.shape != X.shape[:1]:
             raise DataError(f"X has {sum(rows)} rows and {name} has shape {column.shape}: it must be ({sum(rows)},)")
         beside.append(column.rechunk((X.chunks[0],)).to_delayed().tolist())
-    chunks = list(zip(X.to_delayed()[:, 0].tolist(), *beside, strict=True))
     width = X.dtype.itemsize if X.dtype.kind == "f" or X.dtype == np.uint8 else 8
     row_bytes = X.shape[1] * width + 8 * sum(column[0] is not None for column in beside)
+    delayed = zip(X.to_delayed()[:, 0].tolist(), *beside, strict=True)
+    chunks = [
+        Chunk(number, one, count, count * row_bytes)
+        for number, (one, count) in enumerate(zip(delayed, rows, strict=True))
+    ]
+    shared = Shared(2 * max(rows) * row_bytes)
     return [
         DaskArraySource(
-            tuple(ChunkPiece(part, start, stop, chunks[part]) for part, start, stop in parts),
+            tuple(PartPiece(chunks[part], part, start, stop - start, shared) for part, start, stop in parts),
             scale,
             names,
             row_bytes,
-            max(rows) * row_bytes,
+            shared,
         )
         for parts in cut_parts(rows, cut(sum(rows), X.shape[1], blocks, block_rows))
     ]

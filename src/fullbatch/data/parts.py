@@ -42,7 +42,7 @@ class Part(Protocol):
         """What it takes in memory while it is decoded."""
         ...
 
-    def decode(self, names: list[str]) -> pa.Table:
+    def decode(self, names: list[str]) -> Any:
         """These columns of all of its rows."""
         ...
 
@@ -53,7 +53,7 @@ class _Decoded:
 
     rows_left: int
     lock: threading.Lock = field(default_factory=threading.Lock)
-    table: pa.Table | None = None
+    table: Any = None
 
 
 class Shared:
@@ -70,7 +70,7 @@ class Shared:
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, _Decoded] = OrderedDict()
 
-    def read(self, number: int, part: Part, length: int, names: list[str]) -> pa.Table:
+    def read(self, number: int, part: Part, length: int, names: list[str]) -> Any:
         """A part of that number, of which so many rows are needed now."""
         with self._lock:
             decoded = self._kept.setdefault(number, _Decoded(part.rows))

@@ -259,4 +259,4 @@ def resized(told: Size | None, measured: Size) -> Size:
     """What is known of a block once its rows were read: by measure, unless its source holds them anyway."""
     if told is None:
         return measured
-    return told if told.held else told._replace(nbytes=measured.nbytes)
+    return told if told.held else told._replace(rows=measured.rows, nbytes=measured.nbytes)
