@@ -12,7 +12,7 @@ from ..errors import DataError
 USUAL_BLOCKS = 64
 LEAST_VALUES, MOST_VALUES = 2**17, 2**21
 # But a block has this many times as many values as columns, so that reading it takes longer than making and adding its
-# gradient: twice as many where that leaves so many blocks.
+# gradient: four times as many where that leaves so many blocks.
 VALUES_PER_COLUMN = 4
 ENOUGH_BLOCKS = 16
 
@@ -38,7 +38,7 @@ def cut(
         Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values; more
         blocks where they would have more than 2,097,152 values.
     columns : int
-        Of sparse rows, which store few of them: with more than 16 blocks, each has about 8 times as many values; with
+        Of sparse rows, which store few of them: with more than 16 blocks, each has about 16 times as many values; with
         more than 64, about 4 times as many.
 
     Returns
@@ -58,7 +58,7 @@ def cut(
         least_rows = max(1, round(LEAST_VALUES / values_per_row))
         full_rows = VALUES_PER_COLUMN * max(columns, values_per_row) / values_per_row
         most_rows = int(max(MOST_VALUES / values_per_row, full_rows))
-        full_blocks = max(ENOUGH_BLOCKS, int(n_rows / (2 * full_rows)))
+        full_blocks = max(ENOUGH_BLOCKS, int(n_rows / (4 * full_rows)))
         blocks = max(1, min(USUAL_BLOCKS, n_rows // least_rows, full_blocks), -(-n_rows // most_rows))
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")

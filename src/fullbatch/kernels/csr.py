@@ -54,12 +54,15 @@ class SparseRows(NamedTuple):
 
 _of_thread = threading.local()
 
+# Arrays of so many numbers, 8 MB, are given huge pages by NumPy: fewer look-ups of addresses. Unused ones take nothing.
+_LEAST_SCRATCH = 2**20
+
 
 def scratch(size: int) -> Array:
     """Scratch of at least `size` numbers, kept for each thread: mapping memory took a fifth of a pass over a block."""
     held: Array | None = getattr(_of_thread, "scratch", None)
     if held is None or held.size < size:
-        held = _of_thread.scratch = np.empty(size)
+        held = _of_thread.scratch = np.empty(max(size, _LEAST_SCRATCH))
     return held
 
 
