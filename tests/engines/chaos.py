@@ -21,7 +21,7 @@ import psutil
 from fullbatch import LBFGS, Linear, Objective, SerialEngine, minimize
 from fullbatch.datasets import load_mnist
 
-HUNG = 40.0  # seconds after which a worker counts as hung
+HUNG = 90.0  # seconds after which a worker counts as hung
 
 
 def fit(engine, told=None, watch=lambda blocks: None, iterations=30):

@@ -27,7 +27,7 @@ class ThreadCluster:
         self.model, self.blocks, self.capacity, self.script = model, blocks, capacity, script
         self.workers = []
         self.puts = 0
-        self.grown = 0
+        self.known = capacity
 
     @property
     def alive(self):
@@ -90,11 +90,10 @@ class ThreadCluster:
 
     def grow(self, by):
         self.capacity += by
-        self.grown += by
 
-    def joined(self):
-        grown, self.grown = self.grown, 0
-        return grown
+    def grown(self):
+        before, self.known = self.known, self.capacity
+        return self.known - before
 
     def shortage(self):
         return f"there is room for {self.room()}"

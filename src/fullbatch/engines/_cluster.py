@@ -47,8 +47,8 @@ class Cluster(Protocol):
         """How many more workers would start now."""
         ...
 
-    def joined(self) -> int:
-        """How many workers fit on the nodes that came since this was last asked."""
+    def grown(self) -> int:
+        """How many workers more, or less, its nodes can hold than when this was last asked."""
         ...
 
     def shortage(self) -> str:

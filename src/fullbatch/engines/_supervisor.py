@@ -385,9 +385,8 @@ class SupervisedBlocks:
         now = time.monotonic()
         if now - self._looked >= _LOOK and not self._newcomers and not self._moves:
             self._looked = now
-            joined = self._cluster.joined()
             if self._limits.most_workers is None:
-                self._target = min(self._target + joined, len(self._sources))
+                self._target = min(max(self._target + self._cluster.grown(), 1), len(self._sources))
             missing = self._target - len(self._members)
             more = min(missing, self._cluster.room()) if missing > 0 else 0
             if self._plan(more):

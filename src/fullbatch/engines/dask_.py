@@ -286,7 +286,7 @@ class _DaskCluster:
         self._arguments = (_Put(model), blocks, memory)
         self._start_timeout = start_timeout
         self._used: set[_Place] = set()
-        self._known = set(self._places())
+        self._capacity = len(self._places())
         self._count = itertools.count()
 
     def start(self) -> _Host:
@@ -357,7 +357,7 @@ class _DaskCluster:
         for place in done - outcomes.keys() - set(there):
             outcomes[place] = _failure(calls[place].future)
         # An answer whose worker dies just now cannot be gathered any more: look again.
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, distributed.CancelledError):
             answers = self._client.sync(self._gathered, [calls[place].future for place in there])
             outcomes |= zip(there, (one.error if isinstance(one, _Failed) else one for one in answers), strict=True)
         return outcomes
@@ -386,11 +386,9 @@ class _DaskCluster:
     def room(self) -> int:
         return len(self._places().keys() - self._used)
 
-    def joined(self) -> int:
-        now = self._places().keys()
-        new = len(now - self._known)
-        self._known |= now
-        return new
+    def grown(self) -> int:
+        before, self._capacity = self._capacity, len(self._places())
+        return self._capacity - before
 
     def shortage(self) -> str:
         return f"the cluster has {len(self._places())} Dask workers, of which {self.room()} are not used yet"

@@ -289,7 +289,7 @@ class _RayCluster:
         neighbours = min(num_workers, max(1, *(_whole(cpus, num_cpus) for cpus in nodes.values())))
         self._arguments = (_stored(model), blocks, max(1, int(num_cpus)), memory, neighbours)
         self._num_cpus = num_cpus
-        self._nodes = set(nodes)
+        self._capacity = self._capacity_now()
 
     def start(self) -> Any:
         options = _WorkerActor.options(num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0)
@@ -341,11 +341,12 @@ class _RayCluster:
     def room(self) -> int:
         return _whole(_free_cpus(), self._num_cpus)
 
-    def joined(self) -> int:
-        now = _cpus_of_nodes()
-        new = now.keys() - self._nodes
-        self._nodes |= new
-        return sum(_whole(now[node], self._num_cpus) for node in new)
+    def grown(self) -> int:
+        before, self._capacity = self._capacity, self._capacity_now()
+        return self._capacity - before
+
+    def _capacity_now(self) -> int:
+        return sum(_whole(cpus, self._num_cpus) for cpus in _cpus_of_nodes().values())
 
     def shortage(self) -> str:
         return f"each needs {self._num_cpus:g} CPUs, and {_free_cpus():g} CPUs of the cluster are free now"
