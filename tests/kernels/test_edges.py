@@ -83,7 +83,7 @@ def mixed(n, p, counts):
     return X, categories, np.column_stack([X, *ones]).astype(np.float64)
 
 
-@pytest.mark.parametrize("n", [2, 31, 32, 33, 255, 256, 257, 600])
+@pytest.mark.parametrize("n", [2, 31, 32, 33, 1023, 1024, 1025, 2100])
 @pytest.mark.parametrize("counts", [(2,), (2, 1), (2, 1, 2), (2, 2, 1, 2, 1), (1, 2, 2, 1, 1, 2, 2)])
 def test_mixed_rows_around_the_size_of_a_tile(n, counts):
     X, categories, columns = mixed(n, len(counts) - 1, counts)

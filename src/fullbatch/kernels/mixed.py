@@ -24,7 +24,7 @@ from .csr import add_sums, fill
 Array = npt.NDArray[Any]
 
 # Numbers of a tile, and its rows: many, since references to all arrays are counted for each tile.
-TILE, LEAST_ROWS, MOST_ROWS = 8192, 32, 256
+TILE, LEAST_ROWS, MOST_ROWS = 8192, 32, 1024
 
 
 class MixedRows(NamedTuple):
