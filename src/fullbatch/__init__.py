@@ -22,6 +22,7 @@ _HOMES = {
     "RayEngine": "engines.ray_",
     "DaskEngine": "engines.dask_",
     "Objective": "objective",
+    "Draw": "sampling",
     "Standardized": "variables",
     "minimize": "driver",
     "Checkpoint": "checkpoints",

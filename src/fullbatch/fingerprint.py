@@ -51,6 +51,7 @@ class Fingerprint:
             "precision": parameters.dtype,
             "change of variables": type(objective.variables).__name__,
             "scale of the variables": _scale(objective),
+            "rows that count": repr(objective.draw),
             "solver": repr(solver) if hasattr(solver, "__dataclass_fields__") else type(solver).__qualname__,
         }
         arrays = {

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .objective import Objective
-from .protocols import Eval, Steps, ValueGrad
+from .protocols import DrawnValueGrad, Eval, Steps, ValueGrad
+from .sampling import Draw
 
 Array = npt.NDArray[Any]
 
@@ -20,7 +21,7 @@ def lockstep(
     Parameters
     ----------
     objectives : sequence of Objective
-        Over the same blocks; penalties and variables may differ.
+        Over the same blocks; penalties, variables and draws may differ.
     solvers : sequence of Solver
         One for each; they must ask for `ValueGrad` only.
     thetas : sequence of (size,) arrays
@@ -60,13 +61,22 @@ def lockstep(
         advance(number, None)
     while asked:
         waiting, asked = asked, {}
-        stacked = ValueGrad(np.array([objectives[i].translate(request).theta for i, request in waiting.items()]))
-        total = blocks.sum(stacked)
+        total = blocks.sum(_stacked([objectives[i].translate(request) for i, request in waiting.items()]))
         for row, (number, request) in enumerate(waiting.items()):
             objectives[number].num_passes += 1
-            one = Eval(float(total.value[row]), total.grad[row], total.weight)
-            advance(number, objectives[number].answer(request, one))
+            one = slice(row, row + 1) if objectives[number].draw is not None else row
+            weight = total.weight[one] if isinstance(total.weight, np.ndarray) else total.weight
+            advance(number, objectives[number].answer(request, Eval(total.value[one], total.grad[one], weight)))
     return [final[number] for number in range(len(runs))]
+
+
+def _stacked(requests: list[Any]) -> ValueGrad | DrawnValueGrad:
+    """One request for all."""
+    theta = np.array([np.ravel(request.theta) for request in requests])
+    if not any(isinstance(request, DrawnValueGrad) for request in requests):
+        return ValueGrad(theta)
+    draws = [request.draws[0] if isinstance(request, DrawnValueGrad) else Draw("all") for request in requests]
+    return DrawnValueGrad(theta, tuple(draws))
 
 
 def _alone(solver: Any, theta: Array, tol: float, max_iter: int) -> Steps[Any]:

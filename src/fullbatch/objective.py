@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .errors import DataError
 from .factor import factors
 from .penalties import l2_per_coordinate
 from .protocols import (
@@ -13,6 +14,7 @@ from .protocols import (
     ChangeOfVariables,
     Curvature,
     Curves,
+    DrawnValueGrad,
     Eval,
     Facts,
     HessVec,
@@ -25,6 +27,7 @@ from .protocols import (
     SquareSums,
     ValueGrad,
 )
+from .sampling import Draw
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +47,9 @@ class Objective:
         coordinate its own. With `variables`, it applies to the solver's theta.
     variables : ChangeOfVariables, optional
         Maps the theta of this objective to the blocks' theta, for example `Standardized`.
+    draw : Draw, optional
+        Counts some rows only, or some more than once: a fold, or a bootstrap replicate. For solvers that ask for
+        `ValueGrad` alone; `lockstep` minimises many of them with one read of the data for all. Default: every row once.
 
     Attributes
     ----------
@@ -58,9 +64,18 @@ class Objective:
         Reads of the whole data to describe and build the blocks, and to check their gradient.
     """
 
-    def __init__(self, blocks: Blocks, l2: float | Array = 0.0, variables: ChangeOfVariables | None = None) -> None:
+    def __init__(
+        self,
+        blocks: Blocks,
+        l2: float | Array = 0.0,
+        variables: ChangeOfVariables | None = None,
+        draw: Draw | None = None,
+    ) -> None:
+        if draw is not None and DrawnValueGrad not in blocks.answers:
+            raise TypeError("these blocks count every row once: only linear models take a draw")
         self.blocks = blocks
         self.variables = variables
+        self.draw = draw
         self.size = blocks.parameters.size
         self.l2 = l2_per_coordinate(l2, blocks.parameters)
         self.num_passes = 0
@@ -88,8 +103,9 @@ class Objective:
         """What solvers may know before the first pass."""
         blocks, schema = self.blocks, self.blocks.schema
         squares = None if blocks.parameters.predictors is None else self._squares()
+        answers = blocks.answers if self.draw is None else frozenset({ValueGrad})
         return Facts(
-            schema.n_rows, blocks.parameters, self.l2, blocks.answers, schema.dense_columns, schema.looked_up, squares
+            schema.n_rows, blocks.parameters, self.l2, answers, schema.dense_columns, schema.looked_up, squares
         )
 
     def _squares(self) -> Array:
@@ -115,7 +131,14 @@ class Objective:
             self.num_passes += 1
 
     def translate(self, request: Any) -> Any:
-        """The request as the blocks are asked it: in their variables."""
+        """The request as the blocks are asked it: in their variables, of the rows that count."""
+        if self.draw is not None:
+            if not isinstance(request, ValueGrad):
+                raise TypeError(
+                    f"an objective with a draw answers ValueGrad, not {type(request).__name__}: use 'lbfgs'"
+                )
+            theta = request.theta if self.variables is None else self.variables.to_blocks(request.theta)
+            return DrawnValueGrad(theta[None], (self.draw,))
         if self.variables is None or isinstance(request, RowSample | Squares):
             return request
         if isinstance(request, ValueGrad):
@@ -160,11 +183,15 @@ class Objective:
             return replace(total, X=X, shift=shift)
         if not isinstance(total, Eval):
             return total
+        if isinstance(total.value, np.ndarray) and isinstance(total.weight, np.ndarray):  # of the one model asked for
+            total = Eval(float(total.value[0]), total.grad[0], float(total.weight[0]))
+            if not total.weight > 0:
+                raise DataError(f"no row with a weight counts under {self.draw}: choose fewer folds or another seed")
         return self._point(request.theta, total)
 
     def _point(self, theta: Array, total: Eval) -> Point:
         pull = self.l2 * theta
-        value = float(total.value) / total.weight + 0.5 * float((pull * theta).sum())
+        value = float(total.value / total.weight) + 0.5 * float((pull * theta).sum())
         return Point(value, self._pull_back(total.grad) / total.weight + pull)
 
     def _curves(self, request: Curvature, total: Matrix) -> Curves:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .blas import one_thread
+from .sampling import Draw
 from .schema import Description, Schema
 
 Array = npt.NDArray[Any]
@@ -32,6 +33,24 @@ class ValueGrad:
     """
 
     theta: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnValueGrad:
+    """Ask for loss and gradient of several models, each of which counts rows in its own way.
+
+    That is how cross-validation and bootstrap share one read of the data.
+
+    Parameters
+    ----------
+    theta : (C, size) float64 array
+        A point for each model.
+    draws : tuple of C Draw
+        How often each model counts a row.
+    """
+
+    theta: Array
+    draws: tuple[Draw, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,12 +129,12 @@ class Squares:
     seed: int = 0
 
 
-Request = ValueGrad | RowSample | HessVec | Curvature | Squares
+Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | Squares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Eval:
-    """Answer to `ValueGrad`: sums over rows, never means, which is what lets blocks add up.
+    """Answer to `ValueGrad` and `DrawnValueGrad`: sums over rows, never means, which is what lets blocks add up.
 
     Parameters
     ----------
@@ -124,13 +143,13 @@ class Eval:
     grad : array
         Its gradient; same shape as the request's theta, float64. Anything that adds up and that NumPy takes for an
         array, such as the sparse vectors of blocks with very many columns.
-    weight : float
-        Sum of the sample weights.
+    weight : float or (C,) array
+        Sum of the sample weights; of those that each model counts.
     """
 
     value: float | Array
     grad: Array
-    weight: float
+    weight: float | Array
 
     def __add__(self, other: "Eval") -> "Eval":
         return Eval(self.value + other.value, self.grad + other.grad, self.weight + other.weight)

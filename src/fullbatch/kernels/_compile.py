@@ -21,7 +21,7 @@ import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
-from .. import losses
+from .. import losses, sampling
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 def sources_hash() -> str:
     """Hash of everything that compiled passes are made of: this folder, the losses, and the compiler's version."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(losses.__file__)):
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(losses.__file__), Path(sampling.__file__)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -13,6 +13,7 @@ from ..losses import inlined, pointwise, softmax_diagonal, softmax_hess_vec
 from . import csr, dense, mixed  # noqa: F401  they register their products
 from ._compile import kernel
 from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace
+from .draws import draw_tile
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +42,7 @@ def _start_tile(rows, start, y, weight, eta):
 
 
 @kernel
-def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array]:
+def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_row: int) -> tuple[Array, Array, Array]:
     """Sum of weighted losses over the rows, and its gradient, for several models at once.
 
     Parameters
@@ -54,30 +55,40 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array) -> tuple[Array, Array
         Number of models.
     W : (models * outputs, p + 1) array of float32 or float64
         Coefficients and, last, intercepts; their type is the precision of the products.
+    draws : (models, 4) or (0, 4) int64 array
+        How often each model counts a row, see `sampling.Draw.code`; empty for once.
+    first_row : int
+        Global number of the block's first row.
 
     Returns
     -------
     value : (models,) float64 array
     grad : (models * outputs, p + 1) float64 array
+    total : (models,) float64 array
+        Sums of the weights; zeros without draws.
     """
     space = workspace(rows, W, W.shape[0])
     step, outputs = size(space), W.shape[0] // models
     y, weight, eta = np.zeros(step), np.zeros(step), np.zeros((W.shape[0], step))
-    value, grad = np.zeros(models), np.zeros(W.shape)
+    value, grad, total = np.zeros(models), np.zeros(W.shape), np.zeros(models)
+    uniform, drawn = np.zeros(step), weight if draws.size == 0 else np.zeros(step)
     unflushed = 0
     for start in range(0, rows.y.size, step):
         _start_tile(rows, start, y, weight, eta)
         forward(rows, space, start, eta)
         for m in range(models):
-            mine = slice(m * outputs, (m + 1) * outputs)
-            value[m] += pointwise(loss, y, weight, eta[mine], None)
+            if draws.size:
+                draw_tile(draws, m, first_row + start, weight, uniform, drawn)
+                for i in range(step):
+                    total[m] += drawn[i]
+            value[m] += pointwise(loss, y, drawn, eta[m * outputs : (m + 1) * outputs], None)
         backward(rows, space, start, eta)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:
             flush(space, grad, False)
             unflushed = 0
     flush(space, grad, True)
-    return value, grad
+    return value, grad, total
 
 
 @kernel

@@ -24,6 +24,7 @@ from ..protocols import (
     Block,
     Category,
     Curvature,
+    DrawnValueGrad,
     Eval,
     HessVec,
     Matrix,
@@ -38,7 +39,7 @@ from ..protocols import (
     SquareSums,
     ValueGrad,
 )
-from ..sampling import uniform_of_rows
+from ..sampling import Draw, uniform_of_rows
 from ..schema import Description, Problem, Schema
 from ._describe import as_numbers, as_weight, canonical, describe, is_sparse, read_only
 
@@ -260,7 +261,8 @@ class LinearBlock(Block):
         quadratic = isinstance(loss, Squared)
         about = f"{loss} {'with' if intercept else 'without'} an intercept"
         self.parameters = Parameters(penalized.size, penalized, precision, predictors, quadratic, about)
-        self.answers = frozenset({ValueGrad, RowSample, HessVec, Curvature} | ({Squares} if quadratic else set()))
+        answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature}
+        self.answers = frozenset(answers | ({Squares} if quadratic else set()))
 
     def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
         """Answer a request with sums over this block's rows."""
@@ -274,20 +276,29 @@ class LinearBlock(Block):
             return self._curvature(request)
         if isinstance(request, Squares):
             return self._squares(request)
+        draws = request.draws if isinstance(request, DrawnValueGrad) else ()
         thetas = request.theta.reshape(-1, self.parameters.size)
-        if isinstance(self._rows, SparseRows) and len(thetas) > (most := self._models_at_once()):
-            parts = [self.evaluate(ValueGrad(thetas[first : first + most])) for first in range(0, len(thetas), most)]
-            values, parts_of_grad = ([getattr(part, name) for part in parts] for name in ("value", "grad"))
-            return Eval(np.concatenate(values), np.concatenate(parts_of_grad), self._total)
-        W = self._coefs(thetas)
-        value, W_grad = passes.loss_grad(self._loss, self._ready(W), len(thetas), W)
-        grads = self._grads(W_grad)
+        if draws and len(draws) != len(thetas):
+            raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)}")
         if request.theta.ndim == 1:
+            value, grads, _ = self._loss_grad(thetas)
             return Eval(float(value[0]), grads[0], self._total)
-        return Eval(value, np.asarray(grads), self._total)
+        most = self._models_at_once()
+        parts = [slice(first, first + most) for first in range(0, len(thetas), most)]
+        answers = [self._loss_grad(thetas[part], draws[part]) for part in parts]
+        value, grad, weight = (np.concatenate(of_parts) for of_parts in zip(*answers, strict=True))
+        return Eval(value, grad, weight if draws else self._total)
+
+    def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array]:
+        """Loss and gradient of each model, and the sum of the weights that it counts."""
+        W, codes = self._coefs(thetas), np.array([draw.code for draw in draws], np.int64).reshape(-1, 4)
+        value, W_grad, weight = passes.loss_grad(
+            self._loss, self._ready(W), len(thetas), W, read_only(codes), self._first_row
+        )
+        return value, self._grads(W_grad), weight
 
     def _models_at_once(self) -> int:
-        """How many models of sparse rows one pass answers without too large a table."""
+        """How many models one pass answers without too large a table."""
         width = (self._features if self._touched is None else self._touched.size) + 1
         return max(1, _TABLE_NUMBERS // (2 * self._outputs * width))
 
@@ -366,8 +377,8 @@ class LinearBlock(Block):
             return Matrix(self._of_columns(matrix[None])[0], self._total, point)
         if request.form == "meat":
             raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
-        value, W_grad = passes.loss_grad(self._loss, self._rows, 1, W)
-        point = Eval(float(value[0]), self._grads(W_grad)[0], self._total)
+        value, grads, _ = self._loss_grad(request.theta[None])
+        point = Eval(float(value[0]), grads[0], self._total)
         return Matrix(self._hessian(passes.curvatures(self._loss, self._rows, W, False)), self._total, point)
 
     def _hessian(self, curvature: Array) -> Array:

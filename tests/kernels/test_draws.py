@@ -1,0 +1,126 @@
+"""Models that count rows in their own way, in one pass: against sample weights, and against fits one by one."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from fullbatch import Draw, Linear, Objective, SerialEngine, array_sources, minimize
+from fullbatch.errors import DataError
+from fullbatch.lockstep import lockstep
+from fullbatch.protocols import DrawnValueGrad, HessVec, ValueGrad
+from fullbatch.sampling import POISSON
+from fullbatch.solvers.lbfgs import LBFGS
+
+DRAWS = (
+    Draw("all"),
+    Draw("without", 1, folds=3),
+    Draw("only", 2, folds=3),
+    Draw("without", 1, folds=3, seed=5),
+    Draw("bootstrap", 0),
+    Draw("bootstrap", 1),
+    Draw("bootstrap", 1, seed=-3),
+)
+
+
+def data(kind, rows=331, classes=2):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 13))
+    X = scipy.sparse.csr_array(X * (X > 0.3)) if kind == "csr" else X.astype(kind)
+    return X, np.arange(rows) % classes, rng.random(rows) * (rng.random(rows) > 0.1)
+
+
+def placed(loss, X, y, weight, blocks=4):
+    return SerialEngine().place(Linear(loss), array_sources(X, y, weight, blocks=blocks))
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind"), [("logistic", "float64"), ("logistic", "float32"), ("logistic", "csr"), ("softmax", "float64")]
+)
+def test_a_drawn_model_is_one_with_those_sample_weights(loss, kind):
+    X, y, weight = data(kind, classes=3 if loss == "softmax" else 2)
+    blocks = placed(loss, X, y, weight)
+    thetas = np.random.default_rng(1).normal(size=(len(DRAWS), blocks.parameters.size))
+    together = blocks.sum(DrawnValueGrad(thetas, DRAWS))
+    tolerance = 1e-5 if kind == "float32" else 1e-12
+    for m, (draw, theta) in enumerate(zip(DRAWS, thetas, strict=True)):
+        drawn = weight * draw.weights(0, len(y))
+        alone = placed(loss, X, y, drawn, blocks=1).sum(ValueGrad(theta))
+        assert together.weight[m] == pytest.approx(drawn.sum(), rel=1e-13)
+        assert together.value[m] == pytest.approx(alone.value, rel=tolerance)
+        np.testing.assert_allclose(together.grad[m], alone.grad, rtol=0, atol=tolerance * np.abs(alone.grad).max())
+
+
+def test_a_model_gets_the_same_bytes_in_company_as_alone():
+    X, y, weight = data("float64")
+    blocks = placed("logistic", X, y, weight)
+    thetas = np.random.default_rng(2).normal(size=(len(DRAWS), blocks.parameters.size))
+    together = blocks.sum(DrawnValueGrad(thetas, DRAWS))
+    for m, draw in enumerate(DRAWS):
+        alone = blocks.sum(DrawnValueGrad(thetas[m : m + 1], (draw,)))
+        assert alone.grad[0].tobytes() == together.grad[m].tobytes()
+        assert (alone.value[0], alone.weight[0]) == (together.value[m], together.weight[m])
+
+
+def test_folds_share_the_rows_and_do_not_depend_on_blocks():
+    held = [Draw("only", fold, folds=5, seed=3).weights(0, 10_000) for fold in range(5)]
+    np.testing.assert_array_equal(sum(held), 1)
+    assert all(1900 < one.sum() < 2100 for one in held)
+    for fold, one in enumerate(held):
+        np.testing.assert_array_equal(Draw("without", fold, folds=5, seed=3).weights(0, 10_000), 1 - one)
+        np.testing.assert_array_equal(Draw("only", fold, folds=5, seed=3).weights(777, 50), one[777:827])
+
+
+def test_replicates_are_poisson_and_apart():
+    shares = [math.exp(-1.0) / math.factorial(k) for k in range(len(POISSON))]
+    np.testing.assert_allclose(POISSON, np.cumsum(shares), rtol=1e-12)
+    n = 400_000
+    first, second = (Draw("bootstrap", number).weights(0, n) for number in (0, 1))
+    for times, share in enumerate(shares[:5]):
+        assert (first == times).mean() == pytest.approx(share, abs=4 * math.sqrt(share / n))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 4 / math.sqrt(n)
+
+
+def test_cross_validation_in_lockstep_is_the_fits_one_by_one():
+    X, y, weight = data("float64")
+    blocks = placed("logistic", X, y, weight)
+    folds = [Draw("without", fold, folds=4) for fold in range(4)]
+    objectives = [Objective(blocks, l2=1e-2, draw=draw) for draw in folds] + [Objective(blocks, l2=1e-2)]
+    counted, blocks_sum = [], blocks.sum
+    blocks.sum = lambda request: counted.append(request) or blocks_sum(request)
+    states = lockstep(objectives, [LBFGS()] * 5, [np.zeros(14)] * 5, tol=1e-12, max_iter=500)
+    assert len(counted) == max(objective.num_passes for objective in objectives)
+    for draw, state in zip([*folds, Draw("all")], states, strict=True):
+        alone = Objective(placed("logistic", X, y, weight * draw.weights(0, len(y)), blocks=1), l2=1e-2)
+        result = minimize(alone, np.zeros(14), solver="lbfgs", tol=1e-12)
+        assert state.value == pytest.approx(result.value, rel=1e-12)
+        np.testing.assert_allclose(state.theta, result.theta, rtol=0, atol=1e-6)
+
+
+def test_minimize_takes_a_draw_and_chooses_a_solver_that_can():
+    X, y, weight = data("float64")
+    objective = Objective(placed("logistic", X, y, weight), l2=1e-2, draw=Draw("bootstrap", 7))
+    result = minimize(objective, np.zeros(14), tol=1e-10)
+    drawn = weight * Draw("bootstrap", 7).weights(0, len(y))
+    alone = minimize(Objective(placed("logistic", X, y, drawn), l2=1e-2), np.zeros(14), tol=1e-12)
+    assert result.value == pytest.approx(alone.value, rel=1e-9)
+    with pytest.raises(TypeError, match="answers ValueGrad, not HessVec"):
+        objective(HessVec(np.zeros(14), np.zeros(14)))
+
+
+def test_what_cannot_be_drawn_is_said():
+    for wrong, words in [
+        ({"form": "some"}, "choose from all, without, only, bootstrap"),
+        ({"form": "only", "number": 3, "folds": 3}, "one of 3 folds"),
+        ({"form": "only", "folds": 0}, "folds must be at least 1"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            Draw(**wrong)
+    X, y, weight = data("float64")
+    blocks = placed("logistic", X, y, weight)
+    with pytest.raises(Exception, match="2 models need as many draws, got 1"):
+        blocks.sum(DrawnValueGrad(np.zeros((2, 14)), DRAWS[:1]))
+    nobody = Objective(placed("logistic", X[:4], y[:4], np.ones(4), blocks=1), draw=Draw("only", 0, folds=100_000))
+    with pytest.raises(DataError, match="no row with a weight counts"):
+        nobody.value_and_grad(np.zeros(14))
