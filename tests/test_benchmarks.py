@@ -73,20 +73,20 @@ def test_the_model_of_scale_finds_the_coefficients_it_was_made_with():
     made = np.array([2e-10, 5e-11, 3e-9, 1e-9, 4e-4, 2e-9, 3e-4, 6e-4, 5e-4])
     cases = []
     for workers in (1, 2, 4, 8):
-        cases.append(Case(workers, 0, 0, 0, ("overhead",)))
+        cases.append(Case(workers, 0, 0, 0, 0, ("overhead",)))
         for outputs in (2, 10, 60, 120):
-            cases += [Case(workers, 0, 784, outputs, (part, "overhead")) for part in ("broadcast", "reduce")]
-            cases += [Case(workers, rows, 784, outputs) for rows in (6_000, 24_000)]
+            cases += [Case(workers, 0, 784, outputs, workers, (part, "overhead")) for part in ("broadcast", "reduce")]
+            cases += [Case(workers, rows, 784, outputs, 2 * workers) for rows in (6_000, 24_000)]
     cases = [replace(case, seconds=float(features(case, cores) @ made)) for case in cases]
     found = fit(cases, cores)
     assert found == pytest.approx(made, rel=1e-6)
-    left_out = Case(6, 12_000, 784, 30)
+    left_out = Case(6, 12_000, 784, 30, 6)
     told = predict(found, left_out, cores)
     assert told["all"] == pytest.approx(features(left_out, cores) @ made)
     assert told["all"] == pytest.approx(sum(told[part] for part in PARTS))
     assert told["compute"] == pytest.approx(6_000 * (784 * made[0] + left_out.parameters * made[1]))  # by two cores
     assert told["overhead"] == pytest.approx(made[8] + 6 * made[7])
-    wide = extrapolate(found, Case(100, 10**9, 784, 10), 16, Network(1e9, 1e-3))
+    wide = extrapolate(found, Case(100, 10**9, 784, 10, 100), 16, Network(1e9, 1e-3))
     assert wide["compute"] == pytest.approx(10**9 / 1600 * (784 * made[0] + 7850 * made[1]))
     assert wide["network"] == pytest.approx(2 * (8 * 7850 * 100 / 1e9 + 1e-3))
 

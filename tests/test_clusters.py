@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from fullbatch import load_model, load_state
+from fullbatch.kernels._compile import cache_dir
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "clusters.md"
@@ -26,10 +27,11 @@ def shell_blocks():
 
 
 def environment(home):
-    """Of a user who has the commands `ray` and `fullbatch`, and nothing set for Ray."""
+    """Of a user with a home of their own who has the commands `ray` and `fullbatch`, and nothing set for Ray."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return clean | {"HOME": str(home), "PATH": path, "RAY_TMPDIR": str(home)}
+    compiled = Path(cache_dir()).parent if cache_dir() else home
+    return clean | {"HOME": str(home), "PATH": path, "RAY_TMPDIR": str(home), "FULLBATCH_CACHE_DIR": str(compiled)}
 
 
 def free_ports(count):
@@ -74,7 +76,7 @@ def test_every_command_of_the_page_runs_in_the_order_of_the_page(tmp_path):
     told = log.read_text()
     assert code == 0, told + (tmp_path / "head.log").read_text()[-2000:]
     assert "Job 'again' succeeded" in told
-    resumed = int(re.search(r"resumed at +(\d+)$", told, re.MULTILINE)[1])
+    resumed = int(re.search(r"resumed at +(\d+) *$", told, re.MULTILINE)[1])
     newest = load_state(max((tmp_path / "run").glob("checkpoint-*.fb")))
     assert 0 <= resumed <= newest.iteration
     assert "Authentication" in (tmp_path / "refused.log").read_text()

@@ -3,11 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import ray
 
 from fullbatch import Linear, RayEngine, array_sources
+from fullbatch.engines._shares import parts, split
 from fullbatch.protocols import ValueGrad
 
 from .model import INLINE_BYTES, Case
@@ -41,9 +43,9 @@ def calls(workers: int, sizes: Sequence[tuple[int, int]], repeats: int) -> Itera
     actors = [Bare.remote() for _ in range(workers)]
     try:
         empty = _median(lambda: ray.get([actor.nothing.remote() for actor in actors]), repeats)
-        yield Case(workers, 0, 0, 0, ("overhead",), empty)
+        yield Case(workers, 0, 0, 0, 0, ("overhead",), empty)
         for columns, outputs in sizes:
-            case = Case(workers, 0, columns, outputs)
+            case = Case(workers, 0, columns, outputs, workers)
             theta = np.zeros(case.parameters)
 
             def send(theta: np.ndarray = theta) -> None:
@@ -53,8 +55,8 @@ def calls(workers: int, sizes: Sequence[tuple[int, int]], repeats: int) -> Itera
             def receive(size: int = case.parameters) -> None:
                 ray.get([actor.give.remote(size) for actor in actors])
 
-            yield Case(workers, 0, columns, outputs, ("broadcast", "overhead"), _median(send, repeats))
-            yield Case(workers, 0, columns, outputs, ("reduce", "overhead"), _median(receive, repeats))
+            yield replace(case, parts=("broadcast", "overhead"), seconds=_median(send, repeats))
+            yield replace(case, parts=("reduce", "overhead"), seconds=_median(receive, repeats))
     finally:
         for actor in actors:
             ray.kill(actor)
@@ -71,7 +73,8 @@ def a_pass(workers: int, rows: int, columns: int, outputs: int, repeats: int) ->
         seconds = _median(lambda: blocks.sum(ValueGrad(theta)), repeats)
     finally:
         blocks.close()
-    return Case(workers, rows, columns, outputs, seconds=seconds)
+    answers = sum(parts(frozenset(share), BLOCKS) for share in split(range(BLOCKS), workers))
+    return Case(workers, rows, columns, outputs, answers, seconds=seconds)
 
 
 def _median(call: Callable[[], object], repeats: int) -> float:

@@ -17,8 +17,8 @@ COEFFICIENTS = (
     ("byte of theta, inline", "s per byte and worker", "broadcast"),
     ("byte of theta, stored", "s per byte", "broadcast"),
     ("theta stored", "s", "broadcast"),
-    ("byte of an answer", "s per byte and worker", "reduce"),
-    ("answer stored", "s per worker", "reduce"),
+    ("byte of an answer", "s per byte", "reduce"),
+    ("answer stored", "s per answer", "reduce"),
     ("call", "s per worker", "overhead"),
     ("evaluation", "s", "overhead"),
 )
@@ -35,6 +35,8 @@ class Case:
         Actors that are asked.
     rows, columns, outputs : int
         Of the data and the model.
+    answers : int
+        Vectors of the size of theta that come back: at least one from each worker.
     parts : tuple of str
         What it is made of, of PARTS.
     seconds : float
@@ -45,6 +47,7 @@ class Case:
     rows: int
     columns: int
     outputs: int
+    answers: int
     parts: tuple[str, ...] = PARTS
     seconds: float = 0.0
 
@@ -63,8 +66,8 @@ def features(case: Case, cores: int) -> np.ndarray:
         size * case.workers * inline,
         size * (not inline),
         1.0 * (not inline),
-        size * case.workers,
-        case.workers * stored_reply,
+        size * case.answers,
+        case.answers * stored_reply,
         case.workers,
         1.0,
     ]

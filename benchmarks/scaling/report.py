@@ -69,7 +69,8 @@ def _extrapolation(result: dict[str, Any]) -> list[str]:
         f"{max(row['workers'] for row in result['fitted'])} were asked;",
         f"- a network that was not measured: {network['bytes_per_second'] / 1e9:g} GB/s at the driver, through which "
         f"theta goes to each worker and an answer comes back, and {1e3 * network['seconds_each_way']:g} ms each way;",
-        "- answers of at most 1 MiB: beyond, workers add them among themselves, which is not in the model.",
+        "- one answer from each worker, of at most 1 MiB: beyond, workers add them among themselves, which is not in "
+        "the model.",
         "",
         f"| nodes | rows | parameters | {' | '.join(PARTS)} | network | a pass, s |",
         "|---" * (5 + len(PARTS)) + "|",
