@@ -6,8 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fullbatch
-from fullbatch.models.warm_up import warm_up
+from fullbatch.kernels.csr import SparseRows
+from fullbatch.kernels.dense import DenseRows, TiledRows
+from fullbatch.kernels.mixed import MixedRows
+from fullbatch.models.warm_up import STORAGES, block_of, warm_up
 
 PROGRAM = """
 import numpy as np
@@ -73,6 +78,28 @@ def test_nothing_compiles_after_warming_up():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     hits, misses = map(int, done.stdout.split())
     assert (hits >= 3, misses) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("storage", "form", "dtype"),
+    [
+        ("float32", DenseRows, "float32"),
+        ("float64", DenseRows, "float64"),
+        ("uint8", DenseRows, "uint8"),
+        ("tiled float32", TiledRows, "float32"),
+        ("tiled uint8", TiledRows, "uint8"),
+        ("csr float32", SparseRows, "float32"),
+        ("csr float64", SparseRows, "float64"),
+        ("mixed float32", MixedRows, "float32"),
+        ("mixed float64", MixedRows, "float64"),
+    ],
+)
+def test_what_is_warmed_up_is_what_data_meets(storage, form, dtype):
+    rows = block_of("logistic", storage)._rows
+    assert type(rows) is form
+    assert (rows.data if form is SparseRows else rows.X).dtype == dtype
+    assert storage in STORAGES
+    assert len(STORAGES) == 9
 
 
 def test_workers_on_ray_compile_nothing(ray_session):

@@ -9,10 +9,17 @@ import numpy as np
 from ..losses import LOSSES
 from ..protocols import Category, Curvature, HessVec, Request, Rows, ValueGrad
 from ..schema import Schema
-from .linear import Linear
+from .linear import Linear, LinearBlock
 
-# Kinds of rows that sources give: dense ones in C order, CSR with 32-bit indices, dense beside categorical columns.
-STORAGES = ("float32", "float64", "uint8", "csr float32", "csr float64", "mixed float32", "mixed float64")
+# Kinds of rows that sources give: dense ones in C order, read where they are or copied into tiles, CSR with 32-bit
+# indices, dense beside categorical columns.
+STORAGES = (
+    *("float32", "float64", "uint8", "tiled float32", "tiled uint8"),
+    *("csr float32", "csr float64", "mixed float32", "mixed float64"),
+)
+
+# Enough for a vector of any type: shorter rows are copied into tiles.
+_COLUMNS = 16
 
 
 def warm_up(losses: Sequence[str] = (), storages: Sequence[str] = STORAGES) -> Iterator[tuple[str, str, float]]:
@@ -41,8 +48,7 @@ def warm_up(losses: Sequence[str] = (), storages: Sequence[str] = STORAGES) -> I
 
 
 def _run(loss: str, storage: str) -> None:
-    model, rows = Linear(loss), _rows(storage)
-    block = model.build(rows, Schema.of(model.describe(rows, "no data")), 0)
+    block = block_of(loss, storage)
     theta = np.zeros(block.parameters.size)
     requests: list[Request] = [ValueGrad(theta), HessVec(theta, theta)]
     requests += [Curvature(theta, form) for form in ("diagonal", "gram", "rows")]
@@ -50,9 +56,17 @@ def _run(loss: str, storage: str) -> None:
         block.evaluate(request)
 
 
+def block_of(loss: str, storage: str) -> LinearBlock:
+    """A few rows in a kind of storage."""
+    model, rows = Linear(loss), _rows(storage)
+    return model.build(rows, Schema.of(model.describe(rows, "no data")), 0)
+
+
 def _rows(storage: str) -> Rows:
     kind, _, dtype = storage.rpartition(" ")
-    X: Any = np.ones((2, 2), dtype)
+    X: Any = np.ones((2, _COLUMNS), dtype)
+    if kind != "tiled":
+        X[0] = 0  # columns of ones alone would be read less their means, from a tile
     y = np.array([0, 1]) + 1  # labels, or targets that every loss takes
     if kind == "csr":
         from scipy.sparse import csr_array
