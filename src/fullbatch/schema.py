@@ -171,6 +171,8 @@ class Description:
         Entries of CSR rows; None for dense ones.
     offset : bool
         Whether any block has an offset.
+    target : Moments or None
+        Of the targets; None when they are labels, or not all finite.
     """
 
     rows: tuple[int, ...]
@@ -183,11 +185,13 @@ class Description:
     names: tuple[str, ...] = ()
     sparse_entries: int | None = None
     offset: bool = False
+    target: Moments | None = None
 
     def fingerprint(self) -> bytes:
         """The same, to the bit, for the same data: 16 bytes."""
         counts = [*self.levels, *([] if self.labels is None else [self.labels])]
         arrays = [np.array(self.rows), self.moments.mean, self.moments.squares]
+        arrays += [] if self.target is None else [self.target.mean, self.target.squares]
         for one in counts:
             arrays += [one.values, one.weight]
         digest = hashlib.blake2b(digest_size=16)
@@ -213,6 +217,7 @@ class Description:
             if self.sparse_entries is None or other.sparse_entries is None
             else self.sparse_entries + other.sparse_entries,
             self.offset or other.offset,
+            None if self.target is None or other.target is None else self.target + other.target,
         )
 
     def _check_columns(self, other: "Description") -> None:
@@ -251,6 +256,8 @@ class Schema:
         Entries of CSR rows; None for dense ones.
     offset : bool
         Whether rows have an offset.
+    target_mean : float or None
+        Weighted mean of the targets; None when they are labels.
     """
 
     block_rows: tuple[int, ...]
@@ -262,6 +269,7 @@ class Schema:
     class_weight: Array | None = None
     sparse_entries: int | None = None
     offset: bool = False
+    target_mean: float | None = None
 
     @classmethod
     def of(cls, described: Description) -> "Schema":
@@ -296,6 +304,7 @@ class Schema:
             None if labels is None else labels.weight,
             described.sparse_entries,
             described.offset,
+            None if described.target is None else float(described.target.mean[0]),
         )
 
     @property

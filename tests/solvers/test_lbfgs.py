@@ -38,7 +38,7 @@ def test_quadratic():
     fun, optimum = quadratic()
     state, evaluations = run(fun, np.zeros(30))
     np.testing.assert_allclose(state.theta, optimum, atol=1e-5)
-    assert evaluations < 350
+    assert evaluations < 400
 
 
 def test_rosenbrock():

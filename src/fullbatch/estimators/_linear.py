@@ -328,13 +328,16 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):
-            return np.zeros(objective.size)
+            return self._first_guess(objective, schema)
         coef, intercept = self._matrix()
         if len(coef) != outputs or not self.features_.same_as(schema.features):
             raise ValueError("warm_start: the classes or features are not those of the last fit")
         assert objective.variables is not None
         parts = [coef.ravel(), intercept] if self.fit_intercept else [coef.ravel()]
         return objective.variables.to_solver(np.concatenate(parts))
+
+    def _first_guess(self, objective: Objective, schema: Schema) -> Array:
+        return np.zeros(objective.size)
 
     # --- data ---------------------------------------------------------------------------------------------------
 

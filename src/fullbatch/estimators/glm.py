@@ -13,6 +13,7 @@ from ..callbacks import Callback
 from ..checkpoints import Checkpoint
 from ..losses import LOSSES
 from ..models.linear import Linear
+from ..objective import Objective
 from ..protocols import Engine
 from ..schema import Schema
 from ._linear import LinearEstimator
@@ -164,6 +165,19 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
         """
         return self._answer("_predicted", X)
+
+    def _first_guess(self, objective: Objective, schema: Schema) -> Array:
+        """Zeros; for a logarithmic link with the intercept of the targets' mean, which may be far from 1."""
+        theta, mean = super()._first_guess(objective, schema), schema.target_mean
+        if (
+            self.loss in _LOG_LINK
+            and self.fit_intercept
+            and not schema.offset
+            and mean is not None
+            and 0 < mean < np.inf
+        ):
+            theta[-1] = np.log(mean)
+        return theta
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile"."""

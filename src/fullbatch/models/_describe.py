@@ -93,7 +93,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         problems.append((row, None, f"the sample weight is {weight[row]}, it must be finite and not negative"))
         weight = as_weight(None)
 
-    counts = None
+    counts = target = None
     if labels:
         labels_of_rows, bad_row, what = as_labels(y, source)
         if bad_row is not None:
@@ -105,6 +105,8 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         bad_target = np.flatnonzero(~np.isfinite(targets))
         if bad_target.size:
             problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
+        else:
+            target = _moments(targets, weight)
 
     if is_sparse(X):
         data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
@@ -134,7 +136,18 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         for name, column in zip(columns, rows.categories, strict=True)
     )
     entries, has_offset = int(X.nnz) if is_sparse(X) else None, rows.offset is not None
-    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries, has_offset)
+    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries, has_offset, target)
+
+
+def _moments(values: Array, weight: Array) -> Moments:
+    total = float(weight.sum()) if weight.size else float(len(values))
+    if not total > 0:
+        return Moments(0.0, np.zeros(1), np.zeros(1))
+    with np.errstate(over="ignore", invalid="ignore"):  # huge targets: their moments are then not finite
+        mean = np.einsum("i,i->", values, weight) / total if weight.size else values.mean()
+        deviations = (values - mean) ** 2
+        squares = np.einsum("i,i->", deviations, weight) if weight.size else deviations.sum()
+    return Moments(total, np.array([mean]), np.array([squares]))
 
 
 def _count(values: Array, index: Array, weight: Array, name: str, source: str) -> Counts:

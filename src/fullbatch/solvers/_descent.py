@@ -16,6 +16,9 @@ Array = npt.NDArray[Any]
 # (relative error of the value of F, least s'y / |s||y| of a pair) for data in that precision.
 PRECISIONS = {"float64": (1e-12, 1e-12), "float32": (1e-8, 1e-8)}
 
+# A decrease since the start of more than so many times |F| says more about the start than about F.
+FAR_START = 100.0
+
 # Iterations without progress beyond noise, in value or gradient, after which no more is to be had.
 PATIENCE = 10
 
@@ -113,21 +116,33 @@ def moved(state: AnyState, step: Array, point: Point, noise: float, **more: Any)
 
 def stuck(state: AnyState, noise: float) -> AnyState:
     """The state after a line search that found nothing: at the end of the arithmetic, or something is wrong."""
-    rounding = max(10 * noise * abs(state.value), 1e-15 * (state.first_value - state.value))
+    fallen = min(state.first_value - state.value, FAR_START**4 * abs(state.value))
+    rounding = max(10 * noise * abs(state.value), 1e-15 * fallen)
     return replace(state, failure="precision" if expected_decrease(state) <= rounding else "line_search")
 
 
 def relative_decrease(state: DescentState, window: int) -> float:
-    """The larger of the decrease still expected, 1/2 g'B^-1 g, and that of the latest `window` iterations, relative
-    to max(|F|, |F0 - F|): a measure that does not change with the units of data, weights or theta.
+    """The larger of the decrease still expected, 1/2 g'B^-1 g, and that of the latest `window` iterations, as a share
+    of F: see `relative`.
     """
     if not state.grad.any():
         return 0.0
     if state.iteration < window:
         return np.inf  # too little is known of the curvature, and so of the distance
-    scale = max(abs(state.value), abs(state.first_value - state.value))
-    decrease = max(expected_decrease(state), float(state.values[-window - 1]) - state.value)
-    return decrease / scale if scale > 0 else np.inf
+    return relative(max(expected_decrease(state), float(state.values[-window - 1]) - state.value), state)
+
+
+def relative(decrease: float, state: DescentState) -> float:
+    """A decrease of F relative to max(|F|, |F0 - F|): a measure that does not change with the units of data, weights or
+    theta.
+
+    F0 - F counts as no more than FAR_START times |F|, since after a start that was very far off all that is left is
+    small beside it; unless F itself is as good as zero beside it, as it is where classes can be separated.
+    """
+    here, fallen = abs(state.value), abs(state.first_value - state.value)
+    scale = max(here, min(fallen, FAR_START * here))
+    share = decrease / scale if scale > 0 else np.inf
+    return min(share, max(decrease, here) / fallen) if fallen > 0 else share
 
 
 def expected_decrease(state: DescentState) -> float:

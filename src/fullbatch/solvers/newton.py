@@ -18,6 +18,7 @@ from ._descent import (
     is_finite,
     moved,
     precision_of,
+    relative,
     search,
     stuck,
 )
@@ -117,11 +118,10 @@ class Newton:
         return self._directed(after, curves)
 
     def optimality(self, state: NewtonState) -> float:
-        """Half the square of the Newton decrement, relative to max(|F|, |F0 - F|)."""
+        """Half the square of the Newton decrement, as a share of F: see `relative`."""
         if not state.grad.any():
             return 0.0
-        scale = max(abs(state.value), abs(state.first_value - state.value))
-        return expected_decrease(state) / scale if scale > 0 and state.iteration else np.inf
+        return relative(expected_decrease(state), state) if state.iteration else np.inf
 
     def _directed(self, state: NewtonState, curves: Curves) -> NewtonState:
         """With -H^-1 g for direction."""

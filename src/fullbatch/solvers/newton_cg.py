@@ -14,6 +14,7 @@ from ._descent import (
     first_state,
     moved,
     precision_of,
+    relative,
     search,
     stuck,
 )
@@ -72,15 +73,14 @@ class NewtonCG:
         return moved(state, step, trial.point, noise)
 
     def optimality(self, state: NewtonCGState) -> float:
-        """The decrease of the latest step, which is more than what is left once Newton's method converges, relative
-        to max(|F|, |F0 - F|).
+        """The decrease of the latest step, which is more than what is left once Newton's method converges, as a share
+        of F: see `relative`.
         """
         if not state.grad.any():
             return 0.0
         if state.iteration < 1:
             return np.inf
-        scale = max(abs(state.value), abs(state.first_value - state.value))
-        return max(float(state.values[-2] - state.value), 0.0) / scale if scale > 0 else np.inf
+        return relative(max(float(state.values[-2] - state.value), 0.0), state)
 
     def _newton(self, state: NewtonCGState) -> Steps[Array]:
         """-H^-1 g, the more accurately the smaller g: with a relative error of at most min(1/2, sqrt(|g| / |g0|))."""
