@@ -2,8 +2,7 @@
 
 A loss is a named tuple of its options (`Huber(delta=1.35)`). Its class tells the compiler which formulas to use, so
 that a kernel holds those of one loss only. A loss of one linear predictor is added in one place: its class, its
-formulas and its entry in `LOSSES` stand together. Formulas may use `exp`, `log` and `log1p` of this module: they are
-polynomials, which the compiler vectorises and which give the same bits whichever mathematical library there is.
+formulas and its entry in `LOSSES` stand together. Formulas may use the functions of `compiled`.
 
 `pointwise` applies a loss to a tile of rows, in float64 whatever the precision of the data: that costs little beside
 the products with X, and the line search lives on the last digits of the loss.
@@ -20,19 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from numba.extending import overload
 
-Array = npt.NDArray[Any]
+from .compiled import COMPILED, exp, exp_of_negative, inlined, log, log1p, scalar
 
-# Sums may be reordered and contracted, but infinities and NaNs keep their meaning: a bad trial point must be seen.
-FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
-# The polynomials' roundings are meant as written: `(x + big) - big` must not become x.
-AS_WRITTEN = {"contract"}
-# Division follows IEEE 754: a check for zero is an exit from the loop, which then does not vectorise.
-COMPILED: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
-_scalar = njit(fastmath=AS_WRITTEN, error_model="numpy", forceinline=True)
-inlined = njit(**COMPILED)
+Array = npt.NDArray[Any]
 
 
 class Loss(NamedTuple):
@@ -66,86 +57,6 @@ LOSSES: dict[str, Loss] = {}
 
 # The loop over a tile of rows for each class of loss.
 _ROWS: dict[type, Callable] = {}
-
-
-# --- exp, log, log1p ------------------------------------------------------------------------------------------
-
-_LOG2_E = 1.4426950408889634
-_LN2 = 0.6931471805599453
-_LN2_HIGH = 6.93147180369123816490e-01  # its last bits are zero: an integer below 2**20 times it is exact
-_LN2_LOW = 1.90821492927058770002e-10
-# Adding 1.5 * 2**52 rounds a number to an integer and leaves that integer in the lowest bits of the sum.
-_ROUND = 6755399441055744.0
-# Polynomials through Chebyshev's points, computed in 60 digits: exp(x) = 1 + x + x**2 EXP(x) for |x| up to log(2) / 2
-# (error 2e-17), and atanh(s) = s + s**3 ATANH(s**2) for |s| up to 1/3 (error 2e-18).
-_EXP = (
-    5.000000000000019e-01, 1.666666666666668e-01, 4.166666666648795e-02, 8.333333333319589e-03, 1.3888888952352863e-03,
-    1.9841269890076403e-04, 2.4801485441561313e-05, 2.755724088722987e-06, 2.763265472252779e-07,
-    2.5110049204818658e-08,
-)  # fmt: skip
-_ATANH = (
-    3.3333333333333076e-01, 2.0000000000092874e-01, 1.4285714272727057e-01, 1.1111112040373837e-01,
-    9.090870416252403e-02, 7.693307021152004e-02, 6.650187016337313e-02, 6.055084364034609e-02, 4.16225325593041e-02,
-    8.522081781390699e-02,
-)  # fmt: skip
-
-
-@_scalar
-def _polynomial(c, x):
-    """Of 10 coefficients, by Estrin's scheme: less waiting for one result before the next than by Horner's."""
-    x2 = x * x
-    x4 = x2 * x2
-    low = ((c[0] + c[1] * x) + (c[2] + c[3] * x) * x2) + ((c[4] + c[5] * x) + (c[6] + c[7] * x) * x2) * x4
-    return low + (c[8] + c[9] * x) * (x4 * x4)
-
-
-@_scalar
-def exp(x: float) -> Any:
-    """e**x to within 1 unit in the last place; 0 below -708 and infinity above 709."""
-    result = _exp_in_range(x)
-    cut = 0.0 if x < -708.0 else result
-    return math.inf if x > 709.0 else cut
-
-
-@_scalar
-def exp_of_negative(x: float) -> Any:
-    """e**x for x up to 0, with fewer instructions; e**-708 below -708."""
-    return _exp_in_range(-708.0 if x < -708.0 else x)
-
-
-@_scalar
-def _exp_in_range(x):
-    shifted = np.float64(x * _LOG2_E + _ROUND)
-    n = shifted - _ROUND
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    total = 1.0 + (r + r * r * _polynomial(_EXP, r))
-    # Adding n to the exponent multiplies by 2**n.
-    return np.int64(np.float64(total).view(np.int64) + (shifted.view(np.int64) << np.int64(52))).view(np.float64)
-
-
-@_scalar
-def _atanh(s):
-    """Atanh(s) for |s| up to 1/3."""
-    square = s * s
-    return s + s * square * _polynomial(_ATANH, square)
-
-
-@_scalar
-def log1p(x: float) -> Any:
-    """log(1 + x) = 2 atanh(x / (2 + x)) for x in [0, 1], accurate down to the smallest x."""
-    return 2.0 * _atanh(x / (2.0 + x))
-
-
-@_scalar
-def log(x: float) -> Any:
-    """log(x) for finite x of at least 1."""
-    # Split x = m 2**e with m in [sqrt(1/2), sqrt(2)); e is small, so it becomes a float by way of the lowest bits.
-    bits = np.float64(x).view(np.int64) + np.int64(0x0009_5F61_9980_C433)  # carries into e when m would exceed sqrt(2)
-    exponent = (bits >> np.int64(52)) - np.int64(1023)
-    e = np.int64(exponent + np.int64(0x4338_0000_0000_0000)).view(np.float64) - _ROUND
-    m = np.int64(np.float64(x).view(np.int64) - (exponent << np.int64(52))).view(np.float64)
-    result = e * _LN2 + 2.0 * _atanh((m - 1.0) / (m + 1.0))
-    return x if math.isnan(x) else result
 
 
 # --- a loss and a tile of rows ----------------------------------------------------------------------------------
@@ -187,7 +98,7 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
     With `exponential(loss, eta)`, its answers for all rows come first, and `formulas(loss, y, eta, answer)` take them:
     two short loops keep a processor busier than a long one, in which each result waits for the one before.
     """
-    formulas = _scalar(formulas)
+    formulas = scalar(formulas)
 
     def rows(loss, y, weight, eta, curvature):
         total = 0.0
@@ -203,7 +114,7 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
         return total
 
     if exponential is not None:
-        exponential = _scalar(exponential)
+        exponential = scalar(exponential)
 
         def rows(loss, y, weight, eta, curvature):
             total = 0.0

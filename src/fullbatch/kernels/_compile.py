@@ -21,7 +21,7 @@ import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
-from .. import losses, sampling
+from .. import compiled, losses, sampling
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 def sources_hash() -> str:
     """Hash of everything that compiled passes are made of: this folder, the losses, and the compiler's version."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(losses.__file__), Path(sampling.__file__)):
+    beyond = (Path(str(module.__file__)) for module in (compiled, losses, sampling))
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), *beyond):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -96,7 +97,7 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 def kernel(function: Callable) -> Any:
     """Compile a function that Python calls; what it calls in turn is compiled into it."""
-    dispatcher = njit(**losses.COMPILED)(function)
+    dispatcher = njit(**compiled.COMPILED)(function)
     if cache_dir() is not None:
         dispatcher._cache = _KernelCache(function)
     return dispatcher

@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from numba.extending import overload
 
-from ..losses import COMPILED
+from ..compiled import COMPILED
 
 
 class Storage(NamedTuple):

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from ..losses import COMPILED, inlined
+from ..compiled import COMPILED, inlined
 from ._inner_loops import (
     CACHE_LINE,
     ROWS,

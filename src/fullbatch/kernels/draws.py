@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from ..losses import inlined
+from ..compiled import inlined
 from ..sampling import DRAWS, POISSON
 
 _ALL, _WITHOUT, _BOOTSTRAP = DRAWS.index("all"), DRAWS.index("without"), DRAWS.index("bootstrap")

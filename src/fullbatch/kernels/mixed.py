@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..losses import inlined
+from ..compiled import inlined
 from ._storage import Storage, register
 from .csr import add_sums, fill
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..losses import inlined, pointwise, softmax_diagonal, softmax_hess_vec
+from ..compiled import inlined
+from ..losses import pointwise, softmax_diagonal, softmax_hess_vec
 from . import csr, dense, mixed  # noqa: F401  they register their products
 from ._compile import kernel
 from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ..losses import inlined
+from ..compiled import inlined
 from ._compile import kernel
 
 Array = npt.NDArray[Any]
