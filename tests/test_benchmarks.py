@@ -103,3 +103,21 @@ def test_quick_run_of_the_model_of_scale(tmp_path):
     assert all(row["measured"] > 0 for row in (*result["fitted"], *result["left_out"]))
     assert all(value >= 0 for value in result["coefficients"])
     assert "An extrapolation, not a measurement" in (tmp_path / "scaling.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["overhead", "mnist", "large", "flat"])
+def test_engines_are_measured(part, tmp_path):
+    command = [sys.executable, "-m", "benchmarks.engines", part, "--quick", "--output", tmp_path / "told.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "told.json").read_text())[part]
+    if part == "overhead":
+        assert all(row["ratio"] > 0 for row in told.values())
+        assert len(told) == 4
+    elif part == "mnist":
+        assert told["Ray, 2 workers"] > 0
+    elif part == "large":
+        assert all(row["same_bytes"] and row["worker_peak_MB"] > 8 for row in told.values())
+    else:
+        assert [sample["evaluation"] for sample in told["samples"]] == list(range(0, 21, 2))

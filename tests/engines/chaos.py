@@ -53,7 +53,7 @@ class RayChaos:
         from fullbatch import RayEngine
 
         self.cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        self.nodes = [self.cluster.add_node(num_cpus=2) for _ in range(2)]
+        self.nodes = [self.fresh_node() for _ in range(2)]
         self.engine = RayEngine(address=self.cluster.address, max_failures=10**6, timeout=HUNG)
 
     def pids(self):
@@ -65,9 +65,17 @@ class RayChaos:
                     found.append(process.pid)
         return found
 
+    def fresh_node(self):
+        while True:
+            try:
+                return self.cluster.add_node(num_cpus=2)
+            except Exception as error:  # Ray gives it 30 seconds, which a busy machine may not have
+                if "timed out during startup" not in str(error):
+                    raise
+
     def lose_node(self):
         self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
-        self.nodes.append(self.cluster.add_node(num_cpus=2))
+        self.nodes.append(self.fresh_node())
 
     def close(self):
         self.engine.close()
