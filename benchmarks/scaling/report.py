@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..report import BUSY
 from .model import COEFFICIENTS, PARTS
 
 
@@ -13,6 +14,8 @@ def markdown(result: dict[str, Any]) -> str:
     lines = ["# A model of what a pass costs on Ray", ""]
     if result["quick"]:
         lines += ["**A smoke test on small data: no time here means anything.**", ""]
+    if load >= BUSY:
+        lines += [f"**The machine was not quiet: load average {load} at the start.**", ""]
     lines += [
         f"{result['started']}; fullbatch {about['fullbatch']}; Ray {result['ray']}; {about['cpu']}; {cores} cores; "
         f"load average at the start {load}.",
