@@ -57,6 +57,9 @@ class Remade:
 
 def of_bytes(answer):
     fields = [getattr(answer, name) for name in answer.__dataclass_fields__]
+    sparse = [field for field in fields if hasattr(field, "indptr")]
+    fields = [field for field in fields if not hasattr(field, "indptr")]
+    fields += [part for field in sparse for part in (field.data, field.indices, field.indptr)]
     return [np.asarray(field).tobytes() for field in fields if field is not None and not hasattr(field, "grad")]
 
 
