@@ -241,3 +241,22 @@ def test_options_reach_the_loss():
     assert block.evaluate(ValueGrad(np.zeros(2))).value == pytest.approx(2.0 * (10 - 1))
     with pytest.raises(ValueError, match="it has delta"):
         Linear("huber", options={"detla": 2.0})
+
+
+def test_theta_of_another_type_or_shape_is_no_wrong_answer():
+    X, y = np.random.default_rng(9).normal(size=(30, 6)), np.arange(30) % 2
+    block = build("logistic", X, y)
+    theta = np.random.default_rng(10).normal(size=7).astype(np.float32)
+    assert block.evaluate(ValueGrad(theta)).value == block.evaluate(ValueGrad(theta.astype(np.float64))).value
+    for wrong in (np.zeros(14), np.zeros((2, 6)), np.zeros((1, 1, 7))):
+        with pytest.raises(ValueError, match="theta has shape"):
+            block.evaluate(ValueGrad(wrong))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_behind_the_last_count_nothing_however_large_those_before_were(order):
+    X = np.full((250, 5), 1e100, order=order)  # the last tile has few rows
+    X[-10:] = 1.0
+    y, weight = np.arange(250) % 2, np.r_[np.zeros(240), np.ones(10)]
+    diagonal = build("logistic", X, y, weight=weight).evaluate(Curvature(np.zeros(6), "diagonal")).matrix
+    np.testing.assert_allclose(diagonal, 10 * 0.25)

@@ -228,3 +228,18 @@ def test_dense_wide_rows_of_float32():
     assert result.success
     assert result.value == pytest.approx(plain.value, rel=1e-5)
     assert result.passes <= 0.5 * plain.passes
+
+
+@pytest.mark.parametrize("far", [1.0, 400.0])
+def test_a_sample_without_curvature_is_no_accident(far):
+    """Squared hinge where all margins exceed 1, and logistic so far out that squares of curvatures underflow."""
+    rng = np.random.default_rng(0)
+    X = np.abs(rng.normal(size=(300, 60))) + 1.0
+    y = np.arange(300) % 2
+    X[y == 0] *= -1
+    loss = "squared_hinge" if far == 1.0 else "logistic"
+    fun = Objective(SerialEngine().place(Linear(loss), array_sources(X, y, blocks=2)))
+    theta = np.append(np.full(60, far / 60), 0.0) * (5.0 if far == 1.0 else 1.0)
+    result = minimize(fun, theta, solver=SampledLBFGS(rank=10), max_iter=20)
+    assert np.isfinite(result.value)
+    assert result.value <= fun.value_and_grad(theta).value

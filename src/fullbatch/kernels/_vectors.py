@@ -46,6 +46,8 @@ class Vectors:
     def load(self, pointer: ir.Value, kind: Any) -> ir.Value:
         """A vector of numbers that are stored as `kind` and become floating-point ones in registers."""
         integer = isinstance(kind, types.Integer)
+        if not integer and kind.bitwidth // 8 != self.size:
+            raise TypeError(f"numbers of type {kind} are not in the precision of the products")
         stored = ir.VectorType(ir.IntType(kind.bitwidth), self.lanes) if integer else self.vector
         numbers = self.builder.load(self.builder.bitcast(pointer, stored.as_pointer()), align=kind.bitwidth // 8)
         if integer:

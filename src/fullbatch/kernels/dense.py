@@ -176,7 +176,7 @@ def _make_workspace(W, sums, tile_columns, row_bytes):
     tile = np.zeros((max(1, size // ROWS) * ROWS, tile_columns), W.dtype)
     chunk = max(1, min(vectors, CHUNK))
     group = max(1, GROUP_BYTES // (BYTES * chunk) // ROWS) * ROWS
-    turns = (vectors + chunk - 1) // chunk * ((W.shape[0] + 1) // 2)
+    turns = (vectors + chunk - 1) // chunk * ((max(W.shape[0], sums) + 1) // 2)
     lines = (row_bytes * ROWS_OF_TWO + CACHE_LINE - 1) // CACHE_LINE
     asks = (lines + 2 * turns - 1) // (2 * turns) if turns > 0 else 0
     slopes = np.zeros(sums)
@@ -313,7 +313,7 @@ register(
 
 
 def _copy_features(X: Array, reference: Array, start: int, tile: Array) -> None:
-    """Copy the rows of X from `start` on, less the reference, into the tile."""
+    """Copy the rows of X from `start` on, less the reference, into the tile; zeros behind the last."""
 
 
 @overload(_copy_features, jit_options=COMPILED)
@@ -327,6 +327,9 @@ def _copy_features_of(X, reference, start, tile):
                 tile[i, j] = rows[i, j]
             for j in range(reference.size):
                 tile[i, j] -= tile.dtype.type(reference[j])
+        for i in range(rows.shape[0], tile.shape[0]):
+            for j in range(rows.shape[1]):
+                tile[i, j] = 0
 
     def by_column(X, reference, start, tile):
         for j in range(X.shape[1]):
@@ -334,6 +337,8 @@ def _copy_features_of(X, reference, start, tile):
             shift = tile.dtype.type(reference[j] if reference.size else 0)
             for i in range(x.size):
                 tile[i, j] = tile.dtype.type(x[i]) - shift
+            for i in range(x.size, tile.shape[0]):
+                tile[i, j] = 0
 
     return by_column if X.layout == "F" else by_row
 

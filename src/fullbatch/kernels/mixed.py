@@ -87,6 +87,8 @@ def _copy_features(X, start, count, tile):
     for j in range(np.uintp(X.shape[1])):
         for i in range(np.uintp(count)):
             tile[j, i] = X[np.uintp(start) + i, j]
+        for i in range(np.uintp(count), np.uintp(tile.shape[1])):
+            tile[j, i] = 0.0
 
 
 # Unsigned numbers below: an index that might be negative costs a comparison per code. Loops over rows and codes take no

@@ -1,7 +1,8 @@
 """Vectors and blocks of very many columns, of which a block's rows meet few.
 
-Such a block numbers the columns that it meets and computes on those alone; what it answers is a `SparseVector`. So the
-memory of a pass grows with the entries of a block, not with blocks times columns or threads times columns.
+Such a block numbers the columns that it meets and computes on those alone; what it answers for one model is a
+`SparseVector`. So the memory of a pass grows with the entries of a block, not with blocks times columns or threads
+times columns. Answers for several models at once are arrays of all columns.
 """
 
 from dataclasses import dataclass

@@ -277,16 +277,20 @@ class LinearBlock(Block):
         if isinstance(request, Squares):
             return self._squares(request)
         draws = request.draws if isinstance(request, DrawnValueGrad) else ()
-        thetas = request.theta.reshape(-1, self.parameters.size)
-        if draws and len(draws) != len(thetas):
-            raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)}")
-        if request.theta.ndim == 1:
+        theta, size = np.asarray(request.theta, np.float64), self.parameters.size
+        if theta.shape[-1:] != (size,) or theta.ndim > 2:
+            raise ValueError(f"theta has shape {theta.shape}, it must be ({size},), or (models, {size})")
+        thetas = theta.reshape(-1, size)
+        if draws and (theta.ndim != 2 or len(draws) != len(thetas)):
+            raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)} for theta {theta.shape}")
+        if theta.ndim == 1:
             value, grads, _ = self._loss_grad(thetas)
             return Eval(float(value[0]), grads[0], self._total)
         most = self._models_at_once()
         parts = [slice(first, first + most) for first in range(0, len(thetas), most)]
         answers = [self._loss_grad(thetas[part], draws[part]) for part in parts]
         value, grad, weight = (np.concatenate(of_parts) for of_parts in zip(*answers, strict=True))
+        weight[[draw.form == "all" for draw in draws]] = self._total  # to the bit as when nothing is drawn
         return Eval(value, grad, weight if draws else self._total)
 
     def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array]:
@@ -312,7 +316,7 @@ class LinearBlock(Block):
         Those are the coefficients of the features as stored, and then the intercept.
         """
         if self._plain:
-            return read_only(thetas)
+            return read_only(thetas.astype(np.float64, copy=False))
         coefs = self._outputs * self._features
         of_features = thetas[:, :coefs].reshape(-1, self._outputs, self._features)
         if self._touched is not None:

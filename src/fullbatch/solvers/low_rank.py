@@ -121,6 +121,11 @@ def low_rank_hessian(
     found = directions(curvature, weight, facts)
     if found is None:
         return None
+    predictors = facts.parameters.predictors
+    assert predictors is not None
+    if found.flat == len(found.basis):  # no row of the sample has any curvature: the penalty is all there is
+        diagonals = np.where(found.penalty > 0, found.penalty, found.floor)
+        return LowRankHessian(predictors, found.basis, diagonals, np.zeros((rows.width, 0)), [])
     sampled = rows.squares(found.traces) / weight.sum()
     diagonal = _diagonal(rows, weight, sampled, found, facts)
     shares = found.eigenvalues[found.flat :] / found.eigenvalues[found.flat :].sum()
@@ -137,8 +142,6 @@ def low_rank_hessian(
             for share, own in zip(shares, diagonals[found.flat :], strict=True):
                 core = np.eye(low.shape[1]) / share + low.T @ (low / own[:, None])
                 cores.append(cholesky(core, lower=True, check_finite=False))
-    predictors = facts.parameters.predictors
-    assert predictors is not None
     return LowRankHessian(predictors, found.basis, diagonals, low, cores)
 
 
@@ -177,7 +180,8 @@ def _largest(
         return scale[:, None] * rows.back(moved) / weight  # type: ignore[no-any-return]
 
     # The largest eigenvalue of noise of mean 1, by the law of Marchenko and Pastur.
-    rows_that_count = float(found.traces.sum()) ** 2 / float((found.traces**2).sum())
+    traces = found.traces / found.traces.max()  # so that no square underflows
+    rows_that_count = float(traces.sum()) ** 2 / float((traces**2).sum())
     noise = (1.0 + np.sqrt(trace / rows_that_count)) ** 2
     rng = np.random.default_rng(seed)
     kept, rest = none

@@ -75,8 +75,8 @@ class SampledLBFGS:
     memory : int
         Pairs kept; each takes two vectors of the size of theta.
     rows_per_column : float
-        Rows of the sample for each parameter of one linear predictor; with a `rank`, a fifth of those for each of its
-        directions.
+        Rows of the sample for each parameter of one linear predictor; with a `rank`, five times as many for each of its
+        directions (50 of them at the least), but no more than without.
     rank : int, optional
         For wide problems, a diagonal and at the most so many directions of large curvature instead of the whole matrix;
         0 for the diagonal alone. Default: the whole matrix where it takes no more than half of `max_bytes`, else as
