@@ -89,6 +89,76 @@ def test_least_squares_and_a_run_that_had_ended(tmp_path):
     assert again.setup_passes == 2  # one to see that the data is the same
 
 
+@pytest.mark.parametrize("solver", ["least-squares", "newton", "lbfgs"])
+@pytest.mark.parametrize("far", [0.0, 1e6])
+def test_an_exact_fit_goes_on(tmp_path, solver, far):
+    X = np.random.default_rng(0).standard_normal((500, 3))
+    y = X @ [1.0, 2.0, 3.0] + 0.5 + far
+    first, again = (
+        minimize(fun, start(fun), solver=solver, checkpoint=tmp_path)
+        for fun in (objective(X, y, "squared", l2=0.0) for _ in range(2))
+    )
+    assert first.value <= 1e-14 * first.state.first_value
+    assert (again.theta.tobytes(), again.resumed_at) == (first.theta.tobytes(), first.iterations)
+    fun = objective(X, y + 1e-3 * X[:, 0] * max(1.0, far), "squared", l2=0.0)
+    with pytest.raises(ModelFileError, match="at its theta"):
+        minimize(fun, start(fun), solver=solver, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_other_targets_are_told_by_the_gradient_where_f_is_the_same_for_all(tmp_path, solver):
+    X, y = breast_cancer()
+    for _ in range(2):
+        fun = objective(X, y)
+        assert minimize(fun, start(fun), solver=solver, max_iter=0, checkpoint=tmp_path).iterations == 0
+    fun = objective(X, np.roll(y, 7))
+    with pytest.raises(ModelFileError, match=r"the gradients of F there and here are \S+ apart. Targets, "):
+        minimize(fun, start(fun), solver=solver, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_a_gradient_that_is_nothing_but_rounding_is_no_other_one(tmp_path, solver):
+    X = np.random.default_rng(0).standard_normal((200, 3))
+    X, y = np.vstack((X, X)), np.repeat([0, 1], 200)  # nothing to learn
+    for _ in range(2):
+        fun = objective(X, y)
+        result = minimize(fun, start(fun), solver=solver, checkpoint=tmp_path)
+    assert result.resumed_at is not None
+    assert result.first_grad_norm < 1e-12
+
+
+@pytest.mark.parametrize("every", [0.0, 1e6])
+def test_a_run_outlives_a_directory_that_is_gone(tmp_path, caplog, every):
+    whole = minimize(softmax(), np.zeros(650), solver="lbfgs")
+    path, aside = tmp_path / "run", tmp_path / "aside"
+
+    def lose(iterate):
+        if iterate.iteration == 3:
+            path.rename(aside)
+        if iterate.iteration == 5 and not every:
+            aside.rename(path)
+
+    checkpoint = Checkpoint(path, every=every)
+    result = minimize(softmax(), np.zeros(650), solver="lbfgs", checkpoint=checkpoint, callbacks=[lose])
+    assert result.status is whole.status
+    assert result.theta.tobytes() == whole.theta.tobytes()
+    told = [record.getMessage() for record in caplog.records]
+    lost = [whole.iterations] if every else [4, 5]  # the next one that can be written is
+    assert [message.split(":")[0] for message in told] == [f"no checkpoint of iteration {n} in {path}" for n in lost]
+    assert path.exists() is not bool(every)
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_hide_an_error(tmp_path, caplog):
+    def lose(iterate):
+        if iterate.iteration == 3:
+            (tmp_path / "run").rmdir()
+            raise RuntimeError("of the callback")
+
+    with pytest.raises(RuntimeError, match="of the callback"):
+        minimize(softmax(), np.zeros(650), solver="lbfgs", checkpoint=tmp_path / "run", callbacks=[lose])
+    assert "no checkpoint of iteration 3" in caplog.text
+
+
 def test_ray_goes_on_where_threads_ended(tmp_path, ray_session):
     from fullbatch import RayEngine
 
@@ -261,9 +331,29 @@ def test_other_versions_are_told(tmp_path, caplog, monkeypatch):
     assert "there, 0.0.1 here): the result will not be the same to the byte" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["memory", "file"])
-def test_urls(tmp_path, kind):
-    url = f"memory://runs/{uuid.uuid4().hex}" if kind == "memory" else f"file://{tmp_path}/run"
+@pytest.fixture
+def store_of_objects():
+    """The name of a file system that has no directories: none can be made, and there are none to list."""
+    fsspec = pytest.importorskip("fsspec")
+    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+
+    class Objects(memory):
+        protocol = "objects"
+        store, pseudo_dirs = {}, [""]
+
+        def makedirs(self, path, exist_ok=False):
+            pass
+
+        def mkdir(self, path, create_parents=True, **options):
+            pass
+
+    fsspec.register_implementation("objects", Objects, clobber=True)
+    return "objects"
+
+
+@pytest.mark.parametrize("kind", ["memory", "objects", "file"])
+def test_urls(tmp_path, kind, store_of_objects):
+    url = f"file://{tmp_path}/run" if kind == "file" else f"{kind}://runs/{uuid.uuid4().hex}"
     whole = minimize(softmax(), np.zeros(650), solver="lbfgs")
     result, _, ends = run_in_parts(softmax, Checkpoint(url, every=0))
     assert ends > 3

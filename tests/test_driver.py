@@ -11,6 +11,7 @@ import pytest
 from problems import REFERENCES, breast_cancer, digits, objective, start
 
 from fullbatch import LBFGS, History, ScipyLBFGSB, Status, StopWhen, TimeLimit, load_state, minimize, save_state
+from fullbatch.interrupts import ctrl_c
 from fullbatch.lockstep import lockstep
 from fullbatch.protocols import ValueGrad
 
@@ -200,6 +201,28 @@ def test_second_ctrl_c_raises():
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_an_ignored_ctrl_c_stays_ignored():
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ctrl_c() as pressed:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not pressed.is_set()
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def test_a_handler_of_another_language_is_followed_by_the_default_one(monkeypatch):
+    before, set_to = signal.getsignal(signal.SIGINT), signal.signal
+    monkeypatch.setattr(signal, "signal", lambda *arguments: set_to(*arguments) and None)
+    try:
+        with ctrl_c():
+            pass
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        set_to(signal.SIGINT, before)
 
 
 def test_bits_do_not_depend_on_blas_threads():

@@ -12,13 +12,14 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from . import __version__, saved
 from .errors import ModelFileError
 from .fingerprint import Fingerprint
 from .objective import Objective
-from .protocols import ValueGrad
+from .protocols import Facts, ValueGrad
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +36,9 @@ _FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the sta
 
 # Relative rounding of F from one processor, or kind of request, to another.
 _NOISE = {"float64": 1e-9, "float32": 1e-6}
+
+# Share of F at the start that is rounding where the fit is exact, and F nothing else.
+_NOTHING = {"float64": 1e-13, "float32": 1e-8}
 
 
 @dataclass(frozen=True)
@@ -173,9 +177,22 @@ class Keeper:
         return None
 
     def save_if_due(self, state: Any, spent: Spent) -> None:
-        """Save the state, if the last checkpoint is old enough."""
+        """Save the state as far as that can be done, if the last checkpoint is old enough."""
         if time.monotonic() - self._when >= self._options.every:
+            self.try_to_save(state, spent)
+
+    def try_to_save(self, state: Any, spent: Spent) -> None:
+        """Save the state, or warn: the run is worth more than its checkpoint."""
+        try:
             self.save(state, spent)
+        except Exception as error:  # file systems of URLs have errors of kinds of their own
+            logger.warning(
+                "no checkpoint of iteration %d in %s: %s: %s",
+                state.iteration,
+                self._options.path,
+                type(error).__name__,
+                error,
+            )
 
     def save(self, state: Any, spent: Spent) -> None:
         """Save the state, unless it is saved already."""
@@ -205,24 +222,49 @@ class Keeper:
 
 
 def check_kept(state: Any, objective: Objective, solver: Any) -> None:
-    """One pass at the iterate of a checkpoint: what the fingerprint cannot tell, targets or a model's code, changes F.
+    """One pass at the iterate of a checkpoint: what the fingerprint cannot tell, targets or a model's code, changes F
+    or, where all predictions are still alike, its gradient.
 
     Raises
     ------
     ModelFileError
-        F is another one.
+        F or its gradient is another one.
     """
     if state.theta.shape != (objective.size,) or ValueGrad not in objective.facts.answers:
         return
     objective.num_setup_passes += 1
     objective.num_passes -= 1
-    value = objective.value_and_grad(state.theta).value
-    allowed = _NOISE[objective.facts.parameters.dtype] * (1.0 if ValueGrad in solver.requests else 1e4)
-    if not abs(value - state.value) <= allowed * max(abs(value), abs(state.value)):
+    value, grad = objective.value_and_grad(state.theta)
+    facts = objective.facts
+    noise = _NOISE[facts.parameters.dtype]
+    allowed = noise * (1.0 if ValueGrad in solver.requests else 1e4) * max(abs(value), abs(state.value))
+    first = abs(getattr(state, "first_value", 0.0))
+    differs = ""
+    if not abs(value - state.value) <= max(allowed, _NOTHING[facts.parameters.dtype] * first):
+        differs = f"F is {state.value!r} there and {value!r} here"
+    elif (distance := _norm(grad - state.grad)) > _allowed_distance(grad, state, facts, noise, max(abs(value), first)):
+        differs = f"the gradients of F there and here are {distance:.3g} apart"
+    if differs:
         raise ModelFileError(
-            f"the checkpoint is of another run: at its theta F is {state.value!r} there and {value!r} here. Targets, "
-            "weights of rows, their order, or the code of the model have changed; name another directory to begin anew"
+            f"the checkpoint is of another run: at its theta {differs}. Targets, weights of rows, their order, or the "
+            "code of the model have changed; name another directory to begin anew"
         )
+
+
+def _allowed_distance(grad: Array, state: Any, facts: Facts, noise: float, value: float) -> float:
+    """Between two gradients of the same F: a small share of them and, where they cancel, rounding of what they add up.
+
+    By Cauchy and Schwarz, the terms of a linear model are columns times residuals, or times predictions.
+    """
+    allowed = float(np.sqrt(noise)) * max(_norm(grad), _norm(state.grad), state.first_norm)
+    if facts.squares is None:
+        return allowed
+    columns = float(np.sqrt(facts.squares.sum()))
+    return allowed + noise * columns * (float(np.sqrt(2.0 * value)) + columns * _norm(state.theta))
+
+
+def _norm(vector: Array) -> float:
+    return float(np.linalg.norm(vector))
 
 
 class _Folder(ABC):
@@ -288,7 +330,11 @@ class _Remote(_Folder):
     def open(self) -> set[int]:
         self._files.makedirs(self._inside, exist_ok=True)
         self._files.invalidate_cache()
-        names = [file.rpartition("/")[2] for file in self._files.ls(self._inside, detail=False)]
+        try:
+            files = self._files.ls(self._inside, detail=False)
+        except FileNotFoundError:  # stores of objects have no directories, only names that begin alike
+            files = []
+        names = [file.rpartition("/")[2] for file in files]
         for name in filter(_UNFINISHED.fullmatch, names):
             self._files.rm(f"{self._inside}/{name}")
         return _numbers(names)

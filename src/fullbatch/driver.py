@@ -61,6 +61,7 @@ def minimize(
 
     Ctrl-C ends the run after the evaluation under way and returns the best iterate; a second Ctrl-C raises
     KeyboardInterrupt at once. With `checkpoint`, SIGTERM saves the latest iterate before it ends the process.
+    A checkpoint that cannot be written is a warning, and is tried again at the next iterate.
 
     Parameters
     ----------
@@ -210,7 +211,7 @@ class _Run:
 
     def _keep(self) -> None:
         if self.keeper is not None and self.latest is not None:
-            self.keeper.save(self.latest, self._spent())
+            self.keeper.try_to_save(self.latest, self._spent())
 
     def _ask(self, request: Any) -> Any:
         if self.pressed.is_set():

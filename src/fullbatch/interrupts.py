@@ -14,10 +14,14 @@ class Interrupted(Exception):
 
 @contextmanager
 def ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets instead of breaking into an evaluation; pressed again, it raises."""
+    """An event that Ctrl-C sets instead of breaking into an evaluation; pressed again, it raises.
+
+    Where SIGINT is ignored, as in jobs that a shell runs in the background, it stays ignored.
+    """
     pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed  # only the main thread may handle signals
+    in_main = threading.current_thread() is threading.main_thread()  # only the main thread may handle signals
+    if not in_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield pressed
         return
 
     def press(signum: int, frame: Any) -> None:
@@ -29,7 +33,8 @@ def ctrl_c() -> Iterator[threading.Event]:
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, previous)
+        # A handler that is not Python's cannot be set again.
+        signal.signal(signal.SIGINT, signal.default_int_handler if previous is None else previous)
 
 
 @contextmanager

@@ -24,9 +24,9 @@ def test_files_are_read_and_joined(tmp_path):
     assert "x0.npy rows 6..6 and " in str(sources[1])
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f4", "u1", ">f8"])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "u1", "i1", ">f8", ">f4"])
 def test_rows_of_files_in_either_memory_order(tmp_path, dtype):
-    whole = np.random.default_rng(0).integers(0, 200, (50, 3)).astype(dtype)
+    whole = np.random.default_rng(0).integers(0, 100, (50, 3)).astype(dtype)
     np.save(tmp_path / "x0.npy", whole[:20])
     np.save(tmp_path / "x1.npy", np.asfortranarray(whole[20:]))
     for source in npy_sources(tmp_path / "x?.npy", block_rows=8):

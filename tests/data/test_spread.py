@@ -115,6 +115,13 @@ def test_dask_arrays_give_the_bytes_of_arrays(chunks):
         fitted(lazy, y[:100])
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4", "u1", "i1", "i4"])
+def test_sizes_of_dask_arrays_are_those_of_their_rows(dtype):
+    da = pytest.importorskip("dask.array")
+    (source,) = array_sources(da.ones((20, 3), dtype=dtype, chunks=(10, 3)), blocks=1)
+    assert source.size.nbytes == source.read().X.nbytes
+
+
 def test_a_chunk_is_computed_once_for_all_of_its_blocks(tmp_path):
     da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
     log = tmp_path / "log"

@@ -3,6 +3,7 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 from fullbatch import DataError, Linear, LogisticRegression, RayEngine, SerialEngine, ThreadEngine, array_sources
 from fullbatch.engines import _memory
 from fullbatch.engines._memory import allot, budget, check_memory
+from fullbatch.engines._shelf import Shelf
 from fullbatch.protocols import Curvature, HessVec, Rows, RowSample, Size, Squares, ValueGrad
 
 ROWS, COLUMNS, BLOCKS = 400, 5, 10
@@ -239,6 +241,19 @@ def test_spending_a_budget():
     assert allot(sizes, 1, 2) == (frozenset(), 1, 170)
     held = {**sizes, 9: Size(1, 10**9, held=True)}
     assert allot(held, 300, 2).kept == frozenset({9})
+
+
+def test_the_plan_tells_what_is_kept_where_blocks_turn_out_smaller_than_told():
+    rows = Remade(0).read()
+    told = dict.fromkeys(range(4), SimpleNamespace(size=Size(len(rows.X), 4 * BYTES)))
+    shelf = Shelf(12 * BYTES, 1)
+    shelf.add(told)
+    for number in told:
+        shelf.put(number, rows, rows)
+    kept = [number for number in told if shelf.get(number) is not None]
+    assert kept == [0]  # beside the two lanes of blocks as large as told
+    assert (shelf.plan.streamed, shelf.plan.streamed_bytes) == (3, 3 * BYTES)
+    assert shelf.plan.peak == 3 * BYTES
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,11 @@ def _column(name: str, values: Any, n_rows: int) -> Array | None:
     return column
 
 
+def feature_bytes(dtype: Any) -> int:
+    """Bytes of a value of that type once it is in `as_features`."""
+    return int(dtype.itemsize) if dtype in _AS_THEY_ARE else 4 if dtype == np.float16 else 8
+
+
 def as_features(X: Any) -> Any:
     """Features in a type that the kernels take: float32, float64, uint8 and int8 as they are."""
     if X.dtype in _AS_THEY_ARE:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..errors import DataError, MissingExtraError
 from ..protocols import Rows, Size
-from .arrays import as_features, is_dask_array
+from .arrays import as_features, feature_bytes, is_dask_array
 from .cut import cut, cut_parts
 from .frames import as_table
 from .parts import PartPiece, Shared
@@ -204,8 +204,7 @@ def dask_array_sources(
         if column.shape != X.shape[:1]:
             raise DataError(f"X has {sum(rows)} rows and {name} has shape {column.shape}: it must be ({sum(rows)},)")
         beside.append(column.rechunk((X.chunks[0],)).to_delayed().tolist())
-    width = X.dtype.itemsize if X.dtype.kind == "f" or X.dtype == np.uint8 else 8
-    row_bytes = X.shape[1] * width + 8 * sum(column[0] is not None for column in beside)
+    row_bytes = X.shape[1] * feature_bytes(X.dtype) + 8 * sum(column[0] is not None for column in beside)
     delayed = zip(X.to_delayed()[:, 0].tolist(), *beside, strict=True)
     chunks = [
         Chunk(number, one, count, count * row_bytes)

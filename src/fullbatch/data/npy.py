@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..protocols import Rows, Size
-from .arrays import as_features
+from .arrays import as_features, feature_bytes
 from .cut import cut, cut_parts
 from .paths import cannot_read, check_rows, expand, open_file
 
@@ -100,7 +100,7 @@ class NpySource:
         """By the headers."""
         header, rows = self.X[0].header, sum(piece.stop - piece.start for piece in self.X)
         stored = np.dtype(header.dtype)
-        kept = stored.itemsize if stored.kind == "f" or stored == np.uint8 else 8
+        kept = feature_bytes(stored)
         beside = 8 * sum(part is not None for part in (self.y, self.weight, self.offset))
         X = rows * prod(header.shape[1:]) * kept
         return Size(rows, X + rows * beside, reading=rows * header.row_bytes if kept != stored.itemsize else 0)

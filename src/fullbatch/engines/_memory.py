@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,15 +134,13 @@ def allot(sizes: Mapping[int, Size | None], limit: int | None, num_threads: int)
         Blocks computed at the same time.
     """
     known = {index: size for index, size in sizes.items() if size is not None and not size.held}
-    reading = max((size.reading for size in known.values()), default=0)
-    shared = max((size.shared for size in known.values()), default=0)
-    total = sum(size.nbytes for size in known.values())
-    peak = total + num_threads * reading + shared
+    peak = expected_peak(known, known.keys(), num_threads)
     if limit is None or peak <= limit:
         return Allotment(frozenset(sizes), num_threads, peak)
-    lane = max(size.nbytes for size in known.values()) + reading
+    shared = max(size.shared for size in known.values())
+    lane = max(size.nbytes for size in known.values()) + max(size.reading for size in known.values())
     lanes = min(max((limit - shared) // max(lane, 1), 1), (1 + _AHEAD) * num_threads)
-    peak = lanes * lane + shared
+    peak = expected_peak(known, (), lanes)
     kept = set(sizes) - set(known)
     for index, size in known.items():
         if peak + size.nbytes > limit:
@@ -150,6 +148,14 @@ def allot(sizes: Mapping[int, Size | None], limit: int | None, num_threads: int)
         kept.add(index)
         peak += size.nbytes
     return Allotment(frozenset(kept), lanes, peak)
+
+
+def expected_peak(sizes: Mapping[int, Size], kept: Collection[int], lanes: int) -> int:
+    """Bytes at the most of blocks that are kept, and of those that are read or computed beside them."""
+    reading = max((size.reading for size in sizes.values()), default=0)
+    shared = max((size.shared for size in sizes.values()), default=0)
+    away = max((size.nbytes for size in sizes.values()), default=0) if sizes.keys() - kept else 0
+    return sum(size.nbytes for index, size in sizes.items() if index in kept) + lanes * (away + reading) + shared
 
 
 @dataclass(frozen=True)
@@ -185,9 +191,8 @@ class Plan:
     peak: int
 
     @classmethod
-    def of(cls, sizes: Mapping[int, Size | None], limit: int | None, num_threads: int) -> "Plan":
-        """The plan of one worker."""
-        allotted = allot(sizes, limit, num_threads)
+    def of(cls, sizes: Mapping[int, Size | None], limit: int | None, num_threads: int, allotted: Allotment) -> "Plan":
+        """The plan of one worker: by the allotment in force, and what is known of sizes by now."""
         streamed = [size for index, size in sizes.items() if size is not None and index not in allotted.kept]
         known = [size for size in sizes.values() if size is not None]
         complete = len(known) == len(sizes)
@@ -200,7 +205,11 @@ class Plan:
             1,
             num_threads,
             limit,
-            allotted.peak,
+            expected_peak(
+                {index: size for index, size in sizes.items() if size is not None and not size.held},
+                allotted.kept,
+                allotted.lanes,
+            ),
         )
 
     def __add__(self, other: "Plan") -> "Plan":

@@ -54,7 +54,7 @@ class Shelf:
     @property
     def plan(self) -> Plan:
         """What is kept and what is read on each pass, as far as it is known."""
-        return Plan.of(self._sizes, self._limit, self._num_threads)
+        return Plan.of(self._sizes, self._limit, self._num_threads, self._allotted)
 
     @property
     def lanes(self) -> int:
