@@ -4,7 +4,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,6 +116,45 @@ def test_large_answers_are_added_by_the_workers(whole):
     os.kill(pid_of(blocks, 2, whole), signal.SIGKILL)
     assert bytes_of(blocks.sum(product)) == bytes_of(expected.sum(product))
     blocks.close()
+
+
+def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(problem):
+    dask = pytest.importorskip("dask")
+    from distributed import Client, LocalCluster
+    from distributed.core import Status
+
+    sources, request, expected = problem
+
+    def becomes(status, dask_worker):
+        dask_worker.status = status
+
+    quiet = {"distributed.worker.memory.monitor-interval": "1h"}  # else Dask resumes it, as it has memory
+    local = {"processes": False, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": "1GB"}
+    with dask.config.set(quiet), LocalCluster(n_workers=2, **local) as cluster, Client(cluster) as client:
+        blocks = DaskEngine(client).place(Linear("logistic"), sources)
+        assert 0 < blocks.plan.budget <= 5e8
+        address = blocks._members[0].worker.place.address
+        client.run(becomes, Status.paused, workers=[address])
+        wait_until(
+            lambda: client.scheduler_info(n_workers=-1)["workers"][address]["status"] == "paused", "it is not paused"
+        )
+        resume = threading.Timer(1.5, client.run, [becomes, Status.running], {"workers": [address]})
+        resume.start()
+        assert bytes_of(blocks.sum(request)) == bytes_of(expected)
+        assert blocks.health.losses == 0
+        resume.join()
+        blocks.close()
+
+
+def test_an_asynchronous_client_is_refused_also_where_it_is_the_current_one(monkeypatch, problem):
+    from fullbatch.engines import dask_
+
+    asynchronous = SimpleNamespace(asynchronous=True)
+    with pytest.raises(ValueError, match="client must be synchronous"):
+        DaskEngine(asynchronous)
+    monkeypatch.setattr(dask_.Client, "current", lambda **_: asynchronous)
+    with pytest.raises(ValueError, match="client must be synchronous"):
+        DaskEngine().place(Linear("logistic"), problem[0])
 
 
 def test_workers_that_do_not_come(whole, problem):

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 
 import numpy as np
@@ -178,7 +179,7 @@ def test_the_budget_bounds_losses(data):
 
 def test_when_no_capacity_is_left_the_error_says_what_was_lost(data):
     cluster = ThreadCluster(MODEL, 13, 2)
-    blocks = SupervisedBlocks(cluster, data, 2, Limits(None, 9, 30.0, 0.1))
+    blocks = SupervisedBlocks(cluster, data, 2, Limits(2, 9, 30.0, 0.1))
     cluster.capacity = 0
     cluster.script = lambda number, method: die(number)
     with pytest.raises(EngineError) as told:
@@ -218,7 +219,32 @@ def test_data_that_changed_is_not_rebuilt(data):
     cluster.script = once(0, "answer", die)
     with pytest.raises(DataError, match="the data has changed since it was first read"):
         blocks.sum(ValueGrad(np.zeros(3)))
-    blocks.close()
+    with pytest.raises(RuntimeError, match="place them again"):  # nobody holds it
+        blocks.sum(ValueGrad(np.zeros(3)))
+
+
+def test_blocks_are_closed_where_an_interrupt_leaves_some_without_a_worker(data, monkeypatch):
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = place(cluster, data, 2, most=2, failures=1)
+    cluster.script = once(0, "answer", die)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster, "room", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        blocks.sum(requests(1)[0])
+    with pytest.raises(RuntimeError, match="place them again"):
+        blocks.sum(requests(1)[0])
+    assert not cluster.alive
+
+
+def test_blocks_that_cannot_be_taken_are_dropped_again(data):
+    worker = _worker.Worker(MODEL, 13, 1)
+    with pytest.raises(DataError, match="the data has changed"):
+        worker.take({3: data[3]}, None, {3: b"of other rows"})
+    assert worker.plan.blocks == 0
+    assert not worker._sources
 
 
 def until(condition, blocks):
@@ -265,14 +291,21 @@ def test_lost_workers_are_made_up_for_when_there_is_room(data, expected):
     blocks.close()
 
 
-def test_a_newcomer_that_fails_is_given_up(data, expected):
+def cannot_read(worker):
+    raise DataError("the file is not on this node, says the test")
+
+
+@pytest.mark.parametrize("fault", [die, run_out, cannot_read])
+def test_a_newcomer_that_fails_is_given_up(data, expected, fault):
     cluster = ThreadCluster(MODEL, 13, 2)
     blocks = place(cluster, data, 2)
-    cluster.script = once(2, "take", die)
+    cluster.script = lambda number, method: fault(number) if (number, method) == (2, "take") else None
     cluster.grow(1)
     until(lambda: len(cluster.workers) == 3 and len(blocks._members) == 2 and not blocks._moves, blocks)
     assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
     assert blocks.health.losses == 0
+    assert len(cluster.workers) == 3
+    assert len(cluster.alive) == 2
     blocks.close()
 
 
@@ -299,6 +332,69 @@ def test_stragglers_are_told_and_relieved(data, expected, caplog):
     assert len(blocks._members[1].blocks) == 1  # 5 times as slow as the others, which have 6
     (told,) = [record.getMessage() for record in caplog.records]
     assert "worker 1 is a straggler" in told
+    blocks.close()
+
+
+def test_a_worker_that_could_not_take_blocks_is_given_no_more(data, expected):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data, 3, most=3)
+    for number, member in enumerate(blocks._members):
+        slow_down(member.worker.worker, 0.05 if number == 1 else 0.01)
+    tried = []
+
+    def script(number, method):
+        if (number, method) == (2, "take"):  # it holds the fewest rows and is asked first
+            tried.append(number)
+            cannot_read(number)
+
+    cluster.script = script
+    until(lambda: len(blocks._members[1].blocks) < 3, blocks)
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert len(tried) == 1
+    assert len(blocks._members[2].blocks) == 4
+    blocks.close()
+
+
+def test_no_block_is_in_two_moves_at_once(data, expected):
+    ready, take = threading.Event(), threading.Event()
+
+    def script(number, method):
+        if (number, method) == (4, "ready"):
+            assert ready.wait(30)
+        if (number, method) == (3, "take"):
+            assert take.wait(30)
+
+    cluster = ThreadCluster(MODEL, 13, 3, script)
+    blocks = place(cluster, data, 3)
+    for number, member in enumerate(blocks._members):
+        slow_down(member.worker.worker, 0.5 if number == 1 else 0.01)
+    cluster.grow(2)
+
+    def ask(times):
+        for _ in range(times):
+            assert bytes_of(blocks.sum(requests(1)[0])) == expected[0]
+            moving = [block for move in blocks._moves for block in move.call.blocks]
+            assert len(set(moving)) == len(moving)
+            assert sorted(block for member in blocks._members for block in member.blocks) == list(range(13))
+            time.sleep(0.02)
+
+    ask(5)  # the straggler could be relieved, while a newcomer does not run yet
+    ready.set()
+    ask(3)
+    take.set()
+    until(lambda: blocks.health.moved and not blocks._moves, blocks)
+    ask(10)  # whose moves may be of blocks that moved on in the plan
+    blocks.close()
+
+
+def test_blocks_that_move_on_in_a_plan_go_straight_to_where_they_end(data, expected, monkeypatch):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data, 3, most=3)
+    monkeypatch.setattr(blocks, "_plan", lambda: [Move(9, 2, 0), Move(4, 0, 1), Move(9, 0, 1), Move(4, 1, 0)])
+    blocks._rebalance()
+    assert [(str(move.donor), move.call.blocks, str(move.call.member)) for move in blocks._moves] == [
+        ("worker 2", [9], "worker 1")
+    ]
     blocks.close()
 
 

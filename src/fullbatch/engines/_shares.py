@@ -31,7 +31,12 @@ def parts(blocks: frozenset[int], leaves: int) -> int:
     return len(tree.parts())
 
 
-def moves(shares: Sequence[Sequence[int]], seconds: Callable[[int, int], float], leaves: int) -> list[Move]:
+def moves(
+    shares: Sequence[Sequence[int]],
+    seconds: Callable[[int, int], float],
+    leaves: int,
+    refusing: Iterable[int] = (),
+) -> list[Move]:
     """Blocks to move so that the slowest worker is done earlier; none if that cannot be had.
 
     Parameters
@@ -42,12 +47,17 @@ def moves(shares: Sequence[Sequence[int]], seconds: Callable[[int, int], float],
         `seconds(place, block)`: what the worker in that place of `shares` needs for the block.
     leaves : int
         Number of all blocks.
+    refusing : iterable of int
+        Places that receive nothing.
     """
+    receivers = sorted(set(range(len(shares))) - set(refusing))
+    if not receivers:
+        return []
     held = [frozenset(share) for share in shares]
     times = [sum(seconds(place, block) for block in share) for place, share in enumerate(held)]
     slowest, planned = max(times), list[Move]()
     while True:
-        donor, receiver = int(np.argmax(times)), int(np.argmin(times))
+        donor, receiver = int(np.argmax(times)), min(receivers, key=lambda place: times[place])
         mine, other = held[donor], held[receiver]
         helpful = [
             block

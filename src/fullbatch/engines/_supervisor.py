@@ -21,7 +21,7 @@ from ..schema import Schema
 from ._cluster import Cluster, Limits, Lost
 from ._shares import Move, moves, parts, runs, split
 from ._tree import Part, added
-from ._worker import agree, check_request, nbytes
+from ._worker import Changed, agree, check_request, nbytes
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class _Member:
     slow: int = 0  # passes in a row as a straggler
     waste: float = 0.0  # seconds that these passes took longer than at the others' pace
     slowness: float = 1.0  # how much longer than the others it needs for a row; 1 if it is no straggler
+    refuses: bool = False  # it could not take blocks when others were to move to it
     dropping: Any = None  # the last call to drop blocks: some clusters cancel what nobody waits for
 
     def __str__(self) -> str:
@@ -133,6 +134,7 @@ class SupervisedBlocks:
         self._members: list[_Member] = []
         self._newcomers: list[_Call] = []  # started and not yet known to run
         self._moves: list[_Move] = []
+        self._uneven = False  # blocks are to be shared out anew once nothing is under way
         self._losses: list[str] = []
         self._turn = self._moved = 0
         self._sent = self._received = 0
@@ -221,6 +223,14 @@ class SupervisedBlocks:
             return self._cluster.call(member.worker, "take_and_answer", *args, pieces=pieces)
 
         question = _Question(self, ask, ask_anew)
+        try:
+            return self._gather(question, turn)
+        except BaseException:
+            if question.replaced:  # and nobody can tell who holds the blocks of those that were lost
+                self.close()
+            raise
+
+    def _gather(self, question: "_Question", turn: int) -> list[list[Part]]:
         failures = 0
         while True:
             answers = [piece for pieces in question.answers() for piece in pieces]
@@ -395,8 +405,10 @@ class SupervisedBlocks:
                     self._rebalance()
         if self._newcomers:
             self._bury(self._welcome(0.0))
-            if not self._newcomers:
-                self._rebalance()
+            self._uneven = True
+        if self._uneven and not self._newcomers and not self._moves:  # no block is in two moves at a time
+            self._uneven = False
+            self._rebalance()
 
     def _watch(self) -> None:
         """Find stragglers; move blocks away from one that has cost more time than moving does."""
@@ -422,7 +434,8 @@ class SupervisedBlocks:
                     member, paces[place] / others, times[place], runs(member.blocks),
                 )  # fmt: skip
             member.slowness = paces[place] / others
-            if member.waste > sum(self._read_seconds[block] for block in member.blocks) and not self._moves:
+            read = sum(self._read_seconds[block] for block in member.blocks)
+            if member.waste > read and not self._moves and not self._newcomers:
                 member.waste = 0.0
                 self._rebalance()
 
@@ -430,14 +443,20 @@ class SupervisedBlocks:
         """Moves that would speed up the members and so many newcomers."""
         pace = [member.slowness for member in self._members] + [1.0] * more
         shares = [member.blocks for member in self._members] + [[] for _ in range(more)]
-        return moves(shares, lambda place, block: self._rows[block] * pace[place], len(self._sources))
+        refusing = [place for place, member in enumerate(self._members) if member.refuses]
+        return moves(shares, lambda place, block: self._rows[block] * pace[place], len(self._sources), refusing)
 
     def _rebalance(self) -> None:
         """Start to move whole blocks to the workers that would be done first."""
+        ways: dict[int, tuple[int, int]] = {}
+        for block, donor, receiver in self._plan():  # which may move one on and on
+            ways[block] = (ways[block][0] if block in ways else donor, receiver)
         together: dict[tuple[int, int], list[int]] = {}
-        for move in self._plan():
-            together.setdefault((move.donor, move.receiver), []).append(move.block)
+        for block, way in ways.items():
+            together.setdefault(way, []).append(block)
         for (donor, receiver), blocks in together.items():
+            if donor == receiver:
+                continue
             taker = self._members[receiver]
             self._moves.append(_Move(self._members[donor], _Call(taker, blocks, self._take(taker, blocks))))
 
@@ -449,18 +468,23 @@ class SupervisedBlocks:
         pending, self._moves = self._moves, []
         for place, move in enumerate(pending):
             taker, blocks, _ = move.call
+            if taker not in self._members:  # given up for another move; the donor still holds them
+                continue
             if place not in outcomes:
                 self._moves.append(move)
-            elif isinstance(outcomes[place], Lost | MemoryError):
+            elif isinstance(outcomes[place], Changed):
+                raise outcomes[place]
+            elif isinstance(outcomes[place], Exception):  # the donor still holds them
                 logger.warning("%s could not take blocks %s: %s", taker, runs(blocks), outcomes[place])
                 self._drop(taker, blocks)
+                taker.refuses = True
                 if not taker.blocks and taker in self._members:
                     self._members.remove(taker)
-                    self._cluster.kill(taker.worker)
+                    broken = isinstance(outcomes[place], Lost | MemoryError)
+                    (self._cluster.kill if broken else self._cluster.end)(taker.worker)
                     self._target = len(self._members)
-            elif isinstance(outcomes[place], Exception):
-                raise outcomes[place]
             else:
+                blocks = [block for block in blocks if block in move.donor.blocks]
                 move.donor.blocks = [block for block in move.donor.blocks if block not in blocks]
                 taker.blocks = sorted([*taker.blocks, *blocks])
                 self._drop(move.donor, blocks)
@@ -494,6 +518,7 @@ class _Question:
         self._blocks = blocks
         self._ask_anew = ask_anew
         self._answered: list[tuple[_Member, Any]] = []
+        self.replaced = False  # whether a worker was lost
         now = time.monotonic()
         holders = [member for member in blocks._members if member.blocks]
         for member in holders:
@@ -535,6 +560,7 @@ class _Question:
 
     def replace(self, gone: Mapping[_Member, str]) -> None:
         """Ask the blocks of lost workers elsewhere."""
+        self.replaced |= bool(gone)
         self._open = [call for call in self._open if call.member not in gone]
         self._answered = [(member, answer) for member, answer in self._answered if member not in gone]
         for member, reason in gone.items():

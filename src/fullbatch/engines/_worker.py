@@ -26,6 +26,10 @@ R = TypeVar("R")
 KEPT_BYTES = 2**20
 
 
+class Changed(DataError):
+    """The rows are not those that were first read."""
+
+
 class Built(NamedTuple):
     """What the driver is told once the blocks stand."""
 
@@ -137,11 +141,15 @@ class Worker:
         DataError
             The rows are not those that were first described.
         """
-        self.hold(sources)
-        for index, now in self.describe(sources).fingerprints.items():
-            if now != fingerprints[index]:
-                raise DataError(f"the data has changed since it was first read: {sources[index]}")
-        return self.build(schema, sources)
+        try:
+            self.hold(sources)
+            for index, now in self.describe(sources).fingerprints.items():
+                if now != fingerprints[index]:
+                    raise Changed(f"the data has changed since it was first read: {sources[index]}")
+            return self.build(schema, sources)
+        except BaseException:  # all of them, or none
+            self.drop(sources)
+            raise
 
     def drop(self, blocks: Iterable[int]) -> None:
         """Forget blocks that another worker has taken."""
@@ -178,7 +186,7 @@ class Worker:
         schema = self._schema
         assert schema is not None
         if rows.X.shape[0] != schema.block_rows[index]:
-            raise DataError(
+            raise Changed(
                 f"{self._sources[index]} now has {rows.X.shape[0]} rows and had {schema.block_rows[index]} when it "
                 "was first read: the data has changed"
             )

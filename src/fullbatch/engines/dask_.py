@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source
 from ._cluster import Limits, Lost
-from ._memory import check_memory
+from ._memory import budget, check_memory
 from ._shares import split
 from ._supervisor import SupervisedBlocks
 from ._worker import RemoteWorker, available_cpus, check_sources, named, release
@@ -64,7 +64,8 @@ class DaskEngine:
     memory : int or str
         Bytes, or a text like "2GB", that the blocks of each worker may take: those beyond it are read again on each
         pass. "auto" is half of the memory that is free on the worker's machine when it starts, divided by the Dask
-        workers of that machine. Results do not depend on it.
+        workers of that machine, and at the most half of the Dask worker's own memory limit. Results do not depend on
+        it.
     """
 
     def __init__(
@@ -80,9 +81,7 @@ class DaskEngine:
         check_memory(memory)
         self._limits = Limits(num_workers, max_failures, timeout, start_timeout)
         self._limits.check()
-        if client is not None and client.asynchronous:
-            raise ValueError("client must be synchronous: Client(asynchronous=False)")
-        self.client = client
+        self.client = None if client is None else _synchronous(client)
         self.address = address
         self.num_workers = num_workers
         self.max_failures = max_failures
@@ -115,7 +114,7 @@ class DaskEngine:
         """
         sources = check_sources(sources)
         cluster = _DaskCluster(self._connected(), model, len(sources), self.memory, self.start_timeout)
-        num_workers = min(self.num_workers or cluster.room(), len(sources))
+        num_workers = min(self.num_workers or max(1, cluster.room()), len(sources))
         return SupervisedBlocks(cluster, sources, num_workers, self._limits)
 
     def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
@@ -176,9 +175,11 @@ class DaskEngine:
             self._opened.append(Client(self.address, set_as_default=False))
             return self._opened[-1]
         try:
-            return Client.current(allow_global=True)
+            current = Client.current(allow_global=True)
         except ValueError:  # there is none
             pass
+        else:
+            return _synchronous(current)
         loopback: dict[str, Any] = {"host": "127.0.0.1", "worker_dashboard_address": "127.0.0.1:0", "dashboard": False}
         cluster = LocalCluster(
             n_workers=self.num_workers or available_cpus(),
@@ -191,6 +192,12 @@ class DaskEngine:
         self._opened.append(cluster)
         self._opened.append(Client(cluster, set_as_default=False))
         return self._opened[-1]
+
+
+def _synchronous(client: Client) -> Client:
+    if client.asynchronous:
+        raise ValueError("client must be synchronous: Client(asynchronous=False)")
+    return client
 
 
 def _workers(client: Client) -> dict[str, Any]:
@@ -224,6 +231,14 @@ class _Failed(NamedTuple):
     error: Exception
 
 
+def _started(model: Model, blocks: int, num_threads: int, memory: int | str, neighbours: int) -> RemoteWorker:
+    limit = distributed.get_worker().memory_manager.memory_limit
+    if memory == "auto" and limit:  # Dask pauses a worker that is close to its limit
+        free = budget(memory, neighbours)
+        memory = max(1, limit // 2 if free is None else min(limit // 2, free))
+    return RemoteWorker(model, blocks, num_threads, memory, neighbours)
+
+
 def _serve(name: str, method: str, before: Any, *args: Any) -> Any:
     """One call of a worker; `before` is the answer to the call before, which makes Dask serve them in order."""
     failed = [arg for arg in args if isinstance(arg, _Failed)]
@@ -233,7 +248,7 @@ def _serve(name: str, method: str, before: Any, *args: Any) -> Any:
         return failed[0]
     try:
         if method == "start":
-            _HERE[name] = RemoteWorker(*args)
+            _HERE[name] = _started(*args)
             return None
         if method == "end":
             worker = _HERE.pop(name, None)
@@ -291,7 +306,7 @@ class _DaskCluster:
 
     def start(self) -> _Host:
         until = time.monotonic() + self._start_timeout
-        while not (free := self._places().keys() - self._used):
+        while not (free := self._free()):
             if time.monotonic() > until:
                 raise EngineError(f"no Dask worker is left to use: {self.shortage()}")
             time.sleep(0.1)
@@ -384,7 +399,7 @@ class _DaskCluster:
                 logger.warning("%s has no nanny that could end it: it is not used any more", worker.place.address)
 
     def room(self) -> int:
-        return len(self._places().keys() - self._used)
+        return len(self._free())
 
     def grown(self) -> int:
         before, self._capacity = self._capacity, len(self._places())
@@ -397,11 +412,15 @@ class _DaskCluster:
         return self._client.status == "running"
 
     def _places(self) -> dict[_Place, Any]:
+        """Those that are there: one that is paused, for lack of memory, goes on later."""
         return {
             _Place(address, told["local_directory"]): told
             for address, told in _workers(self._client).items()
-            if told["status"] == "running"
+            if told["status"] in ("running", "paused")
         }
+
+    def _free(self) -> set[_Place]:
+        return {place for place, told in self._places().items() if told["status"] == "running"} - self._used
 
 
 def _failure(future: Any) -> Exception:

@@ -189,7 +189,7 @@ class RayEngine:
 
     def _connect(self) -> None:
         if ray.is_initialized():
-            if self.address is not None:
+            if self.address is not None and not self._started_ray:
                 logger.warning("this process is connected to Ray already: address=%r is not used", self.address)
             return
         if self.address is not None or os.environ.get("RAY_ADDRESS"):
