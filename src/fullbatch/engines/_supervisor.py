@@ -334,7 +334,7 @@ class SupervisedBlocks:
         most = self._limits.start_timeout
         until = time.monotonic() + (min(_PATIENCE, most) if self._members else most)
         while True:
-            if self._newcomers or self._cluster.room():
+            if self._newcomers or self._cluster.room() > 0:
                 if not self._newcomers:
                     self._begin(1)
                 before = len(self._members)
