@@ -1,6 +1,5 @@
 """What is known of the data before any block is built: descriptions of blocks add up to one schema."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate, zip_longest
@@ -186,18 +185,6 @@ class Description:
     sparse_entries: int | None = None
     offset: bool = False
     target: Moments | None = None
-
-    def fingerprint(self) -> bytes:
-        """The same, to the bit, for the same data: 16 bytes."""
-        counts = [*self.levels, *([] if self.labels is None else [self.labels])]
-        arrays = [np.array(self.rows), self.moments.mean, self.moments.squares]
-        arrays += [] if self.target is None else [self.target.mean, self.target.squares]
-        for one in counts:
-            arrays += [one.values, one.weight]
-        digest = hashlib.blake2b(digest_size=16)
-        for array in arrays:
-            digest.update(array.tobytes())
-        return digest.digest()
 
     def __add__(self, other: "Description") -> "Description":
         self._check_columns(other)

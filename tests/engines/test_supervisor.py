@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -223,6 +224,21 @@ def test_data_that_changed_is_not_rebuilt(data):
         blocks.sum(ValueGrad(np.zeros(3)))
 
 
+def test_a_processor_that_rounds_otherwise_has_the_same_data(data, expected, monkeypatch):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data, failures=1)
+    describe = Linear.describe
+
+    def describe_there(*args):
+        told = describe(*args)
+        return replace(told, moments=replace(told.moments, mean=np.nextafter(told.moments.mean, 1.0)))
+
+    monkeypatch.setattr(Linear, "describe", describe_there)
+    cluster.script = once(1, "answer", die)
+    assert bytes_of(blocks.sum(requests(1)[0])) == expected[0]
+    blocks.close()
+
+
 def test_blocks_are_closed_where_an_interrupt_leaves_some_without_a_worker(data, monkeypatch):
     cluster = ThreadCluster(MODEL, 13, 2)
     blocks = place(cluster, data, 2, most=2, failures=1)
@@ -240,7 +256,7 @@ def test_blocks_are_closed_where_an_interrupt_leaves_some_without_a_worker(data,
 
 
 def test_blocks_that_cannot_be_taken_are_dropped_again(data):
-    worker = _worker.Worker(MODEL, 13, 1)
+    worker = _worker.RemoteWorker(MODEL, 13, 1)
     with pytest.raises(DataError, match="the data has changed"):
         worker.take({3: data[3]}, None, {3: b"of other rows"})
     assert worker.plan.blocks == 0

@@ -148,7 +148,7 @@ class SupervisedBlocks:
             described = _Question(self, self._describe, self._hold_and_describe).answers()
             self._note_seconds(one.seconds for one in described)
             self._read_seconds = list(self._seconds)
-            self._fingerprints = {index: mark for one in described for index, mark in one.fingerprints.items()}
+            self._marks = {index: mark for one in described for index, mark in one.marks.items()}
             self.schema = Schema.of(self._total(one.parts for one in described))
             self._rows = [max(1, rows) for rows in self.schema.block_rows]
             self._sent_schema = cluster.put(self.schema)
@@ -200,7 +200,7 @@ class SupervisedBlocks:
         return self._cluster.call(member.worker, "take", *self._lineage(blocks))
 
     def _lineage(self, blocks: list[int]) -> tuple[Any, ...]:
-        return self._recipes(blocks), self._sent_schema, {index: self._fingerprints[index] for index in blocks}
+        return self._recipes(blocks), self._sent_schema, {index: self._marks[index] for index in blocks}
 
     def _recipes(self, blocks: list[int]) -> dict[int, Source]:
         return {index: self._sources[index] for index in blocks}

@@ -16,6 +16,7 @@ from ..errors import BlockError, DataError, MissingExtraError, ModelError
 from ..features import encode
 from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
+from ._marks import mark
 from ._memory import Plan, budget
 from ._shelf import Shelf
 from ._tree import Part, TreeSum, added
@@ -44,14 +45,14 @@ class Described(NamedTuple):
     ----------
     parts : list of Part
         The descriptions, added as far as the summation tree allows.
-    fingerprints : dict of int to bytes
-        Of each block's description: rows that are read again must have the same.
+    marks : dict of int to bytes
+        Of the rows of each block: those that are read again must have the same.
     seconds : dict of int to float
         What reading and describing each block took.
     """
 
     parts: list[Part]
-    fingerprints: dict[int, bytes]
+    marks: dict[int, bytes]
     seconds: dict[int, float]
 
 
@@ -107,18 +108,18 @@ class Worker:
 
     def describe(self, blocks: Iterable[int]) -> Described:
         """Read the rows of these blocks, once, and describe them."""
-        fingerprints: dict[int, bytes] = {}
+        marks: dict[int, bytes] = {}
 
         def describe(index: int) -> Any:
             source = self._sources[index]
             rows = source.read()
             with self._computing:
                 described = self._model.describe(rows, str(source))
+                marks[index] = self._mark(rows)
             self._shelf.put(index, rows, rows)
-            fingerprints[index] = described.fingerprint()
             return described
 
-        return Described(self._tree_sum(describe, list(blocks)), fingerprints, self.seconds)
+        return Described(self._tree_sum(describe, list(blocks)), marks, self.seconds)
 
     def build(self, schema: Schema, blocks: Iterable[int]) -> Built:
         """Turn the rows that were read into blocks."""
@@ -132,24 +133,6 @@ class Worker:
         # Those that were not kept are built when they are asked; one is enough to tell what all answer.
         asked = list(blocks)
         return agree(self._each(build, [index for index in asked if self._shelf.get(index) is not None] or asked[:1]))
-
-    def take(self, sources: Mapping[int, Source], schema: Schema, fingerprints: Mapping[int, bytes]) -> Built:
-        """Read and build blocks that another worker holds or held.
-
-        Raises
-        ------
-        DataError
-            The rows are not those that were first described.
-        """
-        try:
-            self.hold(sources)
-            for index, now in self.describe(sources).fingerprints.items():
-                if now != fingerprints[index]:
-                    raise Changed(f"the data has changed since it was first read: {sources[index]}")
-            return self.build(schema, sources)
-        except BaseException:  # all of them, or none
-            self.drop(sources)
-            raise
 
     def drop(self, blocks: Iterable[int]) -> None:
         """Forget blocks that another worker has taken."""
@@ -181,6 +164,10 @@ class Worker:
         self._schema = None
         self._shelf.clear()
         self._run_on(1)
+
+    def _mark(self, rows: Rows) -> bytes:
+        """Nothing: no block of this process is taken by another."""
+        return b""
 
     def _built(self, index: int, rows: Rows, keep: bool = False) -> Block:
         schema = self._schema
@@ -361,22 +348,43 @@ class RemoteWorker(Worker):
         self._kept = (turn, self.merge(turn, parts))
         return [Answer([], one, kept=True) for one in seconds]
 
+    def take(self, sources: Mapping[int, Source], schema: Schema, marks: Mapping[int, bytes]) -> Built:
+        """Read and build blocks that another worker holds or held.
+
+        Raises
+        ------
+        DataError
+            The rows are not those that were first described.
+        """
+        try:
+            self.hold(sources)
+            for index, now in self.describe(sources).marks.items():
+                if now != marks[index]:
+                    raise Changed(f"the data has changed since it was first read: {sources[index]}")
+            return self.build(schema, sources)
+        except BaseException:  # all of them, or none
+            self.drop(sources)
+            raise
+
     def take_and_answer(
         self,
         sources: Mapping[int, Source],
         schema: Schema,
-        fingerprints: Mapping[int, bytes],
+        marks: Mapping[int, bytes],
         request: Any,
         turn: int,
     ) -> list[Answer]:
         """Take blocks of a worker that was lost, and answer for them."""
-        self.take(sources, schema, fingerprints)
+        self.take(sources, schema, marks)
         return self.answer(request, sources, turn)
 
     def merge(self, turn: int, *others: list[Part]) -> list[Part]:
         """What this worker keeps of this turn, and what others do, added as far as the tree allows."""
         kept = self._kept[1] if self._kept[0] == turn else []
         return added(self._total, [kept, *others]).parts()
+
+    def _mark(self, rows: Rows) -> bytes:
+        return mark(rows)
 
 
 def nbytes(message: Any) -> int:
