@@ -7,8 +7,8 @@ import itertools
 import logging
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from ..errors import EngineError
 from ..protocols import Array, Source
 from ..schema import Schema
 from ._cluster import Cluster, Limits, Lost
+from ._question import Ask, Call, Member, Question
 from ._shares import Move, moves, parts, runs, split
 from ._tree import Part, added
 from ._worker import Changed, agree, check_request, nbytes
@@ -38,8 +39,6 @@ _LOOK = 5.0
 _STRAGGLER = 3.0
 # Nothing is said or done about less waste than this, in seconds: the times of short passes are mostly chance.
 _NOTICEABLE = 0.1
-# How often a sum that the workers make among themselves may fail though no worker is lost.
-_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,42 +67,9 @@ class Health:
     received: int
 
 
-@dataclass(slots=True, eq=False)
-class _Member:
-    """A worker, and the blocks that it answers for."""
-
-    number: int
-    worker: Any
-    blocks: list[int] = field(default_factory=list)
-    heard: float = field(default_factory=time.monotonic)  # when it last answered, or was asked
-    slow: int = 0  # passes in a row as a straggler
-    waste: float = 0.0  # seconds that these passes took longer than at the others' pace
-    slowness: float = 1.0  # how much longer than the others it needs for a row; 1 if it is no straggler
-    refuses: bool = False  # it could not take blocks when others were to move to it
-    dropping: Any = None  # the last call to drop blocks: some clusters cancel what nobody waits for
-
-    def __str__(self) -> str:
-        return f"worker {self.number}"
-
-
-class _Call(NamedTuple):
-    member: _Member
-    blocks: list[int]
-    answer: Any
-
-
-class _Merge(NamedTuple):
-    member: _Member
-    call: Any
-    others: list[Any]  # calls whose answers it adds
-
-
 class _Move(NamedTuple):
-    donor: _Member
-    call: _Call  # to the receiver, to take the blocks
-
-
-Ask = Callable[[_Member, list[int]], Any]
+    donor: Member
+    call: Call  # to the receiver, to take the blocks
 
 
 class SupervisedBlocks:
@@ -131,8 +97,8 @@ class SupervisedBlocks:
         self._sources = sources
         self._limits = limits
         self._target = num_workers
-        self._members: list[_Member] = []
-        self._newcomers: list[_Call] = []  # started and not yet known to run
+        self._members: list[Member] = []
+        self._newcomers: list[Call] = []  # started and not yet known to run
         self._moves: list[_Move] = []
         self._uneven = False  # blocks are to be shared out anew once nothing is under way
         self._losses: list[str] = []
@@ -144,15 +110,15 @@ class SupervisedBlocks:
             self._start_workers(num_workers)
             for member, share in zip(self._members, split(range(len(sources)), num_workers), strict=True):
                 member.blocks = share
-            self.plan = reduce(add, _Question(self, self._hold, self._hold).answers()).log()
-            described = _Question(self, self._describe, self._hold_and_describe).answers()
+            self.plan = reduce(add, self._question(self._hold, self._hold).answers()).log()
+            described = self._question(self._describe, self._hold_and_describe).answers()
             self._note_seconds(one.seconds for one in described)
             self._read_seconds = list(self._seconds)
             self._marks = {index: mark for one in described for index, mark in one.marks.items()}
             self.schema = Schema.of(self._total(one.parts for one in described))
             self._rows = [max(1, rows) for rows in self.schema.block_rows]
             self._sent_schema = cluster.put(self.schema)
-            self.parameters, self.answers = agree(_Question(self, self._build, self._take).answers())
+            self.parameters, self.answers = agree(self._question(self._build, self._take).answers())
         except BaseException:
             self.close()
             raise
@@ -184,19 +150,23 @@ class SupervisedBlocks:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def _hold(self, member: _Member, blocks: list[int]) -> Any:
+    def _question(self, ask: Ask, ask_anew: Ask) -> Question:
+        holders = [member for member in self._members if member.blocks]
+        return Question(self._cluster, holders, self._limits.timeout, ask, ask_anew, self._rehomed)
+
+    def _hold(self, member: Member, blocks: list[int]) -> Any:
         return self._cluster.call(member.worker, "hold", self._recipes(blocks))
 
-    def _describe(self, member: _Member, blocks: list[int]) -> Any:
+    def _describe(self, member: Member, blocks: list[int]) -> Any:
         return self._cluster.call(member.worker, "describe", blocks)
 
-    def _hold_and_describe(self, member: _Member, blocks: list[int]) -> Any:
+    def _hold_and_describe(self, member: Member, blocks: list[int]) -> Any:
         return self._cluster.call(member.worker, "hold_and_describe", self._recipes(blocks))
 
-    def _build(self, member: _Member, blocks: list[int]) -> Any:
+    def _build(self, member: Member, blocks: list[int]) -> Any:
         return self._cluster.call(member.worker, "build", self._sent_schema, blocks)
 
-    def _take(self, member: _Member, blocks: list[int]) -> Any:
+    def _take(self, member: Member, blocks: list[int]) -> Any:
         return self._cluster.call(member.worker, "take", *self._lineage(blocks))
 
     def _lineage(self, blocks: list[int]) -> tuple[Any, ...]:
@@ -211,70 +181,26 @@ class SupervisedBlocks:
         self._turn += 1
         turn = self._turn  # workers keep large answers until the next one
 
-        def ask(member: _Member, blocks: list[int]) -> Any:
+        def ask(member: Member, blocks: list[int]) -> Any:
             pieces = parts(frozenset(blocks), len(self._sources))
             self._sent += nbytes(request)
             return self._cluster.call(member.worker, "answer", sent, blocks, turn, pieces=pieces)
 
-        def ask_anew(member: _Member, blocks: list[int]) -> Any:
+        def ask_anew(member: Member, blocks: list[int]) -> Any:
             pieces = parts(frozenset(blocks), len(self._sources))
             args = (*self._lineage(blocks), sent, turn)
             self._sent += nbytes(request)
             return self._cluster.call(member.worker, "take_and_answer", *args, pieces=pieces)
 
-        question = _Question(self, ask, ask_anew)
+        question = self._question(ask, ask_anew)
         try:
-            return self._gather(question, turn)
+            sums = question.sums(turn)
         except BaseException:
             if question.replaced:  # and nobody can tell who holds the blocks of those that were lost
                 self.close()
             raise
-
-    def _gather(self, question: "_Question", turn: int) -> list[list[Part]]:
-        failures = 0
-        while True:
-            answers = [piece for pieces in question.answers() for piece in pieces]
-            self._note_seconds(piece.seconds for piece in answers)
-            keepers = question.members(lambda pieces: pieces[0].kept)
-            if not keepers:
-                return [piece.parts for piece in answers]
-            calls: list[_Merge] = []
-            until = time.monotonic() + self._limits.timeout
-            merged = self._collect_by(until, self._merge(keepers, turn, calls))
-            if not isinstance(merged, Exception):
-                return [merged, *(piece.parts for piece in answers)]
-            gone = self._to_blame(calls, until)
-            failures += not gone  # such as an object store that is full at the moment
-            if failures == _ATTEMPTS:
-                raise EngineError(f"the workers could not add their answers: {merged}")
-            question.replace(gone)
-
-    def _merge(self, keepers: list[_Member], turn: int, calls: list[_Merge]) -> Any:
-        """A tree of calls: the first worker adds what the others have added to what it kept."""
-        others, step = [], 1
-        while step < len(keepers):
-            others.append(self._merge(keepers[step : 2 * step], turn, calls))
-            step *= 2
-        call = self._cluster.call(keepers[0].worker, "merge", turn, *others)
-        calls.append(_Merge(keepers[0], call, others))
-        return call
-
-    def _to_blame(self, calls: list[_Merge], until: float) -> dict[_Member, str]:
-        """The workers that were lost while they added: all that they were sent was there, and their answer is not."""
-        gone: dict[_Member, str] = {}
-        unmade: list[Any] = []
-        for member, call, others in calls:
-            outcome = self._collect_by(until, call)
-            if isinstance(outcome, Exception):
-                if isinstance(outcome, Lost) and not any(other is one for one in unmade for other in others):
-                    gone[member] = str(outcome)
-                unmade.append(call)
-        return gone
-
-    def _collect_by(self, until: float, call: Any) -> Any:
-        timeout = max(0.0, until - time.monotonic())
-        late = Lost(f"it did not answer within {self._limits.timeout:g} s")
-        return self._cluster.collect([call], timeout).get(0, late)
+        self._note_seconds(piece.seconds for pieces in question.answers() for piece in pieces)
+        return sums
 
     def _total(self, parts_of_workers: Iterable[list[Part]]) -> Any:
         return added(len(self._sources), parts_of_workers).total()
@@ -286,7 +212,14 @@ class SupervisedBlocks:
 
     # --- workers are lost -----------------------------------------------------------------------------------------
 
-    def lose(self, member: _Member, reason: str) -> None:
+    def _rehomed(self, gone: Mapping[Member, str]) -> Iterator[tuple[Member, list[int]]]:
+        """New members for the blocks of lost workers."""
+        for member, reason in gone.items():
+            self._lose(member, reason)
+        for member in gone:
+            yield from self._rehome(member.blocks)
+
+    def _lose(self, member: Member, reason: str) -> None:
         """A worker is gone, with all that it held.
 
         Raises
@@ -306,7 +239,7 @@ class SupervisedBlocks:
             raise EngineError(f"{loss}, and max_failures={self._limits.max_failures} allows no more losses")
         logger.warning("%s; %d more losses allowed", loss, left)
 
-    def rehome(self, blocks: list[int]) -> list[tuple[_Member, list[int]]]:
+    def _rehome(self, blocks: list[int]) -> list[tuple[Member, list[int]]]:
         """New members for blocks whose worker was lost: a fresh worker, else all that are left.
 
         Raises
@@ -329,7 +262,7 @@ class SupervisedBlocks:
         logger.info("blocks %s go to %s", runs(blocks), ", ".join(str(member) for member, _ in homes))
         return homes
 
-    def _fresh(self) -> _Member | None:
+    def _fresh(self) -> Member | None:
         """A worker that runs; None where none can be had soon, and there are others."""
         most = self._limits.start_timeout
         until = time.monotonic() + (min(_PATIENCE, most) if self._members else most)
@@ -347,7 +280,7 @@ class SupervisedBlocks:
                 return None
             time.sleep(0.05)
 
-    def _bury(self, failed: Mapping[_Member, str]) -> None:
+    def _bury(self, failed: Mapping[Member, str]) -> None:
         """End workers that held nothing yet."""
         for member, reason in failed.items():
             logger.warning("%s was started in vain: %s", member, reason)
@@ -360,15 +293,15 @@ class SupervisedBlocks:
         for _ in range(workers):
             taken = {member.number for member in [*self._members, *(call.member for call in self._newcomers)]}
             number = next(number for number in itertools.count() if number not in taken)
-            member = _Member(number, self._cluster.start())
-            self._newcomers.append(_Call(member, [], self._cluster.call(member.worker, "ready")))
+            member = Member(number, self._cluster.start())
+            self._newcomers.append(Call(member, [], self._cluster.call(member.worker, "ready")))
 
     def _start_workers(self, wanted: int) -> None:
         until = time.monotonic() + self._limits.start_timeout
         while len(self._members) < wanted:
             self._begin(wanted - len(self._members) - len(self._newcomers))
             for member, reason in self._welcome(until - time.monotonic()).items():
-                self.lose(member, reason)
+                self._lose(member, reason)
             if self._newcomers and time.monotonic() >= until:
                 raise EngineError(
                     f"{wanted} workers did not start within {self._limits.start_timeout:g} s: "
@@ -376,7 +309,7 @@ class SupervisedBlocks:
                 )
         self._members.sort(key=lambda member: member.number)
 
-    def _welcome(self, timeout: float) -> dict[_Member, str]:
+    def _welcome(self, timeout: float) -> dict[Member, str]:
         """Make members of the newcomers that run; returns those that never will, and why."""
         calls, self._newcomers = self._newcomers, []
         outcomes = self._cluster.collect([call.answer for call in calls], max(0.0, timeout))
@@ -458,7 +391,7 @@ class SupervisedBlocks:
             if donor == receiver:
                 continue
             taker = self._members[receiver]
-            self._moves.append(_Move(self._members[donor], _Call(taker, blocks, self._take(taker, blocks))))
+            self._moves.append(_Move(self._members[donor], Call(taker, blocks, self._take(taker, blocks))))
 
     def _finish_moves(self) -> None:
         """Blocks that stand at their new worker are asked there from now on."""
@@ -497,76 +430,5 @@ class SupervisedBlocks:
             if move.call.member in self._members:
                 self._drop(move.call.member, move.call.blocks)
 
-    def _drop(self, member: _Member, blocks: list[int]) -> None:
+    def _drop(self, member: Member, blocks: list[int]) -> None:
         member.dropping = self._cluster.call(member.worker, "drop", blocks)
-
-
-class _Question:
-    """One question to all blocks, until each is answered by a worker that still holds it.
-
-    Parameters
-    ----------
-    blocks : SupervisedBlocks
-        Who is asked.
-    ask : callable
-        `ask(member, blocks)` starts the call to a worker that holds the blocks.
-    ask_anew : callable
-        The same for a worker that must build them first.
-    """
-
-    def __init__(self, blocks: SupervisedBlocks, ask: Ask, ask_anew: Ask) -> None:
-        self._blocks = blocks
-        self._ask_anew = ask_anew
-        self._answered: list[tuple[_Member, Any]] = []
-        self.replaced = False  # whether a worker was lost
-        now = time.monotonic()
-        holders = [member for member in blocks._members if member.blocks]
-        for member in holders:
-            member.heard = now
-        self._open = [_Call(member, member.blocks, ask(member, member.blocks)) for member in holders]
-
-    def answers(self) -> list[Any]:
-        """Everyone's answer."""
-        timeout = self._blocks._limits.timeout
-        while self._open:
-            deadline = min(call.member.heard for call in self._open) + timeout
-            calls = self._open
-            outcomes = self._blocks._cluster.collect(
-                [call.answer for call in calls], max(0.0, deadline - time.monotonic())
-            )
-            now = time.monotonic()
-            self._open = [call for place, call in enumerate(calls) if place not in outcomes]
-            gone: dict[_Member, str] = {}
-            for place, outcome in outcomes.items():
-                member = calls[place].member
-                member.heard = now
-                if isinstance(outcome, Lost):
-                    gone[member] = str(outcome)
-                elif isinstance(outcome, MemoryError):
-                    gone[member] = f"out of memory: {outcome}"
-                elif isinstance(outcome, Exception):
-                    raise outcome
-                else:
-                    self._answered.append((member, outcome))
-            for call in self._open:
-                if now - call.member.heard >= timeout:
-                    gone.setdefault(call.member, f"it did not answer within {timeout:g} s")
-            self.replace(gone)
-        return [answer for _, answer in self._answered]
-
-    def members(self, which: Callable[[Any], bool]) -> list[_Member]:
-        """Those whose answer is like that, in the order of their blocks."""
-        return sorted({member for member, answer in self._answered if which(answer)}, key=lambda one: one.blocks)
-
-    def replace(self, gone: Mapping[_Member, str]) -> None:
-        """Ask the blocks of lost workers elsewhere."""
-        self.replaced |= bool(gone)
-        self._open = [call for call in self._open if call.member not in gone]
-        self._answered = [(member, answer) for member, answer in self._answered if member not in gone]
-        for member, reason in gone.items():
-            self._blocks.lose(member, reason)
-        for member in gone:
-            for taker, blocks in self._blocks.rehome(member.blocks):
-                if not any(call.member is taker for call in self._open):
-                    taker.heard = time.monotonic()
-                self._open.append(_Call(taker, blocks, self._ask_anew(taker, blocks)))
