@@ -239,6 +239,29 @@ def test_a_processor_that_rounds_otherwise_has_the_same_data(data, expected, mon
     blocks.close()
 
 
+def test_processors_of_different_kinds_are_told_once(data, expected, monkeypatch, caplog):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    kinds = {0: ("skylake", "+avx2"), 1: ("skylake", "+avx2"), 2: ("skylake", "+avx512f"), 3: ("znver3", "+avx2")}
+    start = cluster.start
+
+    def start_there():
+        worker = start()
+        monkeypatch.setattr(worker.worker, "ready", lambda: kinds[worker.number])
+        return worker
+
+    monkeypatch.setattr(cluster, "start", start_there)
+    with caplog.at_level(logging.WARNING):
+        place(cluster, data, 2).close()
+        assert not caplog.records
+        blocks = place(cluster, data, 1)
+        cluster.grow(1)
+        until(lambda: blocks.health.workers == 2, blocks)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "skylake: workers 0; znver3: workers 1" in told
+    assert "to the bit only among processors of one kind" in told
+    blocks.close()
+
+
 def test_blocks_are_closed_where_an_interrupt_leaves_some_without_a_worker(data, monkeypatch):
     cluster = ThreadCluster(MODEL, 13, 2)
     blocks = place(cluster, data, 2, most=2, failures=1)

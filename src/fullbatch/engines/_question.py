@@ -25,6 +25,7 @@ class Member:
     waste: float = 0.0  # seconds that these passes took longer than at the others' pace
     slowness: float = 1.0  # how much longer than the others it needs for a row; 1 if it is no straggler
     refuses: bool = False  # it could not take blocks when others were to move to it
+    processor: tuple[str, str] = ("", "")  # name and features
     dropping: Any = None  # the last call to drop blocks: some clusters cancel what nobody waits for
 
     def __str__(self) -> str:

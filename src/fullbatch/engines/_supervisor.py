@@ -100,6 +100,7 @@ class SupervisedBlocks:
         self._members: list[Member] = []
         self._newcomers: list[Call] = []  # started and not yet known to run
         self._moves: list[_Move] = []
+        self._mixed = False  # whether it was told that processors differ
         self._uneven = False  # blocks are to be shared out anew once nothing is under way
         self._losses: list[str] = []
         self._turn = self._moved = 0
@@ -320,8 +321,22 @@ class SupervisedBlocks:
             elif isinstance(outcomes[place], Exception):
                 failed[call.member] = str(outcomes[place])
             else:
+                call.member.processor = outcomes[place]
                 self._members.append(call.member)
+        self._compare_processors()
         return failed
+
+    def _compare_processors(self) -> None:
+        kinds: dict[tuple[str, str], list[int]] = {}
+        for member in self._members:
+            kinds.setdefault(member.processor, []).append(member.number)
+        if len(kinds) > 1 and not self._mixed:
+            self._mixed = True
+            logger.warning(
+                "the workers have processors of different kinds (%s): results are reproducible to the bit only among "
+                "processors of one kind; use such nodes where that matters",
+                "; ".join(f"{name}: workers {runs(numbers)}" for (name, _), numbers in kinds.items()),
+            )
 
     def _grow(self) -> None:
         """Use what the cluster has gained: start workers, and give them blocks once they run."""

@@ -331,8 +331,11 @@ class RemoteWorker(Worker):
         super().__init__(*args)
         self._kept: tuple[int, list[Part]] = (0, [])
 
-    def ready(self) -> None:
-        """Answers once the worker runs."""
+    def ready(self) -> tuple[str, str]:
+        """The kind of processor, once the worker runs."""
+        from ..kernels._compile import compile_target  # Numba loads slowly
+
+        return compile_target()
 
     def hold_and_describe(self, sources: Mapping[int, Source]) -> Described:
         """Describe blocks of a worker that was lost before it did."""

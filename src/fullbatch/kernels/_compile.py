@@ -20,6 +20,7 @@ from typing import Any
 import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.registry import cpu_target
 
 from .. import compiled, losses, sampling
 
@@ -61,6 +62,12 @@ def _user() -> int:
 
 def _is_own(path: Path) -> bool:
     return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
+
+
+def compile_target() -> tuple[str, str]:
+    """Name and features of the processor that kernels are compiled for here: those for another one round otherwise."""
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return name, features
 
 
 class _Locator:
