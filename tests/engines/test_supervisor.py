@@ -330,6 +330,20 @@ def test_lost_workers_are_made_up_for_when_there_is_room(data, expected):
     blocks.close()
 
 
+def test_a_newcomer_that_never_runs_is_given_up(data, expected, monkeypatch, caplog):
+    monkeypatch.setattr(_supervisor, "_REPLACE", 0.1)
+    cluster = ThreadCluster(MODEL, 13, 2)
+    blocks = place(cluster, data, 2)
+    cluster.script = once(2, "ready", cluster.hang)
+    cluster.grow(1)
+    until(lambda: blocks.health.workers == 3, blocks)
+    assert "worker 2 was started in vain: it does not run after 0.1 s" in caplog.text
+    assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert blocks.health.losses == 0
+    blocks.close()
+    assert not cluster.alive
+
+
 def cannot_read(worker):
     raise DataError("the file is not on this node, says the test")
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -31,7 +31,7 @@ _INLINE_BYTES = 96 * 1024
 # Seconds to wait for room for a fresh worker before the others take over what a lost one held: clusters report with
 # some delay what a dead process has freed.
 _PATIENCE = 5.0
-# And to wait, while there are others, until it runs.
+# And to wait, while there are others, until a started one runs.
 _REPLACE = 60.0
 # Seconds between looks at whether the cluster has grown.
 _LOOK = 5.0
@@ -272,20 +272,20 @@ class SupervisedBlocks:
                 if not self._newcomers:
                     self._begin(1)
                 before = len(self._members)
-                self._bury(self._welcome(min(_REPLACE, most) if self._members else most))
+                self._bury(self._welcome(min(_REPLACE, most) if self._members else most), self._cluster.kill)
                 if len(self._members) > before:
                     return self._members[-1]
-                self._bury({call.member: "it did not start in time" for call in self._newcomers})
+                self._bury({call.member: "it did not start in time" for call in self._newcomers}, self._cluster.kill)
                 self._newcomers = []
             if time.monotonic() > until:
                 return None
             time.sleep(0.05)
 
-    def _bury(self, failed: Mapping[Member, str]) -> None:
+    def _bury(self, failed: Mapping[Member, str], end: Callable[[Any], None]) -> None:
         """End workers that held nothing yet."""
         for member, reason in failed.items():
             logger.warning("%s was started in vain: %s", member, reason)
-            self._cluster.kill(member.worker)
+            end(member.worker)
 
     # --- workers come, and blocks move between passes -------------------------------------------------------------
 
@@ -312,17 +312,17 @@ class SupervisedBlocks:
 
     def _welcome(self, timeout: float) -> dict[Member, str]:
         """Make members of the newcomers that run; returns those that never will, and why."""
-        calls, self._newcomers = self._newcomers, []
+        calls = self._newcomers
         outcomes = self._cluster.collect([call.answer for call in calls], max(0.0, timeout))
-        failed = {}
-        for place, call in enumerate(calls):
-            if place not in outcomes:
-                self._newcomers.append(call)
-            elif isinstance(outcomes[place], Exception):
-                failed[call.member] = str(outcomes[place])
+        failed, running = {}, []
+        for place, outcome in outcomes.items():
+            if isinstance(outcome, Exception):
+                failed[calls[place].member] = str(outcome)
             else:
-                call.member.processor = outcomes[place]
-                self._members.append(call.member)
+                calls[place].member.processor = outcome
+                running.append(calls[place].member)
+        waiting = [call for place, call in enumerate(calls) if place not in outcomes]
+        self._members, self._newcomers = [*self._members, *running], waiting
         self._compare_processors()
         return failed
 
@@ -352,7 +352,12 @@ class SupervisedBlocks:
                 if not more:  # the others took over from a lost worker, unevenly
                     self._rebalance()
         if self._newcomers:
-            self._bury(self._welcome(0.0))
+            self._bury(self._welcome(0.0), self._cluster.kill)
+            limit = min(_REPLACE, self._limits.start_timeout)
+            late = [call.member for call in self._newcomers if now - call.member.heard > limit]
+            # Only ended: what it waits for may be the work of others.
+            self._bury(dict.fromkeys(late, f"it does not run after {limit:g} s"), self._cluster.end)
+            self._newcomers = [call for call in self._newcomers if call.member not in late]
             self._uneven = True
         if self._uneven and not self._newcomers and not self._moves:  # no block is in two moves at a time
             self._uneven = False
