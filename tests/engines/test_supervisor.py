@@ -2,8 +2,10 @@
 
 import logging
 import random
+import sys
 import threading
 import time
+from concurrent.futures import wait
 from dataclasses import replace
 
 import numpy as np
@@ -438,6 +440,51 @@ def test_no_block_is_in_two_moves_at_once(data, expected):
     until(lambda: blocks.health.moved and not blocks._moves, blocks)
     ask(10)  # whose moves may be of blocks that moved on in the plan
     blocks.close()
+
+
+@pytest.mark.parametrize("fault", [None, die])
+def test_an_interrupt_at_any_line_of_a_move_loses_no_block(data, expected, fault):
+    for line in range(100):
+        cluster = ThreadCluster(MODEL, 13, 2)
+        blocks = place(cluster, data, 2)
+        if fault:
+            cluster.script = once(2, "take", fault)
+        cluster.grow(1)
+        until(lambda blocks=blocks: blocks._moves, blocks)
+        wait([move.call.answer for move in blocks._moves])
+        interrupted = interrupt(line, blocks._finish_moves)
+        assert [bytes_of(blocks.sum(request)) for request in requests(2)] == expected[:2]
+        assert sorted(block for member in blocks._members for block in member.blocks) == list(range(13))
+        assert len(blocks._members) == len(cluster.alive) == (2 if fault else 3)
+        for member in blocks._members:
+            cluster.collect([member.dropping or cluster.put(None)], 5)
+            assert sorted(member.worker.worker._shelf._things) == member.blocks
+        blocks.close()
+        if not interrupted:
+            break
+    assert line > 10
+
+
+def interrupt(line, function):
+    """Whether KeyboardInterrupt could be raised before the line that comes to be run as that number, counted from 0."""
+    left = [line]
+
+    def trace(frame, event, arg):
+        if event == "line":
+            left[0] -= 1
+            if left[0] == -1:
+                raise KeyboardInterrupt
+        return trace if frame.f_code.co_filename == _supervisor.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
 
 
 def test_blocks_that_move_on_in_a_plan_go_straight_to_where_they_end(data, expected, monkeypatch):

@@ -417,32 +417,41 @@ class SupervisedBlocks:
         """Blocks that stand at their new worker are asked there from now on."""
         if not self._moves:
             return
-        outcomes = self._cluster.collect([move.call.answer for move in self._moves], 0.0)
-        pending, self._moves = self._moves, []
-        for place, move in enumerate(pending):
-            taker, blocks, _ = move.call
-            if taker not in self._members:  # given up for another move; the donor still holds them
-                continue
-            if place not in outcomes:
-                self._moves.append(move)
-            elif isinstance(outcomes[place], Changed):
-                raise outcomes[place]
-            elif isinstance(outcomes[place], Exception):  # the donor still holds them
-                logger.warning("%s could not take blocks %s: %s", taker, runs(blocks), outcomes[place])
-                self._drop(taker, blocks)
-                taker.refuses = True
-                if not taker.blocks and taker in self._members:
-                    self._members.remove(taker)
-                    broken = isinstance(outcomes[place], Lost | MemoryError)
-                    (self._cluster.kill if broken else self._cluster.end)(taker.worker)
-                    self._target = len(self._members)
+        started = self._moves
+        outcomes = self._cluster.collect([move.call.answer for move in started], 0.0)
+        for place, outcome in sorted(outcomes.items()):
+            move = started[place]
+            if isinstance(outcome, Changed):
+                raise outcome
+            # What an interrupt divides is done again the next time.
+            if isinstance(outcome, Exception):
+                self._refuse(move, outcome)
             else:
-                blocks = [block for block in blocks if block in move.donor.blocks]
-                move.donor.blocks = [block for block in move.donor.blocks if block not in blocks]
-                taker.blocks = sorted([*taker.blocks, *blocks])
-                self._drop(move.donor, blocks)
-                self._moved += len(blocks)
-                logger.info("blocks %s moved from %s to %s", runs(blocks), move.donor, taker)
+                self._settle(move)
+            self._moves = [other for other in self._moves if other is not move]
+
+    def _settle(self, move: _Move) -> None:
+        donor, (taker, blocks, _) = move
+        if taker not in self._members:  # given up for another move; the donor still holds them
+            return
+        taken, left = sorted({*taker.blocks, *blocks}), [block for block in donor.blocks if block not in blocks]
+        self._moved += len(donor.blocks) - len(left)
+        taker.blocks, donor.blocks = taken, left  # together: no interrupt comes between
+        self._drop(donor, blocks)
+        logger.info("blocks %s moved from %s to %s", runs(blocks), donor, taker)
+
+    def _refuse(self, move: _Move, error: Exception) -> None:
+        """The donor still holds the blocks; who could not take them is given no more."""
+        taker, blocks, _ = move.call
+        if taker not in self._members:
+            return
+        logger.warning("%s could not take blocks %s: %s", taker, runs(blocks), error)
+        self._drop(taker, blocks)
+        taker.refuses = True
+        if not taker.blocks:
+            (self._cluster.kill if isinstance(error, Lost | MemoryError) else self._cluster.end)(taker.worker)
+            self._target = len(self._members) - 1
+            self._members.remove(taker)
 
     def _forget_moves(self) -> None:
         pending, self._moves = self._moves, []
