@@ -364,6 +364,65 @@ def test_a_newcomer_that_fails_is_given_up(data, expected, fault):
     blocks.close()
 
 
+@pytest.mark.parametrize(("method", "anew"), [("describe", "hold_and_describe"), ("answer", "take_and_answer")])
+def test_a_replacement_that_cannot_read_is_given_up(data, expected, caplog, method, anew):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    die_once = once(1, method, die)
+
+    def script(number, called):
+        die_once(number, called)
+        if (number, called) == (3, anew):
+            cannot_read(number)
+
+    cluster.script = script
+    blocks = place(cluster, data, failures=1)
+    for _ in range(3):
+        assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
+    assert "worker 1 is given up, as it could not take blocks 5..8: the file is not on this node" in caplog.text
+    assert blocks.health.losses == 1
+    assert len(cluster.workers) == 4  # and no other in its place
+    assert len(cluster.alive) == blocks.health.workers == 2
+    blocks.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_data_that_nobody_can_read_again_is_an_error(data, workers):
+    cluster = ThreadCluster(MODEL, 13, 4)
+    blocks = place(cluster, data, workers, failures=1)
+    die_once = once(0, "answer", die)
+    asked = []
+
+    def script(number, method):
+        die_once(number, method)
+        if method == "take_and_answer":
+            asked.append(number)
+            cannot_read(number)
+
+    cluster.script = script
+    with pytest.raises(DataError, match="the file is not on this node"):
+        blocks.sum(requests(1)[0])
+    assert asked[0] == workers
+    assert bool(asked[1:]) == (workers > 1)
+    assert not cluster.alive
+
+
+def test_data_that_changed_is_told_by_the_first_who_reads_it_again(data):
+    cluster = ThreadCluster(MODEL, 13, 3)
+    blocks = place(cluster, data, failures=1)
+    die_once = once(1, "answer", die)
+
+    def script(number, method):
+        die_once(number, method)
+        if method == "take_and_answer":
+            assert number == 3
+            raise _worker.Changed("other rows, says the test")
+
+    cluster.script = script
+    with pytest.raises(DataError, match="other rows"):
+        blocks.sum(requests(1)[0])
+    blocks.close()
+
+
 def slow_down(worker, seconds):
     """What `worker` tells of its time."""
     answer = worker.sum

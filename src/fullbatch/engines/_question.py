@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..errors import EngineError
 from ._cluster import Cluster, Lost
 from ._tree import Part
+from ._worker import Changed
 
 # How often a sum that the workers make among themselves may fail though no worker is lost.
 _ATTEMPTS = 3
@@ -24,6 +25,7 @@ class Member:
     slow: int = 0  # passes in a row as a straggler
     waste: float = 0.0  # seconds that these passes took longer than at the others' pace
     slowness: float = 1.0  # how much longer than the others it needs for a row; 1 if it is no straggler
+    proven: bool = False  # it has answered for blocks: its node has what they need
     refuses: bool = False  # it could not take blocks when others were to move to it
     processor: tuple[str, str] = ("", "")  # name and features
     dropping: Any = None  # the last call to drop blocks: some clusters cancel what nobody waits for
@@ -48,7 +50,7 @@ class _Merge(NamedTuple):
 
 Ask = Callable[[Member, list[int]], Any]
 # Told who is gone and why, it finds others for their blocks.
-Rehome = Callable[[Mapping[Member, str]], Iterable[tuple[Member, list[int]]]]
+Rehome = Callable[[Mapping[Member, Exception]], Iterable[tuple[Member, list[int]]]]
 
 
 class Question:
@@ -67,12 +69,13 @@ class Question:
     ask_anew : callable
         The same for a worker that must build them first.
     rehome : callable
-        `rehome(gone)`: who holds the blocks of lost workers now; `gone` says why each is.
+        `rehome(gone)`: who holds the blocks of these workers now; `gone` says why they do not: `Lost`, or what kept one
+        that has answered nothing yet from doing so.
 
     Attributes
     ----------
     replaced : bool
-        Whether a worker was lost.
+        Whether a worker was lost or given up.
     """
 
     def __init__(
@@ -95,21 +98,24 @@ class Question:
             outcomes = self._cluster.collect([call.answer for call in calls], max(0.0, deadline - time.monotonic()))
             now = time.monotonic()
             self._open = [call for place, call in enumerate(calls) if place not in outcomes]
-            gone: dict[Member, str] = {}
+            gone: dict[Member, Exception] = {}
             for place, outcome in outcomes.items():
                 member = calls[place].member
                 member.heard = now
-                if isinstance(outcome, Lost):
-                    gone[member] = str(outcome)
-                elif isinstance(outcome, MemoryError):
-                    gone[member] = f"out of memory: {outcome}"
+                if isinstance(outcome, MemoryError):
+                    gone[member] = Lost(f"out of memory: {outcome}")
+                elif isinstance(outcome, Lost):
+                    gone[member] = outcome
                 elif isinstance(outcome, Exception):
-                    raise outcome
+                    if member.proven or isinstance(outcome, Changed):
+                        raise outcome
+                    gone.setdefault(member, outcome)  # its node may lack a file or a package
                 else:
+                    member.proven = True
                     self._answered.append((member, outcome))
             for call in self._open:
                 if now - call.member.heard >= self._timeout:
-                    gone.setdefault(call.member, f"it did not answer within {self._timeout:g} s")
+                    gone.setdefault(call.member, Lost(f"it did not answer within {self._timeout:g} s"))
             self._replace(gone)
         return [answer for _, answer in self._answered]
 
@@ -143,8 +149,8 @@ class Question:
                 raise EngineError(f"the workers could not add their answers: {merged}")
             self._replace(gone)
 
-    def _replace(self, gone: Mapping[Member, str]) -> None:
-        """Ask the blocks of lost workers elsewhere."""
+    def _replace(self, gone: Mapping[Member, Exception]) -> None:
+        """Ask the blocks of these workers elsewhere."""
         self.replaced |= bool(gone)
         self._open = [call for call in self._open if call.member not in gone]
         self._answered = [(member, answer) for member, answer in self._answered if member not in gone]
@@ -163,15 +169,15 @@ class Question:
         calls.append(_Merge(keepers[0], call, others))
         return call
 
-    def _to_blame(self, calls: list[_Merge], until: float) -> dict[Member, str]:
+    def _to_blame(self, calls: list[_Merge], until: float) -> dict[Member, Exception]:
         """The workers that were lost while they added: all that they were sent was there, and their answer is not."""
-        gone: dict[Member, str] = {}
+        gone: dict[Member, Exception] = {}
         unmade: list[Any] = []
         for member, call, others in calls:
             outcome = self._collect_by(until, call)
             if isinstance(outcome, Exception):
                 if isinstance(outcome, Lost) and not any(other is one for one in unmade for other in others):
-                    gone[member] = str(outcome)
+                    gone[member] = outcome
                 unmade.append(call)
         return gone
 

@@ -213,12 +213,16 @@ class SupervisedBlocks:
 
     # --- workers are lost -----------------------------------------------------------------------------------------
 
-    def _rehomed(self, gone: Mapping[Member, str]) -> Iterator[tuple[Member, list[int]]]:
-        """New members for the blocks of lost workers."""
-        for member, reason in gone.items():
-            self._lose(member, reason)
-        for member in gone:
-            yield from self._rehome(member.blocks)
+    def _rehomed(self, gone: Mapping[Member, Exception]) -> Iterator[tuple[Member, list[int]]]:
+        """New members for the blocks of workers that were lost, or were started and could not answer."""
+        for member, error in gone.items():
+            if isinstance(error, Lost):
+                self._lose(member, str(error))
+            else:
+                logger.warning("%s is given up, as it could not take blocks %s: %s", member, runs(member.blocks), error)
+                self._remove(member, self._cluster.end)
+        for member, error in gone.items():
+            yield from self._rehome(member.blocks, None if isinstance(error, Lost) else error)
 
     def _lose(self, member: Member, reason: str) -> None:
         """A worker is gone, with all that it held.
@@ -240,17 +244,20 @@ class SupervisedBlocks:
             raise EngineError(f"{loss}, and max_failures={self._limits.max_failures} allows no more losses")
         logger.warning("%s; %d more losses allowed", loss, left)
 
-    def _rehome(self, blocks: list[int]) -> list[tuple[Member, list[int]]]:
-        """New members for blocks whose worker was lost: a fresh worker, else all that are left.
+    def _rehome(self, blocks: list[int], error: Exception | None) -> list[tuple[Member, list[int]]]:
+        """New members for blocks: a fresh worker, else all that are left; after an error, those that have answered.
 
         Raises
         ------
         EngineError
-            There is none.
+            There is none. After an error, that error is raised.
         """
         self._forget_moves()
-        fresh = self._fresh()
-        takers = [fresh] if fresh else sorted(self._members, key=lambda member: len(member.blocks))
+        fresh = None if error else self._fresh()
+        left = [member for member in self._members if member.proven or not error]
+        takers = [fresh] if fresh else sorted(left, key=lambda member: len(member.blocks))
+        if error and not takers:
+            raise error
         if not takers:
             self.close()
             raise EngineError(
@@ -449,9 +456,13 @@ class SupervisedBlocks:
         self._drop(taker, blocks)
         taker.refuses = True
         if not taker.blocks:
-            (self._cluster.kill if isinstance(error, Lost | MemoryError) else self._cluster.end)(taker.worker)
-            self._target = len(self._members) - 1
-            self._members.remove(taker)
+            self._remove(taker, self._cluster.kill if isinstance(error, Lost | MemoryError) else self._cluster.end)
+
+    def _remove(self, member: Member, end: Callable[[Any], None]) -> None:
+        """End a worker that is of no use, without another in its place."""
+        end(member.worker)
+        self._target = len(self._members) - 1
+        self._members.remove(member)
 
     def _forget_moves(self) -> None:
         pending, self._moves = self._moves, []
