@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import signal
@@ -118,12 +119,17 @@ def test_large_answers_are_added_by_the_workers(whole):
     blocks.close()
 
 
-def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(problem):
+def told(client, address):
+    """What Dask tells of a worker."""
+    return client.scheduler_info(n_workers=-1)["workers"][address]
+
+
+@contextlib.contextmanager
+def two_of_which_one_can_pause():
+    """A client of two Dask workers in this process, and what sets the status of one of them."""
     dask = pytest.importorskip("dask")
     from distributed import Client, LocalCluster
     from distributed.core import Status
-
-    sources, request, expected = problem
 
     def becomes(status, dask_worker):
         dask_worker.status = status
@@ -131,18 +137,43 @@ def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(p
     quiet = {"distributed.worker.memory.monitor-interval": "1h"}  # else Dask resumes it, as it has memory
     local = {"processes": False, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": "1GB"}
     with dask.config.set(quiet), LocalCluster(n_workers=2, **local) as cluster, Client(cluster) as client:
+
+        def turn(address, status):
+            client.run(becomes, Status[status], workers=[address])
+            wait_until(lambda: told(client, address)["status"] == status, f"it is not {status}")
+
+        yield client, turn
+
+
+def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(problem):
+    sources, request, expected = problem
+    with two_of_which_one_can_pause() as (client, turn):
         blocks = DaskEngine(client).place(Linear("logistic"), sources)
         assert 0 < blocks.plan.budget <= 5e8
         address = blocks._members[0].worker.place.address
-        client.run(becomes, Status.paused, workers=[address])
-        wait_until(
-            lambda: client.scheduler_info(n_workers=-1)["workers"][address]["status"] == "paused", "it is not paused"
-        )
-        resume = threading.Timer(1.5, client.run, [becomes, Status.running], {"workers": [address]})
+        turn(address, "paused")
+        resume = threading.Timer(1.5, turn, [address, "running"])
         resume.start()
         assert bytes_of(blocks.sum(request)) == bytes_of(expected)
         assert blocks.health.losses == 0
         resume.join()
+        blocks.close()
+
+
+def test_a_worker_that_stays_paused_is_lost_unless_something_runs_there(problem, monkeypatch, caplog):
+    sources, request, expected = problem
+    monkeypatch.setattr("fullbatch.engines.dask_._PAUSED", 1.0)
+    monkeypatch.setattr("fullbatch.engines._supervisor._PATIENCE", 0.0)
+    with two_of_which_one_can_pause() as (client, turn):
+        blocks = DaskEngine(client, max_failures=1).place(Linear("logistic"), sources)
+        address = blocks._members[0].worker.place.address
+        other = client.submit(time.sleep, 3.0, workers=[address], pure=False)
+        wait_until(lambda: told(client, address)["metrics"]["task_counts"].get("executing"), "it does not run")
+        turn(address, "paused")
+        assert bytes_of(blocks.sum(request)) == bytes_of(expected)
+        assert other.done()
+        assert blocks.health.losses == 1
+        assert "(its Dask worker has no memory: it was paused for 1 s)" in caplog.text
         blocks.close()
 
 

@@ -32,6 +32,8 @@ R = TypeVar("R")
 # Seconds between looks at whether the Dask workers that are waited for still exist: a task that is bound to one that
 # does not is never told so.
 _LOOK = 0.5
+# Seconds that a worker may be paused, for want of memory, while nothing runs there that could free some.
+_PAUSED = 120.0
 # Seconds for a nanny to replace a process that does not answer.
 _RESTART = 30.0
 # Seconds for answers to be transferred, before it is asked whether their workers are still there.
@@ -276,6 +278,7 @@ class _Host:
     name: str = field(default_factory=lambda: f"fullbatch-{uuid.uuid4().hex}")
     last: Any = None  # the call before
     gone: bool = False
+    idle: float | None = None  # since when it has been seen paused, with nothing that runs there
 
 
 class _Call(NamedTuple):
@@ -324,6 +327,7 @@ class _DaskCluster:
         needed = frozenset([worker]).union(*(arg.needed for arg in args if isinstance(arg, _Call)))
         with contextlib.suppress(OSError, KeyError):  # it could not be sent what it needs, or is not known any more
             if not worker.gone:
+                worker.idle = None
                 worker.last = self._client.submit(
                     _serve,
                     worker.name,
@@ -368,6 +372,8 @@ class _DaskCluster:
                 needed = {call.host} if place in done else call.needed
                 if any(host.gone or host.place not in places for host in needed):
                     outcomes[place] = Lost("its Dask worker is gone")
+                elif place not in done and max(_idled(host, places[host.place]) for host in needed) > _PAUSED:
+                    outcomes[place] = Lost(f"its Dask worker has no memory: it was paused for {_PAUSED:g} s")
         there = [place for place in sorted(done - outcomes.keys()) if calls[place].future.status == "finished"]
         for place in done - outcomes.keys() - set(there):
             outcomes[place] = _failure(calls[place].future)
@@ -421,6 +427,14 @@ class _DaskCluster:
 
     def _free(self) -> set[_Place]:
         return {place for place, told in self._places().items() if told["status"] == "running"} - self._used
+
+
+def _idled(host: _Host, told: dict[str, Any]) -> float:
+    """Seconds for which it has been paused and nothing ran there."""
+    now = time.monotonic()
+    paused = told["status"] == "paused" and not told["metrics"]["task_counts"].get("executing")
+    host.idle = (host.idle or now) if paused else None
+    return now - (host.idle or now)
 
 
 def _failure(future: Any) -> Exception:
