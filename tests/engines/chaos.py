@@ -61,7 +61,7 @@ class RayChaos:
         found = []
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::RemoteWorker"):
+                if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::_RayWorker"):
                     found.append(process.pid)
         return found
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -297,6 +298,33 @@ def test_connects_to_a_running_cluster_and_leaves_it_running():
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.stdout.split() == ["3", "2", "False", "3.0"], done.stderr
+
+
+def test_a_worker_shares_its_node_with_as_many_as_that_holds_also_if_it_joined_later(monkeypatch):
+    import ray
+
+    from fullbatch.engines import _memory, ray_
+
+    cpus = {"small": 2.0}
+
+    def nodes():
+        return [{"NodeID": one, "Alive": True, "Resources": {"CPU": count}} for one, count in cpus.items()]
+
+    def budget_on(node):
+        with monkeypatch.context() as there:
+            there.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: node))
+            return cluster.start().plan.budget
+
+    monkeypatch.setattr(ray, "nodes", nodes)
+    here = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=ray_._RayWorker))
+    monkeypatch.setattr(ray_, "_WorkerActor", here)
+    monkeypatch.setattr(_memory, "available_memory", lambda: 8_000_000)
+    cluster = ray_._RayCluster(Linear("logistic"), 64, 1.0, "auto", 2)
+    assert budget_on("small") == 2_000_000
+    cpus["large"] = 8.0
+    assert cluster.grown() == 8
+    assert budget_on("large") == 500_000
+    assert budget_on("small") == 2_000_000
 
 
 def test_data_that_changed_since_is_not_rebuilt(ray_session, tmp_path):

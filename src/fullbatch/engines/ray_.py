@@ -265,7 +265,16 @@ def _answers(answer: Any) -> list[Any]:
         raise EngineError(f"a worker was lost, and max_failures allows no more losses ({error})") from None
 
 
-_WorkerActor = ray.remote(RemoteWorker)
+class _RayWorker(RemoteWorker):
+    """Shares the memory of its node with as many others as that may hold, of `most` in the cluster."""
+
+    def __init__(self, model: Model, blocks: int, num_cpus: float, memory: int | str, most: int) -> None:
+        here = ray.get_runtime_context().get_node_id()
+        cpus = next(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["NodeID"] == here)
+        super().__init__(model, blocks, max(1, int(num_cpus)), memory, max(1, min(_whole(cpus, num_cpus), most)))
+
+
+_WorkerActor = ray.remote(_RayWorker)
 
 # What Ray says of workers and nodes that are gone, with what they held.
 _LOSSES = (RayActorError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError, ActorUnschedulableError)
@@ -285,15 +294,14 @@ class _RayCluster:
     """Worker actors. Ray restarts none of them: where blocks go is decided by their supervisor."""
 
     def __init__(self, model: Model, blocks: int, num_cpus: float, memory: int | str, num_workers: int) -> None:
-        nodes = _cpus_of_nodes()
-        neighbours = min(num_workers, max(1, *(_whole(cpus, num_cpus) for cpus in nodes.values())))
-        self._arguments = (_stored(model), blocks, max(1, int(num_cpus)), memory, neighbours)
+        self._arguments = (_stored(model), blocks, num_cpus, memory)
         self._num_cpus = num_cpus
+        self._most = num_workers
         self._capacity = self._capacity_now()
 
     def start(self) -> Any:
         options = _WorkerActor.options(num_cpus=self._num_cpus, max_restarts=0, max_task_retries=0)
-        return options.remote(*self._arguments)
+        return options.remote(*self._arguments, self._most)
 
     def call(self, worker: Any, method: str, *args: Any, pieces: int = 1) -> _Call:
         passed = [arg[0] if isinstance(arg, _Call) else arg for arg in args]
@@ -343,6 +351,7 @@ class _RayCluster:
 
     def grown(self) -> int:
         before, self._capacity = self._capacity, self._capacity_now()
+        self._most += max(0, self._capacity - before)
         return self._capacity - before
 
     def _capacity_now(self) -> int:
