@@ -76,8 +76,9 @@ def test_sparse_rows_are_cut_without_a_copy(indices):
 
 def test_wide_sparse_rows_are_cut_into_fewer_blocks():
     assert len(cut(10**6, 50)) == len(cut(10**6, 50, columns=1000)) == 64
-    assert len(cut(10**6, 50, columns=100_000)) == 31  # at least 16 values for each column
-    assert len(cut(10**6, 50, columns=200_000)) == 24  # at most 2**21 values
+    assert len(cut(10**6, 40, columns=80_000)) == 20  # at most 2**21 values: 16 would be too few
+    assert len(cut(10**6, 16, columns=30_000)) == 32  # at least 16 values for each column: 33, and a power of two
+    assert len(cut(10**6, 50, columns=200_000)) == 24
     assert len(cut(10**6, 50, columns=10**7)) == 16
     assert len(cut(1000, 1, columns=10**7)) == 1
 

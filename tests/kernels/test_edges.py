@@ -13,6 +13,11 @@ from fullbatch.schema import Schema
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_numbers_whichever_tests_ran_before():
+    RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def check(rows, one_hot, learnt_from=None):
     """Loss, gradient, Hessian times a vector, and diagonal of a logistic model."""
     model = Linear("logistic")

@@ -37,12 +37,15 @@ def reference(loss, X, y, theta, weight, offset, scale=1.0):
         total = P.sum(1, keepdims=True)
         P /= total
         value = np.log(total[:, 0]) + top[:, 0] - eta[np.arange(n), y]
-        slope = P - (np.arange(outputs) == np.asarray(y)[:, None])
+        slope = P.copy()
+        slope[np.arange(n), y] = 0.0
+        slope[np.arange(n), y] = -slope.sum(1)  # P - 1, without cancellation
         second = P[:, :, None] * np.eye(outputs) - P[:, :, None] * P[:, None, :]
     else:
-        p = 1 / (1 + np.exp(-eta))
+        sign = 2.0 * np.asarray(y)[:, None] - 1.0
         value = np.logaddexp(0, eta[:, 0]) - y * eta[:, 0]
-        slope, second = p - np.asarray(y)[:, None], (p * (1 - p))[:, :, None]
+        slope = -sign / (1 + np.exp(sign * eta))  # p - y, without cancellation
+        second = (1 / (1 + np.exp(-eta)) / (1 + np.exp(eta)))[:, :, None]
 
     def as_theta(G):
         return np.concatenate((G[:, :-1].ravel(), G[:, -1]))

@@ -8,9 +8,10 @@ from ..errors import DataError
 
 # This many blocks: enough to keep the cores of a large machine busy, few enough that adding gradients is cheap. A block
 # is at least this many stored values, so that a small problem is not all overhead, and at the most that many, so that
-# a few blocks fit into any memory: large data has more blocks.
+# a few blocks fit into any memory: large data has more blocks. Up to the usual number they are a power of two: shares
+# of 2, 4, 8 workers are then equal, and each is one part of the summation tree.
 USUAL_BLOCKS = 64
-LEAST_VALUES, MOST_VALUES = 2**17, 2**21
+LEAST_VALUES, MOST_VALUES = 2**18, 2**21
 # But a block has this many times as many values as columns, so that reading it takes longer than making and adding its
 # gradient: four times as many where that leaves so many blocks.
 VALUES_PER_COLUMN = 4
@@ -35,8 +36,8 @@ def cut(
     blocks : int, optional
         Number of blocks; never more than rows.
     block_rows : int, optional
-        Or rows of a block, the last one may have fewer. Default: at most 64 blocks of at least 131,072 values; more
-        blocks where they would have more than 2,097,152 values.
+        Or rows of a block, the last one may have fewer. Default: 64 blocks, or a smaller power of two so that each has
+        at least 262,144 values; more blocks where they would have more than 2,097,152 values.
     columns : int
         Of sparse rows, which store few of them: with more than 16 blocks, each has about 16 times as many values; with
         more than 64, about 4 times as many.
@@ -59,7 +60,8 @@ def cut(
         full_rows = VALUES_PER_COLUMN * max(columns, values_per_row) / values_per_row
         most_rows = int(max(MOST_VALUES / values_per_row, full_rows))
         full_blocks = max(ENOUGH_BLOCKS, int(n_rows / (4 * full_rows)))
-        blocks = max(1, min(USUAL_BLOCKS, n_rows // least_rows, full_blocks), -(-n_rows // most_rows))
+        few = max(1, min(USUAL_BLOCKS, n_rows // least_rows, full_blocks))
+        blocks = max(2 ** (few.bit_length() - 1), -(-n_rows // most_rows))
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")
     blocks = min(blocks, n_rows)

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,7 +90,8 @@ class Worker:
         self._schema: Schema | None = None
         self._first_rows: list[int] = []
         self._shelf = Shelf(budget(memory, neighbours), num_threads)
-        self._computing = threading.Semaphore(num_threads)
+        self._num_threads = num_threads
+        self._computing: AbstractContextManager[Any] = nullcontext()
         self._pool: ThreadPoolExecutor | None = None
         self._lanes = 1
         self.seconds: dict[int, float] = {}
@@ -191,26 +192,21 @@ class Worker:
 
     def _each(self, task: Callable[[int], R], order: list[int]) -> list[R]:
         seconds: dict[int, float] = {}
-
-        def guarded(index: int) -> R:
-            start = time.perf_counter()
-            with np.errstate(over="ignore", invalid="ignore"), named(index, self._sources[index]):
-                done = task(index)  # solvers look for infinities themselves
-            seconds[index] = time.perf_counter() - start
-            return done
-
         answers: dict[int, R] = {}
         errors: dict[int, BaseException] = {}
         waiting = iter(order)  # shared by the threads: whichever is free takes the next block
 
+        @np.errstate(over="ignore", invalid="ignore")  # solvers look for infinities themselves
         def work() -> None:
             for index in waiting:
+                start = time.perf_counter()
                 try:
-                    answers[index] = guarded(index)
+                    answers[index] = task(index)
                 except BaseException as error:
                     errors[index] = error
                     for _ in waiting:  # nothing more is begun
                         pass
+                seconds[index] = time.perf_counter() - start
 
         self._run_on(self._shelf.lanes)
         try:
@@ -228,7 +224,9 @@ class Worker:
             release(self._sources.values())
             self.seconds = seconds
         if errors:
-            raise errors[min(errors)]
+            first = min(errors)
+            with named(first, self._sources[first]):
+                raise errors[first]
         return [answers[index] for index in order]
 
     def _run_on(self, lanes: int) -> None:
@@ -237,6 +235,8 @@ class Worker:
             if self._pool is not None:
                 self._pool.shutdown()
             self._pool, self._lanes = ThreadPoolExecutor(lanes, "fullbatch") if lanes > 1 else None, lanes
+            # Those beyond the threads read while others compute.
+            self._computing = threading.Semaphore(self._num_threads) if lanes > self._num_threads else nullcontext()
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from numba.extending import intrinsic
 
 from ._vectors import Matrix, Vectors, carried, counting
 
-# Rows that the loops for one and for two outputs take at a time. More sums would not stay in the 16 registers of most
-# processors.
-ROWS, ROWS_OF_TWO = 8, 4
+# Rows that the loops for one output, and for two or three, take at a time. More sums would not stay in the 16 registers
+# of most processors.
+ROWS, ROWS_OF_MORE = 8, 4
 CACHE_LINE = 64
 
 
@@ -118,6 +118,8 @@ def _added_products(rows, outputs, squares):
     return _inner_loop(rows, write)
 
 
-forward_one, forward_two = _products(ROWS, 1), _products(ROWS_OF_TWO, 2)
-backward_one, backward_two = _added_products(ROWS, 1, False), _added_products(ROWS_OF_TWO, 2, False)
+_TILES = ((ROWS, 1), (ROWS_OF_MORE, 2), (ROWS_OF_MORE, 3))
+
+forward_one, forward_two, forward_three = (_products(rows, outputs) for rows, outputs in _TILES)
+backward_one, backward_two, backward_three = (_added_products(rows, outputs, False) for rows, outputs in _TILES)
 backward_squares_one = _added_products(ROWS, 1, True)

@@ -154,8 +154,16 @@ def counting(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int =
     yield counter
     following = builder.add(counter, _INDEX(step))
     counter.add_incoming(following, builder.basic_block)
-    builder.cbranch(builder.icmp_signed("<", following, stop), body, after)
+    _as_written(builder.module, builder.cbranch(builder.icmp_signed("<", following, stop), body, after))
     builder.position_at_end(after)
+
+
+def _as_written(module: ir.Module, branch: ir.Instruction) -> None:
+    """The loop that goes back by this branch is not unrolled: registers would no longer hold all sums."""
+    no_unrolling = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = ir.MDValue(module, [], name=str(len(module.metadata)))
+    loop.operands = (loop, no_unrolling)  # it begins with itself, which keeps loops apart
+    branch.set_metadata("llvm.loop", loop)
 
 
 def carried(builder: ir.IRBuilder, initial: ir.Value) -> tuple[Callable[[], ir.Value], Callable[[ir.Value], None]]:

@@ -22,11 +22,13 @@ from ..compiled import COMPILED, inlined
 from ._inner_loops import (
     CACHE_LINE,
     ROWS,
-    ROWS_OF_TWO,
+    ROWS_OF_MORE,
     backward_one,
     backward_squares_one,
+    backward_three,
     backward_two,
     forward_one,
+    forward_three,
     forward_two,
 )
 from ._storage import Storage, register
@@ -34,7 +36,8 @@ from ._vectors import BYTES
 
 Array = npt.NDArray[Any]
 
-MOST_ROWS = 240
+# As many as are summed before a flush (`passes.ROWS_PER_FLUSH`): what a tile costs beside its products is then small.
+MOST_ROWS = 480
 FEW_OUTPUTS = 4
 # The features of a tile stay in the second-level cache; of a chunk of so many vectors of them, a group of rows stays in
 # the first.
@@ -127,7 +130,7 @@ class _Workspace(NamedTuple):
     p, vectors, chunk, group : int
         Features; vectors that hold their coefficients; and how many of these, and of rows, are met at a time.
     row_bytes, asks, turns : int
-        Bytes of a row as stored; how many cache lines of the next tile an inner loop asks for with each `ROWS_OF_TWO`
+        Bytes of a row as stored; how many cache lines of the next tile an inner loop asks for with each `ROWS_OF_MORE`
         rows; and how many loops do so in the forward product.
     """
 
@@ -176,8 +179,8 @@ def _make_workspace(W, sums, tile_columns, row_bytes):
     tile = np.zeros((max(1, size // ROWS) * ROWS, tile_columns), W.dtype)
     chunk = max(1, min(vectors, CHUNK))
     group = max(1, GROUP_BYTES // (BYTES * chunk) // ROWS) * ROWS
-    turns = (vectors + chunk - 1) // chunk * ((max(W.shape[0], sums) + 1) // 2)
-    lines = (row_bytes * ROWS_OF_TWO + CACHE_LINE - 1) // CACHE_LINE
+    turns = (vectors + chunk - 1) // chunk * ((max(W.shape[0], sums) + 2) // 3)
+    lines = (row_bytes * ROWS_OF_MORE + CACHE_LINE - 1) // CACHE_LINE
     asks = (lines + 2 * turns - 1) // (2 * turns) if turns > 0 else 0
     slopes = np.zeros(sums)
     return _Workspace(tile, coefs, G, intercepts, slopes, p, vectors, chunk, group, row_bytes, asks, turns)
@@ -203,8 +206,8 @@ def _flush(space, total, last):
 # --- products -------------------------------------------------------------------------------------------------
 
 
-def _over_a_tile(one: Any, two: Any) -> Any:
-    """The inner loops for one and for two outputs, over all outputs and features of the rows of a tile.
+def _over_a_tile(one: Any, two: Any, three: Any) -> Any:
+    """The inner loops for one, two and three outputs, over all outputs and features of the rows of a tile.
 
     Each time they ask for another part of the next tile; `turn` counts on from what others asked for.
     """
@@ -219,21 +222,29 @@ def _over_a_tile(one: Any, two: Any) -> Any:
             start = 0
             while start < size:
                 stop = min(start + space.group, size)
-                part = space.asks * CACHE_LINE * (stop - start) // ROWS_OF_TWO
+                part = space.asks * CACHE_LINE * (stop - start) // ROWS_OF_MORE
                 ahead = (first + start + size) * space.row_bytes + turn * part
-                for k in range(0, outputs - 1, 2):
-                    two(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
+                k = 0
+                while k < outputs:
+                    left = outputs - k
+                    if left == 1:
+                        one(X, first + start, last, W, low, high, eta, k, start, stop, ahead, 2 * space.asks)
+                        k += 1
+                    elif left == 2 or left == 4:  # two and two are faster than three and one
+                        two(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
+                        k += 2
+                    else:
+                        three(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
+                        k += 3
                     ahead += part
-                if outputs % 2:
-                    one(X, first + start, last, W, low, high, eta, outputs - 1, start, stop, ahead, 2 * space.asks)
                 start = stop
-            low, turn = high, turn + (outputs + 1) // 2
+            low, turn = high, turn + (outputs + 2) // 3
 
     return over_a_tile
 
 
-_forward_tile = _over_a_tile(forward_one, forward_two)
-_backward_tile = _over_a_tile(backward_one, backward_two)
+_forward_tile = _over_a_tile(forward_one, forward_two, forward_three)
+_backward_tile = _over_a_tile(backward_one, backward_two, backward_three)
 
 
 @inlined

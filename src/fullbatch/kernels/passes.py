@@ -19,20 +19,21 @@ from .draws import draw_tile
 Array = npt.NDArray[Any]
 
 # Rows whose gradient is summed in the precision of the products before it is added to the float64 total.
-ROWS_PER_FLUSH = 240
+ROWS_PER_FLUSH = 480
 
 
 @inlined
 def _start_tile(rows, start, y, weight, eta):
-    """Targets, weights and offsets of the tile from `start` on; rows past the end of the block weigh nothing."""
+    """Targets, weights and offsets of the tile from `start` on; rows past the end of the block weigh nothing.
+
+    Without sample weights, those of the tile before are right: ones at first.
+    """
     count = min(y.size, rows.y.size - start)
     for i in range(count):
         y[i] = rows.y[start + i]
     if rows.weight.size:
         for i in range(count):
             weight[i] = rows.weight[start + i]
-    else:
-        weight.fill(1.0)
     for i in range(count, y.size):
         weight[i] = 0.0
     eta.fill(0.0)
@@ -70,7 +71,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
     """
     space = workspace(rows, W, W.shape[0])
     step, outputs = size(space), W.shape[0] // models
-    y, weight, eta = np.zeros(step), np.zeros(step), np.zeros((W.shape[0], step))
+    y, weight, eta = np.zeros(step), np.ones(step), np.zeros((W.shape[0], step))
     value, grad, total = np.zeros(models), np.zeros(W.shape), np.zeros(models)
     uniform, drawn = np.zeros(step), weight if draws.size == 0 else np.zeros(step)
     unflushed = 0
@@ -110,7 +111,7 @@ def hess_vec(loss: Any, rows: Any, W_and_V: Array) -> Array:
     outputs = W_and_V.shape[0] // 2
     space = workspace(rows, W_and_V, outputs)
     step = size(space)
-    y, weight = np.zeros(step), np.zeros(step)
+    y, weight = np.zeros(step), np.ones(step)
     eta, curvature = np.zeros((2 * outputs, step)), np.zeros((outputs, step))
     product = np.zeros((outputs, W_and_V.shape[1]))
     unflushed = 0
@@ -152,7 +153,7 @@ def diagonal(loss: Any, rows: Any, W: Array) -> Array:
     outputs = W.shape[0]
     space = workspace(rows, W, outputs)
     step = size(space)
-    y, weight = np.zeros(step), np.zeros(step)
+    y, weight = np.zeros(step), np.ones(step)
     eta, curvature = np.zeros((outputs, step)), np.zeros((outputs, step))
     total = np.zeros(W.shape)
     unflushed = 0
@@ -193,7 +194,7 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
     """
     space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
     step = size(space)
-    y, weight = np.zeros(step), np.zeros(step)
+    y, weight = np.zeros(step), np.ones(step)
     eta, curvature = np.zeros((1, step)), np.zeros((1, step))
     value, grad, matrix = 0.0, np.zeros(W.shape), np.zeros((W.shape[1], W.shape[1]))
     unflushed = 0
@@ -239,7 +240,7 @@ def curvatures(loss: Any, rows: Any, W: Array, for_steps: bool) -> Array:
     outputs = W.shape[0]
     space = workspace(rows, W, outputs)
     step = size(space)
-    y, weight = np.zeros(step), np.zeros(step)
+    y, weight = np.zeros(step), np.ones(step)
     eta, curvature = np.zeros((outputs, step)), np.zeros((outputs, step))
     factors = np.zeros((outputs, rows.y.size))
     for start in range(0, rows.y.size, step):

@@ -55,6 +55,9 @@ _FORMS = ("diagonal", "gram", "meat", "rows")
 # are then read twice.
 _FUSED_FEATURES = 64
 
+# What the kernels take for no draws.
+_EVERY_ROW = read_only(np.zeros((0, 4), np.int64))
+
 # Numbers of a table of coefficients and sums of several models of sparse rows: 64 MB.
 _TABLE_NUMBERS = 2**23
 
@@ -295,10 +298,9 @@ class LinearBlock(Block):
 
     def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array]:
         """Loss and gradient of each model, and the sum of the weights that it counts."""
-        W, codes = self._coefs(thetas), np.array([draw.code for draw in draws], np.int64).reshape(-1, 4)
-        value, W_grad, weight = passes.loss_grad(
-            self._loss, self._ready(W), len(thetas), W, read_only(codes), self._first_row
-        )
+        W = self._coefs(thetas)
+        codes = read_only(np.array([draw.code for draw in draws], np.int64)) if draws else _EVERY_ROW
+        value, W_grad, weight = passes.loss_grad(self._loss, self._ready(W), len(thetas), W, codes, self._first_row)
         return value, self._grads(W_grad), weight
 
     def _models_at_once(self) -> int:
