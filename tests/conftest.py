@@ -12,6 +12,18 @@ import pytest
 
 FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / "shared" / "data" / "mnist"))
 
+# What starts clusters, beside the tests with the fixtures below: one process runs them all, one after another.
+CLUSTERS = {"tests/engines", "tests/test_clusters.py", "tests/test_docs.py", "tests/test_examples.py"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        path = item.path.relative_to(config.rootpath)
+        named = not CLUSTERS.isdisjoint(map(str, (path, *path.parents)))
+        if named or not {"ray_session", "dask_client"}.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("clusters"))
+
 
 @pytest.fixture(scope="session")
 def ray_session():
