@@ -58,7 +58,8 @@ def _run(task: Task, python: Path | None, no_peers: str, options: argparse.Names
         _say(f"{task.name}: fullbatch {solver}")
         curve = ours.run(task, solver, options.threads, options.seconds)
         row["contenders"][f"fullbatch {solver}"] = _judge(curve, task, optimum)
-    peers = [peer for peer in PEERS[task.name] if options.only is None or peer.partition(":")[0] in options.only]
+    wanted = options.only
+    peers = [peer for peer in PEERS[task.name] if wanted is None or {peer, peer.partition(":")[0]} & set(wanted)]
     folder = RESULTS / "solver-tasks" / f"{task.name}{'-quick' if options.quick else ''}"
     if python is not None and peers:
         save(task, folder)
@@ -111,7 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tasks", default=",".join(TASKS), help="names, with commas; default: %(default)s")
     parser.add_argument("--threads", type=int, default=machine.describe()["cpus"], help="of every contender")
     parser.add_argument("--seconds", type=float, default=60.0, help="for one run of a contender; default: %(default)s")
-    parser.add_argument("--only", help="peers' modules, with commas, such as torch_,sklearn_")
+    parser.add_argument("--only", help="peers, with commas, such as torch_,sklearn_:lbfgs-float32")
     parser.add_argument("--quick", action="store_true", help="few rows: shows that it works, nothing else")
     parser.add_argument("--no-peers", action="store_true", help="fullbatch alone")
     parser.add_argument("--peers-python", type=Path, help="an environment that is there instead of making one")
