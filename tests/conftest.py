@@ -1,5 +1,6 @@
 """One Ray for the whole session; nothing outside this machine is contacted."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -12,17 +13,26 @@ import pytest
 
 FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / "shared" / "data" / "mnist"))
 
-# What starts clusters, beside the tests with the fixtures below: one process runs them all, one after another.
-CLUSTERS = {"tests/engines", "tests/test_clusters.py", "tests/test_docs.py", "tests/test_examples.py"}
+# A file of tests that has one of these words in it starts clusters.
+CLUSTERS = ("ray_session", "dask_client", "RayEngine(", "DaskEngine(", "cluster_utils", "examples")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(config, items):
-    for item in items:
-        path = item.path.relative_to(config.rootpath)
-        named = not CLUSTERS.isdisjoint(map(str, (path, *path.parents)))
-        if named or not {"ray_session", "dask_client"}.isdisjoint(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("clusters"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """All that starts clusters runs in one process, one test after another; other tests in whichever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "clusters" if _starts_clusters(config.rootpath / nodeid.partition("::")[0]) else nodeid
+
+    return Scheduling(config, log)
+
+
+@functools.cache
+def _starts_clusters(path):
+    text = path.read_text()
+    return any(word in text for word in CLUSTERS)
 
 
 @pytest.fixture(scope="session")
