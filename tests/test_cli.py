@@ -78,15 +78,15 @@ def test_evaluate(fitted):
 
 def test_a_memory_budget_changes_the_plan_and_not_the_model(tmp_path):
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.standard_normal((20_000, 30)), columns=[f"x{j}" for j in range(30)])
+    frame = pd.DataFrame(rng.standard_normal((40_000, 30)), columns=[f"x{j}" for j in range(30)])
     frame.assign(y=rng.poisson(1.5, len(frame))).to_parquet(tmp_path / "t.parquet", row_group_size=1000)
     models, told = [], []
-    for memory in ("auto", "2 MB"):
+    for memory in ("auto", "4 MB"):
         options = ["--target", "y", "--model", "poisson", "--memory", memory, "--save", tmp_path / "model.fb"]
         told.append(fullbatch("fit", tmp_path / "t.parquet", *options).stderr.replace("\n", " "))
         models.append(load_model(tmp_path / "model.fb").coef_.tobytes())
     assert models[0] == models[1]
-    assert "20,000 rows in 4 blocks, 4.96 MB: all stay in memory" in told[0]
+    assert "40,000 rows in 4 blocks, 9.92 MB: all stay in memory" in told[0]
     assert "of them" in told[1]
     assert told[1].index("are read on each pass") < told[1].index("iteration"), "the plan comes before the work"
     done = fullbatch("fit", tmp_path / "t.parquet", "--target", "y", "--memory", "lots", code=1)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from .compiled import COMPILED, exp, exp_of_negative, inlined, log, log1p, scalar
+from .compiled import INSIDE, exp, exp_of_negative, inlined, log, log1p, scalar
 
 Array = npt.NDArray[Any]
 
@@ -87,7 +87,7 @@ def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array |
     raise TypeError("call it from compiled code")
 
 
-@overload(pointwise, jit_options=COMPILED)
+@overload(pointwise, jit_options=INSIDE)
 def _pointwise(loss, y, weight, eta, curvature):
     return _ROWS[loss.instance_class]
 

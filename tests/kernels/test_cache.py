@@ -51,6 +51,14 @@ def test_a_second_process_compiles_nothing_and_changed_sources_compile_anew(tmp_
     assert second != first
 
 
+def test_processes_that_start_together_compile_once(tmp_path):
+    env = {**os.environ, "FULLBATCH_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM]
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    counts = sorted(tuple(map(int, process.communicate()[0].split()[:2])) for process in running)
+    assert counts == [(0, 1), (1, 0), (1, 0)]
+
+
 def fit_and_count():
     """Fit sparse rows with weights and offsets, and count the compiled functions that were found, and that were not."""
     import numpy as np

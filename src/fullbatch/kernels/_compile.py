@@ -5,7 +5,8 @@ and an installed package may be read-only. Here one folder per hash of all of th
 
     $FULLBATCH_CACHE_DIR, else $XDG_CACHE_HOME/fullbatch, else ~/.cache/fullbatch, else a private temporary folder
 
-Within it, Numba tells processors and its own versions apart.
+Within it, Numba tells processors and its own versions apart. What is not there yet is compiled by one process: workers
+that start together would otherwise all compile the same.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,11 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.registry import cpu_target
 
 from .. import compiled, losses, sampling
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +107,45 @@ class _CacheFiles(CompileResultCacheImpl):  # type: ignore[misc]
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
     _impl_class = _CacheFiles
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is compiled already, if need be by waiting for another process; None has the caller compile it."""
+        loaded = super().load_overload(sig, target_context)
+        if loaded is None and _claim(f"{self._py_func.__module__}.{self._py_func.__qualname__} {sig}"):
+            loaded = super().load_overload(sig, target_context)
+            if loaded is not None:
+                _let_go()
+        return loaded
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save what was compiled, for all who wait for it."""
+        super().save_overload(sig, data)
+        _let_go()
+
+
+@cache
+def _claims() -> Any:
+    """A file of which each byte stands for a kernel; locks end with the process that holds them."""
+    return (Path(cache_dir() or os.devnull) / "claims").open("a+b")
+
+
+def _claim(kernel: str) -> bool:
+    """Wait until no other process compiles this kernel; false where there is no way to know."""
+    if fcntl is None:
+        return False
+    _let_go()  # of one that failed to compile
+    byte = int.from_bytes(hashlib.sha256(kernel.encode()).digest()[:4]) // 2
+    try:
+        fcntl.lockf(_claims(), fcntl.LOCK_EX, 1, byte)
+    except OSError:
+        return False
+    return True
+
+
+def _let_go() -> None:
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.lockf(_claims(), fcntl.LOCK_UN)
 
 
 def kernel(function: Callable) -> Any:

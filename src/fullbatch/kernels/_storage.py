@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from numba.extending import overload
 
-from ..compiled import COMPILED
+from ..compiled import INSIDE
 
 
 class Storage(NamedTuple):
@@ -72,7 +72,7 @@ def workspace(rows, W, sums):
     _compiled_only()
 
 
-@overload(workspace, jit_options=COMPILED)
+@overload(workspace, jit_options=INSIDE)
 def _workspace(rows, W, sums):
     return STORAGES[rows.instance_class].workspace
 
@@ -81,7 +81,7 @@ def size(space):
     _compiled_only()
 
 
-@overload(size, jit_options=COMPILED)
+@overload(size, jit_options=INSIDE)
 def _size(space):
     return STORAGES[space.instance_class].size
 
@@ -90,7 +90,7 @@ def forward(rows, space, start, eta):
     _compiled_only()
 
 
-@overload(forward, jit_options=COMPILED)
+@overload(forward, jit_options=INSIDE)
 def _forward(rows, space, start, eta):
     return STORAGES[rows.instance_class].forward
 
@@ -99,7 +99,7 @@ def backward(rows, space, start, slope):
     _compiled_only()
 
 
-@overload(backward, jit_options=COMPILED)
+@overload(backward, jit_options=INSIDE)
 def _backward(rows, space, start, slope):
     return STORAGES[rows.instance_class].backward
 
@@ -108,7 +108,7 @@ def backward_squares(rows, space, start, curvature):
     _compiled_only()
 
 
-@overload(backward_squares, jit_options=COMPILED)
+@overload(backward_squares, jit_options=INSIDE)
 def _backward_squares(rows, space, start, curvature):
     return STORAGES[rows.instance_class].backward_squares
 
@@ -117,7 +117,7 @@ def backward_gram(rows, space, square, start, factor):
     _compiled_only()
 
 
-@overload(backward_gram, jit_options=COMPILED)
+@overload(backward_gram, jit_options=INSIDE)
 def _backward_gram(rows, space, square, start, factor):
     return STORAGES[rows.instance_class].backward_gram
 
@@ -126,6 +126,6 @@ def flush(space, total, last):
     _compiled_only()
 
 
-@overload(flush, jit_options=COMPILED)
+@overload(flush, jit_options=INSIDE)
 def _flush(space, total, last):
     return STORAGES[space.instance_class].flush

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from ..compiled import COMPILED, inlined
+from ..compiled import INSIDE, inlined
 from ._inner_loops import (
     CACHE_LINE,
     ROWS,
@@ -327,7 +327,7 @@ def _copy_features(X: Array, reference: Array, start: int, tile: Array) -> None:
     """Copy the rows of X from `start` on, less the reference, into the tile; zeros behind the last."""
 
 
-@overload(_copy_features, jit_options=COMPILED)
+@overload(_copy_features, jit_options=INSIDE)
 def _copy_features_of(X, reference, start, tile):
     """By the memory order of X: the inner loop runs along memory."""
 
