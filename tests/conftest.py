@@ -14,7 +14,7 @@ import pytest
 FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / "shared" / "data" / "mnist"))
 
 # A file of tests that has one of these words in it starts clusters.
-CLUSTERS = ("ray_session", "dask_client", "RayEngine(", "DaskEngine(", "cluster_utils", "examples")
+CLUSTERS = ("ray_session", "dask_client", "EXAMPLES")
 
 
 @pytest.hookimpl(optionalhook=True)
