@@ -76,8 +76,9 @@ def overhead(turns: int = 10, calls: int = 15) -> dict[str, Any]:
     request = ValueGrad(1e-2 * rng.standard_normal(7850))
     rows: dict[str, Any] = {}
     for workers in (2, 10):
-        for blocks in (10, 64):
-            sources = array_sources(rng.random((blocks, 784), np.float32), np.arange(blocks) % 10, blocks=blocks)
+        for blocks in (workers, 64):  # each of 10 rows: next to no computing
+            X, y = rng.random((10 * blocks, 784), np.float32), np.arange(10 * blocks) % 10
+            sources = array_sources(X, y, blocks=blocks)
             expected = SerialEngine().place(Linear("softmax"), sources)
             placed, bare = RayEngine(workers).place(Linear("softmax"), sources), BareCalls(workers, 7850)
             assert placed.sum(request).grad.tobytes() == expected.sum(request).grad.tobytes()

@@ -9,6 +9,7 @@ from tables import table, write_libsvm, write_parquet_directory
 from fullbatch import (
     DataError,
     LogisticRegression,
+    RayEngine,
     csv_sources,
     file_sources,
     libsvm_sources,
@@ -65,7 +66,7 @@ def test_same_rows_on_ray(tmp_path, ray_session):
     sources = as_sources(frame, tmp_path, block_rows=30)
     expected = LogisticRegression(engine="serial").fit(sources["pandas"])
     for name in ("csv", "parquet", "libsvm", "npy", "pandas"):
-        model = LogisticRegression(engine="ray").fit(sources[name])
+        model = LogisticRegression(engine=RayEngine(2)).fit(sources[name])
         assert model.coef_.tobytes() == expected.coef_.tobytes(), name
         assert np.array_equal(model.predict(sources[name]), expected.predict(frame.drop(columns="y"))), name
 

@@ -11,6 +11,7 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    RayEngine,
     SerialEngine,
     array_sources,
     table_sources,
@@ -156,7 +157,7 @@ def test_dask_workers_compute_their_partitions(dask_client, dask_frame):
 
 def test_ray_workers_compute_dask_partitions(ray_session, dask_frame):
     sources = table_sources(dask_frame, target="y", weight="w", block_rows=30)
-    assert of_bytes(fitted(sources, engine="ray")) == of_bytes(expected(block_rows=30))
+    assert of_bytes(fitted(sources, engine=RayEngine(2))) == of_bytes(expected(block_rows=30))
 
 
 # --- Ray Data -------------------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ def test_a_ray_dataset_of_pandas_blocks_and_of_files(ray_session, tmp_path):
     frame().to_parquet(tmp_path / "t.parquet", index=False)
     data = ray_session.data
     for dataset in (data.from_pandas([frame().iloc[:90], frame().iloc[90:]]), data.read_parquet(str(tmp_path))):
-        assert of_bytes(fitted(dataset, "y", "w", engine="ray")) == of_bytes(expected())
+        assert of_bytes(fitted(dataset, "y", "w", engine=RayEngine(2))) == of_bytes(expected())
 
 
 def test_counts_learnt_from_a_ray_dataset(dataset):

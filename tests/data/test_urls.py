@@ -13,6 +13,7 @@ from fullbatch import (
     DataError,
     LogisticRegression,
     MissingExtraError,
+    RayEngine,
     SerialEngine,
     csv_sources,
     file_sources,
@@ -71,7 +72,7 @@ def test_workers_read_urls(tmp_path, ray_session):
     write_all(tmp_path)
     expected = fitted_bytes(as_sources(tmp_path)["npy"])
     for name, sources in as_sources(f"local://{tmp_path}").items():
-        assert fitted_bytes(sources, "ray") == expected, name
+        assert fitted_bytes(sources, RayEngine(2)) == expected, name
 
 
 def test_files_are_named_by_their_urls(in_memory):
