@@ -1,4 +1,4 @@
-"""What compiled code shares: how it is compiled, and exponentials and logarithms.
+"""What compiled code shares: how it is compiled and for what, and exponentials and logarithms.
 
 Those are polynomials, which the compiler vectorises and which give the same bits whichever mathematical library there
 is.
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.registry import cpu_target
 
 # Sums may be reordered and contracted, but infinities and NaNs keep their meaning: a bad trial point must be seen.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -24,6 +25,13 @@ COMPILED: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil
 INSIDE = COMPILED | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 scalar = njit(fastmath=AS_WRITTEN, error_model="numpy", forceinline=True, no_cfunc_wrapper=True)
 inlined = njit(**INSIDE)
+
+
+def compile_target() -> tuple[str, str]:
+    """Name and features of the processor that code is compiled for here: that for another one rounds otherwise."""
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return name, features
+
 
 _LOG2_E = 1.4426950408889634
 _LN2 = 0.6931471805599453

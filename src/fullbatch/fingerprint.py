@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from . import digest
 from .objective import Objective
 
 Array = npt.NDArray[Any]
@@ -79,11 +80,10 @@ class Fingerprint:
 
 
 def _digest(*arrays: Array) -> str:
-    digest = hashlib.sha256()
+    contents = hashlib.sha256()
     for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return f"sha256:{digest.hexdigest()}"
+        digest.add(contents, array)
+    return f"sha256:{contents.hexdigest()}"
 
 
 def _is_digest(value: Any) -> bool:

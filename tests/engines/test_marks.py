@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fullbatch import SerialEngine
+from fullbatch import SerialEngine, digest
 from fullbatch.data.arrays import array_sources
-from fullbatch.engines import _marks, _worker
+from fullbatch.engines import _worker
 from fullbatch.engines._marks import mark
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Category, Rows
@@ -31,7 +31,7 @@ def other(array, place):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(_marks, "_CHUNK", 64)
+    monkeypatch.setattr(digest, "_CHUNK", 64)
 
 
 @pytest.mark.parametrize(

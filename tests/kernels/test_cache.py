@@ -59,6 +59,28 @@ def test_processes_that_start_together_compile_once(tmp_path):
     assert counts == [(0, 1), (1, 0), (1, 0)]
 
 
+INTERRUPTED = """
+import subprocess, sys
+import numpy as np
+from numba.core.dispatcher import _FunctionCompiler
+from fullbatch.kernels.moments import dense_moments
+def interrupt(*_):
+    raise KeyboardInterrupt
+_FunctionCompiler.compile = interrupt
+try:
+    dense_moments(np.ones((3, 2)), np.ones(3))
+except KeyboardInterrupt:
+    print(subprocess.run([sys.executable, "-c", sys.argv[1]], capture_output=True, text=True, timeout=100).stdout)
+"""
+
+
+def test_nobody_waits_for_a_process_that_was_interrupted(tmp_path):
+    env = {**os.environ, "FULLBATCH_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", INTERRUPTED, PROGRAM]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split()[:2] == ["0", "1"], done.stderr
+
+
 def fit_and_count():
     """Fit sparse rows with weights and offsets, and count the compiled functions that were found, and that were not."""
     import numpy as np

@@ -196,17 +196,17 @@ class Worker:
         errors: dict[int, BaseException] = {}
         waiting = iter(order)  # shared by the threads: whichever is free takes the next block
 
-        @np.errstate(over="ignore", invalid="ignore")  # solvers look for infinities themselves
         def work() -> None:
-            for index in waiting:
-                start = time.perf_counter()
-                try:
-                    answers[index] = task(index)
-                except BaseException as error:
-                    errors[index] = error
-                    for _ in waiting:  # nothing more is begun
-                        pass
-                seconds[index] = time.perf_counter() - start
+            with np.errstate(over="ignore", invalid="ignore"):  # solvers look for infinities themselves
+                for index in waiting:
+                    start = time.perf_counter()
+                    try:
+                        answers[index] = task(index)
+                    except BaseException as error:
+                        errors[index] = error
+                        for _ in waiting:  # nothing more is begun
+                            pass
+                    seconds[index] = time.perf_counter() - start
 
         self._run_on(self._shelf.lanes)
         try:
@@ -333,7 +333,7 @@ class RemoteWorker(Worker):
 
     def ready(self) -> tuple[str, str]:
         """The kind of processor, once the worker runs."""
-        from ..kernels._compile import compile_target  # Numba loads slowly
+        from ..compiled import compile_target  # Numba loads slowly
 
         return compile_target()
 

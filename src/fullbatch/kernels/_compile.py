@@ -22,7 +22,6 @@ from typing import Any
 import numba
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
-from numba.core.registry import cpu_target
 
 from .. import compiled, losses, sampling
 
@@ -71,12 +70,6 @@ def _is_own(path: Path) -> bool:
     return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
 
 
-def compile_target() -> tuple[str, str]:
-    """Name and features of the processor that kernels are compiled for here: those for another one round otherwise."""
-    _, name, features = cpu_target.target_context.codegen().magic_tuple()
-    return name, features
-
-
 class _Locator:
     """Where Numba finds the compiled code of a kernel."""
 
@@ -113,27 +106,19 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
         loaded = super().load_overload(sig, target_context)
         if loaded is None and _claim(f"{self._py_func.__module__}.{self._py_func.__qualname__} {sig}"):
             loaded = super().load_overload(sig, target_context)
-            if loaded is not None:
-                _let_go()
         return loaded
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        """Save what was compiled, for all who wait for it."""
-        super().save_overload(sig, data)
-        _let_go()
 
 
 @cache
-def _claims() -> Any:
-    """A file of which each byte stands for a kernel; locks end with the process that holds them."""
-    return (Path(cache_dir() or os.devnull) / "claims").open("a+b")
+def _claims() -> int:
+    """A file of which each byte stands for a kernel, open; locks end with the process that holds them."""
+    return os.open(Path(str(cache_dir())) / "claims", os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _claim(kernel: str) -> bool:
     """Wait until no other process compiles this kernel; false where there is no way to know."""
     if fcntl is None:
         return False
-    _let_go()  # of one that failed to compile
     byte = int.from_bytes(hashlib.sha256(kernel.encode()).digest()[:4]) // 2
     try:
         fcntl.lockf(_claims(), fcntl.LOCK_EX, 1, byte)
@@ -153,4 +138,13 @@ def kernel(function: Callable) -> Any:
     dispatcher = njit(**compiled.COMPILED)(function)
     if cache_dir() is not None:
         dispatcher._cache = _KernelCache(function)
+        compile_or_load = dispatcher.compile
+
+        def compile_once(signature: Any) -> Any:
+            try:
+                return compile_or_load(signature)
+            finally:  # compiled, found, or interrupted
+                _let_go()
+
+        dispatcher.compile = compile_once
     return dispatcher
