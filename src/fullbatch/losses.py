@@ -73,9 +73,9 @@ def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array |
         One of the classes below.
     y, weight : (rows,) float64 arrays
         Targets (class indices where the loss takes classes) and sample weights.
-    eta : (outputs, rows) float64 array
+    eta : (outputs, at least rows) float64 array
         Linear predictors; overwritten by weight * d loss / d eta.
-    curvature : (outputs, rows) float64 array or None
+    curvature : (outputs, at least rows) float64 array or None
         Overwritten by weight * d2 loss / d eta2; for softmax, by the weight times the probabilities, from which its
         second derivatives follow. None where they are not wanted.
 
@@ -103,7 +103,7 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
     def rows(loss, y, weight, eta, curvature):
         total = 0.0
         slope_of_row = eta[0]
-        for i in range(slope_of_row.size):
+        for i in range(y.size):
             # A row without weight is given eta 0, where every loss is finite, so that zero times it is zero.
             w = weight[i]
             value, slope, second = formulas(loss, y[i], slope_of_row[i] if w != 0.0 else 0.0)
@@ -118,12 +118,12 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
 
         def rows(loss, y, weight, eta, curvature):
             total = 0.0
-            slope_of_row, power = eta[0], np.empty(eta.shape[1])
-            for i in range(slope_of_row.size):
+            slope_of_row, power = eta[0], np.empty(y.size)
+            for i in range(y.size):
                 e = slope_of_row[i] if weight[i] != 0.0 else 0.0
                 slope_of_row[i] = e
                 power[i] = exponential(loss, e)
-            for i in range(slope_of_row.size):
+            for i in range(y.size):
                 value, slope, second = formulas(loss, y[i], slope_of_row[i], power[i])
                 total += weight[i] * value
                 slope_of_row[i] = weight[i] * slope
@@ -276,7 +276,7 @@ class Softmax(NamedTuple):
 
 def _softmax_rows(loss, y, weight, eta, curvature):
     """Every loop runs along the rows, which vectorises."""
-    outputs, rows = eta.shape
+    outputs, rows = eta.shape[0], y.size
     top, total = np.empty(rows), np.zeros(rows)
     value = 0.0
     for i in range(rows):
@@ -312,7 +312,7 @@ LOSSES["softmax"] = Loss(Softmax, labels=True, per_class=True)
 @inlined
 def softmax_hess_vec(weight: Array, curvature: Array, direction: Array) -> None:
     """Direction of eta, (outputs, rows), becomes the weighted Hessian of softmax times it."""
-    outputs, rows = direction.shape
+    outputs, rows = direction.shape[0], weight.size
     along = np.zeros(rows)
     for k in range(outputs):
         share, d = curvature[k], direction[k]
@@ -331,5 +331,5 @@ def softmax_diagonal(weight: Array, curvature: Array) -> None:
     """Weighted probabilities become the weighted second derivatives p (1 - p)."""
     for k in range(curvature.shape[0]):
         share = curvature[k]
-        for i in range(share.size):
+        for i in range(weight.size):
             share[i] = share[i] * (1.0 - share[i] / weight[i]) if weight[i] != 0.0 else 0.0

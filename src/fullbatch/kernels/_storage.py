@@ -30,7 +30,7 @@ class Storage(NamedTuple):
     size : (space) -> int
         Rows of a tile.
     forward : (rows, space, start, eta)
-        eta (outputs, size) += W [x, 1] for the tile of rows from `start` on.
+        eta (outputs, size) += W x, which is without the intercepts, for the tile of rows from `start` on.
     backward : (rows, space, start, slope)
         Sums += slope [x, 1] for the same tile, slope (sums, size).
     backward_squares : (rows, space, start, curvature)

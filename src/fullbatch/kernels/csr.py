@@ -129,9 +129,8 @@ def _forward(rows, space, start, eta):
 
 @inlined
 def _forward_one(data, indices, indptr, table, eta):
-    intercept = table[table.size - 2]
     for i in range(indptr.size - 1):
-        total = intercept
+        total = 0.0
         for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
             total += data[e] * table[np.uintp(2) * np.uintp(indices[e])]
         eta[i] += total
@@ -142,7 +141,7 @@ def _forward_all(data, indices, indptr, table, outputs, sums, of_row, eta):
     width = np.uintp(outputs + sums)
     for i in range(indptr.size - 1):
         for k in range(outputs):
-            of_row[k] = table[table.size - outputs - sums + k]
+            of_row[k] = 0.0
         for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
             v, first = np.float64(data[e]), width * np.uintp(indices[e])
             for k in range(np.uintp(outputs)):

@@ -123,8 +123,6 @@ class _Workspace(NamedTuple):
         Rows that were copied.
     coefs, G : (outputs or sums, vectors * numbers in a vector) arrays
         In the precision of the products.
-    intercepts : (outputs,) float64 array
-        Last coefficients.
     slopes : (sums,) float64 array
         Sums that go with the intercepts.
     p, vectors, chunk, group : int
@@ -137,7 +135,6 @@ class _Workspace(NamedTuple):
     tile: Array
     coefs: Array
     G: Array
-    intercepts: Array
     slopes: Array
     p: int
     vectors: int
@@ -167,13 +164,12 @@ def _make_workspace(W, sums, tile_columns, row_bytes):
     vectors = (p + lanes - 1) // lanes
     columns = (vectors | 1) * lanes  # odd, so that rows do not meet in the same places of the cache
     coefs, G = np.zeros((W.shape[0], columns), W.dtype), np.zeros((sums, columns), W.dtype)
-    intercepts, (first, shift) = np.zeros(W.shape[0]), overlap(p, W)
+    first, shift = overlap(p, W)
     for k in range(W.shape[0]):
         for j in range(first):
             coefs[k, j] = W[k, j]
         for j in range(first, p):
             coefs[k, j + shift] = W[k, j]
-        intercepts[k] = W[k, p]
     # Of the shape of a row alone, so that several models get the same sums together as alone.
     size = min(MOST_ROWS, TILE_BYTES // (max(p, lanes) * W.itemsize))
     tile = np.zeros((max(1, size // ROWS) * ROWS, tile_columns), W.dtype)
@@ -181,9 +177,11 @@ def _make_workspace(W, sums, tile_columns, row_bytes):
     group = max(1, GROUP_BYTES // (BYTES * chunk) // ROWS) * ROWS
     turns = (vectors + chunk - 1) // chunk * ((max(W.shape[0], sums) + 2) // 3)
     lines = (row_bytes * ROWS_OF_MORE + CACHE_LINE - 1) // CACHE_LINE
-    asks = (lines + 2 * turns - 1) // (2 * turns) if turns > 0 else 0
+    # One output's products with numbers as stored wait for memory anyway, which then does better without being asked.
+    waits = turns == 0 or (max(W.shape[0], sums) == 1 and row_bytes == p * W.itemsize)
+    asks = 0 if waits else (lines + 2 * turns - 1) // (2 * turns)
     slopes = np.zeros(sums)
-    return _Workspace(tile, coefs, G, intercepts, slopes, p, vectors, chunk, group, row_bytes, asks, turns)
+    return _Workspace(tile, coefs, G, slopes, p, vectors, chunk, group, row_bytes, asks, turns)
 
 
 def _size(space):
@@ -248,15 +246,6 @@ _backward_tile = _over_a_tile(backward_one, backward_two, backward_three)
 
 
 @inlined
-def _forward_rows(X, first, last, space, eta):
-    """Eta += coefs [x, 1] for as many rows of X, from `first` on, as eta has."""
-    for k in range(eta.shape[0]):
-        for i in range(eta.shape[1]):
-            eta[k, i] += space.intercepts[k]
-    _forward_tile(X, first, last, space.coefs, eta, space, 0)
-
-
-@inlined
 def _backward_rows(X, first, last, space, slope):
     """Sums += slope [x, 1] for these rows."""
     _add_slopes(space, slope)
@@ -299,7 +288,7 @@ def _workspace(rows, W, sums):
 
 
 def _forward(rows, space, start, eta):
-    _forward_rows(rows.X, start, rows.y.size - 1, space, eta)
+    _forward_tile(rows.X, start, rows.y.size - 1, space.coefs, eta, space, 0)
 
 
 def _backward(rows, space, start, slope):
@@ -360,7 +349,7 @@ def _tiled_workspace(rows, W, sums):
 
 def _tiled_forward(rows, space, start, eta):
     _copy_features(rows.X, rows.reference, start, space.tile)
-    _forward_rows(space.tile, 0, space.tile.shape[0] - 1, space, eta)
+    _forward_tile(space.tile, 0, space.tile.shape[0] - 1, space.coefs, eta, space, 0)
 
 
 def _tiled_backward(rows, space, start, slope):

@@ -112,10 +112,7 @@ def _forward_dense(tile, table, width, eta):
     """Four columns at a time: eta is then read and written once for them."""
     one, two, three, p = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(tile.shape[0])
     for k in range(np.uintp(eta.shape[0])):
-        e, intercept = eta[k], table[np.uintp(table.size - width) + k]
-        for i in range(np.uintp(eta.shape[1])):
-            e[i] += intercept
-        j, each = np.uintp(0), np.uintp(width)
+        e, j, each = eta[k], np.uintp(0), np.uintp(width)
         while j + three < p:
             w0, w1 = table[j * each + k], table[(j + one) * each + k]
             w2, w3 = table[(j + two) * each + k], table[(j + three) * each + k]

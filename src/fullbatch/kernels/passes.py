@@ -23,24 +23,32 @@ ROWS_PER_FLUSH = 480
 
 
 @inlined
-def _start_tile(rows, start, y, weight, eta):
-    """Targets, weights and offsets of the tile from `start` on; rows past the end of the block weigh nothing.
+def _tile(rows, W, start, ones, eta, outputs):
+    """Targets and weights of the tile of rows from `start` on, and eta with their intercepts and offsets.
 
-    Without sample weights, those of the tile before are right: ones at first.
+    The last tile is shorter, and its eta a multiple of eight long, as the products take them.
     """
-    count = min(y.size, rows.y.size - start)
-    for i in range(count):
-        y[i] = rows.y[start + i]
-    if rows.weight.size:
-        for i in range(count):
-            weight[i] = rows.weight[start + i]
-    for i in range(count, y.size):
-        weight[i] = 0.0
-    eta.fill(0.0)
+    count = min(eta.shape[1], rows.y.size - start)
+    if count < eta.shape[1]:
+        eta = np.empty((eta.shape[0], (count + 7) // 8 * 8))
+    for k in range(eta.shape[0]):
+        intercept = np.float64(W[k, W.shape[1] - 1])
+        for i in range(eta.shape[1]):
+            eta[k, i] = intercept
     if rows.offset.size:
-        for k in range(eta.shape[0]):
+        for k in range(outputs):
             for i in range(count):
-                eta[k, i] = rows.offset[start + i]
+                eta[k, i] += rows.offset[start + i]
+    weight = rows.weight[start : start + count] if rows.weight.size else ones[:count]
+    return rows.y[start : start + count], weight, eta
+
+
+@inlined
+def _clear_padding(slope, count):
+    """What lies behind the rows counts nothing."""
+    for k in range(slope.shape[0]):
+        for i in range(count, slope.shape[1]):
+            slope[k, i] = 0.0
 
 
 @kernel
@@ -71,19 +79,22 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
     """
     space = workspace(rows, W, W.shape[0])
     step, outputs = size(space), W.shape[0] // models
-    y, weight, eta = np.zeros(step), np.ones(step), np.zeros((W.shape[0], step))
+    ones, eta = np.ones(step), np.empty((W.shape[0], step))
     value, grad, total = np.zeros(models), np.zeros(W.shape), np.zeros(models)
-    uniform, drawn = np.zeros(step), weight if draws.size == 0 else np.zeros(step)
+    uniform, drawn = np.zeros(step if draws.size else 0), np.zeros(step if draws.size else 0)
     unflushed = 0
     for start in range(0, rows.y.size, step):
-        _start_tile(rows, start, y, weight, eta)
+        y, weight, eta = _tile(rows, W, start, ones, eta, W.shape[0])
         forward(rows, space, start, eta)
         for m in range(models):
+            counts = weight
             if draws.size:
-                draw_tile(draws, m, first_row + start, weight, uniform, drawn)
-                for i in range(step):
-                    total[m] += drawn[i]
-            value[m] += pointwise(loss, y, drawn, eta[m * outputs : (m + 1) * outputs], None)
+                counts = drawn[: y.size]
+                draw_tile(draws, m, first_row + start, weight, uniform, counts)
+                for i in range(y.size):
+                    total[m] += counts[i]
+            value[m] += pointwise(loss, y, counts, eta[m * outputs : (m + 1) * outputs], None)
+        _clear_padding(eta, y.size)
         backward(rows, space, start, eta)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:
@@ -111,21 +122,21 @@ def hess_vec(loss: Any, rows: Any, W_and_V: Array) -> Array:
     outputs = W_and_V.shape[0] // 2
     space = workspace(rows, W_and_V, outputs)
     step = size(space)
-    y, weight = np.zeros(step), np.ones(step)
-    eta, curvature = np.zeros((2 * outputs, step)), np.zeros((outputs, step))
+    ones, eta, curvature = np.ones(step), np.empty((2 * outputs, step)), np.empty((outputs, step))
     product = np.zeros((outputs, W_and_V.shape[1]))
     unflushed = 0
     for start in range(0, rows.y.size, step):
-        _start_tile(rows, start, y, weight, eta)
-        direction = eta[outputs:]
-        direction.fill(0.0)  # an offset is a constant: it does not move with V
+        # An offset is a constant: it does not move with V.
+        y, weight, eta = _tile(rows, W_and_V, start, ones, eta, outputs)
         forward(rows, space, start, eta)
+        direction = eta[outputs:]
         pointwise(loss, y, weight, eta[:outputs], curvature)
         if outputs > 1:
             softmax_hess_vec(weight, curvature, direction)
         else:
-            for i in range(step):
+            for i in range(y.size):
                 direction[0, i] = curvature[0, i] * direction[0, i] if weight[i] != 0.0 else 0.0
+        _clear_padding(direction, y.size)
         backward(rows, space, start, direction)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:
@@ -153,16 +164,17 @@ def diagonal(loss: Any, rows: Any, W: Array) -> Array:
     outputs = W.shape[0]
     space = workspace(rows, W, outputs)
     step = size(space)
-    y, weight = np.zeros(step), np.ones(step)
-    eta, curvature = np.zeros((outputs, step)), np.zeros((outputs, step))
+    ones, eta = np.ones(step), np.empty((outputs, step))
     total = np.zeros(W.shape)
     unflushed = 0
     for start in range(0, rows.y.size, step):
-        _start_tile(rows, start, y, weight, eta)
+        y, weight, eta = _tile(rows, W, start, ones, eta, outputs)
         forward(rows, space, start, eta)
+        curvature = np.empty(eta.shape)
         pointwise(loss, y, weight, eta, curvature)
         if outputs > 1:
             softmax_diagonal(weight, curvature)
+        _clear_padding(curvature, y.size)
         backward_squares(rows, space, start, curvature)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:
@@ -194,19 +206,21 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
     """
     space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
     step = size(space)
-    y, weight = np.zeros(step), np.ones(step)
-    eta, curvature = np.zeros((1, step)), np.zeros((1, step))
+    ones, eta = np.ones(step), np.empty((1, step))
     value, grad, matrix = 0.0, np.zeros(W.shape), np.zeros((W.shape[1], W.shape[1]))
     unflushed = 0
     for start in range(0, rows.y.size, step):
-        _start_tile(rows, start, y, weight, eta)
+        y, weight, eta = _tile(rows, W, start, ones, eta, 1)
         forward(rows, space, start, eta)
+        curvature = np.empty(eta.shape)
         value += pointwise(loss, y, weight, eta, curvature)
+        _clear_padding(eta, y.size)
         backward(rows, space, start, eta)
         factor = curvature[0]
         if of_slopes:
-            for i in range(step):
+            for i in range(y.size):
                 factor[i] = eta[0, i] * eta[0, i]
+        _clear_padding(curvature, y.size)
         backward_gram(rows, space, square, start, factor)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:
@@ -240,13 +254,12 @@ def curvatures(loss: Any, rows: Any, W: Array, for_steps: bool) -> Array:
     outputs = W.shape[0]
     space = workspace(rows, W, outputs)
     step = size(space)
-    y, weight = np.zeros(step), np.ones(step)
-    eta, curvature = np.zeros((outputs, step)), np.zeros((outputs, step))
+    ones, eta, curvature = np.ones(step), np.empty((outputs, step)), np.empty((outputs, step))
     factors = np.zeros((outputs, rows.y.size))
     for start in range(0, rows.y.size, step):
-        _start_tile(rows, start, y, weight, eta)
+        y, weight, eta = _tile(rows, W, start, ones, eta, outputs)
         forward(rows, space, start, eta)
-        for i in range(min(step, rows.y.size - start)):
+        for i in range(y.size):
             one = slice(i, i + 1)
             value = pointwise(loss, y[one], weight[one], eta[:, one], curvature[:, one])
             for k in range(outputs):
