@@ -182,7 +182,7 @@ def test_the_budget_bounds_losses(data):
 
 def test_when_no_capacity_is_left_the_error_says_what_was_lost(data):
     cluster = ThreadCluster(MODEL, 13, 2)
-    blocks = SupervisedBlocks(cluster, data, 2, Limits(2, 9, 30.0, 0.1))
+    blocks = SupervisedBlocks(cluster, data, 2, Limits(2, 9, 30.0, 2.0))
     cluster.capacity = 0
     cluster.script = lambda number, method: die(number)
     with pytest.raises(EngineError) as told:

@@ -84,8 +84,10 @@ class Shelf:
     def order(self, blocks: Iterable[int]) -> list[int]:
         """These blocks, those kept spread among those to read: reading goes on while blocks in memory are computed."""
         asked = sorted(blocks)
-        kept = [index for index in asked if index in self._things]
         away = [index for index in asked if index not in self._things]
+        if not away:
+            return asked
+        kept = [index for index in asked if index in self._things]
         places = [((k + 0.5) / len(one), index) for one in (kept, away) for k, index in enumerate(one)]
         return [index for _, index in sorted(places)]
 

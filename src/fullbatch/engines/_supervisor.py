@@ -22,7 +22,7 @@ from ._cluster import Cluster, Limits, Lost
 from ._question import Ask, Call, Member, Question
 from ._shares import Move, moves, parts, runs, split
 from ._tree import Part, added
-from ._worker import Changed, agree, check_request, nbytes
+from ._worker import Changed, Errand, agree, check_request, nbytes
 
 logger = logging.getLogger(__name__)
 
@@ -178,20 +178,22 @@ class SupervisedBlocks:
 
     def _answers(self, request: Any) -> list[list[Part]]:
         """The workers' answers; where they are large, the sum that the workers made of them."""
-        sent = self._cluster.put(request) if nbytes(request) > _INLINE_BYTES else request
+        size = nbytes(request)
+        stored = [self._cluster.put(request)] if size > _INLINE_BYTES else []
         self._turn += 1
         turn = self._turn  # workers keep large answers until the next one
 
-        def ask(member: Member, blocks: list[int]) -> Any:
+        def send(member: Member, blocks: list[int], method: str, *args: Any) -> Any:
+            errand = Errand(blocks, turn, None if stored else request)
             pieces = parts(frozenset(blocks), len(self._sources))
-            self._sent += nbytes(request)
-            return self._cluster.call(member.worker, "answer", sent, blocks, turn, pieces=pieces)
+            self._sent += size
+            return self._cluster.call(member.worker, method, *args, errand, *stored, pieces=pieces)
+
+        def ask(member: Member, blocks: list[int]) -> Any:
+            return send(member, blocks, "answer")
 
         def ask_anew(member: Member, blocks: list[int]) -> Any:
-            pieces = parts(frozenset(blocks), len(self._sources))
-            args = (*self._lineage(blocks), sent, turn)
-            self._sent += nbytes(request)
-            return self._cluster.call(member.worker, "take_and_answer", *args, pieces=pieces)
+            return send(member, blocks, "take_and_answer", *self._lineage(blocks))
 
         question = self._question(ask, ask_anew)
         try:

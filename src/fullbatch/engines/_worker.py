@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -306,6 +307,24 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Errand(NamedTuple):
+    """What a worker is asked, in one argument: clusters send each on its own.
+
+    Parameters
+    ----------
+    blocks : iterable of int
+        That answer.
+    turn : int
+        Number of the request.
+    request : object
+        None where it is stored, once for all workers, and passed beside this.
+    """
+
+    blocks: Iterable[int]
+    turn: int
+    request: Any = None
+
+
 class Answer(NamedTuple):
     """A part of what a worker in another process answers to a request.
 
@@ -342,13 +361,13 @@ class RemoteWorker(Worker):
         self.hold(sources)
         return self.describe(sources)
 
-    def answer(self, request: Any, blocks: Iterable[int], turn: int) -> list[Answer]:
+    def answer(self, errand: Errand, stored: Any = None) -> list[Answer]:
         """The answers of some blocks, one `Answer` for each part of the tree; large ones are kept for this turn."""
-        parts = self.sum(request, blocks)
+        parts = self.sum(errand.request if stored is None else stored, errand.blocks)
         seconds = [self.seconds, *({} for _ in parts[1:])]
         if sum(nbytes(part.value) for part in parts) <= KEPT_BYTES:
             return [Answer([part], one) for part, one in zip(parts, seconds, strict=True)]
-        self._kept = (turn, self.merge(turn, parts))
+        self._kept = (errand.turn, self.merge(errand.turn, parts))
         return [Answer([], one, kept=True) for one in seconds]
 
     def take(self, sources: Mapping[int, Source], schema: Schema, marks: Mapping[int, bytes]) -> Built:
@@ -374,12 +393,12 @@ class RemoteWorker(Worker):
         sources: Mapping[int, Source],
         schema: Schema,
         marks: Mapping[int, bytes],
-        request: Any,
-        turn: int,
+        errand: Errand,
+        stored: Any = None,
     ) -> list[Answer]:
         """Take blocks of a worker that was lost, and answer for them."""
         self.take(sources, schema, marks)
-        return self.answer(request, sources, turn)
+        return self.answer(errand, stored)
 
     def merge(self, turn: int, *others: list[Part]) -> list[Part]:
         """What this worker keeps of this turn, and what others do, added as far as the tree allows."""
@@ -394,6 +413,9 @@ def nbytes(message: Any) -> int:
     """Bytes in the arrays of a request or an answer."""
     if isinstance(message, np.ndarray):
         return message.nbytes
-    if is_dataclass(message):
-        return sum(nbytes(getattr(message, field.name)) for field in fields(message))
-    return 0
+    return sum(nbytes(getattr(message, name)) for name in _fields(type(message)))
+
+
+@cache  # finding them takes longer than adding their bytes
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()

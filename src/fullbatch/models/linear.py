@@ -323,16 +323,16 @@ class LinearBlock(Block):
         of_features = thetas[:, :coefs].reshape(-1, self._outputs, self._features)
         if self._touched is not None:
             of_features = of_features[..., self._touched]
-        exact = "float64" if self._reference.size or self._scale != 1.0 else self.parameters.dtype
-        W = np.zeros((len(thetas), self._outputs, of_features.shape[-1] + 1), exact)
-        W[..., :-1] = of_features
         if self._scale != 1.0:
-            W[..., :-1] *= self._scale
-        if self._intercept:
-            W[..., -1] = thetas[:, coefs:]
+            of_features = of_features * self._scale
+        W = np.empty((len(thetas), self._outputs, of_features.shape[-1] + 1), self.parameters.dtype)
+        W[..., :-1] = of_features
+        intercepts = thetas[:, coefs:] if self._intercept else 0.0
         if self._reference.size:
-            W[..., -1] += (W[..., :-1] * self._reference).sum(axis=-1)  # no BLAS: its sums depend on its threads
-        return read_only(W.reshape(-1, W.shape[-1]).astype(self.parameters.dtype, copy=False))
+            # No BLAS: its sums depend on its threads.
+            intercepts = intercepts + (of_features * self._reference).sum(axis=-1)
+        W[..., -1] = intercepts
+        return read_only(W.reshape(-1, W.shape[-1]))
 
     def _grads(self, W_grad: Array) -> Any:
         """Gradients in theta, one for each model, from those in the kernels' coefficients: `_coefs` transposed."""
@@ -343,7 +343,9 @@ class LinearBlock(Block):
             return [self._joined(one[:, :-1] * self._scale, one[:, -1]) for one in W_grad]
         grads, coefs = np.empty((len(W_grad), self.parameters.size)), self._outputs * self._features
         of_features = grads[:, :coefs].reshape(W_grad[..., :-1].shape)
-        np.multiply(W_grad[..., :-1], self._scale, out=of_features)
+        of_features[...] = W_grad[..., :-1]
+        if self._scale != 1.0:
+            of_features *= self._scale
         if self._reference.size:
             of_features += W_grad[..., -1:] * (self._reference * self._scale)
         if self._intercept:
