@@ -380,7 +380,8 @@ class Source(Protocol):
     time; it is called on each pass where the rows do not fit into memory, from several threads for several sources.
     A source that knows its `Size` before it is read may have it as an attribute `size`. Sources that share something
     while they are read, such as a decoded file, may have a method `release()`: a worker calls it when it has read
-    all of its blocks.
+    all of its blocks. One that reads from a cluster's object store may have an attribute `stored`, a list of references
+    and the bytes read of each: it is then read near them, if possible.
     """
 
     def read(self) -> Rows: ...

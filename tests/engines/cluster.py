@@ -27,6 +27,7 @@ class ThreadCluster:
         self.model, self.blocks, self.capacity, self.script = model, blocks, capacity, script
         self.workers = []
         self.puts = 0
+        self.order = None
         self.known = capacity
 
     @property
@@ -72,6 +73,9 @@ class ThreadCluster:
         wait(calls, timeout, FIRST_EXCEPTION)
         done = {place: call for place, call in enumerate(calls) if call.done()}
         return {place: call.exception() or call.result() for place, call in done.items()}
+
+    def arranged(self, workers, shares):
+        return self.order or list(range(len(workers)))
 
     def put(self, value):
         self.puts += 1

@@ -230,7 +230,7 @@ def test_full_object_store_is_a_clear_error(ray_session, monkeypatch):
     import ray
     from ray.exceptions import ObjectStoreFullError
 
-    from fullbatch.engines import ray_
+    from fullbatch.engines import _ray_cluster
 
     sources = array_sources(np.ones((4, 20_000), np.uint8), [0, 1, 0, 1])
     request = ValueGrad(np.zeros(20_001))  # more than goes inside a call
@@ -243,7 +243,7 @@ def test_full_object_store_is_a_clear_error(ray_session, monkeypatch):
 
     with monkeypatch.context() as there:
         there.setattr(ray, "put", full)
-        there.setattr(ray_.time, "sleep", waited.append)
+        there.setattr(_ray_cluster.time, "sleep", waited.append)
         with pytest.raises(EngineError, match="Ray's object store is full: a ValueGrad does not fit"):
             blocks.sum(request)
     assert waited == [1.0, 5.0]
@@ -303,7 +303,7 @@ def test_connects_to_a_running_cluster_and_leaves_it_running():
 def test_a_worker_shares_its_node_with_as_many_as_that_holds_also_if_it_joined_later(monkeypatch):
     import ray
 
-    from fullbatch.engines import _memory, ray_
+    from fullbatch.engines import _memory, _ray_cluster
 
     cpus = {"small": 2.0}
 
@@ -316,10 +316,10 @@ def test_a_worker_shares_its_node_with_as_many_as_that_holds_also_if_it_joined_l
             return cluster.start().plan.budget
 
     monkeypatch.setattr(ray, "nodes", nodes)
-    here = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=ray_._RayWorker))
-    monkeypatch.setattr(ray_, "_WorkerActor", here)
+    here = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=_ray_cluster._RayWorker))
+    monkeypatch.setattr(_ray_cluster, "_WorkerActor", here)
     monkeypatch.setattr(_memory, "available_memory", lambda: 8_000_000)
-    cluster = ray_._RayCluster(Linear("logistic"), 64, 1.0, "auto", 2)
+    cluster = _ray_cluster.RayCluster(Linear("logistic"), 64, 1.0, "auto", 2)
     assert budget_on("small") == 2_000_000
     cpus["large"] = 8.0
     assert cluster.grown() == 8

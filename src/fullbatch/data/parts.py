@@ -124,6 +124,11 @@ class PartPiece:
         return self.first_row + self.length
 
     @property
+    def ref(self) -> Any:
+        """Of the part, where it is in an object store."""
+        return getattr(self.part, "ref", None)
+
+    @property
     def reading(self) -> int:
         """Bytes of its rows while they are decoded."""
         return int(self.part.nbytes) * self.length // int(self.part.rows)

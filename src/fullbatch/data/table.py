@@ -69,6 +69,11 @@ class TableSource:
         reading = sum(piece.reading for piece in self.pieces)
         return Size(rows, rows * self.columns.row_bytes, reading, 0 if self.shared is None else self.shared.nbytes)
 
+    @property
+    def stored(self) -> list[tuple[Any, int]]:
+        """References to what it reads of a cluster's object store, and the bytes read of each."""
+        return [(piece.ref, piece.reading) for piece in self.pieces if getattr(piece, "ref", None) is not None]
+
     def read(self) -> Rows:
         """The rows."""
         read = [self.columns.rows(piece.read(self.columns.used), piece.where, piece.first_row) for piece in self.pieces]

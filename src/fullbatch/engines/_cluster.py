@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from ..protocols import Source
+
 
 class Lost(Exception):
     """What became of an answer whose worker is gone."""
@@ -29,6 +31,10 @@ class Cluster(Protocol):
         Returns all of them; or sooner those there are, such as when one has failed or `timeout` seconds are over. The
         answer of a call that failed is its exception: `Lost` if a worker is gone.
         """
+        ...
+
+    def arranged(self, workers: Sequence[Any], shares: Sequence[Sequence[Source]]) -> list[int]:
+        """The number of each worker's share, where it makes a difference who reads what."""
         ...
 
     def put(self, value: Any) -> Any:

@@ -109,8 +109,11 @@ class SupervisedBlocks:
         self._seconds = [0.0] * len(sources)
         try:
             self._start_workers(num_workers)
-            for member, share in zip(self._members, split(range(len(sources)), num_workers), strict=True):
-                member.blocks = share
+            shares = split(range(len(sources)), num_workers)
+            workers = [member.worker for member in self._members]
+            order = cluster.arranged(workers, [[sources[block] for block in share] for share in shares])
+            for member, number in zip(self._members, order, strict=True):
+                member.blocks = shares[number]
             self.plan = reduce(add, self._question(self._hold, self._hold).answers()).log()
             described = self._question(self._describe, self._hold_and_describe).answers()
             self._note_seconds(one.seconds for one in described)

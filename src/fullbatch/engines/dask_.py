@@ -386,6 +386,9 @@ class _DaskCluster:
     async def _gathered(self, futures: list[Any]) -> list[Any]:
         return await asyncio.wait_for(self._client.gather(futures, asynchronous=True), _TRANSFER)
 
+    def arranged(self, workers: Sequence[_Host], shares: Sequence[Sequence[Source]]) -> list[int]:
+        return list(range(len(workers)))  # nothing that is read lies at workers: see `data.dask_`
+
     def put(self, value: Any) -> _Put:
         return _Put(value)
 
