@@ -147,7 +147,8 @@ def test_woodburys_formula():
     for j in range(4):
         matrix = np.diag(made.diagonals[j])
         if j:  # the first direction has no curvature
-            matrix += values[j] / values[1:].sum() * made.low @ made.low.T
+            low = made.scale[:, None] * made.low
+            matrix += values[j] / values[1:].sum() * low @ low.T
         for a in range(4):
             for b in range(4):
                 B[np.ix_(predictors[a], predictors[b])] += basis[a, j] * basis[b, j] * matrix

@@ -1,13 +1,14 @@
 """Initial matrices for wide problems: a diagonal, and the directions in which the Hessian is largest.
 
 The diagonal comes from the mean squares of all rows, which the set-up read told, and so is right for columns that the
-sample has hardly seen. In columns scaled by it, the largest eigenvalues of the sample's Hessian and their directions
-are found by random projections (Halko, Martinsson and Tropp, 2011, algorithm 4.4); all others are taken to be alike.
-The inverse of the sum is Woodbury's.
+sample has hardly seen. In columns scaled by it, the sample's Hessian is A'A, and its largest eigenvalues are those of
+A A', which is as large as the sample has rows, and so much smaller: they and their directions are found by random
+projections (Halko, Martinsson and Tropp, 2011, algorithm 4.4). All others are taken to be alike. The inverse of the sum
+is Woodbury's.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,10 @@ _FIRST = 10
 # Random projections beyond the directions that are looked for, and how often they are multiplied with the matrix.
 _EXTRA, _POWERS = 10, 2
 
-# Arrays with a column for each projection that are in memory at the same time.
-_ARRAYS = 5
+# Vectors as long as a row is wide that are made at the same time, and how many arrays of them; and coordinates of which
+# the products of directions are added at a time.
+_AT_A_TIME, _ARRAYS = 8, 3
+_CHUNK = 8192
 
 # A column's curvature is no less than this share of its mean square times the mean curvature, whatever its few rows of
 # the sample say: too much costs an iteration, too little a step that is too long.
@@ -52,8 +55,9 @@ class LowRankHessian:
         Directions, in columns; those without curvature first.
     diagonals : (K, width) array
         The d_j.
-    low : (width, r) array
-        U, the same for all directions with curvature.
+    scale : (width,) array
+    low : (width, r) float32 array
+        U is their product, the same for all directions with curvature.
     cores : sequence of (r, r) arrays
         Lower Cholesky factors of C_j^-1 + U' diag(d_j)^-1 U for the latest directions, with their shares C_j of U U'.
     """
@@ -61,6 +65,7 @@ class LowRankHessian:
     predictors: Array
     basis: Array
     diagonals: Array
+    scale: Array
     low: Array
     cores: Sequence[Array]
 
@@ -71,8 +76,12 @@ class LowRankHessian:
         rotated = np.einsum("kj,mkw->jmw", self.basis, vectors[:, self.predictors]) / self.diagonals[:, None]
         with one_thread():
             for j, core in enumerate(self.cores, len(self.basis) - len(self.cores)):
-                along = cho_solve((core, True), (rotated[j] @ self.low).T, check_finite=False)
-                rotated[j] -= (self.low @ along).T / self.diagonals[j]
+                along = np.zeros((self.low.shape[1], len(vectors)))
+                for some in _chunks(self.low):
+                    along += self.low[some].T @ (rotated[j, :, some] * self.scale[some]).T
+                along = cho_solve((core, True), along, check_finite=False)
+                for some in _chunks(self.low):
+                    rotated[j, :, some] -= (self.low[some] @ along).T * (self.scale[some] / self.diagonals[j, some])
         result = np.empty_like(vectors)
         result[:, self.predictors] = np.einsum("kj,jmw->mkw", self.basis, rotated)
         return result
@@ -82,12 +91,22 @@ def bytes_of_directions(facts: Facts, rank: int) -> int:
     """Memory of the matrix, and of the projections while it is made."""
     assert facts.parameters.predictors is not None
     outputs, width = facts.parameters.predictors.shape
-    return int(8 * width * (_ARRAYS * (rank + _EXTRA if rank else 1) + 2 * outputs))
+    made = _ARRAYS * min(_AT_A_TIME, rank + _EXTRA) if rank else 5
+    return int(8 * width * (rank / 2 + made + 2 * outputs))
+
+
+def bytes_of_projections(rank: int) -> int:
+    """Memory for each row of the sample while the matrix is made."""
+    return 8 * _ARRAYS * (rank + _EXTRA) if rank else 0
 
 
 def most_directions(facts: Facts, room: int) -> int:
-    """As many directions, up to MOST_DIRECTIONS, as take no more memory than that."""
-    return next((rank for rank in range(MOST_DIRECTIONS, 0, -1) if bytes_of_directions(facts, rank) <= room), 0)
+    """As many directions, up to MOST_DIRECTIONS, as take no more memory than that, with rows enough to show them."""
+
+    def taken(rank: int) -> int:
+        return bytes_of_directions(facts, rank) + 5 * rank * bytes_of_projections(rank)
+
+    return next((rank for rank in range(MOST_DIRECTIONS, 0, -1) if taken(rank) <= room), 0)
 
 
 def projections(rank: int, all_of_them: bool) -> int:
@@ -125,13 +144,15 @@ def low_rank_hessian(
     assert predictors is not None
     if found.flat == len(found.basis):  # no row of the sample has any curvature: the penalty is all there is
         diagonals = np.where(found.penalty > 0, found.penalty, found.floor)
-        return LowRankHessian(predictors, found.basis, diagonals, np.zeros((rows.width, 0)), [])
+        return LowRankHessian(
+            predictors, found.basis, diagonals, np.ones(rows.width), np.zeros((rows.width, 0), np.float32), []
+        )
     sampled = rows.squares(found.traces) / weight.sum()
     diagonal = _diagonal(rows, weight, sampled, found, facts)
     shares = found.eigenvalues[found.flat :] / found.eigenvalues[found.flat :].sum()
     damping = found.penalty[found.flat :].mean(axis=0) / shares.max()
     low, rest = _largest(rows, found, sampled, np.maximum(sampled, diagonal) + damping, rank, seed)
-    low *= np.sqrt(diagonal + damping)[:, None]
+    scale = np.sqrt(diagonal + damping)
     diagonals = found.penalty.copy()
     diagonals[found.flat :] += shares[:, None] * (rest * diagonal)
     # Any positive number will do where there is no curvature: the gradient there is the penalty's alone.
@@ -140,9 +161,16 @@ def low_rank_hessian(
     if low.shape[1]:
         with one_thread():
             for share, own in zip(shares, diagonals[found.flat :], strict=True):
-                core = np.eye(low.shape[1]) / share + low.T @ (low / own[:, None])
+                core = np.eye(low.shape[1]) / share
+                for some in _chunks(low):
+                    core += low[some].T @ (low[some] * (scale[some] ** 2 / own[some])[:, None])
                 cores.append(cholesky(core, lower=True, check_finite=False))
-    return LowRankHessian(predictors, found.basis, diagonals, low, cores)
+    return LowRankHessian(predictors, found.basis, diagonals, scale, low, cores)
+
+
+def _chunks(low: Array) -> Iterator[slice]:
+    """Of the coordinates: what float32 numbers become in products, float64, is then small."""
+    return (slice(start, start + _CHUNK) for start in range(0, len(low), _CHUNK))
 
 
 def _diagonal(rows: Design, weight: Array, sampled: Array, found: Directions, facts: Facts) -> Array:
@@ -170,36 +198,53 @@ def _largest(
     """
     scale = 1.0 / np.sqrt(np.where(whole > 0, whole, 1.0))
     trace = float((sampled * scale**2).sum())
-    none = np.zeros((rows.width, 0)), 1.0
+    none = np.zeros((rows.width, 0), np.float32), 1.0
     if not (rank and 0 < trace < np.inf):
         return none
-    weight = float(found.traces.sum()) / found.mean
+    root = np.sqrt(found.traces * (found.mean / float(found.traces.sum())))[:, None]
+
+    def to_columns(projections: Array) -> Array:
+        """A' times (m, J) projections, (width, J)."""
+        result = rows.back(root * projections)
+        result *= scale[:, None]
+        return result
 
     def product(projections: Array) -> Array:
-        moved = found.traces[:, None] * rows.times(scale[:, None] * projections)
-        return scale[:, None] * rows.back(moved) / weight  # type: ignore[no-any-return]
+        """A A' times them, (m, J)."""
+        result = np.empty_like(projections)
+        for start in range(0, projections.shape[1], _AT_A_TIME):
+            some = slice(start, start + _AT_A_TIME)
+            moved = to_columns(projections[:, some])
+            moved *= scale[:, None]
+            result[:, some] = root * rows.times(moved)
+        return result
 
     # The largest eigenvalue of noise of mean 1, by the law of Marchenko and Pastur.
     traces = found.traces / found.traces.max()  # so that no square underflows
     rows_that_count = float(traces.sum()) ** 2 / float((traces**2).sum())
     noise = (1.0 + np.sqrt(trace / rows_that_count)) ** 2
     rng = np.random.default_rng(seed)
-    kept, rest = none
     with one_thread():
         for wanted in sorted({min(_FIRST, rank), rank}):
-            basis = rng.standard_normal((rows.width, min(wanted + _EXTRA, rows.width)))
+            basis = rng.standard_normal((len(rows), min(wanted + _EXTRA, rows.width, len(rows))))
             for _ in range(_POWERS):
                 basis, _ = np.linalg.qr(product(basis))
             values, vectors = np.linalg.eigh(basis.T @ product(basis))
             values, vectors = values[-wanted:], vectors[:, -wanted:]
             stand_out = values > noise * max(1.0 - values.sum() / trace, 0.0)
-            kept = basis @ vectors[:, stand_out]
             if not stand_out.all():
                 break
-    values = values[stand_out]
+    values, vectors = values[stand_out], basis @ vectors[:, stand_out]
     if not len(values):
         return none
     # Between the mean of the others, and the largest of them, which is about the least of these.
     rest = np.sqrt(max(1.0 - values.sum() / trace, 1e-6) * min(values[0], 1.0))
     logger.debug("%d directions stand out, with eigenvalues from %.3g to %.3g", len(values), values[0], values[-1])
-    return kept * np.sqrt(np.maximum(values - rest, 0.0)), float(rest)
+    # A' times one of unit length has the root of its value as its length.
+    vectors *= np.sqrt(np.maximum(values - rest, 0.0) / values)
+    low = np.empty((rows.width, len(values)), np.float32)
+    with one_thread():
+        for start in range(0, len(values), _AT_A_TIME):
+            some = slice(start, start + _AT_A_TIME)
+            low[:, some] = to_columns(vectors[:, some])
+    return low, float(rest)

@@ -14,7 +14,7 @@ from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from ._vectors import dot
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
-from .low_rank import MOST_DIRECTIONS, bytes_of_directions, low_rank_hessian, most_directions
+from .low_rank import MOST_DIRECTIONS, bytes_of_directions, bytes_of_projections, low_rank_hessian, most_directions
 from .preconditioners import bytes_of_matrices, refined, sampled_hessian, shape
 
 Array = npt.NDArray[Any]
@@ -150,13 +150,13 @@ class SampledLBFGS:
         _, width = shape(facts)
         columns = width if self.rank is None else min(5 * max(self.rank, MOST_DIRECTIONS), width)
         wanted = self.rows_per_column * columns
-        room = (self.max_bytes - self._bytes) / bytes_per_row(facts)
+        room = (self.max_bytes - self._bytes) / self._row_bytes
         return min(wanted, room, facts.rows)
 
     @property
     def about(self) -> str:
         """The method in words, with the memory it takes."""
-        size = self.sample_rows * bytes_per_row(self._known) + self._bytes
+        size = self.sample_rows * self._row_bytes + self._bytes
         what = "the Hessian" if self.rank is None else f"diagonal and {self.rank} directions of the Hessian"
         return (
             f"L-BFGS with {what} of a sample of about {self.sample_rows:.0f} rows, "
@@ -215,6 +215,11 @@ class SampledLBFGS:
     def _bytes(self) -> int:
         """Of the matrix."""
         return bytes_of_matrices(self._known) if self.rank is None else bytes_of_directions(self._known, self.rank)
+
+    @property
+    def _row_bytes(self) -> int:
+        """Of a row of the sample."""
+        return bytes_per_row(self._known) + bytes_of_projections(self.rank or 0)
 
     @property
     def _fraction(self) -> float:
