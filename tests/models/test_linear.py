@@ -5,7 +5,8 @@ from scipy.special import logsumexp
 
 from fullbatch import DataError, Linear, SerialEngine, array_sources
 from fullbatch.losses import LOSSES
-from fullbatch.protocols import Rows, RowSample, ValueGrad
+from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
+from fullbatch.schema import Schema
 from fullbatch.testing import check_block
 
 CASES = [(loss, kind) for loss in ("squared", "logistic", "softmax") for kind in ("float64", "float32", "uint8", "csr")]
@@ -104,6 +105,42 @@ def test_zero_weight_rows_do_not_count_even_where_their_loss_overflows():
     without = SerialEngine().place(Linear("squared"), array_sources(X[:2], y[:2]))
     theta = np.array([1e200, 1.0])
     assert with_row.sum(ValueGrad(theta / 1e200)).grad.tobytes() == without.sum(ValueGrad(theta / 1e200)).grad.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["C", "F", "float32", "csr", "mixed"])
+def test_zero_weight_rows_do_not_count_even_where_their_squares_overflow(kind):
+    X = np.arange(27.0).reshape(9, 3)
+    huge = X.copy()
+    huge[8, 1] = 1e25 if kind == "float32" else 1e200
+    place = {"C": np.ascontiguousarray, "F": np.asfortranarray, "float32": np.float32, "csr": sp.csr_array}
+
+    def diagonal(X, weight):
+        if kind == "mixed":
+            codes = Category(np.arange(len(X), dtype=np.int32) % 2, np.array(["a", "b"]))
+            rows = Rows(X, np.arange(len(X)) / 9, weight, categories=(codes,))
+            model = Linear("squared")
+            block = model.build(rows, Schema.of(model.describe(rows, "test")), 0)
+            return block.evaluate(Curvature(np.zeros(block.parameters.size), "diagonal")).matrix
+        blocks = SerialEngine().place(Linear("squared"), array_sources(place[kind](X), np.arange(len(X)) / 9, weight))
+        return blocks.sum(Curvature(np.zeros(4), "diagonal")).matrix
+
+    np.testing.assert_allclose(diagonal(huge, np.r_[np.ones(8), 0.0]), diagonal(X[:8], None), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["float64", "csr"])
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_theta_of_another_length_is_refused(loss, kind):
+    blocks = SerialEngine().place(Linear(loss), array_sources(rows(loss, kind).X, rows(loss, kind).y))
+    for size in (blocks.parameters.size - 2, blocks.parameters.size + 2):
+        theta = np.zeros(size)
+        for request in (
+            ValueGrad(theta),
+            HessVec(theta, theta),
+            Curvature(theta, "diagonal"),
+            Curvature(theta, "gram"),
+        ):
+            with pytest.raises(Exception, match=rf"theta has (length {size}|shape \({size},\)), it must be"):
+                blocks.sum(request)
 
 
 def test_overflowing_trial_point_is_not_finite_and_no_exception():

@@ -108,10 +108,10 @@ def _added_products(rows, outputs, squares):
             new = [vectors.load(at, sums.kind) for at in places]
             for r in range(rows):
                 one = x(r)
-                if squares:
-                    one = builder.fmul(one, one)
                 for c in range(outputs):
-                    new[c] = vectors.multiply_add(one, slopes[c][r], new[c])
+                    # A slope of zero first: its row counts nothing, even where the square overflows.
+                    slope = builder.fmul(slopes[c][r], one) if squares else slopes[c][r]
+                    new[c] = vectors.multiply_add(one, slope, new[c])
             for c in range(outputs):
                 vectors.store(new[c], places[c])
 

@@ -175,22 +175,24 @@ def _add_product_one(data, indices, indptr, slope, table, squares):
             e1, e2, e3 = e + one, e + two, e + np.uintp(3)
             j0, j1 = two * np.uintp(indices[e]) + one, two * np.uintp(indices[e1]) + one
             j2, j3 = two * np.uintp(indices[e2]) + one, two * np.uintp(indices[e3]) + one
-            sum0, sum1 = table[j0] + r * _term(data[e], squares), table[j1] + r * _term(data[e1], squares)
-            sum2, sum3 = table[j2] + r * _term(data[e2], squares), table[j3] + r * _term(data[e3], squares)
+            sum0, sum1 = table[j0] + _term(r, data[e], squares), table[j1] + _term(r, data[e1], squares)
+            sum2, sum3 = table[j2] + _term(r, data[e2], squares), table[j3] + _term(r, data[e3], squares)
             table[j0] = sum0
             table[j1] = sum1
             table[j2] = sum2
             table[j3] = sum3
             e += four
         while e < stop:
-            table[two * np.uintp(indices[e]) + one] += r * _term(data[e], squares)
+            table[two * np.uintp(indices[e]) + one] += _term(r, data[e], squares)
             e += one
 
 
 @inlined
-def _term(value, squares):
+def _term(slope, value, squares):
     v = np.float64(value)
-    return v * v if squares else v
+    if squares:  # a row that counts nothing does not even where the square overflows
+        return slope * v * v if slope != 0.0 else 0.0
+    return slope * v
 
 
 @inlined
@@ -201,9 +203,9 @@ def _add_product_all(data, indices, indptr, slope, table, outputs, sums, of_row,
             of_row[k] = slope[k, i]
             table[table.size - sums + k] += of_row[k]
         for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
-            v, first = _term(data[e], squares), width * np.uintp(indices[e]) + np.uintp(outputs)
+            first = width * np.uintp(indices[e]) + np.uintp(outputs)
             for k in range(np.uintp(sums)):
-                table[first + k] += v * of_row[k]
+                table[first + k] += _term(of_row[k], data[e], squares)
 
 
 def _backward(rows, space, start, slope):

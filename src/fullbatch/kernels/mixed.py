@@ -228,9 +228,12 @@ def _backward(rows, space, start, slope):
 
 def _backward_squares(rows, space, start, curvature):
     tile = space.tile
-    for j in range(tile.shape[0]):
-        for i in range(tile.shape[1]):
-            tile[j, i] *= tile[j, i]
+    for i in range(curvature.shape[1]):
+        counts = False  # else nothing, even where the square overflows
+        for k in range(curvature.shape[0]):
+            counts = counts or curvature[k, i] != 0.0
+        for j in range(tile.shape[0]):
+            tile[j, i] = tile[j, i] * tile[j, i] if counts else 0.0
     _add_product(rows, space, start, curvature)  # the ones and zeros of levels are their own squares
 
 

@@ -317,6 +317,8 @@ class LinearBlock(Block):
 
         Those are the coefficients of the features as stored, and then the intercept.
         """
+        if thetas.shape[-1] != self.parameters.size:  # kernels read as far as it goes
+            raise ValueError(f"theta has length {thetas.shape[-1]}, it must be {self.parameters.size}")
         if self._plain:
             return read_only(thetas.astype(np.float64, copy=False))
         coefs = self._outputs * self._features
