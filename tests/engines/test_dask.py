@@ -160,6 +160,22 @@ def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(p
         blocks.close()
 
 
+def test_a_paused_worker_is_waited_for_with_a_large_request_too():
+    X = np.random.default_rng(0).random((20, 15_000), np.float32)
+    sources, request = array_sources(X, np.arange(20) % 2, blocks=4), ValueGrad(np.zeros(15_001))
+    expected = SerialEngine().place(Linear("logistic"), sources).sum(request)
+    with two_of_which_one_can_pause() as (client, turn):
+        blocks = DaskEngine(client).place(Linear("logistic"), sources)
+        address = blocks._members[0].worker.place.address
+        turn(address, "paused")
+        resume = threading.Timer(1.5, turn, [address, "running"])
+        resume.start()
+        assert bytes_of(blocks.sum(request)) == bytes_of(expected)
+        assert blocks.health.losses == 0
+        resume.join()
+        blocks.close()
+
+
 def test_a_worker_that_stays_paused_is_lost_unless_something_runs_there(problem, monkeypatch, caplog):
     sources, request, expected = problem
     monkeypatch.setattr("fullbatch.engines.dask_._PAUSED", 1.0)

@@ -18,6 +18,7 @@ from fullbatch.engines import _supervisor, _worker
 from fullbatch.engines._cluster import Limits
 from fullbatch.engines._shares import Move, moves, parts, runs, split
 from fullbatch.engines._supervisor import SupervisedBlocks
+from fullbatch.engines._worker import Errand, RemoteWorker
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Rows, ValueGrad
 
@@ -584,3 +585,18 @@ def test_limits_are_checked():
         Limits(None, -1, 1.0, 1.0).check()
     with pytest.raises(ValueError, match="timeout must be positive, got 0"):
         Limits(None, 0, 0.0, 1.0).check()
+
+
+def test_a_worker_that_is_asked_again_keeps_each_part_once(data, monkeypatch):
+    """As when its answer was lost on the way, after it had taken over the blocks of another."""
+    monkeypatch.setattr("fullbatch.engines._worker.KEPT_BYTES", 0)
+    blocks = SerialEngine().place(MODEL, data)
+    request, worker = requests(1)[0], RemoteWorker(MODEL, len(data), 1)
+    marks = worker.hold_and_describe(dict(enumerate(data[:4]))).marks
+    worker.drop([2, 3])
+    worker.build(blocks.schema, [0, 1])
+    for _ in range(2):
+        worker.answer(Errand([0, 1], 1, request))
+    worker.take_and_answer({2: data[2], 3: data[3]}, blocks.schema, marks, Errand([2, 3], 1, request))
+    worker.answer(Errand([0, 1], 1, request))
+    assert [(part.level, part.position) for part in worker.merge(1)] == [(2, 0)]

@@ -26,8 +26,9 @@ from ._worker import Changed, Errand, agree, check_request, nbytes
 
 logger = logging.getLogger(__name__)
 
-# Larger requests are stored once for all workers; smaller ones go inside the call. (Ray's own limit is 100 KiB.)
-_INLINE_BYTES = 96 * 1024
+# Larger requests are stored once for all workers; smaller ones go inside the call. (Ray's own limit is 100 KiB, and the
+# numbers of the blocks go with them.)
+_INLINE_BYTES = 88 * 1024
 # Seconds to wait for room for a fresh worker before the others take over what a lost one held: clusters report with
 # some delay what a dead process has freed.
 _PATIENCE = 5.0

@@ -347,7 +347,8 @@ class RemoteWorker(Worker):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._kept: tuple[int, list[Part]] = (0, [])
+        # Of a turn, by the blocks that they are of: to be asked again, for the same blocks, changes nothing.
+        self._kept: tuple[int, dict[frozenset[int], list[Part]]] = (0, {})
 
     def ready(self) -> tuple[str, str]:
         """The kind of processor, once the worker runs."""
@@ -366,7 +367,8 @@ class RemoteWorker(Worker):
         seconds = [self.seconds, *({} for _ in parts[1:])]
         if sum(nbytes(part.value) for part in parts) <= KEPT_BYTES:
             return [Answer([part], one) for part, one in zip(parts, seconds, strict=True)]
-        self._kept = (errand.turn, self.merge(errand.turn, parts))
+        kept = self._kept[1] if self._kept[0] == errand.turn else {}
+        self._kept = (errand.turn, kept | {frozenset(errand.blocks): parts})
         return [Answer([], one, kept=True) for one in seconds]
 
     def take(self, sources: Mapping[int, Source], schema: Schema, marks: Mapping[int, bytes]) -> Built:
@@ -401,8 +403,8 @@ class RemoteWorker(Worker):
 
     def merge(self, turn: int, *others: list[Part]) -> list[Part]:
         """What this worker keeps of this turn, and what others do, added as far as the tree allows."""
-        kept = self._kept[1] if self._kept[0] == turn else []
-        return added(self._total, [kept, *others]).parts()
+        kept = self._kept[1].values() if self._kept[0] == turn else ()
+        return added(self._total, [*kept, *others]).parts()
 
     def _mark(self, rows: Rows) -> bytes:
         return mark(rows)

@@ -20,6 +20,7 @@ from ._supervisor import SupervisedBlocks
 from ._worker import RemoteWorker, available_cpus, check_sources, named, release
 
 try:
+    import dask
     import distributed
     from distributed import Client, LocalCluster
 except ImportError as error:
@@ -241,8 +242,16 @@ def _started(model: Model, blocks: int, num_threads: int, memory: int | str, nei
     return RemoteWorker(model, blocks, num_threads, memory, neighbours)
 
 
+@dataclass(frozen=True, eq=False)
+class _Sealed:
+    """An argument into which Dask does not look."""
+
+    value: Any
+
+
 def _serve(name: str, method: str, before: Any, *args: Any) -> Any:
     """One call of a worker; `before` is the answer to the call before, which makes Dask serve them in order."""
+    args = tuple(arg.value if isinstance(arg, _Sealed) else arg for arg in args)
     failed = [arg for arg in args if isinstance(arg, _Failed)]
     if isinstance(before, _Failed) and name not in _HERE:  # it never started
         failed.append(before)
@@ -287,10 +296,10 @@ class _Call(NamedTuple):
     needed: frozenset[_Host]  # whose answers it waits for, its own included
 
 
-class _Put(NamedTuple):
-    """A large argument. The driver keeps it: what is stored on a Dask worker is lost with it."""
-
-    value: Any
+def _sent(arg: Any) -> Any:
+    if isinstance(arg, _Call):
+        return arg.future
+    return _Sealed(arg) if isinstance(arg, dict) else arg
 
 
 _ENDING: set[Any] = set()
@@ -301,7 +310,7 @@ class _DaskCluster:
 
     def __init__(self, client: Client, model: Model, blocks: int, memory: int | str, start_timeout: float) -> None:
         self._client = client
-        self._arguments = (_Put(model), blocks, memory)
+        self._arguments = (_Sealed(model), blocks, memory)
         self._start_timeout = start_timeout
         self._used: set[_Place] = set()
         self._capacity = len(self._places())
@@ -325,7 +334,9 @@ class _DaskCluster:
     def call(self, worker: _Host, method: str, *args: Any, pieces: int = 1) -> _Call:
         del pieces  # Dask sends an answer of any size in one piece
         needed = frozenset([worker]).union(*(arg.needed for arg in args if isinstance(arg, _Call)))
-        with contextlib.suppress(OSError, KeyError):  # it could not be sent what it needs, or is not known any more
+        # Nothing is stored on Dask workers ahead of a call: that waits for one that hangs, and fails on a paused one.
+        untold = dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"})
+        with untold, contextlib.suppress(OSError, KeyError):  # the worker is not known any more
             if not worker.gone:
                 worker.idle = None
                 worker.last = self._client.submit(
@@ -333,7 +344,7 @@ class _DaskCluster:
                     worker.name,
                     method,
                     worker.last,
-                    *(self._sent(arg, worker.place.address) for arg in args),
+                    *map(_sent, args),
                     key=f"{worker.name}-{next(self._count)}",
                     workers=[worker.place.address],
                     allow_other_workers=False,
@@ -342,16 +353,6 @@ class _DaskCluster:
                 return _Call(worker, worker.last, needed)
         worker.gone = True
         return _Call(worker, None, needed)
-
-    def _sent(self, arg: Any, address: str) -> Any:
-        if isinstance(arg, _Call):
-            return arg.future
-        if isinstance(arg, _Put):
-            arg = arg.value
-        elif not isinstance(arg, dict):
-            return arg
-        (stored,) = self._client.scatter([arg], workers=[address], hash=False)  # past the scheduler
-        return stored
 
     def collect(self, calls: Sequence[_Call], timeout: float) -> dict[int, Any]:
         until = time.monotonic() + timeout
@@ -389,8 +390,8 @@ class _DaskCluster:
     def arranged(self, workers: Sequence[_Host], shares: Sequence[Sequence[Source]]) -> list[int]:
         return list(range(len(workers)))  # nothing that is read lies at workers: see `data.dask_`
 
-    def put(self, value: Any) -> _Put:
-        return _Put(value)
+    def put(self, value: Any) -> _Sealed:
+        return _Sealed(value)  # the driver keeps it: what is stored on a Dask worker is lost with it
 
     def end(self, worker: _Host) -> None:
         ending = self.call(worker, "end")
