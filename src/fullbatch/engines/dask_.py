@@ -385,7 +385,17 @@ class _DaskCluster:
         return outcomes
 
     async def _gathered(self, futures: list[Any]) -> list[Any]:
-        return await asyncio.wait_for(self._client.gather(futures, asynchronous=True), _TRANSFER)
+        gathering = asyncio.ensure_future(self._client.gather(futures, asynchronous=True))
+        until = time.monotonic() + _TRANSFER
+        while not gathering.done():
+            await asyncio.wait({gathering}, timeout=_LOOK)
+            # Of an answer that was lost with its worker Dask would wait for the call to be served again.
+            if time.monotonic() > until or any(future.status != "finished" for future in futures):
+                break
+        if not gathering.done():
+            gathering.cancel()
+            raise TimeoutError
+        return gathering.result()
 
     def arranged(self, workers: Sequence[_Host], shares: Sequence[Sequence[Source]]) -> list[int]:
         return list(range(len(workers)))  # nothing that is read lies at workers: see `data.dask_`
