@@ -66,7 +66,7 @@ def test_blocks_of_a_ray_dataset_are_read_on_the_nodes_that_hold_them():
         nodes = {node: ray.get(on(node, here)) for node in ("head", "other")}
         for first, second in (("head", "other"), ("other", "head")):
             refs = [on(first, table, 0), on(first, table, 1), on(second, table, 2), on(second, table, 3)]
-            ray.wait(refs, num_returns=4)
+            ray.wait(refs, num_returns=4, fetch_local=False)
             sources = table_sources(ray.data.from_arrow_refs(refs), target="y", blocks=4)
             placed = RayEngine(2).place(Linear("logistic"), sources)
             held = {ray.get(member.worker.node.remote()): member.blocks for member in placed._members}
