@@ -145,27 +145,14 @@ def two_of_which_one_can_pause():
         yield client, turn
 
 
-def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(problem):
-    sources, request, expected = problem
-    with two_of_which_one_can_pause() as (client, turn):
-        blocks = DaskEngine(client).place(Linear("logistic"), sources)
-        assert 0 < blocks.plan.budget <= 5e8
-        address = blocks._members[0].worker.place.address
-        turn(address, "paused")
-        resume = threading.Timer(1.5, turn, [address, "running"])
-        resume.start()
-        assert bytes_of(blocks.sum(request)) == bytes_of(expected)
-        assert blocks.health.losses == 0
-        resume.join()
-        blocks.close()
-
-
-def test_a_paused_worker_is_waited_for_with_a_large_request_too():
-    X = np.random.default_rng(0).random((20, 15_000), np.float32)
-    sources, request = array_sources(X, np.arange(20) % 2, blocks=4), ValueGrad(np.zeros(15_001))
+@pytest.mark.parametrize("columns", [6, 15_000], ids=["inside the call", "large"])
+def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(columns):
+    X = np.random.default_rng(0).random((20, columns), np.float32)
+    sources, request = array_sources(X, np.arange(20) % 2, blocks=4), ValueGrad(np.full(columns + 1, 1e-3))
     expected = SerialEngine().place(Linear("logistic"), sources).sum(request)
     with two_of_which_one_can_pause() as (client, turn):
         blocks = DaskEngine(client).place(Linear("logistic"), sources)
+        assert 0 < blocks.plan.budget <= 5e8
         address = blocks._members[0].worker.place.address
         turn(address, "paused")
         resume = threading.Timer(1.5, turn, [address, "running"])

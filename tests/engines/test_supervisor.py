@@ -124,7 +124,7 @@ def test_a_loss_while_large_answers_are_added(data, expected, monkeypatch, numbe
     monkeypatch.setattr(_worker, "KEPT_BYTES", 8)
     cluster = ThreadCluster(MODEL, 13, 6)
     cluster.script = once(number, "merge", {"die": die, "hang": cluster.hang, "run_out": run_out}[fault])
-    blocks = place(cluster, data, 5, failures=1, timeout=0.3 if fault == "hang" else 30.0)
+    blocks = place(cluster, data, 5, failures=1, timeout=1.0 if fault == "hang" else 30.0)
     assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
     assert blocks.health.losses == (0 if fault == "run_out" else 1)
     blocks.close()

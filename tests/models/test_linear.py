@@ -4,6 +4,7 @@ import scipy.sparse as sp
 from scipy.special import logsumexp
 
 from fullbatch import DataError, Linear, SerialEngine, array_sources
+from fullbatch.errors import BlockError
 from fullbatch.losses import LOSSES
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
 from fullbatch.schema import Schema
@@ -139,7 +140,7 @@ def test_theta_of_another_length_is_refused(loss, kind):
             Curvature(theta, "diagonal"),
             Curvature(theta, "gram"),
         ):
-            with pytest.raises(Exception, match=rf"theta has (length {size}|shape \({size},\)), it must be"):
+            with pytest.raises(BlockError, match=rf"theta has (length {size}|shape \({size},\)), it must be"):
                 blocks.sum(request)
 
 

@@ -175,8 +175,7 @@ def test_features_whose_squares_overflow():
     fun = objective(X, y, l2=1e-3, centred=False)
     result = minimize(fun, start(fun), solver="sampled-lbfgs", max_iter=50)
     assert np.isfinite(result.theta).all()
-    assert result.value <= np.log(2)
-    assert result.success or "no better point" in result.message
+    assert result.value < np.log(2)
 
 
 def test_sparse_rows_and_float32_rows():

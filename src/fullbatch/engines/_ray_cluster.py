@@ -35,6 +35,7 @@ except ImportError as error:
 
 
 def cpus_of_nodes() -> dict[str, float]:
+    """CPUs of each living node; within a placement group, of each of its bundles."""
     group = _placement_group()
     if group is not None:
         return {str(number): bundle.get("CPU", 0.0) for number, bundle in enumerate(group.bundle_specs)}
@@ -42,6 +43,7 @@ def cpus_of_nodes() -> dict[str, float]:
 
 
 def free_cpus() -> float:
+    """CPUs that nobody has reserved, of the cluster or the placement group."""
     group = _placement_group()
     return ray.available_resources().get("CPU" if group is None else f"CPU_group_{group.id.hex()}", 0.0)
 
@@ -64,18 +66,17 @@ class _RayWorker(RemoteWorker):
         here = ray.get_runtime_context().get_node_id()
         cpus = next(node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["NodeID"] == here)
         super().__init__(model, blocks, max(1, int(num_cpus)), memory, max(1, min(whole(cpus, num_cpus), most)))
-        self._node = here
 
     def node(self) -> str:
         """Where it runs."""
-        return self._node
+        here: str = ray.get_runtime_context().get_node_id()
+        return here
 
 
 _WorkerActor = ray.remote(_RayWorker)
 
 # What Ray says of workers and nodes that are gone, with what they held.
 _LOSSES = (RayActorError, NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError, ActorUnschedulableError)
-
 
 # Seconds to ask where workers and objects are.
 _LOCATE = 30.0

@@ -367,8 +367,7 @@ class RemoteWorker(Worker):
         seconds = [self.seconds, *({} for _ in parts[1:])]
         if sum(nbytes(part.value) for part in parts) <= KEPT_BYTES:
             return [Answer([part], one) for part, one in zip(parts, seconds, strict=True)]
-        kept = self._kept[1] if self._kept[0] == errand.turn else {}
-        self._kept = (errand.turn, kept | {frozenset(errand.blocks): parts})
+        self._kept = (errand.turn, self._kept_in(errand.turn) | {frozenset(errand.blocks): parts})
         return [Answer([], one, kept=True) for one in seconds]
 
     def take(self, sources: Mapping[int, Source], schema: Schema, marks: Mapping[int, bytes]) -> Built:
@@ -403,8 +402,10 @@ class RemoteWorker(Worker):
 
     def merge(self, turn: int, *others: list[Part]) -> list[Part]:
         """What this worker keeps of this turn, and what others do, added as far as the tree allows."""
-        kept = self._kept[1].values() if self._kept[0] == turn else ()
-        return added(self._total, [*kept, *others]).parts()
+        return added(self._total, [*self._kept_in(turn).values(), *others]).parts()
+
+    def _kept_in(self, turn: int) -> dict[frozenset[int], list[Part]]:
+        return self._kept[1] if self._kept[0] == turn else {}
 
     def _mark(self, rows: Rows) -> bytes:
         return mark(rows)

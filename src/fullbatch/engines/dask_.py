@@ -387,14 +387,11 @@ class _DaskCluster:
     async def _gathered(self, futures: list[Any]) -> list[Any]:
         gathering = asyncio.ensure_future(self._client.gather(futures, asynchronous=True))
         until = time.monotonic() + _TRANSFER
-        while not gathering.done():
-            await asyncio.wait({gathering}, timeout=_LOOK)
+        while not (await asyncio.wait({gathering}, timeout=_LOOK))[0]:
             # Of an answer that was lost with its worker Dask would wait for the call to be served again.
             if time.monotonic() > until or any(future.status != "finished" for future in futures):
-                break
-        if not gathering.done():
-            gathering.cancel()
-            raise TimeoutError
+                gathering.cancel()
+                raise TimeoutError
         return gathering.result()
 
     def arranged(self, workers: Sequence[_Host], shares: Sequence[Sequence[Source]]) -> list[int]:

@@ -91,8 +91,9 @@ def bytes_of_directions(facts: Facts, rank: int) -> int:
     """Memory of the matrix, and of the projections while it is made."""
     assert facts.parameters.predictors is not None
     outputs, width = facts.parameters.predictors.shape
-    made = _ARRAYS * min(_AT_A_TIME, rank + _EXTRA) if rank else 5
-    return int(8 * width * (rank / 2 + made + 2 * outputs))
+    made = _ARRAYS * min(_AT_A_TIME, rank + _EXTRA) if rank else 5  # of the diagonal
+    directions = rank / 2  # float32
+    return int(8 * width * (directions + made + 2 * outputs))
 
 
 def bytes_of_projections(rank: int) -> int:

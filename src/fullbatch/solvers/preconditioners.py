@@ -320,7 +320,8 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
     from scipy.linalg import LinAlgError, cholesky
 
     if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
-        return np.diag(np.sqrt(np.nan_to_num(matrix.diagonal() + penalty, nan=1.0, posinf=1e300) + 1e-300))
+        roots = np.sqrt(np.nan_to_num(matrix.diagonal() + penalty, nan=1.0, posinf=np.inf) + 1e-300)
+        return np.diag(np.minimum(roots, 1e300))  # where the scale overflowed too, nothing moves
     diagonal = matrix.diagonal() + penalty
     # A column without curvature has no gradient either, beyond the penalty's.
     diagonal = np.where(diagonal > 0, diagonal, 1.0)
