@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..errors import EngineError
 from ._cluster import Cluster, Lost
 from ._tree import Part
-from ._worker import Changed
+from ._worker import Answer, Changed
 
 # How often a sum that the workers make among themselves may fail though no worker is lost.
 _ATTEMPTS = 3
@@ -134,20 +134,25 @@ class Question:
         """
         failures = 0
         while True:
-            answers = [piece for pieces in self.answers() for piece in pieces]
-            keepers = {member for member, pieces in self._answered if pieces[0].kept}
+            self.answers()
+            pieces = self.pieces()
+            keepers = {member for member, piece in pieces if piece.kept}
             if not keepers:
-                return [piece.parts for piece in answers]
+                return [piece.parts for _, piece in pieces]
             calls: list[_Merge] = []
             until = time.monotonic() + self._timeout
             merged = self._collect_by(until, self._merge(sorted(keepers, key=lambda one: one.blocks), turn, calls))
             if not isinstance(merged, Exception):
-                return [merged, *(piece.parts for piece in answers)]
+                return [merged, *(piece.parts for _, piece in pieces)]
             gone = self._to_blame(calls, until)
             failures += not gone  # such as an object store that is full at the moment
             if failures == _ATTEMPTS:
                 raise EngineError(f"the workers could not add their answers: {merged}")
             self._replace(gone)
+
+    def pieces(self) -> list[tuple[Member, Answer]]:
+        """The answers to a request so far, piece by piece."""
+        return [(member, Answer.of(piece)) for member, pieces in self._answered for piece in pieces]
 
     def _replace(self, gone: Mapping[Member, Exception]) -> None:
         """Ask the blocks of these workers elsewhere."""

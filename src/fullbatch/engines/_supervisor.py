@@ -206,7 +206,7 @@ class SupervisedBlocks:
             if question.replaced:  # and nobody can tell who holds the blocks of those that were lost
                 self.close()
             raise
-        self._note_seconds(piece.seconds for pieces in question.answers() for piece in pieces)
+        self._note_seconds(piece.seconds for _, piece in question.pieces())
         return sums
 
     def _total(self, parts_of_workers: Iterable[list[Part]]) -> Any:

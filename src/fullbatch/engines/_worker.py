@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -341,6 +341,19 @@ class Answer(NamedTuple):
     seconds: dict[int, float]
     kept: bool = False
 
+    def plain(self) -> "Plain":
+        """As it is sent: naming a class in a message takes about as long as sending a gradient."""
+        return [tuple(part) for part in self.parts], self.seconds, self.kept
+
+    @classmethod
+    def of(cls, plain: "Plain") -> Self:
+        """As it was before."""
+        parts, seconds, kept = plain
+        return cls([Part(*part) for part in parts], seconds, kept)
+
+
+Plain = tuple[list[tuple[int, int, Any]], dict[int, float], bool]
+
 
 class RemoteWorker(Worker):
     """A worker in another process, asked by a driver that may lose it at any time."""
@@ -361,14 +374,14 @@ class RemoteWorker(Worker):
         self.hold(sources)
         return self.describe(sources)
 
-    def answer(self, errand: Errand, stored: Any = None) -> list[Answer]:
+    def answer(self, errand: Errand, stored: Any = None) -> list[Plain]:
         """The answers of some blocks, one `Answer` for each part of the tree; large ones are kept for this turn."""
         parts = self.sum(errand.request if stored is None else stored, errand.blocks)
         seconds = [self.seconds, *({} for _ in parts[1:])]
         if sum(nbytes(part.value) for part in parts) <= KEPT_BYTES:
-            return [Answer([part], one) for part, one in zip(parts, seconds, strict=True)]
+            return [Answer([part], one).plain() for part, one in zip(parts, seconds, strict=True)]
         self._kept = (errand.turn, self._kept_in(errand.turn) | {frozenset(errand.blocks): parts})
-        return [Answer([], one, kept=True) for one in seconds]
+        return [Answer([], one, kept=True).plain() for one in seconds]
 
     def take(self, sources: Mapping[int, Source], schema: Schema, marks: Mapping[int, bytes]) -> Built:
         """Read and build blocks that another worker holds or held.
@@ -395,7 +408,7 @@ class RemoteWorker(Worker):
         marks: Mapping[int, bytes],
         errand: Errand,
         stored: Any = None,
-    ) -> list[Answer]:
+    ) -> list[Plain]:
         """Take blocks of a worker that was lost, and answer for them."""
         self.take(sources, schema, marks)
         return self.answer(errand, stored)
