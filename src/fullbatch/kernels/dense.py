@@ -177,9 +177,7 @@ def _make_workspace(W, sums, tile_columns, row_bytes):
     group = max(1, GROUP_BYTES // (BYTES * chunk) // ROWS) * ROWS
     turns = (vectors + chunk - 1) // chunk * ((max(W.shape[0], sums) + 2) // 3)
     lines = (row_bytes * ROWS_OF_MORE + CACHE_LINE - 1) // CACHE_LINE
-    # One output's products with numbers as stored wait for memory anyway, which then does better without being asked.
-    waits = turns == 0 or (max(W.shape[0], sums) == 1 and row_bytes == p * W.itemsize)
-    asks = 0 if waits else (lines + 2 * turns - 1) // (2 * turns)
+    asks = (lines + 2 * turns - 1) // (2 * turns) if turns else 0
     slopes = np.zeros(sums)
     return _Workspace(tile, coefs, G, slopes, p, vectors, chunk, group, row_bytes, asks, turns)
 
@@ -207,12 +205,14 @@ def _flush(space, total, last):
 def _over_a_tile(one: Any, two: Any, three: Any) -> Any:
     """The inner loops for one, two and three outputs, over all outputs and features of the rows of a tile.
 
-    Each time they ask for another part of the next tile; `turn` counts on from what others asked for.
+    Each time they ask for the next cache lines of the tile to come; `turn` says how many others asked before.
     """
 
     @inlined
     def over_a_tile(X, first, last, W, eta, space, turn):
         outputs, size = eta.shape
+        each = space.asks * CACHE_LINE
+        ahead = (first + size) * space.row_bytes + turn * (each * size // ROWS_OF_MORE)
         # With `while`: a range with a step costs a division.
         low = 0
         while low < space.vectors:
@@ -220,8 +220,6 @@ def _over_a_tile(one: Any, two: Any, three: Any) -> Any:
             start = 0
             while start < size:
                 stop = min(start + space.group, size)
-                part = space.asks * CACHE_LINE * (stop - start) // ROWS_OF_MORE
-                ahead = (first + start + size) * space.row_bytes + turn * part
                 k = 0
                 while k < outputs:
                     left = outputs - k
@@ -234,9 +232,9 @@ def _over_a_tile(one: Any, two: Any, three: Any) -> Any:
                     else:
                         three(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
                         k += 3
-                    ahead += part
+                    ahead += each * (stop - start) // ROWS_OF_MORE
                 start = stop
-            low, turn = high, turn + (outputs + 2) // 3
+            low = high
 
     return over_a_tile
 
@@ -257,7 +255,7 @@ def _add_slopes(space, slope):
     for k in range(slope.shape[0]):
         total = 0.0
         for i in range(slope.shape[1]):
-            total += slope[k, i]
+            total += np.float64(slope[k, i])
         space.slopes[k] += total
 
 

@@ -19,7 +19,7 @@ from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..losses import LOSSES, Squared
+from ..losses import LOSSES, Squared, target_type
 from ..protocols import (
     Block,
     Category,
@@ -231,7 +231,10 @@ class LinearBlock(Block):
     def __init__(self, loss: Any, outputs: int, intercept: bool, rows: Rows, schema: Schema, first_row: int) -> None:
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
-        X, y = rows.X, read_only(np.asarray(rows.y, np.float64))
+        X = rows.X
+        in_double = is_sparse(X) or rows.categories or X.dtype == np.float64
+        precision = "float64" if in_double else "float32"
+        y = read_only(np.asarray(rows.y, target_type(loss, precision)))
         weight, offset = as_weight(rows.weight), as_weight(rows.offset)
         self._schema = schema
         self._total = float(weight.sum()) if weight.size else float(len(y))
@@ -246,9 +249,7 @@ class LinearBlock(Block):
             data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
             self._rows = SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
             self._reference = np.zeros(0)
-            precision = "float64"
         else:
-            precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
             self._reference = _reference(schema, rows.scale, precision)
             if rows.categories:
                 codes = read_only(codes_of_levels(rows, schema.features))
@@ -258,8 +259,8 @@ class LinearBlock(Block):
                 self._rows = dense_rows(_as_stored(X), reference, y, weight, offset, precision, outputs)
         self._X = X
         # One output's theta may be what the kernels take, as it is: long ones are then not copied for every block.
-        exact = self._scale == 1.0 and precision == "float64"
-        self._plain = outputs == 1 and intercept and exact and self._touched is None
+        as_stored = self._scale == 1.0 and not self._reference.size and self._touched is None
+        self._plain = outputs == 1 and intercept and as_stored
         penalized, predictors = _layout(outputs, self._features, intercept)
         quadratic = isinstance(loss, Squared)
         about = f"{loss} {'with' if intercept else 'without'} an intercept"
@@ -320,7 +321,7 @@ class LinearBlock(Block):
         if thetas.shape[-1] != self.parameters.size:  # kernels read as far as it goes
             raise ValueError(f"theta has length {thetas.shape[-1]}, it must be {self.parameters.size}")
         if self._plain:
-            return read_only(thetas.astype(np.float64, copy=False))
+            return read_only(thetas.astype(self.parameters.dtype, copy=False))
         coefs = self._outputs * self._features
         of_features = thetas[:, :coefs].reshape(-1, self._outputs, self._features)
         if self._touched is not None:
