@@ -219,16 +219,18 @@ def test_bits_depend_neither_on_threads_nor_on_those_of_blas_nor_on_the_run():
 
 
 def test_dense_wide_rows_of_float32():
-    rng = np.random.default_rng(6)
-    X = (rng.standard_normal((1500, 8)) @ rng.standard_normal((8, 1200)) + rng.standard_normal((1500, 1200))).astype(
-        np.float32
-    )
-    fun = Objective(SerialEngine().place(Linear("logistic"), array_sources(X, labels(X, strength=0.02))), 1e-2)
-    result = minimize(fun, start(fun), solver=SampledLBFGS(rank=30))
-    plain = minimize(fun, start(fun), solver="lbfgs")
-    assert result.success
-    assert result.value == pytest.approx(plain.value, rel=1e-5)
-    assert result.passes <= 0.5 * plain.passes
+    saved = []
+    for seed in range(6, 11):  # several: in the last digits of float32 either solver now and then tries for long
+        rng = np.random.default_rng(seed)
+        low_rank = rng.standard_normal((1500, 8)) @ rng.standard_normal((8, 1200))
+        X = (low_rank + rng.standard_normal((1500, 1200))).astype(np.float32)
+        fun = Objective(SerialEngine().place(Linear("logistic"), array_sources(X, labels(X, strength=0.02))), 1e-2)
+        result = minimize(fun, start(fun), solver=SampledLBFGS(rank=30))
+        plain = minimize(fun, start(fun), solver="lbfgs")
+        assert result.success
+        assert result.value == pytest.approx(plain.value, rel=1e-5)
+        saved.append(result.passes / plain.passes)
+    assert np.median(saved) <= 0.5
 
 
 @pytest.mark.parametrize("far", [1.0, 400.0])

@@ -9,9 +9,9 @@ from fullbatch.data.arrays import array_sources
 from fullbatch.models.linear import Linear
 
 
-def decades(n=4000, p=12):
+def decades(seed, n=4000, p=12):
     """Float32 columns whose scales go over six decades, away from zero."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     Z = rng.standard_normal((n, p))
     y = (Z @ rng.standard_normal(p) + rng.logistic(size=n) > 0).astype(int)
     return ((Z + rng.uniform(-3, 3, p)) * 10.0 ** np.linspace(-3, 3, p)).astype(np.float32), y
@@ -20,14 +20,18 @@ def decades(n=4000, p=12):
 @pytest.mark.parametrize("solver", ["newton", "sampled-lbfgs", "auto"])
 @pytest.mark.parametrize("l2", [0.0, 1e-6])
 def test_float32_columns_over_six_decades_end_at_the_float64_optimum(solver, l2):
-    X, y = decades()
-    exact = objective(X.astype(np.float64), y, l2=l2)
-    best = minimize(exact, start(exact), solver="newton", tol=1e-15).value
-    fun = objective(X, y, l2=l2)
-    result = minimize(fun, start(fun), solver=solver)
-    assert result.success
-    assert exact.full_loss(result.theta) <= best * (1 + 1e-7)
-    assert result.passes <= 20
+    passes = []
+    for seed in range(5):
+        X, y = decades(seed)
+        exact = objective(X.astype(np.float64), y, l2=l2)
+        best = minimize(exact, start(exact), solver="newton", tol=1e-15).value
+        fun = objective(X, y, l2=l2)
+        result = minimize(fun, start(fun), solver=solver)
+        assert result.success
+        assert exact.full_loss(result.theta) <= best * (1 + 1e-7)
+        passes.append(result.passes)
+    # Where roundings are as large as what is left to gain, they decide how often the solver tries again.
+    assert np.median(passes) <= 15
 
 
 def skewed(loss, scale, n=3000):
