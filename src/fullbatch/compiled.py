@@ -1,7 +1,7 @@
 """What compiled code shares: how it is compiled and for what, and exponentials and logarithms.
 
 Those are polynomials, which the compiler vectorises and which give the same bits whichever mathematical library there
-is. Two of them exist in float32 as well: a vector then holds twice as many numbers.
+is.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -9,13 +9,11 @@ is. Two of them exist in float32 as well: a vector then holds twice as many numb
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 from numba.core.registry import cpu_target
-from numba.extending import overload
 
 # Sums may be reordered and contracted, but infinities and NaNs keep their meaning: a bad trial point must be seen.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -23,10 +21,10 @@ FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 AS_WRITTEN = {"contract"}
 # Division follows IEEE 754: a check for zero is an exit from the loop, which then does not vectorise.
 COMPILED: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
-# Of functions that only compiled code calls: what lets others call them takes a quarter of the time to compile.
+# Of functions that only compiled code calls: what lets others call them takes a quarter of the time to compile. Inside
+# their callers they count fewer references to arrays.
 INSIDE = COMPILED | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
-_SCALAR: dict[str, Any] = INSIDE | {"fastmath": AS_WRITTEN, "nogil": False, "no_cpython_wrapper": False}
-scalar = njit(**_SCALAR)
+as_written = njit(**INSIDE | {"fastmath": AS_WRITTEN})
 inlined = njit(**INSIDE)
 
 
@@ -43,8 +41,7 @@ _LN2_LOW = 1.90821492927058770002e-10
 # Adding 1.5 * 2**52 rounds a number to an integer and leaves that integer in the lowest bits of the sum.
 _ROUND = 6755399441055744.0
 # Polynomials through Chebyshev's points, computed in 60 digits: exp(x) = 1 + x + x**2 EXP(x) for |x| up to log(2) / 2
-# (error 2e-17), and atanh(s) = s + s**3 ATANH(s**2) for |s| up to 1/3 (error 2e-18). Those for float32 err by 7e-10 and
-# 1e-9, far below its roundings.
+# (error 2e-17), and atanh(s) = s + s**3 ATANH(s**2) for |s| up to 1/3 (error 2e-18).
 _EXP = (
     5.000000000000019e-01, 1.666666666666668e-01, 4.166666666648795e-02, 8.333333333319589e-03, 1.3888888952352863e-03,
     1.9841269890076403e-04, 2.4801485441561313e-05, 2.755724088722987e-06, 2.763265472252779e-07,
@@ -55,33 +52,9 @@ _ATANH = (
     9.090870416252403e-02, 7.693307021152004e-02, 6.650187016337313e-02, 6.055084364034609e-02, 4.16225325593041e-02,
     8.522081781390699e-02,
 )  # fmt: skip
-_EXP_SINGLE = tuple(
-    map(np.float32, (0.5, 1.666666716e-01, 4.166646674e-02, 8.333310485e-03, 1.393364160e-03, 1.989098091e-04))
-)
-_ATANH_SINGLE = tuple(
-    map(np.float32, (3.333333433e-01, 2.000000477e-01, 1.428515315e-01, 1.113235578e-01, 8.732350916e-02, 0.1039380878))
-)
-_LOG2_E_SINGLE, _ROUND_SINGLE = np.float32(_LOG2_E), np.float32(1.5 * 2**23)
-_LN2_HIGH_SINGLE, _LN2_LOW_SINGLE = np.float32(0.693359375), np.float32(-2.12194440e-4)
-_LEAST_SINGLE = np.float32(-87.0)
-# Whole numbers so small take the precision of what they meet; 1.0 would make float64 of float32.
-ZERO, ONE, TWO = np.int8(0), np.int8(1), np.int8(2)
 
 
-def _in_precision(single: Callable, double: Callable) -> Any:
-    """Function of compiled code: one formula for float32 numbers, another for float64."""
-
-    def function(x: float) -> Any:
-        raise TypeError("call it from compiled code")
-
-    @overload(function, jit_options=_SCALAR)
-    def of_precision(x):
-        return single if x == types.float32 else double
-
-    return function
-
-
-@scalar
+@as_written
 def _polynomial(c, x):
     """Of 10 coefficients, by Estrin's scheme: less waiting for one result before the next than by Horner's."""
     x2 = x * x
@@ -90,14 +63,7 @@ def _polynomial(c, x):
     return low + (c[8] + c[9] * x) * (x4 * x4)
 
 
-@scalar
-def _polynomial_single(c, x):
-    """Of 6 coefficients."""
-    x2 = x * x
-    return ((c[0] + c[1] * x) + (c[2] + c[3] * x) * x2) + (c[4] + c[5] * x) * (x2 * x2)
-
-
-@scalar
+@as_written
 def exp(x: float) -> Any:
     """e**x to within 1 unit in the last place; 0 below -708 and infinity above 709."""
     result = _exp_in_range(x)
@@ -105,7 +71,13 @@ def exp(x: float) -> Any:
     return math.inf if x > 709.0 else cut
 
 
-@scalar
+@as_written
+def exp_of_negative(x: float) -> Any:
+    """e**x for x up to 0, with fewer instructions; e**-708 below -708."""
+    return _exp_in_range(-708.0 if x < -708.0 else x)
+
+
+@as_written
 def _exp_in_range(x):
     shifted = np.float64(x * _LOG2_E + _ROUND)
     n = shifted - _ROUND
@@ -115,45 +87,20 @@ def _exp_in_range(x):
     return np.int64(np.float64(total).view(np.int64) + (shifted.view(np.int64) << np.int64(52))).view(np.float64)
 
 
-def _exp_of_negative(x):
-    return _exp_in_range(-708.0 if x < -708.0 else x)
-
-
-def _exp_of_negative_single(x):
-    x = _LEAST_SINGLE if x < _LEAST_SINGLE else x
-    shifted = np.float32(x * _LOG2_E_SINGLE + _ROUND_SINGLE)
-    n = shifted - _ROUND_SINGLE
-    r = (x - n * _LN2_HIGH_SINGLE) - n * _LN2_LOW_SINGLE
-    total = ONE + (r + r * r * _polynomial_single(_EXP_SINGLE, r))
-    return np.int32(np.float32(total).view(np.int32) + (shifted.view(np.int32) << np.int32(23))).view(np.float32)
-
-
-# e**x for x up to 0, with fewer instructions, in the precision of x; e**-708, and e**-87 in float32, below these.
-exp_of_negative = _in_precision(_exp_of_negative_single, _exp_of_negative)
-
-
-@scalar
+@as_written
 def _atanh(s):
     """Atanh(s) for |s| up to 1/3."""
     square = s * s
     return s + s * square * _polynomial(_ATANH, square)
 
 
-def _log1p(x):
+@as_written
+def log1p(x: float) -> Any:
+    """log(1 + x) = 2 atanh(x / (2 + x)) for x in [0, 1], accurate down to the smallest x."""
     return 2.0 * _atanh(x / (2.0 + x))
 
 
-def _log1p_single(x):
-    s = x / (TWO + x)
-    square = s * s
-    return TWO * (s + s * square * _polynomial_single(_ATANH_SINGLE, square))
-
-
-# log(1 + x) = 2 atanh(x / (2 + x)) for x in [0, 1], in the precision of x, accurate down to the smallest.
-log1p = _in_precision(_log1p_single, _log1p)
-
-
-@scalar
+@as_written
 def log(x: float) -> Any:
     """log(x) for finite x of at least 1."""
     # Split x = m 2**e with m in [sqrt(1/2), sqrt(2)); e is small, so it becomes a float by way of the lowest bits.

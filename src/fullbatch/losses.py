@@ -5,9 +5,7 @@ that a kernel holds those of one loss only. A loss of one linear predictor is ad
 formulas and its entry in `LOSSES` stand together. Formulas may use the functions of `compiled`.
 
 `pointwise` applies a loss to a tile of rows, in float64 whatever the precision of the data: that costs little beside
-the products with X, and the line search lives on the last digits of the loss. The logistic loss alone is computed in
-the precision of the products, and summed in float64: its targets are exact in either, its formulas keep their relative
-accuracy, and its rows are often so short that exponentials would take longer than products.
+the products with X, and the line search lives on the last digits of the loss.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -23,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from .compiled import INSIDE, ONE, ZERO, exp, exp_of_negative, inlined, log, log1p, scalar
+from .compiled import INSIDE, as_written, exp, exp_of_negative, inlined, log, log1p
 
 Array = npt.NDArray[Any]
 
@@ -57,9 +55,8 @@ class Loss(NamedTuple):
 
 LOSSES: dict[str, Loss] = {}
 
-# The loop over a tile of rows for each class of loss, and the classes whose loop works in the precision of products.
+# The loop over a tile of rows for each class of loss.
 _ROWS: dict[type, Callable] = {}
-_IN_PRECISION: set[type] = set()
 
 
 # --- a loss and a tile of rows ----------------------------------------------------------------------------------
@@ -76,9 +73,9 @@ def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array |
         One of the classes below.
     y, weight : (rows,) float64 arrays
         Targets (class indices where the loss takes classes) and sample weights.
-    eta : (outputs, at least rows) array
-        From `predictors`: linear predictors, overwritten by weight * d loss / d eta.
-    curvature : (outputs, at least rows) array or None
+    eta : (outputs, at least rows) float64 array
+        Linear predictors; overwritten by weight * d loss / d eta.
+    curvature : (outputs, at least rows) float64 array or None
         Overwritten by weight * d2 loss / d eta2; for softmax, by the weight times the probabilities, from which its
         second derivatives follow. None where they are not wanted.
 
@@ -95,45 +92,13 @@ def _pointwise(loss, y, weight, eta, curvature):
     return _ROWS[loss.instance_class]
 
 
-def predictors(loss: Any, W: Array, outputs: int, rows: int) -> Array:
-    """Array for linear predictors, (outputs, rows), in the precision that the loss is computed in."""
-    raise TypeError("call it from compiled code")
-
-
-@overload(predictors, jit_options=INSIDE)
-def _predictors(loss, W, outputs, rows):
-    if loss.instance_class in _IN_PRECISION:
-        return lambda loss, W, outputs, rows: np.empty((outputs, rows), W.dtype)
-    return lambda loss, W, outputs, rows: np.empty((outputs, rows))
-
-
-def _as(numbers: Array, eta: Array) -> Array:
-    """The numbers in the precision of eta: a loop over two precisions has the shorter vectors of the higher."""
-    raise TypeError("call it from compiled code")
-
-
-@overload(_as, jit_options=INSIDE)
-def _numbers_as(numbers, eta):
-    if numbers.dtype == eta.dtype:
-        return lambda numbers, eta: numbers
-    return lambda numbers, eta: numbers.astype(eta.dtype)
-
-
-def _one_output(
-    name: str,
-    kind: type,
-    formulas: Callable,
-    exponential: Callable | None = None,
-    in_precision: bool = False,
-    **traits: Any,
-) -> None:
+def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable | None = None, **traits: Any) -> None:
     """Enter a loss of one linear predictor: `formulas(loss, y, eta)` gives value, slope and curvature in eta.
 
     With `exponential(loss, eta)`, its answers for all rows come first, and `formulas(loss, y, eta, answer)` take them:
-    two short loops keep a processor busier than a long one, in which each result waits for the one before. Only these
-    may be written for the precision of the products.
+    two short loops keep a processor busier than a long one, in which each result waits for the one before.
     """
-    formulas = scalar(formulas)
+    formulas = as_written(formulas)
 
     def rows(loss, y, weight, eta, curvature):
         total = 0.0
@@ -149,34 +114,25 @@ def _one_output(
         return total
 
     if exponential is not None:
-        exponential = scalar(exponential)
+        exponential = as_written(exponential)
 
         def rows(loss, y, weight, eta, curvature):
-            target, scale = _as(y, eta), _as(weight, eta)
             total = 0.0
-            slope_of_row, answer = eta[0], np.empty(y.size, eta.dtype)
+            slope_of_row, power = eta[0], np.empty(y.size)
             for i in range(y.size):
-                e = slope_of_row[i] if scale[i] != ZERO else ZERO
+                e = slope_of_row[i] if weight[i] != 0.0 else 0.0
                 slope_of_row[i] = e
-                answer[i] = exponential(loss, e)
+                power[i] = exponential(loss, e)
             for i in range(y.size):
-                answer[i], slope, second = formulas(loss, target[i], slope_of_row[i], answer[i])
-                slope_of_row[i] = scale[i] * slope
+                value, slope, second = formulas(loss, y[i], slope_of_row[i], power[i])
+                total += weight[i] * value
+                slope_of_row[i] = weight[i] * slope
                 if curvature is not None:
-                    curvature[0, i] = scale[i] * second
-            for i in range(y.size):
-                total += weight[i] * answer[i]
+                    curvature[0, i] = weight[i] * second
             return total
 
     _ROWS[kind] = rows
-    if in_precision:
-        _IN_PRECISION.add(kind)
     LOSSES[name] = Loss(kind, **traits)
-
-
-def target_type(loss: Any, precision: str) -> str:
-    """Type of the targets that `pointwise` reads as they are, for products in that precision."""
-    return precision if type(loss) in _IN_PRECISION else "float64"
 
 
 # --- losses of one linear predictor -----------------------------------------------------------------------------
@@ -238,18 +194,18 @@ class Logistic(NamedTuple):
 
 
 def _logistic(loss, y, eta, decay):
-    small = decay / (ONE + decay)  # probability of the less likely class: 1 - small would lose its digits
-    positive = eta >= ZERO
-    value = log1p(decay) + ((ONE - y) * eta if positive else -y * eta)
-    slope = (ONE - y) - small if positive else small - y
-    return value, slope, small * (ONE - small)
+    small = decay / (1.0 + decay)  # probability of the less likely class: 1 - small would lose its digits
+    positive = eta >= 0.0
+    value = log1p(decay) + ((1.0 - y) * eta if positive else -y * eta)
+    slope = (1.0 - y) - small if positive else small - y
+    return value, slope, small * (1.0 - small)
 
 
 def _decay(loss, eta):
     return exp_of_negative(-abs(eta))  # never of a positive number, so that none overflows
 
 
-_one_output("logistic", Logistic, _logistic, _decay, in_precision=True, labels=True)
+_one_output("logistic", Logistic, _logistic, _decay, labels=True)
 
 
 class SquaredHinge(NamedTuple):

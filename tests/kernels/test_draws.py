@@ -52,9 +52,11 @@ def test_a_drawn_model_is_one_with_those_sample_weights(loss, kind):
         np.testing.assert_allclose(together.grad[m], alone.grad, rtol=0, atol=tolerance * np.abs(alone.grad).max())
 
 
-def test_a_model_gets_the_same_bytes_in_company_as_alone():
-    X, y, weight = data("float64")
-    blocks = placed("logistic", X, y, weight)
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+@pytest.mark.parametrize("kind", ["float64", "float32", "int8"])
+def test_a_model_gets_the_same_bytes_in_company_as_alone(loss, kind):
+    X, y, weight = data(kind, classes=3 if loss == "softmax" else 2)
+    blocks = placed(loss, X, y, weight)
     thetas = np.random.default_rng(2).normal(size=(len(DRAWS), blocks.parameters.size))
     together = blocks.sum(DrawnValueGrad(thetas, DRAWS))
     for m, draw in enumerate(DRAWS):

@@ -47,41 +47,6 @@ def test_polynomials_are_accurate(which, function, x):
     assert np.all(np.abs(functions(x, which) - expected) <= 5e-16 * np.abs(expected))
 
 
-@pytest.mark.parametrize(
-    ("single", "function", "x"),
-    [
-        (compiled.exp_of_negative, np.exp, np.linspace(-87, 0, 200_001)),
-        (compiled.log1p, np.log1p, np.concatenate((np.linspace(0, 1, 100_001), np.geomspace(1e-37, 1, 10_001)))),
-    ],
-)
-def test_polynomials_in_float32_err_by_roundings_only(single, function, x):
-    @njit
-    def of_each(x):
-        out = np.empty_like(x)
-        for i in range(x.size):
-            out[i] = single(x[i])
-        return out
-
-    x = x.astype(np.float32)
-    found = of_each(x)
-    assert found.dtype == np.float32
-    expected = function(x.astype(np.float64))
-    error = found[expected > 0] / expected[expected > 0] - 1
-    assert np.abs(error).max() < 3e-7
-    assert abs(error.mean()) < 2e-9  # so that a sum over many rows does not drift
-
-
-def test_exp_in_float32_at_its_ends():
-    @njit
-    def of_each(x):
-        return np.array(
-            [compiled.exp_of_negative(x[0]), compiled.exp_of_negative(x[1]), compiled.exp_of_negative(x[2])]
-        )
-
-    assert of_each(np.array([-np.inf, -1e9, np.nan], np.float32)).tolist()[:2] == [pytest.approx(np.exp(-87.0))] * 2
-    assert np.isnan(of_each(np.array([0, 0, np.nan], np.float32))[2])
-
-
 def test_exp_at_its_ends():
     np.testing.assert_array_equal(
         functions(np.array([-np.inf, -1e9, -708.1, 0.0, 709.1, np.inf, np.nan]), 0),
@@ -140,35 +105,6 @@ def test_the_loss_of_a_confident_row_keeps_its_digits():
     assert value == pytest.approx(np.exp(-40.0), rel=1e-14)
     assert slope[0, 0] == pytest.approx(-np.exp(-40.0), rel=1e-14)
     assert curvature[0, 0] == pytest.approx(np.exp(-40.0), rel=1e-14)
-
-
-def test_the_logistic_loss_in_float32_differs_by_roundings():
-    rng = np.random.default_rng(0)
-    rows = 100_000
-    eta = (8 * rng.normal(size=(1, rows))).astype(np.float32)
-    eta[0, :4] = 0.0, 100.0, -100.0, np.float32(3e38)
-    y, weight = rng.integers(0, 2, rows).astype(np.float64), rng.random(rows)
-    weight[::7] = 0.0
-    y[1], weight[1], y[3] = 1, 1, 1  # confident and right: the loss is too small for float32
-    expected, expected_slope, expected_curvature = answer("logistic", y, weight, eta)
-    slope, curvature = eta.copy(), np.empty_like(eta)
-    value = tile(LOSSES["logistic"].kind(), y.astype(np.float32), weight, slope, curvature)
-    assert value == pytest.approx(expected, rel=1e-8)
-    np.testing.assert_allclose(slope, expected_slope, rtol=5e-7, atol=2e-38)
-    np.testing.assert_allclose(curvature, expected_curvature, rtol=5e-7, atol=2e-38)
-
-
-@pytest.mark.parametrize("bad", [np.nan, 3e38, -3e38, np.inf])
-def test_in_float32_nan_stays_nan_and_a_row_without_weight_counts_nothing(bad):
-    for weight in (0.0, 1.0):
-        slope = np.full((1, 2), bad, np.float32)
-        value = tile(LOSSES["logistic"].kind(), np.ones(2), np.full(2, weight), slope, np.empty_like(slope))
-        if weight == 0:
-            assert value == 0
-            assert not slope.any()
-        elif np.isnan(bad):
-            assert np.isnan(value)
-            assert np.isnan(slope).all()
 
 
 def test_tweedie_and_poisson_take_targets_of_zero():

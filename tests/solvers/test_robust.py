@@ -34,6 +34,21 @@ def test_float32_columns_over_six_decades_end_at_the_float64_optimum(solver, l2)
     assert np.median(passes) <= 15
 
 
+@pytest.mark.parametrize("columns", [1, 2, 4])
+def test_bytes_with_few_different_rows_end_without_stalling(columns):
+    """Roundings of rows that are alike do not cancel: the loss must not have any that matter."""
+    rng = np.random.default_rng(columns)
+    X = (rng.random((20_000, columns)) < 0.3).astype(np.uint8)
+    y = (X.sum(axis=1) - 1 + rng.logistic(size=len(X)) > 0).astype(int)
+    exact, fun = objective(X.astype(np.float64), y, l2=1e-4), objective(X, y, l2=1e-4)
+    best = minimize(exact, start(exact), solver="newton", tol=1e-15)
+    assert fun.full_loss(best.theta) == pytest.approx(best.value, rel=2e-9)
+    result = minimize(fun, start(fun), solver="newton")
+    assert result.status is Status.CONVERGED
+    assert result.passes <= 12
+    assert exact.full_loss(result.theta) == pytest.approx(best.value, rel=1e-9)
+
+
 def skewed(loss, scale, n=3000):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((n, 5))

@@ -81,11 +81,11 @@ def _products(rows, outputs):
                 for c in range(outputs):
                     get, put = sums[c][r]
                     put(vectors.multiply_add(one, w[c], get()))
-        etas = Vectors(builder, eta.kind)
+        doubles = Vectors(builder, eta.kind)
         for c in range(outputs):
             at = builder.gep(eta.row(k, c), [i])
-            for total in vectors.sums([get() for get, _ in sums[c]], eta.kind):
-                etas.add(total, at)
+            for total in vectors.sums([get() for get, _ in sums[c]]):
+                doubles.add(total, at)
                 at = builder.gep(at, [X.index(total.type.count)])
 
     return _inner_loop(rows, write)

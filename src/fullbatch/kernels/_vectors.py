@@ -65,7 +65,7 @@ class Vectors:
         self.store(self.builder.fadd(vector, self.builder.load(self.builder.bitcast(pointer, kind), align=4)), pointer)
 
     def spread(self, number: ir.Value) -> ir.Value:
-        """A vector of which every number is this one, given in this precision or as float64."""
+        """A vector of which every number is this one, given as float64."""
         if self.scalar != number.type:
             number = self.builder.fptrunc(number, self.scalar)
         first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), number, ir.IntType(32)(0))
@@ -75,8 +75,8 @@ class Vectors:
         """X * y + total, rounded once where the processor can."""
         return self.builder.call(self._multiply_add, [x, y, total])
 
-    def sums(self, vectors: Sequence[ir.Value], kind: types.Float) -> list[ir.Value]:
-        """The sum of each vector's numbers, in order, as vectors of the kind; vectors come in fours."""
+    def sums(self, vectors: Sequence[ir.Value]) -> list[ir.Value]:
+        """The sum of each vector's numbers, in order, as vectors of float64; vectors come in fours."""
         part = _PART_BYTES // self.size
         totals = [self._sums_of_parts(vectors[at : at + part]) for at in range(0, len(vectors), part)]
         low, high = list(range(self.lanes // 2)), list(range(self.lanes // 2, self.lanes))
@@ -88,7 +88,7 @@ class Vectors:
                 self.builder.fadd(*(self._pick(first, second, lanes) for lanes in both))
                 for first, second in zip(totals[::2], totals[1::2], strict=True)
             ]
-        if self.size == kind.bitwidth // 8:
+        if self.size == 8:
             return whole
         return [self.builder.fpext(one, ir.VectorType(ir.DoubleType(), one.type.count)) for one in whole]
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from ..compiled import INSIDE, inlined
+from ..compiled import INSIDE, as_written, inlined
 from ._inner_loops import (
     CACHE_LINE,
     ROWS,
@@ -208,7 +208,7 @@ def _over_a_tile(one: Any, two: Any, three: Any) -> Any:
     Each time they ask for the next cache lines of the tile to come; `turn` says how many others asked before.
     """
 
-    @inlined
+    @as_written
     def over_a_tile(X, first, last, W, eta, space, turn):
         outputs, size = eta.shape
         each = space.asks * CACHE_LINE
@@ -255,7 +255,7 @@ def _add_slopes(space, slope):
     for k in range(slope.shape[0]):
         total = 0.0
         for i in range(slope.shape[1]):
-            total += np.float64(slope[k, i])
+            total += slope[k, i]
         space.slopes[k] += total
 
 

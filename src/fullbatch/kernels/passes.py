@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiled import inlined
-from ..losses import pointwise, predictors, softmax_diagonal, softmax_hess_vec
+from ..losses import pointwise, softmax_diagonal, softmax_hess_vec
 from . import csr, dense, mixed  # noqa: F401  they register their products
 from ._compile import kernel
 from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace
@@ -30,10 +30,11 @@ def _tile(rows, W, start, ones, eta, outputs):
     """
     count = min(eta.shape[1], rows.y.size - start)
     if count < eta.shape[1]:
-        eta = np.empty((eta.shape[0], (count + 7) // 8 * 8), eta.dtype)
+        eta = np.empty((eta.shape[0], (count + 7) // 8 * 8))
     for k in range(eta.shape[0]):
+        intercept = np.float64(W[k, W.shape[1] - 1])
         for i in range(eta.shape[1]):
-            eta[k, i] = W[k, W.shape[1] - 1]
+            eta[k, i] = intercept
     if rows.offset.size:
         for k in range(outputs):
             for i in range(count):
@@ -78,7 +79,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
     """
     space = workspace(rows, W, W.shape[0])
     step, outputs = size(space), W.shape[0] // models
-    ones, eta = np.ones(step), predictors(loss, W, W.shape[0], step)
+    ones, eta = np.ones(step), np.empty((W.shape[0], step))
     value, grad, total = np.zeros(models), np.zeros(W.shape), np.zeros(models)
     uniform, drawn = np.zeros(step if draws.size else 0), np.zeros(step if draws.size else 0)
     unflushed = 0
@@ -121,8 +122,7 @@ def hess_vec(loss: Any, rows: Any, W_and_V: Array) -> Array:
     outputs = W_and_V.shape[0] // 2
     space = workspace(rows, W_and_V, outputs)
     step = size(space)
-    ones, eta = np.ones(step), predictors(loss, W_and_V, 2 * outputs, step)
-    curvature = np.empty((outputs, step), eta.dtype)
+    ones, eta, curvature = np.ones(step), np.empty((2 * outputs, step)), np.empty((outputs, step))
     product = np.zeros((outputs, W_and_V.shape[1]))
     unflushed = 0
     for start in range(0, rows.y.size, step):
@@ -164,13 +164,13 @@ def diagonal(loss: Any, rows: Any, W: Array) -> Array:
     outputs = W.shape[0]
     space = workspace(rows, W, outputs)
     step = size(space)
-    ones, eta = np.ones(step), predictors(loss, W, outputs, step)
+    ones, eta = np.ones(step), np.empty((outputs, step))
     total = np.zeros(W.shape)
     unflushed = 0
     for start in range(0, rows.y.size, step):
         y, weight, eta = _tile(rows, W, start, ones, eta, outputs)
         forward(rows, space, start, eta)
-        curvature = np.empty(eta.shape, eta.dtype)
+        curvature = np.empty(eta.shape)
         pointwise(loss, y, weight, eta, curvature)
         if outputs > 1:
             softmax_diagonal(weight, curvature)
@@ -206,13 +206,13 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
     """
     space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
     step = size(space)
-    ones, eta = np.ones(step), predictors(loss, W, 1, step)
+    ones, eta = np.ones(step), np.empty((1, step))
     value, grad, matrix = 0.0, np.zeros(W.shape), np.zeros((W.shape[1], W.shape[1]))
     unflushed = 0
     for start in range(0, rows.y.size, step):
         y, weight, eta = _tile(rows, W, start, ones, eta, 1)
         forward(rows, space, start, eta)
-        curvature = np.empty(eta.shape, eta.dtype)
+        curvature = np.empty(eta.shape)
         value += pointwise(loss, y, weight, eta, curvature)
         _clear_padding(eta, y.size)
         backward(rows, space, start, eta)
@@ -254,7 +254,7 @@ def curvatures(loss: Any, rows: Any, W: Array, for_steps: bool) -> Array:
     outputs = W.shape[0]
     space = workspace(rows, W, outputs)
     step = size(space)
-    ones, eta, curvature = np.ones(step), predictors(loss, W, outputs, step), np.empty((outputs, step))
+    ones, eta, curvature = np.ones(step), np.empty((outputs, step)), np.empty((outputs, step))
     factors = np.zeros((outputs, rows.y.size))
     for start in range(0, rows.y.size, step):
         y, weight, eta = _tile(rows, W, start, ones, eta, outputs)

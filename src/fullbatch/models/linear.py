@@ -19,7 +19,7 @@ from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..losses import LOSSES, Squared, target_type
+from ..losses import LOSSES, Squared
 from ..protocols import (
     Block,
     Category,
@@ -231,10 +231,7 @@ class LinearBlock(Block):
     def __init__(self, loss: Any, outputs: int, intercept: bool, rows: Rows, schema: Schema, first_row: int) -> None:
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
-        X = rows.X
-        in_double = is_sparse(X) or rows.categories or X.dtype == np.float64
-        precision = "float64" if in_double else "float32"
-        y = read_only(np.asarray(rows.y, target_type(loss, precision)))
+        X, y = rows.X, read_only(np.asarray(rows.y, np.float64))
         weight, offset = as_weight(rows.weight), as_weight(rows.offset)
         self._schema = schema
         self._total = float(weight.sum()) if weight.size else float(len(y))
@@ -249,7 +246,9 @@ class LinearBlock(Block):
             data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
             self._rows = SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
             self._reference = np.zeros(0)
+            precision = "float64"
         else:
+            precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
             self._reference = _reference(schema, rows.scale, precision)
             if rows.categories:
                 codes = read_only(codes_of_levels(rows, schema.features))
