@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core import types
 from numba.core.registry import cpu_target
+from numba.extending import intrinsic
 
 # Sums may be reordered and contracted, but infinities and NaNs keep their meaning: a bad trial point must be seen.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -32,6 +34,22 @@ def compile_target() -> tuple[str, str]:
     """Name and features of the processor that code is compiled for here: that for another one rounds otherwise."""
     _, name, features = cpu_target.target_context.codegen().magic_tuple()
     return name, features
+
+
+# Vectors are as long as the processor has them.
+VECTOR_BYTES = 64 if "+avx512f" in compile_target()[1].split(",") else 32
+
+
+@intrinsic
+def whole_vectors(typing: Any) -> Any:
+    """The compiler's own vectors are that long in the function that calls this."""
+
+    def generate(context, builder, signature, values):
+        # Unless told, the compiler takes half of them on many processors. `add` of attributes refuses any with a value.
+        set.add(builder.function.attributes, f'"prefer-vector-width"="{8 * VECTOR_BYTES}"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 _LOG2_E = 1.4426950408889634

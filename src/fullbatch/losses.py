@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from .compiled import INSIDE, as_written, exp, exp_of_negative, inlined, log, log1p
+from .compiled import INSIDE, as_written, exp, exp_of_negative, inlined, log, log1p, whole_vectors
 
 Array = npt.NDArray[Any]
 
@@ -101,6 +101,7 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
     formulas = as_written(formulas)
 
     def rows(loss, y, weight, eta, curvature):
+        whole_vectors()
         total = 0.0
         slope_of_row = eta[0]
         for i in range(y.size):
@@ -117,6 +118,7 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
         exponential = as_written(exponential)
 
         def rows(loss, y, weight, eta, curvature):
+            whole_vectors()
             total = 0.0
             slope_of_row, power = eta[0], np.empty(y.size)
             for i in range(y.size):
@@ -276,6 +278,7 @@ class Softmax(NamedTuple):
 
 def _softmax_rows(loss, y, weight, eta, curvature):
     """Every loop runs along the rows, which vectorises."""
+    whole_vectors()
     outputs, rows = eta.shape[0], y.size
     top, total = np.empty(rows), np.zeros(rows)
     value = 0.0

@@ -15,67 +15,72 @@ from typing import Any
 from numba.core import types
 from numba.extending import intrinsic
 
+from ..compiled import VECTOR_BYTES
 from ._vectors import Matrix, Vectors, carried, counting
 
-# Rows that the loops for one output, and for two or three, take at a time. More sums would not stay in the 16 registers
-# of most processors.
+# Rows that the loops for one output, and for more, take at a time.
 ROWS, ROWS_OF_MORE = 8, 4
+# Outputs that a loop takes at most: more sums would not stay in the registers, 16 in all or, of the longest, 32.
+MOST_OUTPUTS = 5 if VECTOR_BYTES == 64 else 3
 CACHE_LINE = 64
 
 
 def _inner_loop(rows: int, write: Callable) -> Any:
-    """Function of compiled code: (X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines).
+    """Function of compiled code: (X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines, stride).
 
     It works on the vectors `low` to `high` of the rows of X from `first` on, and on some outputs of eta, which is
     (outputs, rows), from the `k`-th on, in the columns `start` to `stop`. Rows behind the `last` are that one again.
-    `write` is for a number of rows at a time; each time, `lines` cache lines from the byte `ahead` on are asked for.
+    `write` is for a number of rows at a time. With each vector, `lines` cache lines are asked for, the first at the
+    byte `ahead` and so many, `stride`, further on each; the answer is where the next would be.
     """
 
     @intrinsic
-    def inner_loop(typing, X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines):
+    def inner_loop(typing, X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines, stride):
         index = types.intp
 
         def generate(context, builder, signature, values):
             kinds = signature.args
             X, coefs, eta = (Matrix(context, builder, kinds[at], values[at]) for at in (0, 3, 6))
-            _, first, last, _, low, high, _, k, start, stop, ahead, lines = values
+            _, first, last, _, low, high, _, k, start, stop, ahead, lines, stride = values
             get, put = carried(builder, ahead)
             with counting(builder, start, stop, rows) as i:
-                with counting(builder, X.index(0), lines):
-                    X.prefetch(get())
-                    put(builder.add(get(), X.index(CACHE_LINE)))
                 begin, most = builder.add(first, builder.sub(i, start)), last
                 pointers = []
                 for r in range(rows):
                     row = builder.add(begin, X.index(r))
                     pointers.append(X.row(builder.select(builder.icmp_signed("<", row, most), row, most)))
-                write(builder, X, pointers, coefs, low, high, eta, k, i)
-            return context.get_dummy_value()
 
-        return types.void(X, index, index, coefs, index, index, eta, *(index,) * 5), generate
+                @contextmanager
+                def each_vector(vectors):
+                    """The vectors of the rows, each with what gives the places of its coefficients."""
+                    last = builder.sub(X.columns, X.index(vectors.lanes))
+                    with counting(builder, low, high) as number:
+                        with counting(builder, X.index(0), lines):
+                            X.prefetch(get())
+                            put(builder.add(get(), stride))
+                        place = builder.mul(number, X.index(vectors.lanes))
+                        feature = builder.select(builder.icmp_signed("<", place, last), place, last)
+                        yield (
+                            lambda r: vectors.load(builder.gep(pointers[r], [feature]), X.kind),
+                            lambda c: builder.gep(coefs.row(k, c), [place]),
+                        )
+
+                write(builder, each_vector, coefs.kind, eta, k, i)
+            return get()
+
+        return index(X, index, index, coefs, index, index, eta, *(index,) * 6), generate
 
     return inner_loop
-
-
-@contextmanager
-def _each_vector(builder, vectors, X, rows, low, high):
-    """The vectors of some rows, with the place of their coefficients."""
-    last = builder.sub(X.columns, X.index(vectors.lanes))
-    with counting(builder, low, high) as number:
-        place = builder.mul(number, X.index(vectors.lanes))
-        feature = builder.select(builder.icmp_signed("<", place, last), place, last)
-        yield place, lambda r: vectors.load(builder.gep(rows[r], [feature]), X.kind)
 
 
 def _products(rows, outputs):
     """Eta += coefs X', for a number of rows and outputs at a time."""
 
-    def write(builder, X, pointers, coefs, low, high, eta, k, i):
-        vectors = Vectors(builder, coefs.kind)
-        weights = [coefs.row(k, c) for c in range(outputs)]
+    def write(builder, each_vector, kind, eta, k, i):
+        vectors = Vectors(builder, kind)
         sums = [[carried(builder, vectors.zero()) for _ in range(rows)] for _ in range(outputs)]
-        with _each_vector(builder, vectors, X, pointers, low, high) as (place, x):
-            w = [vectors.load(builder.gep(weights[c], [place]), coefs.kind) for c in range(outputs)]
+        with each_vector(vectors) as (x, place):
+            w = [vectors.load(place(c), kind) for c in range(outputs)]
             for r in range(rows):
                 one = x(r)
                 for c in range(outputs):
@@ -86,7 +91,7 @@ def _products(rows, outputs):
             at = builder.gep(eta.row(k, c), [i])
             for total in vectors.sums([get() for get, _ in sums[c]]):
                 doubles.add(total, at)
-                at = builder.gep(at, [X.index(total.type.count)])
+                at = builder.gep(at, [eta.index(total.type.count)])
 
     return _inner_loop(rows, write)
 
@@ -94,37 +99,39 @@ def _products(rows, outputs):
 def _added_products(rows, outputs, squares):
     """Sums += eta X, or eta times the squares of X, for a number of rows and outputs at a time."""
 
-    def write(builder, X, pointers, sums, low, high, eta, k, i):
-        vectors = Vectors(builder, sums.kind)
-        totals = [sums.row(k, c) for c in range(outputs)]
+    def write(builder, each_vector, kind, eta, k, i):
+        vectors = Vectors(builder, kind)
         slopes = []
         for c in range(outputs):
             at = eta.row(k, c)
             slopes.append(
-                [vectors.spread(builder.load(builder.gep(at, [builder.add(i, X.index(r))]))) for r in range(rows)]
+                [vectors.spread(builder.load(builder.gep(at, [builder.add(i, eta.index(r))]))) for r in range(rows)]
             )
-        with _each_vector(builder, vectors, X, pointers, low, high) as (place, x):
-            places = [builder.gep(totals[c], [place]) for c in range(outputs)]
-            new = [vectors.load(at, sums.kind) for at in places]
+        with each_vector(vectors) as (x, place):
+            new = [vectors.load(place(c), kind) for c in range(outputs)]
             # A few rows are summed apart from the total: it waits for one addition, not for each product. As many rows
             # whatever the outputs, so that a model gets the same bytes in company.
             for begin in range(0, rows, ROWS_OF_MORE):
-                few = [vectors.zero()] * outputs
+                few = []
                 for r in range(begin, begin + ROWS_OF_MORE):
                     one = x(r)
                     for c in range(outputs):
                         # A slope of zero first: its row counts nothing, even where the square overflows.
                         slope = builder.fmul(slopes[c][r], one) if squares else slopes[c][r]
-                        few[c] = vectors.multiply_add(one, slope, few[c])
+                        if r == begin:
+                            few.append(builder.fmul(one, slope))
+                        else:
+                            few[c] = vectors.multiply_add(one, slope, few[c])
                 new = [builder.fadd(*both) for both in zip(new, few, strict=True)]
             for c in range(outputs):
-                vectors.store(new[c], places[c])
+                vectors.store(new[c], place(c))
 
     return _inner_loop(rows, write)
 
 
-_TILES = ((ROWS, 1), (ROWS_OF_MORE, 2), (ROWS_OF_MORE, 3))
+_TILES = ((ROWS, 1), *((ROWS_OF_MORE, outputs) for outputs in range(2, MOST_OUTPUTS + 1)))
 
-forward_one, forward_two, forward_three = (_products(rows, outputs) for rows, outputs in _TILES)
-backward_one, backward_two, backward_three = (_added_products(rows, outputs, False) for rows, outputs in _TILES)
+# For one output, for two, and so on.
+FORWARD = tuple(_products(rows, outputs) for rows, outputs in _TILES)
+BACKWARD = tuple(_added_products(rows, outputs, False) for rows, outputs in _TILES)
 backward_squares_one = _added_products(ROWS, 1, True)

@@ -1,9 +1,10 @@
-"""Vector code, written out: the inner loops of the dense products, as instructions on vectors of 256 bits.
+"""Vector code, written out: the inner loops of the dense products, as instructions on vectors as long as the processor
+has them: of 256 bits, or 512.
 
 A compiler that vectorises plain loops decides by itself how many rows and outputs stay in registers, and in which order
 numbers are added; for products with few columns it decides badly, and for another processor otherwise. Here both are
 written down, in the instructions that Numba hands to LLVM: the speed does not hang on a heuristic, and sums are added
-in the same order on every processor.
+in the same order on every processor with vectors of one length.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-BYTES = 32
+from ..compiled import VECTOR_BYTES
+
 _PART_BYTES = 16  # shuffles within such a part of a vector are cheap, across it they are not
 _INDEX = ir.IntType(64)
 
@@ -32,7 +34,7 @@ class Vectors:
     def __init__(self, builder: ir.IRBuilder, kind: types.Float) -> None:
         self.builder = builder
         self.size = kind.bitwidth // 8
-        self.lanes = BYTES // self.size
+        self.lanes = VECTOR_BYTES // self.size
         self.scalar = ir.FloatType() if kind.bitwidth == 32 else ir.DoubleType()
         self.vector = ir.VectorType(self.scalar, self.lanes)
         form = ir.FunctionType(self.vector, [self.vector] * 3)
@@ -78,16 +80,14 @@ class Vectors:
     def sums(self, vectors: Sequence[ir.Value]) -> list[ir.Value]:
         """The sum of each vector's numbers, in order, as vectors of float64; vectors come in fours."""
         part = _PART_BYTES // self.size
-        totals = [self._sums_of_parts(vectors[at : at + part]) for at in range(0, len(vectors), part)]
-        low, high = list(range(self.lanes // 2)), list(range(self.lanes // 2, self.lanes))
-        if len(totals) == 1:
-            whole = [self.builder.fadd(self._pick(totals[0], totals[0], low), self._pick(totals[0], totals[0], high))]
-        else:
-            both = [(low + [self.lanes + i for i in low]), (high + [self.lanes + i for i in high])]
-            whole = [
-                self.builder.fadd(*(self._pick(first, second, lanes) for lanes in both))
-                for first, second in zip(totals[::2], totals[1::2], strict=True)
-            ]
+        whole = []
+        for at in range(0, len(vectors), part):
+            total, lanes = self._sums_of_parts(vectors[at : at + part]), self.lanes
+            while lanes > part:
+                lanes //= 2
+                low, high = list(range(lanes)), list(range(lanes, 2 * lanes))
+                total = self.builder.fadd(self._pick(total, total, low), self._pick(total, total, high))
+            whole.append(total)
         if self.size == 8:
             return whole
         return [self.builder.fpext(one, ir.VectorType(ir.DoubleType(), one.type.count)) for one in whole]
@@ -138,9 +138,8 @@ class Matrix:
         form = ir.FunctionType(ir.VoidType(), [pointer] + [ir.IntType(32)] * 3)
         function = self._builder.module.declare_intrinsic("llvm.prefetch", [pointer], form)
         place = self._builder.gep(self._builder.bitcast(self._data, pointer), [byte])
-        self._builder.call(
-            function, [place, *(ir.IntType(32)(number) for number in (0, 3, 1))]
-        )  # to be read, into all caches
+        # To be read, into the second-level cache: the first is full of what is worked on.
+        self._builder.call(function, [place, *(ir.IntType(32)(number) for number in (0, 2, 1))])
 
 
 @contextmanager

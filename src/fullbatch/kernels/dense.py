@@ -18,31 +18,27 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from ..compiled import INSIDE, as_written, inlined
+from ..compiled import INSIDE, VECTOR_BYTES, as_written, inlined
 from ._inner_loops import (
+    BACKWARD,
     CACHE_LINE,
+    FORWARD,
+    MOST_OUTPUTS,
     ROWS,
     ROWS_OF_MORE,
-    backward_one,
     backward_squares_one,
-    backward_three,
-    backward_two,
-    forward_one,
-    forward_three,
-    forward_two,
 )
 from ._storage import Storage, register
-from ._vectors import BYTES
 
 Array = npt.NDArray[Any]
 
 # As many as are summed before a flush (`passes.ROWS_PER_FLUSH`): what a tile costs beside its products is then small.
 MOST_ROWS = 480
 FEW_OUTPUTS = 4
-# The features of a tile stay in the second-level cache; of a chunk of so many vectors of them, a group of rows stays in
+# The features of a tile stay in the second-level cache; of so many bytes of each row, those of a group of rows stay in
 # the first.
 TILE_BYTES = 131072
-CHUNK = 64
+CHUNK_BYTES = 2048
 GROUP_BYTES = 8192
 
 
@@ -104,7 +100,7 @@ def dense_rows(
     outputs : int
         Linear predictors: with several, bytes become numbers once, in a tile, rather than in each inner loop.
     """
-    as_stored = X.flags.c_contiguous and X.shape[1] >= BYTES // np.dtype(precision).itemsize
+    as_stored = X.flags.c_contiguous and X.shape[1] >= VECTOR_BYTES // np.dtype(precision).itemsize
     known = X.dtype == precision or (X.dtype in (np.uint8, np.int8) and outputs < FEW_OUTPUTS)
     form = DenseRows if as_stored and known and not reference.size else TiledRows
     return form(X, reference, y, weight, offset)
@@ -127,9 +123,9 @@ class _Workspace(NamedTuple):
         Sums that go with the intercepts.
     p, vectors, chunk, group : int
         Features; vectors that hold their coefficients; and how many of these, and of rows, are met at a time.
-    row_bytes, asks, turns : int
-        Bytes of a row as stored; how many cache lines of the next tile an inner loop asks for with each `ROWS_OF_MORE`
-        rows; and how many loops do so in the forward product.
+    row_bytes, lines, stride : int
+        Bytes of a row as stored; how many cache lines of the next tile an inner loop asks for with each vector, and
+        how many bytes one stands behind the other. Evenly spread, they fill half of the tile in either product.
     """
 
     tile: Array
@@ -141,13 +137,29 @@ class _Workspace(NamedTuple):
     chunk: int
     group: int
     row_bytes: int
-    asks: int
-    turns: int
+    lines: int
+    stride: int
 
 
 @inlined
 def _lanes(W):
-    return BYTES // W.itemsize
+    return VECTOR_BYTES // W.itemsize
+
+
+@inlined
+def _loops(outputs):
+    """Inner loops over so many outputs."""
+    return (outputs + MOST_OUTPUTS - 1) // MOST_OUTPUTS
+
+
+@inlined
+def _vectors(rows, vectors, like):
+    """Zeros that begin where cache lines do."""
+    line = CACHE_LINE // like.itemsize
+    columns = (vectors | 1) * _lanes(like)  # odd, so that rows do not meet in the same places of the cache
+    some = np.zeros(rows * columns + line, like.dtype)
+    begin = -some.ctypes.data // like.itemsize % line
+    return some[begin : begin + rows * columns].reshape(rows, columns)
 
 
 @inlined
@@ -160,12 +172,11 @@ def overlap(p: int, W: Array) -> tuple[int, int]:
 
 @inlined
 def _make_workspace(W, sums, tile_columns, row_bytes):
-    p, lanes = W.shape[1] - 1, _lanes(W)
+    p, outputs, lanes = W.shape[1] - 1, W.shape[0], _lanes(W)
     vectors = (p + lanes - 1) // lanes
-    columns = (vectors | 1) * lanes  # odd, so that rows do not meet in the same places of the cache
-    coefs, G = np.zeros((W.shape[0], columns), W.dtype), np.zeros((sums, columns), W.dtype)
+    coefs, G = _vectors(outputs, vectors, W), _vectors(sums, vectors, W)
     first, shift = overlap(p, W)
-    for k in range(W.shape[0]):
+    for k in range(outputs):
         for j in range(first):
             coefs[k, j] = W[k, j]
         for j in range(first, p):
@@ -173,13 +184,13 @@ def _make_workspace(W, sums, tile_columns, row_bytes):
     # Of the shape of a row alone, so that several models get the same sums together as alone.
     size = min(MOST_ROWS, TILE_BYTES // (max(p, lanes) * W.itemsize))
     tile = np.zeros((max(1, size // ROWS) * ROWS, tile_columns), W.dtype)
-    chunk = max(1, min(vectors, CHUNK))
-    group = max(1, GROUP_BYTES // (BYTES * chunk) // ROWS) * ROWS
-    turns = (vectors + chunk - 1) // chunk * ((max(W.shape[0], sums) + 2) // 3)
-    lines = (row_bytes * ROWS_OF_MORE + CACHE_LINE - 1) // CACHE_LINE
-    asks = (lines + 2 * turns - 1) // (2 * turns) if turns else 0
-    slopes = np.zeros(sums)
-    return _Workspace(tile, coefs, G, slopes, p, vectors, chunk, group, row_bytes, asks, turns)
+    chunk = max(1, min(vectors, CHUNK_BYTES // VECTOR_BYTES))
+    group = max(1, GROUP_BYTES // (VECTOR_BYTES * chunk) // ROWS) * ROWS
+    most = max(outputs, sums)
+    each = row_bytes * (ROWS if most == 1 else ROWS_OF_MORE) // max(1, 2 * _loops(most) * vectors)
+    lines = (each + CACHE_LINE - 1) // CACHE_LINE
+    stride = (each + lines - 1) // lines if lines else 0
+    return _Workspace(tile, coefs, G, np.zeros(sums), p, vectors, chunk, group, row_bytes, lines, stride)
 
 
 def _size(space):
@@ -202,52 +213,55 @@ def _flush(space, total, last):
 # --- products -------------------------------------------------------------------------------------------------
 
 
-def _over_a_tile(one: Any, two: Any, three: Any) -> Any:
-    """The inner loops for one, two and three outputs, over all outputs and features of the rows of a tile.
+def _over_a_tile(loops: Any) -> Any:
+    """The inner loops for one output, two and so on, over all outputs and features of the rows of a tile.
 
-    Each time they ask for the next cache lines of the tile to come; `turn` says how many others asked before.
+    Those of the tile to come are asked for from the byte `ahead` on.
     """
+    one, two, three, *more = loops
+    four, five = more or (three, three)
 
     @as_written
-    def over_a_tile(X, first, last, W, eta, space, turn):
+    def over_a_tile(X, first, last, W, eta, space, ahead):
         outputs, size = eta.shape
-        each = space.asks * CACHE_LINE
-        ahead = (first + size) * space.row_bytes + turn * (each * size // ROWS_OF_MORE)
+        lines, stride = space.lines, space.stride
         # With `while`: a range with a step costs a division.
         low = 0
         while low < space.vectors:
             high = min(low + space.chunk, space.vectors)
             start = 0
             while start < size:
-                stop = min(start + space.group, size)
+                stop, here = min(start + space.group, size), first + start
                 k = 0
                 while k < outputs:
-                    left = outputs - k
-                    if left == 1:
-                        one(X, first + start, last, W, low, high, eta, k, start, stop, ahead, 2 * space.asks)
-                        k += 1
-                    elif left == 2 or left == 4:  # two and two are faster than three and one
-                        two(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
-                        k += 2
+                    some = (outputs - k) // _loops(outputs - k)
+                    if some == 1:
+                        ahead = one(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
+                    elif some == 2:
+                        ahead = two(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
+                    elif some == 3:
+                        ahead = three(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
+                    elif some == 4:
+                        ahead = four(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
                     else:
-                        three(X, first + start, last, W, low, high, eta, k, start, stop, ahead, space.asks)
-                        k += 3
-                    ahead += each * (stop - start) // ROWS_OF_MORE
+                        ahead = five(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
+                    k += some
                 start = stop
             low = high
 
     return over_a_tile
 
 
-_forward_tile = _over_a_tile(forward_one, forward_two, forward_three)
-_backward_tile = _over_a_tile(backward_one, backward_two, backward_three)
+_forward_tile = _over_a_tile(FORWARD)
+_backward_tile = _over_a_tile(BACKWARD)
 
 
 @inlined
 def _backward_rows(X, first, last, space, slope):
     """Sums += slope [x, 1] for these rows."""
     _add_slopes(space, slope)
-    _backward_tile(X, first, last, space.G, slope, space, space.turns)
+    size = slope.shape[1]
+    _backward_tile(X, first, last, space.G, slope, space, (2 * first + 3 * size) * space.row_bytes // 2)
 
 
 @inlined
@@ -263,7 +277,7 @@ def _add_slopes(space, slope):
 def _backward_squares_rows(X, first, last, space, curvature):
     _add_slopes(space, curvature)
     for k in range(curvature.shape[0]):
-        backward_squares_one(X, first, last, space.G, 0, space.vectors, curvature, k, 0, curvature.shape[1], 0, 0)
+        backward_squares_one(X, first, last, space.G, 0, space.vectors, curvature, k, 0, curvature.shape[1], 0, 0, 0)
 
 
 @inlined
@@ -286,7 +300,8 @@ def _workspace(rows, W, sums):
 
 
 def _forward(rows, space, start, eta):
-    _forward_tile(rows.X, start, rows.y.size - 1, space.coefs, eta, space, 0)
+    ahead = (start + eta.shape[1]) * space.row_bytes
+    _forward_tile(rows.X, start, rows.y.size - 1, space.coefs, eta, space, ahead)
 
 
 def _backward(rows, space, start, slope):
