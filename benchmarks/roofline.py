@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
+from fullbatch.compiled import whole_vectors
+
 from .problem import Problem
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "nnan", "ninf"}
@@ -23,6 +25,7 @@ def _read(x: np.ndarray) -> int:
 @njit(fastmath=FAST, nogil=True, cache=True)
 def _multiply_add(x: np.ndarray, out: np.ndarray, times: int) -> None:
     """8 fused multiply-adds for each element of a short array, into 8 sums: enough to hide their latency."""
+    whole_vectors()
     a0, b0, c0, d0, e0, f0, g0, h0 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     a = b = c = d = e = f = g = h = x[8]
     for _ in range(times):
@@ -45,6 +48,7 @@ def _multiply_add(x: np.ndarray, out: np.ndarray, times: int) -> None:
 @njit(fastmath={"contract"}, nogil=True, cache=True)
 def _exp32(x: np.ndarray, out: np.ndarray, times: int) -> None:
     """exp by 2**k times a polynomial (error 2e-7), which the compiler can vectorise; libm it cannot."""
+    whole_vectors()
     for _ in range(times):
         for i in range(x.size):
             shifted = x[i] * np.float32(1.44269504) + np.float32(12582912.0)
@@ -64,6 +68,7 @@ def _exp32(x: np.ndarray, out: np.ndarray, times: int) -> None:
 @njit(fastmath={"contract"}, nogil=True, cache=True)
 def _exp64(x: np.ndarray, out: np.ndarray, times: int) -> None:
     """The same in float64 (error 1e-14)."""
+    whole_vectors()
     for _ in range(times):
         for i in range(x.size):
             shifted = np.float64(x[i] * 1.4426950408889634 + 6755399441055744.0)
