@@ -273,7 +273,7 @@ def _add_slopes(space, slope):
         space.slopes[k] += total
 
 
-@inlined
+@as_written  # a square that overflows must not come before the slope of zero
 def _backward_squares_rows(X, first, last, space, curvature):
     _add_slopes(space, curvature)
     for k in range(curvature.shape[0]):
