@@ -153,7 +153,7 @@ def _loops(outputs):
 
 
 @inlined
-def _vectors(rows, vectors, like):
+def _aligned(rows, vectors, like):
     """Zeros that begin where cache lines do."""
     line = CACHE_LINE // like.itemsize
     columns = (vectors | 1) * _lanes(like)  # odd, so that rows do not meet in the same places of the cache
@@ -174,7 +174,7 @@ def overlap(p: int, W: Array) -> tuple[int, int]:
 def _make_workspace(W, sums, tile_columns, row_bytes):
     p, outputs, lanes = W.shape[1] - 1, W.shape[0], _lanes(W)
     vectors = (p + lanes - 1) // lanes
-    coefs, G = _vectors(outputs, vectors, W), _vectors(sums, vectors, W)
+    coefs, G = _aligned(outputs, vectors, W), _aligned(sums, vectors, W)
     first, shift = overlap(p, W)
     for k in range(outputs):
         for j in range(first):
@@ -239,7 +239,7 @@ def _over_a_tile(loops: Any) -> Any:
                         ahead = one(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
                     elif some == 2:
                         ahead = two(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
-                    elif some == 3:
+                    elif some == 3 or MOST_OUTPUTS == 3:  # known to the compiler, which drops what follows
                         ahead = three(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
                     elif some == 4:
                         ahead = four(X, here, last, W, low, high, eta, k, start, stop, ahead, lines, stride)
