@@ -18,16 +18,16 @@ def test_pieces_cover_the_rows_and_are_near_equal(n_rows, values):
     lengths = [stop - start for start, stop in pieces]
     assert max(lengths) - min(lengths) <= 1
     assert min(lengths) > 0
-    longest = max(2**21, 4 * values)  # stored values
+    longest = max(2**22, 4 * values)  # stored values
     assert len(pieces) <= 64 or max(lengths) * values <= longest
     assert len(pieces) <= 64 or min(lengths) * values > longest // 2
 
 
 def test_large_data_has_blocks_of_a_bounded_size_unless_gradients_are_large():
-    assert len(cut(60_000, 784)) == 64
-    assert len(cut(2**25, 16)) == 256
-    assert len(cut(2**25, 16, columns=10**5)) == 256
-    assert len(cut(2**25, 16, columns=2**20)) == 128  # 4 * 2**20 values a block
+    assert len(cut(60_000, 784)) == 16
+    assert len(cut(2**25, 16)) == 128
+    assert len(cut(2**25, 16, columns=10**5)) == 128
+    assert len(cut(2**25, 16, columns=2**21)) == 64  # 4 * 2**21 values a block
     assert len(cut(2**25, 16, columns=10**8)) == 16
 
 
@@ -75,11 +75,11 @@ def test_sparse_rows_are_cut_without_a_copy(indices):
 
 
 def test_wide_sparse_rows_are_cut_into_fewer_blocks():
-    assert len(cut(10**6, 50)) == len(cut(10**6, 50, columns=1000)) == 64
-    assert len(cut(10**6, 40, columns=80_000)) == 20  # at most 2**21 values: 16 would be too few
-    assert len(cut(10**6, 16, columns=30_000)) == 32  # at least 16 values for each column: 33, and a power of two
-    assert len(cut(10**6, 50, columns=200_000)) == 24
-    assert len(cut(10**6, 50, columns=10**7)) == 16
+    assert len(cut(4 * 10**6, 50)) == len(cut(4 * 10**6, 50, columns=1000)) == 64
+    assert len(cut(4 * 10**6, 50, columns=200_000)) == 48  # at most 2**22 values: 32 would be too few
+    assert len(cut(4 * 10**6, 20, columns=150_000)) == 32  # at least 16 values for each column: 33, and a power of two
+    assert len(cut(10**6, 50, columns=200_000)) == 16
+    assert len(cut(4 * 10**6, 50, columns=10**7)) == 16
     assert len(cut(1000, 1, columns=10**7)) == 1
 
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 from ..errors import DataError
 
-# This many blocks: enough to keep the cores of a large machine busy, few enough that adding gradients is cheap. A block
-# is at least this many stored values, so that a small problem is not all overhead, and at the most that many, so that
-# a few blocks fit into any memory: large data has more blocks. Up to the usual number they are a power of two: shares
-# of 2, 4, 8 workers are then equal, and each is one part of the summation tree.
-USUAL_BLOCKS = 64
-LEAST_VALUES, MOST_VALUES = 2**18, 2**21
-# But a block has this many times as many values as columns, so that reading it takes longer than making and adding its
-# gradient: four times as many where that leaves so many blocks.
-VALUES_PER_COLUMN = 4
-ENOUGH_BLOCKS = 16
+# Up to 16 blocks keep the cores of most machines busy; a block is then at least `LEAST_VALUES` stored values, so that a
+# small problem is not all overhead. What a block costs beside its products is a few times as much where its values are
+# read from memory as where they are in cache, since little of the program is left there: more blocks, for larger
+# machines, want `FULL_VALUES` each, and 16 times as many values as columns, so that reading them takes longer than
+# making and adding a gradient. `MOST_VALUES`, or four for each column, are the most, so that a few blocks fit into any
+# memory: large data has more blocks. Up to the usual number they are a power of two: shares of 2, 4, 8 workers are then
+# equal, and each is one part of the summation tree.
+ENOUGH_BLOCKS, USUAL_BLOCKS = 16, 64
+LEAST_VALUES, FULL_VALUES, MOST_VALUES = 2**18, 2**21, 2**22
+LEAST_PER_COLUMN, FULL_PER_COLUMN = 4, 16
 
 
 def cut(
@@ -23,7 +23,7 @@ def cut(
     values_per_row: float,
     blocks: int | None = None,
     block_rows: int | None = None,
-    columns: int = 0,
+    columns: float = 0,
 ) -> list[tuple[int, int]]:
     """Neighbouring runs of rows, near-equal in length.
 
@@ -36,9 +36,10 @@ def cut(
     blocks : int, optional
         Number of blocks; never more than rows.
     block_rows : int, optional
-        Or rows of a block, the last one may have fewer. Default: 64 blocks, or a smaller power of two so that each has
-        at least 262,144 values; more blocks where they would have more than 2,097,152 values.
-    columns : int
+        Or rows of a block, the last one may have fewer. Default: 16 blocks, or a smaller power of two so that each has
+        at least 262,144 values; 32 or 64 where each has 2,097,152; more blocks where they would have more than
+        4,194,304 values.
+    columns : float
         Of sparse rows, which store few of them: with more than 16 blocks, each has about 16 times as many values; with
         more than 64, about 4 times as many.
 
@@ -56,11 +57,11 @@ def cut(
         return [(start, min(start + block_rows, n_rows)) for start in range(0, n_rows, block_rows)]
     if blocks is None:
         values_per_row = max(values_per_row, 1.0)
+        columns = max(columns, values_per_row)
         least_rows = max(1, round(LEAST_VALUES / values_per_row))
-        full_rows = VALUES_PER_COLUMN * max(columns, values_per_row) / values_per_row
-        most_rows = int(max(MOST_VALUES / values_per_row, full_rows))
-        full_blocks = max(ENOUGH_BLOCKS, int(n_rows / (4 * full_rows)))
-        few = max(1, min(USUAL_BLOCKS, n_rows // least_rows, full_blocks))
+        full_rows = max(1, round(max(FULL_VALUES, FULL_PER_COLUMN * columns) / values_per_row))
+        most_rows = int(max(MOST_VALUES, LEAST_PER_COLUMN * columns) / values_per_row)
+        few = max(1, min(USUAL_BLOCKS, n_rows // least_rows, max(ENOUGH_BLOCKS, n_rows // full_rows)))
         blocks = max(2 ** (few.bit_length() - 1), -(-n_rows // most_rows))
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")
