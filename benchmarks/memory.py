@@ -14,16 +14,24 @@ from . import ours
 from .problem import Problem, load
 
 ITERATIONS = 5
-FEW = 2_000  # rows of the first fit, which loads and compiles everything: its memory is the constant, not the data's
+FEW = 2_000  # rows of the first fit, which loads and compiles everything: that is the program's memory, not the data's
 
 
 def of_fit(folder: Path) -> dict[str, Any]:
-    """What `python -m benchmarks.memory FOLDER` says, or why it failed."""
-    command = [sys.executable, "-m", "benchmarks.memory", str(folder.resolve())]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    if done.returncode:
-        return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
+    """What fits of all rows and of half of them take: how it grows with the data, and what is there whatever n."""
+    try:
+        half, whole = (_of_share(folder, share) for share in (0.5, 1.0))
+    except subprocess.CalledProcessError as error:
+        return {"failed": (error.stderr.strip().splitlines() or ["no message"])[-1]}
+    growth = (whole["peak_MB"] - half["peak_MB"]) / (whole["data_MB"] - half["data_MB"])
+    return whole | {"growth": growth, "constant_MB": whole["peak_MB"] - growth * whole["data_MB"]}
+
+
+def _of_share(folder: Path, share: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.memory", str(folder.resolve()), str(share)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def _anonymous() -> int:
@@ -53,16 +61,14 @@ class _Peak:
         self.bytes = max(self.bytes, _anonymous())
 
 
-def _few_rows(problem: Problem) -> Problem:
-    """The first rows, copied."""
-    arrays, n = dict(problem.arrays), min(FEW, problem.rows)
-    for name in ("X", "y", "codes", "offset"):
-        if name in arrays:
-            arrays[name] = np.array(arrays[name][:n])
+def _first_rows(problem: Problem, n: int) -> Problem:
+    """The first n rows, read into memory, without the reference."""
+    arrays = {name: problem.arrays[name] for name in ("X", "y", "codes", "offset") if name in problem.arrays}
+    arrays = {name: np.array(array[:n]) for name, array in arrays.items()}
     if problem.storage == "csr":
-        arrays["indptr"] = np.array(arrays["indptr"][: n + 1])
+        arrays["indptr"] = np.array(problem.arrays["indptr"][: n + 1])
         stop = int(arrays["indptr"][-1])
-        arrays["data"], arrays["indices"] = np.array(arrays["data"][:stop]), np.array(arrays["indices"][:stop])
+        arrays |= {name: np.array(problem.arrays[name][:stop]) for name in ("data", "indices")}
     return Problem(**{**vars(problem), "arrays": arrays})
 
 
@@ -76,18 +82,16 @@ def _fit(problem: Problem) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    _fit(_few_rows(load(folder)))
+    problem, share = load(Path(sys.argv[1])), float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
+    _fit(_first_rows(problem, FEW))
     before = _anonymous()
-    problem = load(folder, mmap=False)
-    for name in ("value", "grad", "grad_scale", "theta"):
-        del problem.arrays[name]
+    problem = _first_rows(problem, max(1, round(share * problem.rows)))
     data = sum(array.nbytes for array in problem.arrays.values())
     start = time.perf_counter()
     with _Peak() as peak:
         _fit(problem)
     answer = {
-        "constant_MB": before / 1e6,
+        "program_MB": before / 1e6,
         "data_MB": data / 1e6,
         "peak_MB": (peak.bytes - before) / 1e6,
         "peak_over_data": (peak.bytes - before) / data,

@@ -122,6 +122,7 @@ def _memory(memory: dict[str, Any]) -> str:
     if "failed" in memory:
         return f"not measured: {memory['failed']}"
     return (
-        f"{memory['peak_over_data']:.2f} x the data ({memory['peak_MB']:.0f} of {memory['data_MB']:.0f} MB, "
-        f"the arrays themselves included), beside a constant {memory['constant_MB']:.0f} MB."
+        f"{memory['growth']:.2f} x the data, and {memory['constant_MB']:.0f} MB whatever n: in all "
+        f"{memory['peak_MB']:.0f} for {memory['data_MB']:.0f} MB, the arrays themselves included, beside "
+        f"{memory['program_MB']:.0f} MB of the program."
     )

@@ -50,7 +50,8 @@ def rows(result: dict[str, Any]) -> Iterator[Row]:
         yield _row("models: 50 at once / 50 passes", gain, MODELS_GAIN, most=False)
     for name, row in workloads.items():
         if "memory" in row:
-            yield _row(f"{name}: memory / data", row["memory"].get("peak_over_data"), MEMORY, most=True)
+            yield _row(f"{name}: growth of memory / of data", row["memory"].get("growth"), MEMORY, most=True)
+            yield _row(f"{name}: memory / data", row["memory"].get("peak_over_data"), None, most=True)
 
 
 def _row(text: str, value: float | None, target: float | None, most: bool) -> Row:
