@@ -60,7 +60,8 @@ class Standardized:
         """Standardised columns from columns as stored, (m, p); sparse ones scaled, and what to subtract from them."""
         mean = self._mean if self._intercept else np.zeros_like(self._mean)
         if not hasattr(X, "tocsr"):
-            return (X - mean) / self._scale, None
+            centred = np.subtract(X, mean, out=np.empty_like(X), casting="same_kind")
+            return np.divide(centred, self._scale, out=centred, casting="same_kind"), None
         scaled = X.copy()
         scaled.data = scaled.data / self._scale[scaled.indices]
         return scaled, mean / self._scale

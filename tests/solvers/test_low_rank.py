@@ -49,13 +49,19 @@ def test_products_of_sparse_rows_are_those_of_dense_ones(intercept, shifted):
     for density in (0.02, 0.6):  # the Gram matrix by products of entries, and by dense chunks
         X = csr_array(random_array((300, 30), density=density, rng=rng, format="csr"))
         shift = rng.standard_normal(30) * shifted
-        rows = X.toarray() - shift
-        dense = DenseDesign(np.column_stack((rows, np.ones(300))) if intercept else rows)
+        dense = DenseDesign(X.toarray(), shift if shifted else np.zeros(0), intercept)
         sparse = SparseDesign(X, shift, intercept)
         factor = rng.random(300)
         coefs, slopes = rng.standard_normal((dense.width, 3)), rng.standard_normal((300, 3))
-        half = slice(20, 150)
+        half, some = slice(20, 150), np.array([3, 5, 8, 200])
+        rows = np.column_stack((X.toarray() - shift, np.ones(300)))[:, : dense.width]
         for one, other in (
+            (dense.times(coefs), rows @ coefs),
+            (dense.back(slopes), rows.T @ slopes),
+            (dense.gram(factor), (rows.T * factor) @ rows),
+            (dense.squares(factor), factor @ rows**2),
+            (dense.taken(some).gram(factor[some]), (rows[some].T * factor[some]) @ rows[some]),
+            (dense.taken(some).taken(slice(1, 3)).times(coefs), rows[some][1:3] @ coefs),
             (sparse.times(coefs), dense.times(coefs)),
             (sparse.back(slopes), dense.back(slopes)),
             (sparse.gram(factor), dense.gram(factor)),

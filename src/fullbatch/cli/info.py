@@ -45,7 +45,7 @@ def info(
     loss: Annotated[list[str] | None, typer.Option(help="Those of this loss only; may be repeated.")] = None,
 ) -> None:
     """Show versions, CPUs, memory, which engines and models can be used here, and where compiled kernels are kept."""
-    from ..engines._worker import available_cpus
+    from ..cpus import available_cpus
     from ..kernels._compile import cache_dir
 
     cache = cache_dir()

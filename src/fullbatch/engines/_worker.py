@@ -1,6 +1,5 @@
 """What a worker does, whichever engine it belongs to: reads, describes, builds and asks its blocks."""
 
-import os
 import threading
 import time
 import traceback
@@ -299,11 +298,6 @@ def check_sources(sources: Any) -> list[Source]:
     if not listed:
         raise DataError("no data: the list of sources is empty")
     return listed
-
-
-def available_cpus() -> int:
-    """CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Errand(NamedTuple):

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from ..cpus import available_cpus
 from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source
 from ._cluster import Limits, Lost
 from ._memory import budget, check_memory
 from ._shares import split
 from ._supervisor import SupervisedBlocks
-from ._worker import RemoteWorker, available_cpus, check_sources, named, release
+from ._worker import RemoteWorker, check_sources, named, release
 
 try:
     import dask

@@ -2,9 +2,9 @@
 them: the same bits whatever the number of threads.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..blas import one_thread
+from ..cpus import available_cpus
 from ..protocols import Facts, Sample
 
 Array = npt.NDArray[Any]
@@ -20,7 +21,7 @@ Array = npt.NDArray[Any]
 # no more memory.
 _DENSE_COLUMNS = 4
 
-# Products that are made at the same time.
+# Products that are made at the same time, at the most: what memory is reckoned with, whatever the machine.
 THREADS = 4
 
 # Rows whose products are added in one call of BLAS; sums of such chunks are float64.
@@ -32,62 +33,98 @@ _DENSE_PRODUCT, _SPARSE_PRODUCT = 1e-11, 4e-9
 
 @dataclass(frozen=True, eq=False)
 class DenseDesign:
-    """Dense rows.
+    """Dense rows as they were gathered, less a shift that is the same for all of them; no other copy of them is made.
 
     Parameters
     ----------
-    rows : (m, width) array
-        With a column of ones for the intercept.
+    X : (m, p) array
+    shift : (p,) or (0,) array
+        Subtracted from each row; empty for nothing.
+    intercept : bool
+        Whether a column of ones follows.
+    kept : (k,) int array, optional
+        The rows that count; default: all of them.
     """
 
-    rows: Array
+    X: Array
+    shift: Array
+    intercept: bool
+    kept: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.X) if self.kept is None else len(self.kept)
 
     @property
     def width(self) -> int:
         """Columns, that of ones included."""
-        return int(self.rows.shape[1])
+        return int(self.X.shape[1]) + self.intercept
 
     @property
     def dtype(self) -> Any:
         """Precision of the products."""
-        return self.rows.dtype
+        return self.X.dtype
 
     def taken(self, rows: Any) -> "DenseDesign":
         """Some of the rows."""
-        return DenseDesign(self.rows[rows])
+        if self.kept is not None:
+            return replace(self, kept=self.kept[rows])
+        return replace(self, X=self.X[rows]) if isinstance(rows, slice) else replace(self, kept=rows)
 
     def times(self, coefs: Array) -> Array:
         """(m, J) products with the (width, J) columns of `coefs`."""
+        coefs = coefs.astype(self.dtype, copy=False)
+        product = np.empty((len(self), coefs.shape[1]), self.dtype)
         with one_thread():
-            return self.rows @ coefs.astype(self.dtype, copy=False)
+            for some, rows in self._chunks():
+                np.matmul(rows, coefs[: rows.shape[1]], out=product[some])
+        if self.intercept:
+            product += coefs[-1]
+        return product
 
     def back(self, slopes: Array) -> Array:
         """(width, J) sums of the rows times the (m, J) `slopes`."""
-        total = np.zeros((self.rows.shape[1], slopes.shape[1]))
+        total = np.zeros((self.width, slopes.shape[1]))
         slopes = slopes.astype(self.dtype, copy=False)
         with one_thread():
-            for start in range(0, len(self), _CHUNK):
-                total += self.rows[start : start + _CHUNK].T @ slopes[start : start + _CHUNK]
+            for some, rows in self._chunks():
+                total[: rows.shape[1]] += rows.T @ slopes[some]
+        if self.intercept:
+            total[-1] = slopes.sum(axis=0, dtype=np.float64)
         return total
 
     def gram(self, factor: Array) -> Array:
         """Sum of factor x x', (width, width)."""
-        width = self.rows.shape[1]
-        total = np.zeros((width, width))
+        p, total = self.X.shape[1], np.zeros((self.width, self.width))
         root = np.sqrt(factor).astype(self.dtype)[:, None]
-        for start in range(0, len(self), _CHUNK):
-            scaled = self.rows[start : start + _CHUNK] * root[start : start + _CHUNK]
+        for some, rows in self._chunks():
             with np.errstate(over="ignore", invalid="ignore"):  # seen by whoever factorises it
-                total += scaled.T @ scaled
+                scaled = rows * root[some]
+                total[:p, :p] += scaled.T @ scaled
+                if self.intercept:
+                    total[:p, p:] += scaled.T @ root[some]
+        if self.intercept:
+            total[p, :p] = total[:p, p]
+            total[p, p] = factor.sum()
         return total
 
     def squares(self, factor: Array) -> Array:
         """Diagonal of the Gram matrix, (width,)."""
+        total = np.zeros(self.width)
         with np.errstate(over="ignore"):
-            return np.einsum("m,mw,mw->w", factor, self.rows, self.rows, dtype=np.float64)
+            for some, rows in self._chunks():
+                total[: rows.shape[1]] += np.einsum("m,mw,mw->w", factor[some], rows, rows, dtype=np.float64)
+        if self.intercept:
+            total[-1] = factor.sum()
+        return total
+
+    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+        """The rows less the shift, so many at a time."""
+        for start in range(0, len(self), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            rows = self.X[some if self.kept is None else self.kept[some]]
+            if self.shift.size:
+                rows = np.subtract(rows, self.shift, out=np.empty_like(rows), casting="same_kind")
+            yield some, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,16 +223,13 @@ def stays_sparse(facts: Facts) -> bool:
 
 def design(sample: Sample, facts: Facts) -> Design:
     """The sample's rows as each linear predictor multiplies them, with a column of ones for the intercept."""
-    (count, p), width = sample.X.shape, _width(facts)
+    p, width = sample.X.shape[1], _width(facts)
     sparse = hasattr(sample.X, "tocsr")
     if sparse and stays_sparse(facts):
         shift = np.zeros(p) if sample.shift is None else sample.shift
         return SparseDesign(sample.X, shift, width > p)
-    rows = np.ones((count, width), facts.parameters.dtype)
-    rows[:, :p] = sample.X.toarray() if sparse else sample.X
-    if sample.shift is not None:
-        rows[:, :p] -= sample.shift
-    return DenseDesign(rows)
+    X = np.asarray(sample.X.toarray() if sparse else sample.X, facts.parameters.dtype)
+    return DenseDesign(X, np.zeros(0) if sample.shift is None else sample.shift, width > p)
 
 
 def bytes_per_row(facts: Facts) -> int:
@@ -218,7 +252,7 @@ def mean_squares(rows: Design, weight: Array) -> Array:
 
 def in_threads(task: Callable[[Any], Array], items: Iterable[Any]) -> list[Array]:
     """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
-    with one_thread(), ThreadPoolExecutor(THREADS) as pool:
+    with one_thread(), ThreadPoolExecutor(min(THREADS, available_cpus())) as pool:
         return list(pool.map(task, items))
 
 

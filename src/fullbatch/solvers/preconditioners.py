@@ -256,7 +256,8 @@ def sampled_hessian(
     if shared or count > MOST_GRAMS:
         shares = found.eigenvalues[first:] / found.eigenvalues[first:].sum()
         upper, lower = in_threads(lambda part: part[0].gram(part[1]), _halves(rows, found.traces))
-        gram = (upper + lower) / total
+        gram = np.add(upper, lower, out=upper)
+        gram /= total
         gram[np.diag_indices(rows.width)] += found.mean * missing
         factors = in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[j], ridge), range(count))
     else:
@@ -266,7 +267,9 @@ def sampled_hessian(
             # With one predictor the matrix is the sample's Hessian: it is worth being exact.
             part, own = _heavy(rows, along[j]) if len(found.basis) > 1 else (rows, along[j])
             extra = missing * float(own.sum()) / total
-            return damped_cholesky(part.gram(own) / total, penalty[j] + extra, ridge)
+            gram = part.gram(own)
+            gram /= total
+            return damped_cholesky(gram, penalty[j] + extra, ridge)
 
         factors = in_threads(factor, range(count))
     flat = found.penalty[:first]
@@ -316,17 +319,19 @@ def _halves(rows: Design, factor: Array) -> list[tuple[Design, Array]]:
 
 
 def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
-    """Lower Cholesky factor of matrix + diag(penalty), with the least ridge that makes it positive definite."""
+    """Lower Cholesky factor of the symmetric matrix + diag(penalty), with the least ridge that makes it positive
+    definite.
+    """
     from scipy.linalg import LinAlgError, cholesky
 
-    if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
-        roots = np.sqrt(np.nan_to_num(matrix.diagonal() + penalty, nan=1.0, posinf=np.inf) + 1e-300)
-        return np.diag(np.minimum(roots, 1e300))  # where the scale overflowed too, nothing moves
     diagonal = matrix.diagonal() + penalty
+    if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
+        roots = np.sqrt(np.nan_to_num(diagonal, nan=1.0, posinf=np.inf) + 1e-300)
+        return np.diag(np.minimum(roots, 1e300))  # where the scale overflowed too, nothing moves
     # A column without curvature has no gradient either, beyond the penalty's.
     diagonal = np.where(diagonal > 0, diagonal, 1.0)
     while True:
-        damped = matrix.copy()
+        damped = np.array(matrix, order="F")  # as LAPACK takes it, which then makes no copy
         np.fill_diagonal(damped, diagonal * (1.0 + ridge))
         try:
             return cholesky(damped, lower=True, overwrite_a=True, check_finite=False)

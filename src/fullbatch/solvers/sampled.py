@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 # A run counts as converged when F stood nearly still for the latest tenth of its iterations, and no fewer than these.
 WINDOW = 2
 
+# No more than this share of all rows are sampled, if that leaves half of the rows that are wanted for each column: a
+# larger share takes more time, and memory, than the passes that it saves.
+_SHARE = 0.25
+
 # The matrix is made anew once the curvature-weighted square of the way gone since then is this share of F, or of the
 # decrease since the start; and no sooner than after so many iterations for each time it was made.
 FAR = 0.005
@@ -76,7 +80,8 @@ class SampledLBFGS:
         Pairs kept; each takes two vectors of the size of theta.
     rows_per_column : float
         Rows of the sample for each parameter of one linear predictor; with a `rank`, five times as many for each of its
-        directions (50 of them at the least), but no more than without.
+        directions (50 of them at the least), but no more than without. Half as many where they would be more than a
+        quarter of all rows.
     rank : int, optional
         For wide problems, a diagonal and at the most so many directions of large curvature instead of the whole matrix;
         0 for the diagonal alone. Default: the whole matrix where it takes no more than half of `max_bytes`, else as
@@ -151,7 +156,7 @@ class SampledLBFGS:
         columns = width if self.rank is None else min(5 * max(self.rank, MOST_DIRECTIONS), width)
         wanted = self.rows_per_column * columns
         room = (self.max_bytes - self._bytes) / self._row_bytes
-        return min(wanted, room, facts.rows)
+        return min(wanted, max(_SHARE * facts.rows, wanted / 2), room, facts.rows)
 
     @property
     def about(self) -> str:
@@ -240,6 +245,7 @@ class SampledLBFGS:
             if made.rows is None or made.weight is None:
                 sample = yield RowSample(self._fraction, self.seed)
                 made.rows, made.weight = design(sample, self._known), sample.weight
+            made.inverse = None  # its memory is free for the next
             curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
             made.inverse = self._inverse_of(made.rows, made.weight, curvature, state.builds == 1)
             made.key = key
