@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from ..compiled import VECTOR_BYTES
+from ._prefetch import write_prefetch
 
 _PART_BYTES = 16  # shuffles within such a part of a vector are cheap, across it they are not
 _INDEX = ir.IntType(64)
@@ -134,12 +135,8 @@ class Matrix:
 
     def prefetch(self, byte: ir.Value) -> None:
         """Ask for the cache line of that byte, counted from the first row; it need not be one of the array's."""
-        pointer = ir.IntType(8).as_pointer()
-        form = ir.FunctionType(ir.VoidType(), [pointer] + [ir.IntType(32)] * 3)
-        function = self._builder.module.declare_intrinsic("llvm.prefetch", [pointer], form)
-        place = self._builder.gep(self._builder.bitcast(self._data, pointer), [byte])
-        # To be read, into the second-level cache: the first is full of what is worked on.
-        self._builder.call(function, [place, *(ir.IntType(32)(number) for number in (0, 2, 1))])
+        bytes_ = self._builder.bitcast(self._data, ir.IntType(8).as_pointer())
+        write_prefetch(self._builder, self._builder.gep(bytes_, [byte]))
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Products with sparse (CSR) rows.
 
 A row's entries are multiplied with the coefficients they point at, and after the pointwise loss of a tile of rows its
-entries, still in cache, are added to the gradient: no copy in column order is made. A column's coefficients and sums
-lie side by side in one table, so that the backward product finds near what the forward product has fetched. What limits
-both is how many cache lines they touch, not arithmetic; the table is float64 for any data.
+entries, still in cache, are added to the gradient, while those of the next tile are asked for: no copy in column order
+is made. A column's coefficients and sums lie side by side in one table, so that the backward product finds near what
+the forward product has fetched. What limits both is how many cache lines they touch, not arithmetic; the table is
+float64 for any data.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -17,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiled import inlined
+from ._prefetch import prefetch
 from ._storage import Storage, register
 
 Array = npt.NDArray[Any]
 
 # Entries of a tile, on average: few enough to stay in cache. And its rows: enough for the pointwise loss to vectorise;
 # short rows want many, since references to all arrays are counted for each tile.
-ENTRIES, LEAST_ROWS, MOST_ROWS = 2400, 48, 512
+ENTRIES, LEAST_ROWS, MOST_ROWS = 4800, 48, 512
 
 
 class SparseRows(NamedTuple):
@@ -164,14 +166,22 @@ def _add_product(rows, start, slope, space, squares):
 
 
 @inlined
+def _entries(indptr):
+    """Of a tile: so far ahead lie those of the next."""
+    return np.uintp(indptr[indptr.size - 1] - indptr[0])
+
+
+@inlined
 def _add_product_one(data, indices, indptr, slope, table, squares):
-    one, two, four = np.uintp(1), np.uintp(2), np.uintp(4)
+    one, two, four, ahead = np.uintp(1), np.uintp(2), np.uintp(4), _entries(indptr)
     for i in range(indptr.size - 1):
         r = slope[i]
         table[table.size - 1] += r
         e, stop = np.uintp(indptr[i]), np.uintp(indptr[i + 1])
         # The columns of a row differ, which the compiler cannot know: four sums are read before any is written.
         while e + four <= stop:
+            prefetch(data, e + ahead)
+            prefetch(indices, e + ahead)
             e1, e2, e3 = e + one, e + two, e + np.uintp(3)
             j0, j1 = two * np.uintp(indices[e]) + one, two * np.uintp(indices[e1]) + one
             j2, j3 = two * np.uintp(indices[e2]) + one, two * np.uintp(indices[e3]) + one
@@ -197,12 +207,14 @@ def _term(slope, value, squares):
 
 @inlined
 def _add_product_all(data, indices, indptr, slope, table, outputs, sums, of_row, squares):
-    width = np.uintp(outputs + sums)
+    width, ahead = np.uintp(outputs + sums), _entries(indptr)
     for i in range(indptr.size - 1):
         for k in range(sums):
             of_row[k] = slope[k, i]
             table[table.size - sums + k] += of_row[k]
         for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
+            prefetch(data, e + ahead)
+            prefetch(indices, e + ahead)
             first = width * np.uintp(indices[e]) + np.uintp(outputs)
             for k in range(np.uintp(sums)):
                 table[first + k] += _term(of_row[k], data[e], squares)
