@@ -10,7 +10,7 @@ import pytest
 
 import fullbatch
 from fullbatch.kernels.csr import SparseRows
-from fullbatch.kernels.dense import DenseRows, TiledRows
+from fullbatch.kernels.dense import ByteRows, DenseRows, TiledRows
 from fullbatch.kernels.mixed import MixedRows
 from fullbatch.models.warm_up import STORAGES, block_of, warm_up
 
@@ -116,6 +116,7 @@ def test_nothing_compiles_after_warming_up():
         ("float32", DenseRows, "float32"),
         ("float64", DenseRows, "float64"),
         ("uint8", DenseRows, "uint8"),
+        ("classes uint8", ByteRows, "uint8"),
         ("tiled float32", TiledRows, "float32"),
         ("tiled uint8", TiledRows, "uint8"),
         ("csr float32", SparseRows, "float32"),
@@ -125,11 +126,11 @@ def test_nothing_compiles_after_warming_up():
     ],
 )
 def test_what_is_warmed_up_is_what_data_meets(storage, form, dtype):
-    rows = block_of("logistic", storage)._rows
+    rows = block_of("softmax" if storage.startswith("classes") else "logistic", storage)._rows
     assert type(rows) is form
     assert (rows.data if form is SparseRows else rows.X).dtype == dtype
     assert storage in STORAGES
-    assert len(STORAGES) == 9
+    assert len(STORAGES) == 10
 
 
 def test_workers_on_ray_compile_nothing(ray_session):

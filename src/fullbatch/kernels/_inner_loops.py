@@ -16,6 +16,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ..compiled import VECTOR_BYTES
+from ._prefetch import write_prefetch
 from ._vectors import Matrix, Vectors, carried, counting
 
 # Rows that the loops for one output, and for more, take at a time.
@@ -26,22 +27,23 @@ CACHE_LINE = 64
 
 
 def _inner_loop(rows: int, write: Callable) -> Any:
-    """Function of compiled code: (X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines, stride).
+    """Function of compiled code: (X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines, stride, tile).
 
     It works on the vectors `low` to `high` of the rows of X from `first` on, and on some outputs of eta, which is
     (outputs, rows), from the `k`-th on, in the columns `start` to `stop`. Rows behind the `last` are that one again.
-    `write` is for a number of rows at a time. With each vector, `lines` cache lines are asked for, the first at the
-    byte `ahead` and so many, `stride`, further on each; the answer is where the next would be.
+    `write` is for a number of rows at a time, and may copy them to the tile. With each vector, `lines` cache lines are
+    asked for, the first at the address `ahead` and so many bytes, `stride`, further on each; the answer is where the
+    next would be.
     """
 
     @intrinsic
-    def inner_loop(typing, X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines, stride):
+    def inner_loop(typing, X, first, last, coefs, low, high, eta, k, start, stop, ahead, lines, stride, tile):
         index = types.intp
 
         def generate(context, builder, signature, values):
             kinds = signature.args
-            X, coefs, eta = (Matrix(context, builder, kinds[at], values[at]) for at in (0, 3, 6))
-            _, first, last, _, low, high, _, k, start, stop, ahead, lines, stride = values
+            X, coefs, eta, tile = (Matrix(context, builder, kinds[at], values[at]) for at in (0, 3, 6, 13))
+            _, first, last, _, low, high, _, k, start, stop, ahead, lines, stride, _ = values
             get, put = carried(builder, ahead)
             with counting(builder, start, stop, rows) as i:
                 begin, most = builder.add(first, builder.sub(i, start)), last
@@ -56,33 +58,36 @@ def _inner_loop(rows: int, write: Callable) -> Any:
                     last = builder.sub(X.columns, X.index(vectors.lanes))
                     with counting(builder, low, high) as number:
                         with counting(builder, X.index(0), lines):
-                            X.prefetch(get())
+                            write_prefetch(builder, get())
                             put(builder.add(get(), stride))
                         place = builder.mul(number, X.index(vectors.lanes))
                         feature = builder.select(builder.icmp_signed("<", place, last), place, last)
                         yield (
                             lambda r: vectors.load(builder.gep(pointers[r], [feature]), X.kind),
                             lambda c: builder.gep(coefs.row(k, c), [place]),
+                            lambda r, x: vectors.store(x, builder.gep(tile.row(i, r), [feature])),
                         )
 
                 write(builder, each_vector, coefs.kind, eta, k, i)
             return get()
 
-        return index(X, index, index, coefs, index, index, eta, *(index,) * 6), generate
+        return index(X, index, index, coefs, index, index, eta, *(index,) * 6, tile), generate
 
     return inner_loop
 
 
-def _products(rows, outputs):
-    """Eta += coefs X', for a number of rows and outputs at a time."""
+def _products(rows, outputs, copied=False):
+    """Eta += coefs X', for a number of rows and outputs at a time; the rows may be copied to the tile as numbers."""
 
     def write(builder, each_vector, kind, eta, k, i):
         vectors = Vectors(builder, kind)
         sums = [[carried(builder, vectors.zero()) for _ in range(rows)] for _ in range(outputs)]
-        with each_vector(vectors) as (x, place):
+        with each_vector(vectors) as (x, place, copy):
             w = [vectors.load(place(c), kind) for c in range(outputs)]
             for r in range(rows):
                 one = x(r)
+                if copied:
+                    copy(r, one)
                 for c in range(outputs):
                     get, put = sums[c][r]
                     put(vectors.multiply_add(one, w[c], get()))
@@ -107,7 +112,7 @@ def _added_products(rows, outputs, squares):
             slopes.append(
                 [vectors.spread(builder.load(builder.gep(at, [builder.add(i, eta.index(r))]))) for r in range(rows)]
             )
-        with each_vector(vectors) as (x, place):
+        with each_vector(vectors) as (x, place, _):
             new = [vectors.load(place(c), kind) for c in range(outputs)]
             # A few rows are summed apart from the total: it waits for one addition, not for each product. As many rows
             # whatever the outputs, so that a model gets the same bytes in company.
@@ -133,5 +138,6 @@ _TILES = ((ROWS, 1), *((ROWS_OF_MORE, outputs) for outputs in range(2, MOST_OUTP
 
 # For one output, for two, and so on.
 FORWARD = tuple(_products(rows, outputs) for rows, outputs in _TILES)
+COPYING_FORWARD = tuple(_products(rows, outputs, copied=True) for rows, outputs in _TILES)
 BACKWARD = tuple(_added_products(rows, outputs, False) for rows, outputs in _TILES)
 backward_squares_one = _added_products(ROWS, 1, True)

@@ -12,12 +12,13 @@ from numba.extending import intrinsic
 
 
 def write_prefetch(builder: ir.IRBuilder, place: ir.Value) -> None:
-    """The instruction for the cache line of a place, which need not be one of the program's."""
+    """The instruction for the cache line of an address or a pointer, which need not be one of the program's."""
     pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    as_pointer = builder.bitcast if place.type.is_pointer else builder.inttoptr
     form = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
     function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], form)
     # To be read, into the second-level cache: the first is full of what is worked on.
-    builder.call(function, [builder.bitcast(place, pointer), number(0), number(2), number(1)])
+    builder.call(function, [as_pointer(place, pointer), number(0), number(2), number(1)])
 
 
 @intrinsic

@@ -15,7 +15,6 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from ..compiled import VECTOR_BYTES
-from ._prefetch import write_prefetch
 
 _PART_BYTES = 16  # shuffles within such a part of a vector are cheap, across it they are not
 _INDEX = ir.IntType(64)
@@ -132,11 +131,6 @@ class Matrix:
         """Where the row with that number begins."""
         number = self._builder.add(number, _INDEX(plus))
         return self._builder.gep(self._data, [self._builder.mul(number, self.columns)])
-
-    def prefetch(self, byte: ir.Value) -> None:
-        """Ask for the cache line of that byte, counted from the first row; it need not be one of the array's."""
-        bytes_ = self._builder.bitcast(self._data, ir.IntType(8).as_pointer())
-        write_prefetch(self._builder, self._builder.gep(bytes_, [byte]))
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
     ----------
     loss : named tuple
         One of `fullbatch.losses`.
-    rows : DenseRows, TiledRows, MixedRows or SparseRows
+    rows : DenseRows, ByteRows, TiledRows, MixedRows or SparseRows
         The block.
     models : int
         Number of models.

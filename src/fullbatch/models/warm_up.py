@@ -11,10 +11,10 @@ from ..protocols import Category, Curvature, HessVec, Request, Rows, ValueGrad
 from ..schema import Schema
 from .linear import Linear, LinearBlock
 
-# Kinds of rows that sources give: dense ones in C order, read where they are or copied into tiles, CSR with 32-bit
-# indices, dense beside categorical columns.
+# Kinds of rows that sources give: dense ones in C order, read where they are or copied into tiles, bytes of more than a
+# few classes, CSR with 32-bit indices, dense beside categorical columns.
 STORAGES = (
-    *("float32", "float64", "uint8", "tiled float32", "tiled uint8"),
+    *("float32", "float64", "uint8", "classes uint8", "tiled float32", "tiled uint8"),
     *("csr float32", "csr float64", "mixed float32", "mixed float64"),
 )
 
@@ -42,6 +42,8 @@ def warm_up(losses: Sequence[str] = (), storages: Sequence[str] = STORAGES) -> I
     """
     for loss in losses or LOSSES:
         for storage in storages:
+            if storage.startswith("classes") and not LOSSES[loss].per_class:
+                continue
             start = time.perf_counter()
             _run(loss, storage)
             yield loss, storage, time.perf_counter() - start
@@ -64,10 +66,10 @@ def block_of(loss: str, storage: str) -> LinearBlock:
 
 def _rows(storage: str) -> Rows:
     kind, _, dtype = storage.rpartition(" ")
-    X: Any = np.ones((2, _COLUMNS), dtype)
+    X: Any = np.ones((4 if kind == "classes" else 2, _COLUMNS), dtype)
     if kind != "tiled":
         X[0] = 0  # columns of ones alone would be read less their means, from a tile
-    y = np.array([0, 1]) + 1  # labels, or targets that every loss takes
+    y = np.arange(len(X)) + 1  # labels, or targets that every loss takes
     if kind == "csr":
         from scipy.sparse import csr_array
 
