@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from .compiled import INSIDE, as_written, exp, exp_of_negative, inlined, log, log1p, whole_vectors
+from .compiled import INSIDE, as_written, exp, exp_of_negative, inlined, log, log1p_and_share, whole_vectors
 
 Array = npt.NDArray[Any]
 
@@ -196,9 +196,10 @@ class Logistic(NamedTuple):
 
 
 def _logistic(loss, y, eta, decay):
-    small = decay / (1.0 + decay)  # probability of the less likely class: 1 - small would lose its digits
+    # The share is the probability of the less likely class: that of the other, 1 - small, would lose its digits.
+    distance, small = log1p_and_share(decay)
     positive = eta >= 0.0
-    value = log1p(decay) + ((1.0 - y) * eta if positive else -y * eta)
+    value = distance + ((1.0 - y) * eta if positive else -y * eta)
     slope = (1.0 - y) - small if positive else small - y
     return value, slope, small * (1.0 - small)
 
