@@ -357,7 +357,10 @@ def test_a_newcomer_that_fails_is_given_up(data, expected, fault):
     blocks = place(cluster, data, 2)
     cluster.script = lambda number, method: fault(number) if (number, method) == (2, "take") else None
     cluster.grow(1)
-    until(lambda: len(cluster.workers) == 3 and len(blocks._members) == 2 and not blocks._moves, blocks)
+    until(
+        lambda: (len(cluster.workers), len(cluster.alive), len(blocks._members), len(blocks._moves)) == (3, 2, 2, 0),
+        blocks,
+    )
     assert [bytes_of(blocks.sum(request)) for request in requests(4)] == expected
     assert blocks.health.losses == 0
     assert len(cluster.workers) == 3
