@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -289,3 +290,19 @@ def test_models_that_are_not_linear_and_unknown_problems_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             SampledLBFGS(**options)
+
+
+def test_a_large_sample_is_no_more_than_a_quarter_of_the_rows_unless_asked_for():
+    rng = np.random.default_rng(0)
+    fun = objective(rng.standard_normal((40, 799)), np.arange(40) % 2)  # 800 parameters, 12.8 kB a row of the sample
+
+    def rows(n, **options):
+        return SampledLBFGS(**options).for_problem(replace(fun.facts, rows=n)).sample_rows
+
+    assert rows(10**6) == 40 * 800
+    assert rows(100_000) == 25_000
+    assert rows(20_000) == 20 * 800
+    assert rows(10_000) == 10_000
+    assert rows(20_000, rows_per_column=40.0) == 20_000
+    narrow = objective(rng.standard_normal((40, 84)), np.arange(40) % 2)
+    assert SampledLBFGS().for_problem(replace(narrow.facts, rows=4000)).sample_rows == 40 * 85

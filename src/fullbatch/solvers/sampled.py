@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 # A run counts as converged when F stood nearly still for the latest tenth of its iterations, and no fewer than these.
 WINDOW = 2
 
-# No more than this share of all rows are sampled, if that leaves half of the rows that are wanted for each column: a
-# larger share takes more time, and memory, than the passes that it saves.
-_SHARE = 0.25
+# Rows of the sample for each parameter. Half as many are enough where it would be more than that share of all rows and
+# take more than so many bytes: it then costs more time than the passes that it saves.
+_ROWS_PER_COLUMN, _SHARE, _SMALL = 40.0, 0.25, 2**25
 
 # The matrix is made anew once the curvature-weighted square of the way gone since then is this share of F, or of the
 # decrease since the start; and no sooner than after so many iterations for each time it was made.
@@ -78,10 +78,10 @@ class SampledLBFGS:
     ----------
     memory : int
         Pairs kept; each takes two vectors of the size of theta.
-    rows_per_column : float
+    rows_per_column : float, optional
         Rows of the sample for each parameter of one linear predictor; with a `rank`, five times as many for each of its
-        directions (50 of them at the least), but no more than without. Half as many where they would be more than a
-        quarter of all rows.
+        directions (50 of them at the least), but no more than without. Default: 40, or as few as 20 where they would be
+        more than a quarter of all rows and take more than 32 MB.
     rank : int, optional
         For wide problems, a diagonal and at the most so many directions of large curvature instead of the whole matrix;
         0 for the diagonal alone. Default: the whole matrix where it takes no more than half of `max_bytes`, else as
@@ -102,7 +102,7 @@ class SampledLBFGS:
     """
 
     memory: int = 20
-    rows_per_column: float = 40.0
+    rows_per_column: float | None = None
     rank: int | None = None
     most_builds: int = 4
     inner_steps: int = 0
@@ -118,7 +118,7 @@ class SampledLBFGS:
     def __post_init__(self) -> None:
         check_memory(self.memory)
         check_precision(self.precision)
-        if not self.rows_per_column > 0:
+        if self.rows_per_column is not None and not self.rows_per_column > 0:
             raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column}")
         if self.rank is not None and self.rank < 0:
             raise ValueError(f"rank must be 0 or more, got {self.rank}")
@@ -154,9 +154,11 @@ class SampledLBFGS:
         facts = self._known
         _, width = shape(facts)
         columns = width if self.rank is None else min(5 * max(self.rank, MOST_DIRECTIONS), width)
-        wanted = self.rows_per_column * columns
+        wanted = (self.rows_per_column or _ROWS_PER_COLUMN) * columns
+        if self.rows_per_column is None:
+            wanted = min(wanted, max(wanted / 2, _SHARE * facts.rows, _SMALL / self._row_bytes))
         room = (self.max_bytes - self._bytes) / self._row_bytes
-        return min(wanted, max(_SHARE * facts.rows, wanted / 2), room, facts.rows)
+        return min(wanted, room, facts.rows)
 
     @property
     def about(self) -> str:
