@@ -78,9 +78,8 @@ def save(problem: Problem, folder: Path) -> None:
     part.rename(folder)
 
 
-def load(folder: Path, mmap: bool = True) -> Problem:
-    """Open a problem's files, mapped or read into memory."""
+def load(folder: Path) -> Problem:
+    """Open a problem's files, mapped into memory."""
     about = json.loads((folder / "problem.json").read_text())
     about["levels"] = tuple(about["levels"])
-    mode = "r" if mmap else None
-    return Problem(**about, arrays={path.stem: np.load(path, mmap_mode=mode) for path in folder.glob("*.npy")})
+    return Problem(**about, arrays={path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")})

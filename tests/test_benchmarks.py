@@ -1,6 +1,7 @@
 """The benchmarks run: on small data, without the peers."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def test_quick_run_agrees_and_reports(tmp_path):
     assert dense["contenders"]["fullbatch"]["roofline_ratio"] > 0
     assert dense["contenders"]["torch loss + backward float32"] == {"failed": "left out"}
     assert dense["memory"]["peak_over_data"] > 0
-    assert "growth" in dense["memory"]
+    assert math.isfinite(dense["memory"]["growth"])
     assert "roofline ratio" in (tmp_path / "report.md").read_text()
 
 

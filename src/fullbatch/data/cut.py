@@ -23,7 +23,7 @@ def cut(
     values_per_row: float,
     blocks: int | None = None,
     block_rows: int | None = None,
-    columns: float = 0,
+    columns: int = 0,
 ) -> list[tuple[int, int]]:
     """Neighbouring runs of rows, near-equal in length.
 
@@ -39,7 +39,7 @@ def cut(
         Or rows of a block, the last one may have fewer. Default: 16 blocks, or a smaller power of two so that each has
         at least 262,144 values; 32 or 64 where each has 2,097,152; more blocks where they would have more than
         4,194,304 values.
-    columns : float
+    columns : int
         Of sparse rows, which store few of them: with more than 16 blocks, each has about 16 times as many values; with
         more than 64, about 4 times as many.
 
@@ -57,10 +57,10 @@ def cut(
         return [(start, min(start + block_rows, n_rows)) for start in range(0, n_rows, block_rows)]
     if blocks is None:
         values_per_row = max(values_per_row, 1.0)
-        columns = max(columns, values_per_row)
+        width = max(columns, values_per_row)
         least_rows = max(1, round(LEAST_VALUES / values_per_row))
-        full_rows = max(1, round(max(FULL_VALUES, FULL_PER_COLUMN * columns) / values_per_row))
-        most_rows = int(max(MOST_VALUES, LEAST_PER_COLUMN * columns) / values_per_row)
+        full_rows = max(1, round(max(FULL_VALUES, FULL_PER_COLUMN * width) / values_per_row))
+        most_rows = int(max(MOST_VALUES, LEAST_PER_COLUMN * width) / values_per_row)
         few = max(1, min(USUAL_BLOCKS, n_rows // least_rows, max(ENOUGH_BLOCKS, n_rows // full_rows)))
         blocks = max(2 ** (few.bit_length() - 1), -(-n_rows // most_rows))
     if blocks < 1:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba.extending import overload
 
 from ..compiled import INSIDE, VECTOR_BYTES
-from ._storage import Storage, register
+from ._storage import STORAGES, Storage, register
 from ._tiles import (
     Workspace,
     address_ahead,
@@ -62,24 +62,6 @@ class DenseRows(NamedTuple):
     offset: Array
 
 
-class ByteRows(NamedTuple):
-    """Rows of bytes that become numbers in a tile, on their way through the forward product.
-
-    Parameters
-    ----------
-    X : (n, p) C-ordered array of uint8 or int8
-        Features as stored, a row no shorter than a vector.
-    reference, y, weight, offset
-        As in `DenseRows`.
-    """
-
-    X: Array
-    reference: Array
-    y: Array
-    weight: Array
-    offset: Array
-
-
 class TiledRows(NamedTuple):
     """Rows that are copied tile by tile.
 
@@ -100,9 +82,13 @@ class TiledRows(NamedTuple):
     offset: Array
 
 
+class ByteRows(TiledRows):
+    """C-ordered rows of bytes, no shorter than a vector and less nothing: the forward product copies them itself."""
+
+
 def dense_rows(
     X: Array, reference: Array, y: Array, weight: Array, offset: Array, precision: str, outputs: int
-) -> DenseRows | ByteRows | TiledRows:
+) -> DenseRows | TiledRows:
     """The rows in the form that their storage asks for.
 
     Parameters
@@ -241,15 +227,7 @@ def _byte_backward(rows, space, start, slope):
 
 
 register(
-    Storage(
-        ByteRows,
-        Workspace,
-        _byte_workspace,
-        size_of,
-        _byte_forward,
-        _byte_backward,
-        _tiled_backward_squares,
-        _tiled_backward_gram,
-        flush,
+    STORAGES[TiledRows]._replace(
+        rows=ByteRows, workspace=_byte_workspace, forward=_byte_forward, backward=_byte_backward
     )
 )

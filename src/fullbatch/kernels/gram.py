@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..blas import one_thread
-from .dense import ByteRows, DenseRows, TiledRows
+from .dense import DenseRows, TiledRows
 from .passes import weighted_gram
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,7 @@ def grams(rows: Any, columns: int, precision: str, factors: Array) -> Array:
     -------
     (J, columns + 1, columns + 1) float64 array
     """
-    if not isinstance(rows, DenseRows | ByteRows | TiledRows):
+    if not isinstance(rows, DenseRows | TiledRows):
         W = np.zeros((1, columns + 1), precision)
         return np.array([weighted_gram(rows, W, factor) for factor in factors])
     total = np.zeros((len(factors), columns + 1, columns + 1))

@@ -15,7 +15,7 @@ from ..factor import triangle_of
 from ..features import codes_of_levels, sparse_columns
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
-from ..kernels.dense import ByteRows, DenseRows, TiledRows, dense_rows
+from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
@@ -236,7 +236,7 @@ class LinearBlock(Block):
         self._schema = schema
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
-        self._rows: SparseRows | DenseRows | ByteRows | TiledRows | MixedRows
+        self._rows: SparseRows | DenseRows | TiledRows | MixedRows
         self._touched: Array | None = None  # columns of the kernels' coefficients, where these are not all
         if is_sparse(X):
             X = canonical(X)
@@ -308,7 +308,7 @@ class LinearBlock(Block):
         width = (self._features if self._touched is None else self._touched.size) + 1
         return max(1, _TABLE_NUMBERS // (2 * self._outputs * width))
 
-    def _ready(self, W: Array) -> SparseRows | DenseRows | ByteRows | TiledRows | MixedRows:
+    def _ready(self, W: Array) -> SparseRows | DenseRows | TiledRows | MixedRows:
         """The rows, with this thread's scratch for a pass at W."""
         return self._rows._replace(scratch=scratch(2 * W.size)) if isinstance(self._rows, SparseRows) else self._rows
 

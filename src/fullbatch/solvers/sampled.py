@@ -247,7 +247,7 @@ class SampledLBFGS:
             if made.rows is None or made.weight is None:
                 sample = yield RowSample(self._fraction, self.seed)
                 made.rows, made.weight = design(sample, self._known), sample.weight
-            made.inverse = None  # its memory is free for the next
+            made.key = made.inverse = None  # its memory is free for the next
             curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
             made.inverse = self._inverse_of(made.rows, made.weight, curvature, state.builds == 1)
             made.key = key
