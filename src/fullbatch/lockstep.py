@@ -66,7 +66,10 @@ def lockstep(
             objectives[number].num_passes += 1
             one = slice(row, row + 1) if objectives[number].draw is not None else row
             weight = total.weight[one] if isinstance(total.weight, np.ndarray) else total.weight
-            advance(number, objectives[number].answer(request, Eval(total.value[one], total.grad[one], weight)))
+            squares = None if total.squares is None else total.squares[one]
+            advance(
+                number, objectives[number].answer(request, Eval(total.value[one], total.grad[one], weight, squares))
+            )
     return [final[number] for number in range(len(runs))]
 
 

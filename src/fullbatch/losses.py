@@ -62,7 +62,7 @@ _ROWS: dict[type, Callable] = {}
 # --- a loss and a tile of rows ----------------------------------------------------------------------------------
 
 
-def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array | None) -> float:
+def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array | None) -> tuple[float, float]:
     """Loss of a tile; `eta` becomes its weighted slope. To be called from compiled code.
 
     A row of weight zero counts nothing, even where its loss overflows.
@@ -81,8 +81,10 @@ def pointwise(loss: Any, y: Array, weight: Array, eta: Array, curvature: Array |
 
     Returns
     -------
-    float
+    value : float
         Weighted sum of losses.
+    squares : float
+        Weighted sum of squared slopes, over all predictors.
     """
     raise TypeError("call it from compiled code")
 
@@ -102,7 +104,7 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
 
     def rows(loss, y, weight, eta, curvature):
         whole_vectors()
-        total = 0.0
+        total, squares = 0.0, 0.0
         slope_of_row = eta[0]
         for i in range(y.size):
             # A row without weight is given eta 0, where every loss is finite, so that zero times it is zero.
@@ -110,16 +112,17 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
             value, slope, second = formulas(loss, y[i], slope_of_row[i] if w != 0.0 else 0.0)
             total += w * value
             slope_of_row[i] = w * slope
+            squares += w * slope * slope
             if curvature is not None:
                 curvature[0, i] = w * second
-        return total
+        return total, squares
 
     if exponential is not None:
         exponential = as_written(exponential)
 
         def rows(loss, y, weight, eta, curvature):
             whole_vectors()
-            total = 0.0
+            total, squares = 0.0, 0.0
             slope_of_row, power = eta[0], np.empty(y.size)
             for i in range(y.size):
                 e = slope_of_row[i] if weight[i] != 0.0 else 0.0
@@ -129,9 +132,10 @@ def _one_output(name: str, kind: type, formulas: Callable, exponential: Callable
                 value, slope, second = formulas(loss, y[i], slope_of_row[i], power[i])
                 total += weight[i] * value
                 slope_of_row[i] = weight[i] * slope
+                squares += weight[i] * slope * slope
                 if curvature is not None:
                     curvature[0, i] = weight[i] * second
-            return total
+            return total, squares
 
     _ROWS[kind] = rows
     LOSSES[name] = Loss(kind, **traits)
@@ -270,6 +274,25 @@ _one_output(
 )
 
 
+# --- losses with straight stretches -----------------------------------------------------------------------------
+
+
+def straight_from(loss: Any) -> float:
+    """The loss, above its least, of a row at which a straight stretch begins; 0 for losses that have none."""
+    if isinstance(loss, Huber):
+        return 0.5 * loss.delta**2
+    return 0.5 * loss.smoothing if isinstance(loss, Quantile) else 0.0
+
+
+def widened(loss: Any, factor: float) -> tuple[Any, float]:
+    """A loss that is curved over a stretch so many times as wide, and what to multiply it by: it has the same slopes
+    beyond, and the same minimum as the factor becomes 1.
+    """
+    if isinstance(loss, Huber):
+        return loss._replace(delta=loss.delta * factor), 1.0 / factor
+    return (loss._replace(smoothing=loss.smoothing * factor), 1.0) if isinstance(loss, Quantile) else (loss, 1.0)
+
+
 # --- softmax: one linear predictor per class --------------------------------------------------------------------
 
 
@@ -281,8 +304,8 @@ def _softmax_rows(loss, y, weight, eta, curvature):
     """Every loop runs along the rows, which vectorises."""
     whole_vectors()
     outputs, rows = eta.shape[0], y.size
-    top, total = np.empty(rows), np.zeros(rows)
-    value = 0.0
+    top, total, square = np.empty(rows), np.zeros(rows), np.zeros(rows)
+    value, squares = 0.0, 0.0
     for i in range(rows):
         top[i] = -np.inf
     for k in range(outputs):
@@ -303,10 +326,14 @@ def _softmax_rows(loss, y, weight, eta, curvature):
     for k in range(outputs):
         for i in range(rows):
             share = total[i] * eta[k, i]
-            eta[k, i] = share - (weight[i] if y[i] == k else 0.0)
+            slope = share - (weight[i] if y[i] == k else 0.0)
+            eta[k, i] = slope
+            square[i] += slope * slope
             if curvature is not None:
                 curvature[k, i] = share
-    return value
+    for i in range(rows):
+        squares += square[i] / weight[i] if weight[i] != 0.0 else 0.0
+    return value, squares
 
 
 _ROWS[Softmax] = _softmax_rows

@@ -1,6 +1,7 @@
 """The objective: blocks answer sums, the driver makes the weighted mean of them and adds the penalty."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from .protocols import (
     ValueGrad,
 )
 from .sampling import Draw
+from .schema import CONSTANT
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +84,7 @@ class Objective:
         self.num_sampled_passes = 0.0
         self.num_setup_passes = 1
         self._last: tuple[Array, Point] | None = None
+        self._squares: tuple[Array, float] | None = None  # theta asked for last, and mean squared slope there
 
     def full_loss(self, theta: Array) -> float:
         """F at `theta`, as optimisers with separate functions ask for it.
@@ -102,19 +105,71 @@ class Objective:
     def facts(self) -> Facts:
         """What solvers may know before the first pass."""
         blocks, schema = self.blocks, self.blocks.schema
-        squares = None if blocks.parameters.predictors is None else self._squares()
-        answers = blocks.answers if self.draw is None else frozenset({ValueGrad})
+        squares = constant = None
+        if blocks.parameters.predictors is not None:
+            mean, spread = self._columns
+            size = np.abs(schema.mean)
+            constant = (np.sqrt(schema.variance) <= CONSTANT * size) & (np.abs(mean) <= CONSTANT * size)
+            with np.errstate(over="ignore", under="ignore"):
+                squares = np.where(constant, 0.0, mean**2 + spread**2)
         return Facts(
-            schema.n_rows, blocks.parameters, self.l2, answers, schema.dense_columns, schema.looked_up, squares
+            schema.n_rows,
+            blocks.parameters,
+            self.l2,
+            blocks.answers if self.draw is None else frozenset({ValueGrad}),
+            schema.dense_columns,
+            schema.looked_up,
+            squares,
+            constant,
+            blocks.parameters.least if self.draw is None else -np.inf,
         )
 
-    def _squares(self) -> Array:
+    @cached_property
+    def _columns(self) -> tuple[Array, Array]:
+        """Mean and spread of the columns that the solver's coefficients multiply, (p,) each."""
         mean, spread = self.blocks.schema.mean, np.sqrt(self.blocks.schema.variance)
-        if self.variables is not None:
-            (mean, beyond), _ = self.variables.columns(np.array([mean, mean + spread]))
-            spread = beyond - mean
-        with np.errstate(over="ignore"):
-            return mean**2 + spread**2
+        if self.variables is None:
+            return mean, spread
+        (mean, beyond), _ = self.variables.columns(np.array([mean, mean + spread]))
+        return mean, beyond - mean
+
+    def explained(self, theta: Array, grad: Array) -> float | None:
+        """The largest share of the score's variance that a single column, or the intercept, explains: an R^2.
+
+        Under a loss with slopes r_i in the linear predictor, column j explains g_j^2 / (s_j^2 mean of r^2): g is the
+        gradient of F along the column less its mean, and s its spread. By Cauchy and Schwarz it is never above 1; it
+        is 0 at a minimum, and sees a column that a solver has never used. All columns together explain about as much
+        or more: it is a lower bound. It costs nothing at the theta that was asked for last, else a pass.
+
+        Parameters
+        ----------
+        theta, grad : (size,) arrays
+            Where, and the gradient of F there.
+
+        Returns
+        -------
+        float or None
+            None for models that are not linear, and where it is not finite.
+        """
+        predictors = self.blocks.parameters.predictors
+        if predictors is None:
+            return None
+        if self._squares is None or not np.array_equal(self._squares[0], theta):
+            self.value_and_grad(theta)
+        if self._squares is None or not 0 <= self._squares[1] < np.inf:
+            return None
+        mean, spread = self._columns
+        of_columns, centre = grad[predictors[:, : len(mean)]], np.zeros(len(predictors))
+        with np.errstate(all="ignore"):  # what is not finite is told as that
+            if predictors.shape[1] > len(mean):
+                centre = grad[predictors[:, -1]]
+                of_columns = of_columns - centre[:, None] * mean
+            else:
+                spread = np.sqrt(mean**2 + spread**2)
+            varies = spread > np.maximum(1e-10 * np.abs(mean), CONSTANT * np.abs(self.blocks.schema.mean))
+            largest = float((((of_columns[:, varies] / spread[varies]) ** 2).sum(axis=0)).max(initial=0.0))
+            largest = max(largest, float((centre**2).sum()))
+            return min(largest / self._squares[1], 1.0) if largest > 0 else 0.0
 
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""
@@ -125,8 +180,9 @@ class Objective:
 
     def count(self, request: Any) -> None:
         """Add what answering a request costs to the counts."""
-        if isinstance(request, RowSample) or getattr(request, "form", "") == "rows":
-            self.num_sampled_passes += request.fraction
+        fraction = getattr(request, "fraction", 1.0)
+        if isinstance(request, RowSample) or getattr(request, "form", "") == "rows" or fraction < 1:
+            self.num_sampled_passes += fraction
         else:
             self.num_passes += 1
 
@@ -142,7 +198,7 @@ class Objective:
         if self.variables is None or isinstance(request, RowSample | Squares):
             return request
         if isinstance(request, ValueGrad):
-            return ValueGrad(self.variables.to_blocks(request.theta))
+            return replace(request, theta=self.variables.to_blocks(request.theta))
         if isinstance(request, HessVec):
             return HessVec(self.variables.to_blocks(request.theta), self.variables.to_blocks(request.v))
         if isinstance(request, Curvature) and request.form in ("gram", "rows"):
@@ -184,21 +240,27 @@ class Objective:
         if not isinstance(total, Eval):
             return total
         if isinstance(total.value, np.ndarray) and isinstance(total.weight, np.ndarray):  # of the one model asked for
-            total = Eval(float(total.value[0]), total.grad[0], float(total.weight[0]))
+            squares = None if total.squares is None else float(total.squares[0])  # type: ignore[index]
+            total = Eval(float(total.value[0]), total.grad[0], float(total.weight[0]), squares)
             if not total.weight > 0:
                 raise DataError(f"no row with a weight counts under {self.draw}: choose fewer folds or another seed")
         return self._point(request.theta, total)
 
     def _point(self, theta: Array, total: Eval) -> Point:
         pull = self.l2 * theta
+        if total.squares is not None:
+            self._squares = theta, float(total.squares / total.weight)
         value = float(total.value / total.weight) + 0.5 * float((pull * theta).sum())
         return Point(value, self._pull_back(total.grad) / total.weight + pull)
 
     def _curves(self, request: Curvature, total: Matrix) -> Curves:
-        point = None if total.point is None else self._point(request.theta, total.point)
+        point, squares = None, 0.0
+        if total.point is not None:
+            point = self._point(request.theta, total.point)
+            squares = float(total.point.squares or 0.0) / float(total.point.weight)
         matrix = total.matrix
         if request.form == "meat":
-            return Curves(matrix, point)
+            return Curves(matrix, point, squares)
         if request.form == "gram" and self.variables is not None:
             matrix = self._pull_back_rows(self._pull_back_rows(matrix).T)
         matrix = matrix / total.weight
@@ -206,7 +268,7 @@ class Objective:
             matrix[np.diag_indices(self.size)] += self.l2
         if request.form == "diagonal":
             matrix = matrix + self.l2
-        return Curves(matrix, point)
+        return Curves(matrix, point, squares)
 
     def _pull_back(self, grad: Array) -> Array:
         return np.asarray(grad if self.variables is None else self.variables.pull_back(np.asarray(grad)))

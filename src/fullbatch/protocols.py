@@ -30,9 +30,13 @@ class ValueGrad:
     ----------
     theta : (size,) or (C, size) float64 array
         The point; or C points, answered together: by one read of the data where the model can.
+    double : bool
+        Products in float64 whatever the precision of the rows, for one point of a linear model: what is asked where
+        rounding is all that is left. Other models answer in their own precision.
     """
 
     theta: Array
+    double: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,12 +106,19 @@ class Curvature:
         Probability that a row is taken, as in `RowSample`; 1 for all rows.
     seed : int
         As in `RowSample`.
+    double : bool
+        As in `ValueGrad`.
+    widened : float
+        For "gram" of a loss with straight stretches: everything is that of a loss whose curved stretch is so many times
+        as wide (`losses.widened`).
     """
 
     theta: Array
     form: str
     fraction: float = 1.0
     seed: int = 0
+    double: bool = False
+    widened: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,14 +156,19 @@ class Eval:
         array, such as the sparse vectors of blocks with very many columns.
     weight : float or (C,) array
         Sum of the sample weights; of those that each model counts.
+    squares : float, (C,) array or None
+        Linear models: weighted sum of the squared slopes of the losses in their linear predictors, the variance of the
+        score. None for other models.
     """
 
     value: float | Array
     grad: Array
     weight: float | Array
+    squares: float | Array | None = None
 
     def __add__(self, other: "Eval") -> "Eval":
-        return Eval(self.value + other.value, self.grad + other.grad, self.weight + other.weight)
+        squares = None if self.squares is None or other.squares is None else self.squares + other.squares
+        return Eval(self.value + other.value, self.grad + other.grad, self.weight + other.weight, squares)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -408,6 +424,14 @@ class Parameters:
         the same order. None for other models.
     quadratic : bool
         Whether the loss is a quadratic function of theta.
+    straight_from : float
+        The loss of a row, above its least, at which a straight stretch without curvature begins, as in the tails of
+        Huber's; 0 where there is none.
+    least : float
+        What the mean loss cannot fall below; -infinity where that is not known.
+    null : float
+        How far the mean loss of the null model, whose predictions are all alike, stands above `least`: half its mean
+        deviance, the measure of what is small. Infinite where that is not known.
     about : str
         The model in words: a checkpoint of another one is refused.
     """
@@ -417,6 +441,9 @@ class Parameters:
     dtype: str = "float64"
     predictors: Array | None = None
     quadratic: bool = False
+    straight_from: float = 0.0
+    least: float = -np.inf
+    null: float = np.inf
     about: str = ""
 
 
@@ -509,10 +536,13 @@ class Curves(NamedTuple):
         "gram" and "diagonal": of the objective, penalty included. "meat": the sum over rows as the blocks give it.
     point : Point or None
         Objective and gradient at the same theta, where the form brings them.
+    squares : float
+        Weighted mean of the squared slopes of the rows' losses, where the form brings it; else 0.
     """
 
     matrix: Array
     point: Point | None = None
+    squares: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -535,6 +565,10 @@ class Facts:
         Values of a row, on average, that it finds through an index.
     squares : (p,) float64 array or None
         Linear models: weighted mean square, over all rows, of each column that the solver's coefficients multiply.
+    constant : (p,) bool array or None
+        Linear models: columns of which centring has left nothing but rounding.
+    least : float
+        What F cannot fall below: that of `parameters`, where all rows count.
     """
 
     rows: int
@@ -544,6 +578,8 @@ class Facts:
     dense_columns: int | None = None
     looked_up: float = 0.0
     squares: Array | None = None
+    constant: Array | None = None
+    least: float = -np.inf
 
 
 class State(Protocol):

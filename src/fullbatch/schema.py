@@ -12,6 +12,9 @@ from .errors import DataError
 
 Array = npt.NDArray[Any]
 
+# A column whose spread is less than this share of its mean is constant, but for rounding.
+CONSTANT = 1e-13
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -137,6 +140,17 @@ class Features:
         same = all(np.array_equal(mine, others) for mine, others in zip(self.levels, other.levels, strict=True))
         return same and (not named or self.names == other.names)
 
+    def name_out(self, number: int) -> str:
+        """Name of a column of the model."""
+        if number < self.numeric:
+            return str(self.names[number]) if self.names else f"x{number}"
+        number -= self.numeric
+        for column, levels in enumerate(self.levels, self.numeric):
+            if number < len(levels):
+                return f"{self.names[column] if self.names else f'x{column}'}={levels.tolist()[number]}"
+            number -= len(levels)
+        raise IndexError(f"there is no column {number}")
+
     def names_out(self) -> list[str]:
         """Names of the model's columns, such as "age" and "region=north"."""
         names = [str(self.names[j]) if self.names else f"x{j}" for j in range(self.numeric + len(self.levels))]
@@ -172,6 +186,8 @@ class Description:
         Whether any block has an offset.
     target : Moments or None
         Of the targets; None when they are labels, or not all finite.
+    null : sums or None
+        What the model's null model must know of the rows; adds up.
     """
 
     rows: tuple[int, ...]
@@ -185,6 +201,7 @@ class Description:
     sparse_entries: int | None = None
     offset: bool = False
     target: Moments | None = None
+    null: Any = None
 
     def __add__(self, other: "Description") -> "Description":
         self._check_columns(other)
@@ -205,6 +222,7 @@ class Description:
             else self.sparse_entries + other.sparse_entries,
             self.offset or other.offset,
             None if self.target is None or other.target is None else self.target + other.target,
+            None if self.null is None or other.null is None else self.null + other.null,
         )
 
     def _check_columns(self, other: "Description") -> None:
@@ -245,6 +263,8 @@ class Schema:
         Whether rows have an offset.
     target_mean : float or None
         Weighted mean of the targets; None when they are labels.
+    null : sums or None
+        What the model's null model must know of all rows; None where the classes' weights tell it.
     """
 
     block_rows: tuple[int, ...]
@@ -257,6 +277,7 @@ class Schema:
     sparse_entries: int | None = None
     offset: bool = False
     target_mean: float | None = None
+    null: Any = None
 
     @classmethod
     def of(cls, described: Description) -> "Schema":
@@ -292,6 +313,7 @@ class Schema:
             described.sparse_entries,
             described.offset,
             None if described.target is None else float(described.target.mean[0]),
+            described.null,
         )
 
     @property

@@ -34,11 +34,13 @@ def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
             v = np.float64(X[i, j])
             if not np.isfinite(v):
                 return i, j, mean, squares
-            mean[j] += w * v
+            mean[j] += w * v if w != 0.0 else 0.0
     if total > 0.0:
         mean /= total
     for i in range(n):
         w = weight[i] if weight.size else 1.0
+        if w == 0.0:  # its square may overflow
+            continue
         for j in range(p):
             deviation = np.float64(X[i, j]) - mean[j]
             squares[j] += w * (deviation * deviation)
@@ -63,6 +65,8 @@ def csr_moments(data: Array, indices: Array, indptr: Array, weight: Array, p: in
         mean /= total
     for i in range(indptr.size - 1):
         w = weight[i] if weight.size else 1.0
+        if w == 0.0:
+            continue
         for entry in range(indptr[i], indptr[i + 1]):
             deviation = np.float64(data[entry]) - mean[indices[entry]]
             squares[indices[entry]] += w * (deviation * deviation)

@@ -52,7 +52,9 @@ def _clear_padding(slope, count):
 
 
 @kernel
-def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_row: int) -> tuple[Array, Array, Array]:
+def loss_grad(
+    loss: Any, rows: Any, models: int, W: Array, draws: Array, first_row: int
+) -> tuple[Array, Array, Array, Array]:
     """Sum of weighted losses over the rows, and its gradient, for several models at once.
 
     Parameters
@@ -76,11 +78,13 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
     grad : (models * outputs, p + 1) float64 array
     total : (models,) float64 array
         Sums of the weights; zeros without draws.
+    squares : (models,) float64 array
+        Weighted sums of squared slopes.
     """
     space = workspace(rows, W, W.shape[0])
     step, outputs = size(space), W.shape[0] // models
     ones, eta = np.ones(step), np.empty((W.shape[0], step))
-    value, grad, total = np.zeros(models), np.zeros(W.shape), np.zeros(models)
+    value, grad, total, squares = np.zeros(models), np.zeros(W.shape), np.zeros(models), np.zeros(models)
     uniform, drawn = np.zeros(step if draws.size else 0), np.zeros(step if draws.size else 0)
     unflushed = 0
     for start in range(0, rows.y.size, step):
@@ -93,7 +97,9 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
                 draw_tile(draws, m, first_row + start, weight, uniform, counts)
                 for i in range(y.size):
                     total[m] += counts[i]
-            value[m] += pointwise(loss, y, counts, eta[m * outputs : (m + 1) * outputs], None)
+            tile = pointwise(loss, y, counts, eta[m * outputs : (m + 1) * outputs], None)
+            value[m] += tile[0]
+            squares[m] += tile[1]
         _clear_padding(eta, y.size)
         backward(rows, space, start, eta)
         unflushed += step
@@ -101,7 +107,7 @@ def loss_grad(loss: Any, rows: Any, models: int, W: Array, draws: Array, first_r
             flush(space, grad, False)
             unflushed = 0
     flush(space, grad, True)
-    return value, grad, total
+    return value, grad, total, squares
 
 
 @kernel
@@ -185,7 +191,7 @@ def diagonal(loss: Any, rows: Any, W: Array) -> Array:
 
 
 @kernel
-def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array, Array]:
+def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array, Array, float]:
     """Loss, gradient and weighted Gram matrix of [x, 1] at W, for a loss of one linear predictor and few columns.
 
     Parameters
@@ -203,17 +209,21 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
     value : float
     grad : (1, p + 1) float64 array
     matrix : (p + 1, p + 1) float64 array
+    squares : float
+        Weighted sum of squared slopes.
     """
     space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
     step = size(space)
     ones, eta = np.ones(step), np.empty((1, step))
-    value, grad, matrix = 0.0, np.zeros(W.shape), np.zeros((W.shape[1], W.shape[1]))
+    value, squares, grad, matrix = 0.0, 0.0, np.zeros(W.shape), np.zeros((W.shape[1], W.shape[1]))
     unflushed = 0
     for start in range(0, rows.y.size, step):
         y, weight, eta = _tile(rows, W, start, ones, eta, 1)
         forward(rows, space, start, eta)
         curvature = np.empty(eta.shape)
-        value += pointwise(loss, y, weight, eta, curvature)
+        tile = pointwise(loss, y, weight, eta, curvature)
+        value += tile[0]
+        squares += tile[1]
         _clear_padding(eta, y.size)
         backward(rows, space, start, eta)
         factor = curvature[0]
@@ -229,7 +239,7 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
             unflushed = 0
     flush(space, grad, True)
     flush(square, matrix, True)
-    return value, grad, matrix
+    return value, grad, matrix, squares
 
 
 @kernel
@@ -261,7 +271,7 @@ def curvatures(loss: Any, rows: Any, W: Array, for_steps: bool) -> Array:
         forward(rows, space, start, eta)
         for i in range(y.size):
             one = slice(i, i + 1)
-            value = pointwise(loss, y[one], weight[one], eta[:, one], curvature[:, one])
+            value, _ = pointwise(loss, y[one], weight[one], eta[:, one], curvature[:, one])
             for k in range(outputs):
                 factors[k, start + i] = curvature[k, i]
             if for_steps and outputs == 1 and curvature[0, i] == 0.0 and value > 0.0:

@@ -106,7 +106,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         if bad_target.size:
             problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
         else:
-            target = _moments(targets, weight)
+            target = column_moments(targets, weight)
 
     if is_sparse(X):
         data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
@@ -139,7 +139,10 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
     return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries, has_offset, target)
 
 
-def _moments(values: Array, weight: Array) -> Moments:
+def column_moments(values: Array, weight: Array) -> Moments:
+    """Of one column of numbers; `weight` is empty where each row counts once."""
+    if weight.size:  # what does not count may be anything
+        values, weight = values[weight > 0], weight[weight > 0]
     total = float(weight.sum()) if weight.size else float(len(values))
     if not total > 0:
         return Moments(0.0, np.zeros(1), np.zeros(1))

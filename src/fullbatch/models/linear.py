@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..losses import LOSSES, Squared
+from ..losses import LOSSES, Squared, straight_from, widened
 from ..protocols import (
     Block,
     Category,
@@ -40,14 +40,16 @@ from ..protocols import (
     ValueGrad,
 )
 from ..sampling import Draw, uniform_of_rows
-from ..schema import Description, Problem, Schema
+from ..schema import CONSTANT, Description, Problem, Schema
 from ._describe import as_numbers, as_weight, canonical, describe, is_sparse, read_only
+from ._null import Null, null_of, sums_of
 
 Array = npt.NDArray[Any]
 
-# A float32 column is read less its mean when that is more than so many standard deviations: it costs nothing beside
-# the conversion, and the rounding of large products would hide the last digits of the loss from the line search.
-_DWARFS = 4.0
+# A column is read less its mean when that is more than so many standard deviations: the rounding of large products
+# would hide the last digits of the loss from the line search. For float32 it costs nothing beside the conversion; rows
+# of float64, which are otherwise read where they are, are copied for it.
+_DWARFS = {"float32": 4.0, "float64": 1e4}
 
 _FORMS = ("diagonal", "gram", "meat", "rows")
 
@@ -115,6 +117,7 @@ class Linear:
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
         described = describe(rows, source, LOSSES[self.loss].labels)
+        described = replace(described, null=sums_of(self._pointwise, self.intercept, rows))
         problems = [described.problem, self._bad_target(rows, source), bad_offset(rows, source)]
         found = [problem for problem in problems if problem is not None]
         return replace(described, problem=min(found, key=lambda problem: problem.row)) if found else described
@@ -140,8 +143,13 @@ class Linear:
         y, factor = schema.encode(y), self.class_factors(schema)
         if factor is not None:
             weight = factor[y] if weight is None else weight * factor[y]
-        loss = LOSSES[self.loss].kind(**{name: float(value) for name, value in (self.options or {}).items()})
-        return LinearBlock(loss, outputs, self.intercept, replace(rows, y=y, weight=weight), schema, first_row)
+        null, rows = null_of(self, schema, self._pointwise), replace(rows, y=y, weight=weight)
+        return LinearBlock(self._pointwise, outputs, self.intercept, rows, schema, first_row, null)
+
+    @property
+    def _pointwise(self) -> Any:
+        """The loss with its options."""
+        return LOSSES[self.loss].kind(**{name: float(value) for name, value in (self.options or {}).items()})
 
     def outputs(self, schema: Schema) -> int:
         """Number of linear predictors.
@@ -226,14 +234,28 @@ class LinearBlock(Block):
         Of all blocks.
     first_row : int
         Global number of the first row.
+    null : Null
+        The null model of all rows.
+    precision : str, optional
+        Of the products; default: as above.
     """
 
-    def __init__(self, loss: Any, outputs: int, intercept: bool, rows: Rows, schema: Schema, first_row: int) -> None:
+    def __init__(
+        self,
+        loss: Any,
+        outputs: int,
+        intercept: bool,
+        rows: Rows,
+        schema: Schema,
+        first_row: int,
+        null: Null = Null(),  # noqa: B008  it cannot change
+        precision: str | None = None,
+    ) -> None:
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
         X, y = rows.X, read_only(np.asarray(rows.y, np.float64))
         weight, offset = as_weight(rows.weight), as_weight(rows.offset)
-        self._schema = schema
+        self._schema, self._null = schema, null
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
         self._rows: SparseRows | DenseRows | TiledRows | MixedRows
@@ -248,8 +270,9 @@ class LinearBlock(Block):
             self._reference = np.zeros(0)
             precision = "float64"
         else:
-            precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
-            self._reference = _reference(schema, rows.scale, precision)
+            if precision is None:
+                precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
+            self._reference = np.zeros(0) if rows.categories else _reference(schema, rows.scale, precision)
             if rows.categories:
                 codes = read_only(codes_of_levels(rows, schema.features))
                 self._rows = MixedRows(_as_stored(X), codes, y, weight, offset)
@@ -263,7 +286,17 @@ class LinearBlock(Block):
         penalized, predictors = _layout(outputs, self._features, intercept)
         quadratic = isinstance(loss, Squared)
         about = f"{loss} {'with' if intercept else 'without'} an intercept"
-        self.parameters = Parameters(penalized.size, penalized, precision, predictors, quadratic, about)
+        self.parameters = Parameters(
+            penalized.size,
+            penalized,
+            precision,
+            predictors,
+            quadratic,
+            straight_from(loss),
+            null.least,
+            null.deviance,
+            about,
+        )
         answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature}
         self.answers = frozenset(answers | ({Squares} if quadratic else set()))
 
@@ -287,21 +320,34 @@ class LinearBlock(Block):
         if draws and (theta.ndim != 2 or len(draws) != len(thetas)):
             raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)} for theta {theta.shape}")
         if theta.ndim == 1:
-            value, grads, _ = self._loss_grad(thetas)
-            return Eval(float(value[0]), grads[0], self._total)
+            if getattr(request, "double", False) and self.parameters.dtype != "float64":
+                return self._in_double.evaluate(request)
+            return self._point(thetas)
         most = self._models_at_once()
         parts = [slice(first, first + most) for first in range(0, len(thetas), most)]
         answers = [self._loss_grad(thetas[part], draws[part]) for part in parts]
-        value, grad, weight = (np.concatenate(of_parts) for of_parts in zip(*answers, strict=True))
+        value, grad, weight, squares = (np.concatenate(of_parts) for of_parts in zip(*answers, strict=True))
         weight[[draw.form == "all" for draw in draws]] = self._total  # to the bit as when nothing is drawn
-        return Eval(value, grad, weight if draws else self._total)
+        return Eval(value, grad, weight if draws else self._total, squares)
 
-    def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array]:
-        """Loss and gradient of each model, and the sum of the weights that it counts."""
+    def _point(self, thetas: Array) -> Eval:
+        """The answer to one point of one model."""
+        value, grads, _, squares = self._loss_grad(thetas)
+        return Eval(float(value[0]), grads[0], self._total, float(squares[0]))
+
+    def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array, Array]:
+        """Loss and gradient of each model, the sum of the weights that it counts, and that of its squared slopes."""
         W = self._coefs(thetas)
         codes = read_only(np.array([draw.code for draw in draws], np.int64)) if draws else _EVERY_ROW
-        value, W_grad, weight = passes.loss_grad(self._loss, self._ready(W), len(thetas), W, codes, self._first_row)
-        return value, self._grads(W_grad), weight
+        value, W_grad, weight, squares = passes.loss_grad(
+            self._loss, self._ready(W), len(thetas), W, codes, self._first_row
+        )
+        return value, self._grads(W_grad), weight, squares
+
+    @cached_property
+    def _in_double(self) -> "LinearBlock":
+        """The same rows with products in float64: they are converted tile by tile, and kept once."""
+        return self._block(self._X, slice(None), "float64")
 
     def _models_at_once(self) -> int:
         """How many models one pass answers without too large a table."""
@@ -369,6 +415,8 @@ class LinearBlock(Block):
     def _curvature(self, request: Curvature) -> Matrix | RowCurvature:
         if request.fraction < 1:
             return self._part(request)._curvature(replace(request, fraction=1.0))
+        if request.double and self.parameters.dtype != "float64":
+            return self._in_double._curvature(request)
         if request.form not in _FORMS:
             raise ValueError(f"unknown form {request.form!r}: choose from {', '.join(_FORMS)}")
         W = self._coefs(request.theta[None])
@@ -381,15 +429,26 @@ class LinearBlock(Block):
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
+        if request.widened != 1.0:
+            return self._widened(request)
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
-            value, W_grad, matrix = passes.gram(self._loss, self._rows, W, request.form == "meat")
-            point = Eval(float(value), self._grads(W_grad)[0], self._total)
+            value, W_grad, matrix, squares = passes.gram(self._loss, self._rows, W, request.form == "meat")
+            point = Eval(float(value), self._grads(W_grad)[0], self._total, float(squares))
             return Matrix(self._of_columns(matrix[None])[0], self._total, point)
         if request.form == "meat":
             raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
-        value, grads, _ = self._loss_grad(request.theta[None])
-        point = Eval(float(value[0]), grads[0], self._total)
+        point = self._point(request.theta[None])
         return Matrix(self._hessian(passes.curvatures(self._loss, self._rows, W, False)), self._total, point)
+
+    def _widened(self, request: Curvature) -> Matrix:
+        """The answer under a loss that is curved over a wider stretch."""
+        loss, share = widened(self._loss, request.widened)
+        answer = self._block(self._X, slice(None), loss=loss)._curvature(replace(request, widened=1.0))
+        assert isinstance(answer, Matrix)
+        assert answer.point is not None
+        value, grad, squares = answer.point.value, answer.point.grad, answer.point.squares or 0.0
+        point = Eval(share * value, share * grad, self._total, share**2 * squares)
+        return Matrix(share * answer.matrix, self._total, point)
 
     def _hessian(self, curvature: Array) -> Array:
         """The whole Hessian, (size, size): for softmax w (p_k [k = l] - p_k p_l) in the predictors k and l."""
@@ -476,7 +535,12 @@ class LinearBlock(Block):
 
     def _part(self, request: Any) -> "LinearBlock":
         """The block of the rows that a request takes."""
-        taken, rows = self._taken(request), self._rows
+        taken = self._taken(request)
+        return self._block(self._stored(taken), taken)
+
+    def _block(self, X: Any, taken: Any, precision: str | None = None, loss: Any = None) -> "LinearBlock":
+        """A block of the rows `taken`, whose features are X."""
+        rows = self._rows
         weight = rows.weight[taken] if rows.weight.size else None
         offset = rows.offset[taken] if rows.offset.size else None
         categories: tuple[Category, ...] = ()
@@ -484,8 +548,11 @@ class LinearBlock(Block):
             levels = self._schema.features.levels
             first = np.cumsum([0, *map(len, levels)]).astype(np.int32)
             categories = tuple(Category(rows.codes[taken, c] - first[c], one) for c, one in enumerate(levels))
-        part = Rows(self._stored(taken), rows.y[taken], weight, self._scale, offset, categories)
-        return LinearBlock(self._loss, self._outputs, self._intercept, part, self._schema, self._first_row)
+        part = Rows(X, rows.y[taken], weight, self._scale, offset, categories)
+        intercept, schema = self._intercept, self._schema
+        return LinearBlock(
+            loss or self._loss, self._outputs, intercept, part, schema, self._first_row, self._null, precision
+        )
 
     def _taken(self, request: Any) -> Array:
         count = len(self._rows.y)
@@ -540,9 +607,10 @@ def _reference(schema: Schema, scale: float, precision: str) -> Array:
     Where the mean of a float32 column dwarfs its spread, the products would lose the spread's digits. It depends on
     the schema alone, so that all blocks subtract the same.
     """
-    if precision == "float64":
-        return np.zeros(0)
-    dwarfs = np.abs(schema.mean) > _DWARFS * np.sqrt(schema.variance)
+    spread = np.sqrt(schema.variance)
+    dwarfs = np.abs(schema.mean) > _DWARFS[precision] * spread
+    if precision == "float64":  # where nothing but rounding varies, nothing is worth a copy
+        dwarfs &= spread > CONSTANT * np.abs(schema.mean)
     if not dwarfs.any():
         return np.zeros(0)
     return np.where(dwarfs, schema.mean / scale, 0.0).astype(precision).astype(np.float64)

@@ -1,0 +1,191 @@
+"""The null model, whose predictions are all alike: what F is measured by, and where a fit begins.
+
+Without features a model has its intercept alone (and the rows' offsets); where it has no intercept either, it predicts
+from offsets. How far F of it stands above the least that F could be is the null deviance, halved: a number of the data
+alone, which knows no starting point and moves with the units of the targets as F does. It comes from sums over rows
+that the set-up read adds up, without a pass.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp, xlogy
+
+from ..losses import Gamma, Huber, Logistic, Poisson, Quantile, Softmax, Squared, SquaredHinge, Tweedie
+from ..protocols import Rows
+from ..schema import Moments, Schema
+from ._describe import as_numbers, as_weight, column_moments
+
+Array = npt.NDArray[Any]
+
+# A null deviance of less than this share of what it is the difference of is rounding: all targets are alike.
+_ROUNDING = 1e-14
+
+
+class Null(NamedTuple):
+    """The null model of all rows.
+
+    Parameters
+    ----------
+    intercept : float
+        Its intercept; for Huber's and the quantile loss the mean target. 0 without, or where it is not finite.
+    least : float
+        The mean of the least losses that any predictions have: F is never below it.
+    deviance : float
+        F of the null model less `least`, not less than 0; infinite where that is not known. For Huber's and the
+        quantile loss it is estimated from the variance of the targets.
+    """
+
+    intercept: float = 0.0
+    least: float = -np.inf
+    deviance: float = np.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NullSums:
+    """What the null model of a loss with numbers for targets must know of some rows; adds up.
+
+    Parameters
+    ----------
+    loss : named tuple
+        One of `fullbatch.losses`.
+    with_intercept : bool
+        Whether the model has one.
+    moments : Moments
+        Of target less offset.
+    sums : array
+        Weighted sums over rows, of the loss' own choice.
+    logs : array
+        Logarithms of weighted sums that may overflow.
+    """
+
+    loss: Any
+    with_intercept: bool
+    moments: Moments
+    sums: Array
+    logs: Array
+
+    def __add__(self, other: "NullSums") -> "NullSums":
+        return NullSums(
+            self.loss,
+            self.with_intercept,
+            self.moments + other.moments,
+            self.sums + other.sums,
+            np.logaddexp(self.logs, other.logs),
+        )
+
+    def null(self) -> Null:
+        """The null model of these rows."""
+        with np.errstate(all="ignore"):  # extreme targets: what is not finite counts as not known
+            intercept, least, value, at_zero = self._values()
+            known = [
+                one - least
+                for one in ((value, at_zero) if self.with_intercept else (at_zero,))
+                if one - least > _ROUNDING * (abs(one) + abs(least))
+            ]
+        deviance = known[0] if known and np.isfinite(known[0]) else np.inf
+        sure = self.with_intercept and np.isfinite(intercept)
+        return Null(float(intercept) if sure else 0.0, float(least) if np.isfinite(least) else -np.inf, float(deviance))
+
+    def _values(self) -> tuple[float, float, float, float]:
+        """Intercept of the null model, least mean loss, mean loss of the null model, and without an intercept."""
+        loss, weight = self.loss, self.moments.weight
+        if isinstance(loss, Squared | Huber | Quantile):
+            mean = float(self.moments.mean[0])
+            variance = float(self.moments.squares[0]) / weight
+            least = loss.smoothing * (0.25 - (0.5 - loss.quantile) ** 2) if isinstance(loss, Quantile) else 0.0
+            return mean, least, _of_spread(loss, variance), _of_spread(loss, variance + mean**2)
+        if isinstance(loss, Poisson):
+            total, saturated, of_offset = self.sums.tolist()
+            intercept = np.log(total) - self.logs[0]
+            value = total - of_offset - (total * intercept if total else 0.0)
+            at_zero = np.exp(self.logs[0]) - of_offset
+            return intercept, (total - saturated) / weight, value / weight, at_zero / weight
+        if isinstance(loss, Gamma):
+            offset, logarithm = self.sums / weight
+            intercept = self.logs[0] - np.log(weight)
+            return intercept, 1.0 + logarithm, 1.0 + offset + intercept, np.exp(intercept) + offset
+        rise, fall = 2.0 - loss.power, loss.power - 1.0
+        both = 1.0 / rise + 1.0 / fall
+        value = np.exp(rise * self.logs[1] + fall * self.logs[0]) * both
+        at_zero = np.exp(self.logs[0]) / rise + np.exp(self.logs[1]) / fall
+        return self.logs[1] - self.logs[0], self.sums[0] / weight * both, value / weight, at_zero / weight
+
+
+def sums_of(loss: Any, with_intercept: bool, rows: Rows) -> NullSums | None:
+    """The sums of a block's rows; None for losses of classes, of which the schema knows enough."""
+    if isinstance(loss, Logistic | SquaredHinge | Softmax):
+        return None
+    y, weight = as_numbers(rows.y, "target y"), as_weight(rows.weight)
+    offset = np.zeros(len(y)) if rows.offset is None else as_numbers(rows.offset, "the offset")
+    if weight.size:
+        counts = weight > 0
+        y, weight, offset = y[counts], weight[counts], offset[counts]
+    else:
+        weight = np.ones(len(y))
+    with np.errstate(all="ignore"):  # rows that cannot be used are told elsewhere
+        spread = column_moments(y - offset, weight)
+        sums, logs = _sums(loss, y, weight, offset)
+    return NullSums(loss, with_intercept, spread, np.array(sums), np.array(logs))
+
+
+def null_of(model: Any, schema: Schema, loss: Any) -> Null:
+    """The null model of all rows.
+
+    Parameters
+    ----------
+    model : Linear
+        Knows the weights of classes.
+    schema : Schema
+        Of all blocks.
+    loss : named tuple
+        One of `fullbatch.losses`.
+    """
+    if schema.null is not None:
+        null: Null = schema.null.null()
+        return null
+    if schema.class_weight is None:
+        return Null()
+    factors = model.class_factors(schema)
+    weight = schema.class_weight if factors is None else schema.class_weight * factors
+    share = weight / weight.sum()
+    if isinstance(loss, SquaredHinge):
+        one = 1.0
+        deviance = 4.0 * float(share.prod())
+    else:
+        one = float(np.log(len(share)))
+        deviance = -float(xlogy(share, share).sum())
+    return Null(least=0.0, deviance=deviance if model.intercept and deviance > 0 else one)
+
+
+def _of_spread(loss: Any, square: float) -> float:
+    """Mean loss of residuals of that mean square; for Huber's no more than that, for the quantile loss about."""
+    size = np.sqrt(square)
+    if isinstance(loss, Squared):
+        return 0.5 * square
+    if isinstance(loss, Huber):
+        return 0.5 * square if size <= loss.delta else loss.delta * (size - 0.5 * loss.delta)
+    return 0.5 * size + loss.smoothing / 4.0
+
+
+def _sums(loss: Any, y: Array, weight: Array, offset: Array) -> tuple[list[float], list[float]]:
+    """`sums` and `logs` of `NullSums`."""
+    if isinstance(loss, Poisson):
+        return [_sum(weight * y), _sum(weight * xlogy(y, y)), _sum(weight * y * offset)], [_log_sum(offset, weight)]
+    if isinstance(loss, Gamma):
+        return [_sum(weight * offset), _sum(weight * np.log(y))], [_log_sum(-offset, weight * y)]
+    if isinstance(loss, Tweedie):
+        rise, fall = 2.0 - loss.power, loss.power - 1.0
+        return [_sum(weight * y**rise)], [_log_sum(rise * offset, weight), _log_sum(-fall * offset, weight * y)]
+    return [], []
+
+
+def _sum(values: Array) -> float:
+    return float(values.sum())
+
+
+def _log_sum(exponents: Array, factors: Array) -> float:
+    """log(sum of factors exp(exponents))."""
+    return float(logsumexp(exponents, b=factors)) if factors.any() else -np.inf
