@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Point, Steps
+from ..protocols import Facts, Point, State, Steps
 from ._line_search import LineSearch, Trial
 from ._vectors import dot, norm
 
@@ -18,6 +18,9 @@ PRECISIONS = {"float64": (1e-12, 1e-12), "float32": (1e-8, 1e-8)}
 
 # A decrease since the start of more than so many times |F| says more about the start than about F.
 FAR_START = 100.0
+
+# F of the null model is what small is measured by as long as it is no more than so many times F.
+NEAR = 100.0
 
 # Iterations without progress beyond noise, in value or gradient, after which no more is to be had.
 PATIENCE = 10
@@ -121,28 +124,43 @@ def stuck(state: AnyState, noise: float) -> AnyState:
     return replace(state, failure="precision" if expected_decrease(state) <= rounding else "line_search")
 
 
-def relative_decrease(state: DescentState, window: int) -> float:
+def relative_decrease(state: DescentState, window: int, facts: Facts | None) -> float:
     """The larger of the decrease still expected, 1/2 g'B^-1 g, and that of the latest `window` iterations, as a share
-    of F: see `relative`.
+    of what F is measured by: see `relative`.
     """
     if not state.grad.any():
         return 0.0
-    if state.iteration < window:
+    if len(state.values) <= window:
         return np.inf  # too little is known of the curvature, and so of the distance
-    return relative(max(expected_decrease(state), float(state.values[-window - 1]) - state.value), state)
+    return relative(max(expected_decrease(state), float(state.values[-window - 1]) - state.value), state, facts)
 
 
-def relative(decrease: float, state: DescentState) -> float:
-    """A decrease of F relative to max(|F|, |F0 - F|): a measure that does not change with the units of data, weights or
-    theta.
-
-    F0 - F counts as no more than FAR_START times |F|, since after a start that was very far off all that is left is
-    small beside it; unless F itself is as good as zero beside it, as it is where classes can be separated.
+def relative(decrease: float, state: State, facts: Facts | None) -> float:
+    """A decrease of F relative to `measure`; or, where less is left above the least that F can be, all that is left
+    relative to the null model's F. Of models that know neither: relative to the decrease since the start, where F is
+    as good as zero.
     """
-    here, fallen = abs(state.value), abs(state.first_value - state.value)
-    scale = max(here, min(fallen, FAR_START * here))
-    share = decrease / scale if scale > 0 else np.inf
-    return min(share, max(decrease, here) / fallen) if fallen > 0 else share
+    share = decrease / scale if (scale := measure(state, facts)) > 0 else np.inf
+    if facts is not None and np.isfinite(facts.parameters.null):
+        return min(share, max(state.value - facts.least, 0.0) / facts.parameters.null)
+    fallen = abs(getattr(state, "first_value", state.value) - state.value)
+    return min(share, max(decrease, abs(state.value)) / fallen) if fallen > 0 else share
+
+
+def measure(state: State, facts: Facts | None) -> float:
+    """What is small is small beside this.
+
+    Linear models: how far F of the null model stands above the least that F can be, but no more than NEAR times how
+    far F does here. That knows neither the start, nor the units of features and weights, nor constants in F, and moves
+    with the units of the targets as F does.
+
+    Of other models no more is known than F here and at the start: max(|F|, |F0 - F|). F0 - F counts as no more than
+    FAR_START times |F|, since after a start that was very far off all that is left is small beside it.
+    """
+    if facts is not None and np.isfinite(facts.parameters.null):
+        return min(facts.parameters.null, NEAR * max(state.value - facts.least, 0.0))
+    here, fallen = abs(state.value), abs(getattr(state, "first_value", state.value) - state.value)
+    return max(here, min(fallen, FAR_START * here))
 
 
 def expected_decrease(state: DescentState) -> float:

@@ -101,11 +101,17 @@ def _without_curvature(facts: Facts) -> Choice:
     return Choice("lbfgs", LBFGS(memory=memory), reason)
 
 
-def _candidates(facts: Facts) -> Iterator[Choice]:
+def seconds_of_pass(facts: Facts) -> float:
+    """What the cost model estimates for loss and gradient of a linear model."""
     outputs, width = shape(facts)
     columns = width if facts.dense_columns is None else facts.dense_columns
     of_row = columns * _PRODUCT + facts.looked_up * _LOOK_UP + _LOSS
-    pass_ = facts.rows * outputs * of_row + _ROUND
+    return facts.rows * outputs * of_row + _ROUND
+
+
+def _candidates(facts: Facts) -> Iterator[Choice]:
+    outputs, width = shape(facts)
+    pass_ = seconds_of_pass(facts)
     square = facts.rows * width * width
     squares = LeastSquares()
     if Squares in facts.answers and squares.bytes_for(width) <= squares.max_bytes:

@@ -1,7 +1,7 @@
 """Limited-memory BFGS: Nocedal and Wright (2006), algorithm 7.5, with a line search and stops that expect noise."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -60,6 +60,7 @@ class LBFGS:
 
     memory: int = 30
     precision: str | None = None
+    facts: Facts | None = field(default=None, repr=False, compare=False)
 
     requests: ClassVar[frozenset[type]] = frozenset({ValueGrad})
     state: ClassVar[type] = LBFGSState
@@ -70,7 +71,7 @@ class LBFGS:
 
     def for_problem(self, facts: Facts) -> "LBFGS":
         """With the precision of the blocks."""
-        return self if self.precision else replace(self, precision=facts.parameters.dtype)
+        return replace(self, precision=self.precision or facts.parameters.dtype, facts=facts)
 
     def init(self, theta: Array) -> Steps[LBFGSState]:
         """Evaluate the starting point: one pass."""
@@ -87,7 +88,7 @@ class LBFGS:
         """See `relative_decrease`; infinite until the memory holds a pair."""
         if not state.grad.any():
             return 0.0
-        return relative_decrease(state, max(WINDOW, state.iteration // 10)) if state.steps else np.inf
+        return relative_decrease(state, max(WINDOW, state.iteration // 10), self.facts) if state.steps else np.inf
 
 
 def check_memory(memory: int) -> None:

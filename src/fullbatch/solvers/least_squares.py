@@ -61,6 +61,7 @@ class LeastSquares:
 
     requests: ClassVar[frozenset[type]] = frozenset({Squares})
     state: ClassVar[type] = LeastSquaresState
+    by_hessian: ClassVar[bool] = True  # what it says is left comes from the Hessian
 
     def for_problem(self, facts: Facts) -> "LeastSquares":
         """With the penalty of the problem; says how much memory the sums take.

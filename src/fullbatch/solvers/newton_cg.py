@@ -1,6 +1,6 @@
 """Truncated Newton: the step by conjugate gradients on Hessian-vector products (Nocedal and Wright, 2006, ch. 7.1)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +43,7 @@ class NewtonCG:
 
     max_products: int = 200
     precision: str | None = None
+    facts: Facts | None = field(default=None, repr=False, compare=False)
 
     requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, HessVec})
     state: ClassVar[type] = NewtonCGState
@@ -54,7 +55,7 @@ class NewtonCG:
 
     def for_problem(self, facts: Facts) -> "NewtonCG":
         """With the precision of the blocks."""
-        return self if self.precision else replace(self, precision=facts.parameters.dtype)
+        return replace(self, precision=self.precision or facts.parameters.dtype, facts=facts)
 
     def init(self, theta: Array) -> Steps[NewtonCGState]:
         """Evaluate the starting point: one pass."""
@@ -78,9 +79,9 @@ class NewtonCG:
         """
         if not state.grad.any():
             return 0.0
-        if state.iteration < 1:
+        if len(state.values) < 2:
             return np.inf
-        return relative(max(float(state.values[-2] - state.value), 0.0), state)
+        return relative(max(float(state.values[-2] - state.value), 0.0), state, self.facts)
 
     def _newton(self, state: NewtonCGState) -> Steps[Array]:
         """-H^-1 g, the more accurately the smaller g: with a relative error of at most min(1/2, sqrt(|g| / |g0|))."""

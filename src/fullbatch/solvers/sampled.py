@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..protocols import Curvature, Facts, RowCurvature, RowSample, Steps, ValueGrad
-from ._descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
+from ._descent import along_gradient, check_precision, first_state, is_finite, measure, precision_of, relative_decrease
 from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from ._vectors import dot
@@ -28,8 +28,8 @@ WINDOW = 2
 # take more than so many bytes: it then costs more time than the passes that it saves.
 _ROWS_PER_COLUMN, _SHARE, _SMALL = 40.0, 0.25, 2**25
 
-# The matrix is made anew once the curvature-weighted square of the way gone since then is this share of F, or of the
-# decrease since the start; and no sooner than after so many iterations for each time it was made.
+# The matrix is made anew once the curvature-weighted square of the way gone since then is this share of what F is
+# measured by; and no sooner than after so many iterations for each time it was made.
 FAR = 0.005
 LEAST_ITERATIONS = 5
 
@@ -210,7 +210,7 @@ class SampledLBFGS:
 
     def optimality(self, state: SampledState) -> float:
         """See `relative_decrease`."""
-        return relative_decrease(state, max(WINDOW, state.iteration // 10))
+        return relative_decrease(state, max(WINDOW, state.iteration // 10), self.facts)
 
     @property
     def _known(self) -> Facts:
@@ -236,8 +236,8 @@ class SampledLBFGS:
         if self._known.parameters.quadratic or state.builds >= self.most_builds:
             return False
         moved = dot(state.theta - state.built_at, state.grad - state.built_grad)
-        scale = max(abs(state.value), abs(state.first_value - state.value))
-        return state.iteration - state.built_iteration >= LEAST_ITERATIONS * state.builds and moved > FAR * scale
+        waited = state.iteration - state.built_iteration >= LEAST_ITERATIONS * state.builds
+        return waited and moved > FAR * measure(state, self.facts)
 
     def _inverse(self, state: SampledState) -> Steps[Inverse | None]:
         """The matrix that the state was reached with, asked for unless it is at hand."""

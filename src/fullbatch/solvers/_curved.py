@@ -1,0 +1,118 @@
+"""What a Hessian tells of the place where it was taken: the way to go, and how much F can still fall."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..blas import one_thread
+from ..protocols import Array, Curves, Facts
+
+# By the precision of products: share of the gradient's terms that is rounding, and of a Hessian's diagonal.
+_NOISE = {"float64": 1e-15, "float32": 3e-7}
+FLOOR = {"float64": 1e-14, "float32": 3e-7}
+
+
+@dataclass(frozen=True, eq=False)
+class Curved:
+    """A Hessian and gradient in parameters scaled to comparable curvature, in the Hessian's eigenvectors.
+
+    No direction is dropped: along one whose curvature is rounding, what the gradient says is divided by the rounding.
+
+    Parameters
+    ----------
+    values : (size,) array
+        Eigenvalues, in growing order.
+    vectors : (size, size) array
+        Eigenvectors, in columns.
+    along : (size,) array
+        Gradient along them.
+    scale : (size,) array
+        Roots of what parameters are scaled by.
+    precision : {"float64", "float32"}
+        Of the products.
+    above : float
+        How far F stands above the least it could be; infinite where that is not known.
+    """
+
+    values: Array
+    vectors: Array
+    along: Array
+    scale: Array
+    precision: str
+    above: float
+
+    @classmethod
+    def of(cls, curves: Curves, theta: Array, facts: Facts, precision: str) -> "Curved | None":
+        """From the answer to `Curvature` of the form "gram" or "secant"; None where something is not finite."""
+        point = curves.point
+        if point is None or not (np.isfinite(point.grad).all() and np.isfinite(curves.matrix).all()):
+            return None
+        matrix, grad = curves.matrix.copy(), point.grad.copy()
+        above = point.value - facts.least
+        squares = np.zeros(len(grad))
+        predictors = facts.parameters.predictors
+        if predictors is not None and facts.squares is not None:
+            of_predictor = np.ones(predictors.shape[1])
+            of_predictor[: len(facts.squares)] = facts.squares
+            squares[predictors] = of_predictor
+            constant = np.zeros(predictors.shape[1], bool)
+            if facts.constant is not None:
+                constant[: len(facts.constant)] = facts.constant
+            _hold(matrix, grad, theta, facts.l2, predictors[:, constant].ravel())
+            _fix_level(matrix, facts.l2, predictors)
+        # The curvature of a parabola of this height and mean squared slope: what a row's loss has where it is straight.
+        usual = curves.squares / (2.0 * above) if above > 0 else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            diagonal = np.fmax(np.abs(matrix.diagonal()), usual * squares)
+        scale = np.sqrt(np.where((diagonal > 0) & np.isfinite(diagonal), diagonal, 1.0))
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+            scaled = matrix / scale / scale[:, None]
+            if not np.isfinite(scaled).all():
+                return None
+            values, vectors = np.linalg.eigh(scaled)
+            along = vectors.T @ (grad / scale)
+        return cls(values, vectors, along, scale, precision, above) if np.isfinite(along).all() else None
+
+    def direction(self, damping: float) -> Array:
+        """-(H + damping * diagonal)^-1 g: Levenberg's step."""
+        with one_thread():
+            step: Array = -(self.vectors @ (self.along / (np.abs(self.values) + damping))) / self.scale
+        return step
+
+    @property
+    def decrease(self) -> float:
+        """By how much Newton's step would lower F: half the square of his decrement."""
+        with np.errstate(over="ignore"):
+            return 0.5 * float((self.along**2 / self._curvature).sum())
+
+    @property
+    def rounding(self) -> float:
+        """By how much it might beyond that, since the gradient is known to its rounding only.
+
+        By Cauchy and Schwarz the gradient's terms along a scaled parameter are no larger than 2 `above`, squared.
+        """
+        if not np.isfinite(self.above):
+            return 0.0
+        return _NOISE[self.precision] ** 2 * max(self.above, 0.0) * float((1.0 / self._curvature).sum())
+
+    @property
+    def _curvature(self) -> Array:
+        curvature: Array = np.maximum(self.values, 0.0) + FLOOR[self.precision]
+        return curvature
+
+
+def _hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:
+    """Parameters of columns without variation are moved by their penalty alone."""
+    matrix[held] = 0.0
+    matrix[:, held] = 0.0
+    matrix[held, held] = np.where(l2[held] > 0, l2[held], 1.0)
+    grad[held] = l2[held] * theta[held]
+
+
+def _fix_level(matrix: Array, l2: Array, predictors: Array) -> None:
+    """Where F does not change when all predictors move alike, as under softmax, give that direction a curvature."""
+    if len(predictors) < 2:
+        return
+    for coordinates in predictors[:, ~l2[predictors].any(axis=0)].T:
+        block = np.ix_(coordinates, coordinates)
+        matrix[block] += np.abs(matrix[block].diagonal()).mean() / len(coordinates)
