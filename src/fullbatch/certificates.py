@@ -1,4 +1,4 @@
-"""What is known for certain, or suspected, of the place where a run ended."""
+"""What is known for certain of the place where a run ended: a bound of the distance from the minimum."""
 
 from typing import Any, NamedTuple
 
@@ -8,9 +8,6 @@ import numpy.typing as npt
 from .protocols import Facts
 
 Array = npt.NDArray[Any]
-
-# A step that is still this large beside theta, where F has nothing left to lose by it, does not end at a minimum.
-_STILL_GROWING = 0.03
 
 
 class Certificate(NamedTuple):
@@ -52,25 +49,3 @@ def certify(grad: Array, facts: Facts) -> Certificate:
         "F - F* is at most this if the coordinates without penalty were at their best; the gradient in them has norm "
         f"{float(np.linalg.norm(grad[~penalized])):.1e}, which is not part of the bound",
     )
-
-
-def warning(state: Any, facts: Facts) -> str:
-    """A suspicion about the minimum that was found; empty where there is none.
-
-    Without a penalty, the loss of classes that can be separated falls for ever as coefficients grow: a quasi-Newton
-    step then does not get shorter as F comes to rest.
-    """
-    free = facts.l2 == 0
-    if not hasattr(state, "direction") or facts.parameters.predictors is None or facts.parameters.quadratic:
-        return ""
-    largest = float(np.abs(state.theta).max(initial=0.0))
-    growing = free & (np.abs(state.direction) > _STILL_GROWING * largest) & (state.direction * state.theta > 0)
-    if not growing.any():
-        return ""
-    near_zero = abs(state.value) <= 1e-3 * abs(state.first_value)
-    what = (
-        "the classes can be separated, so the optimum is at infinity"
-        if near_zero
-        else "coefficients without penalty still grow, so the optimum seems to be at infinity"
-    )
-    return f"{what} ({int(growing.sum())} of {free.sum()} parameters without penalty grow): add a penalty"

@@ -1,8 +1,10 @@
 """The one loop: asks a solver for requests, the objective for answers, and decides when to stop."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -10,17 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from .callbacks import Callback, Iterate
-from .certificates import certify, warning
+from .certificates import certify
 from .checkpoints import Checkpoint, Keeper, Spent, check_kept
+from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
 from .interrupts import Interrupted, before_sigterm, ctrl_c
+from .notices import notices
 from .objective import Objective
-from .protocols import Solver, State, Steps, ValueGrad
+from .protocols import Facts, Solver, State, Steps, ValueGrad
 from .result import Result, Status
 from .solvers import make_solver, solver_of
 from .solvers.auto import choices, choose
 
 Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
+
+# A claim that is off by more than this factor is not left to the solver that made it.
+_FAR_OFF = 100.0
 
 
 def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
@@ -152,6 +161,7 @@ class _Run:
         self.began, self.first_pass = time.perf_counter(), objective.num_passes
         self.first_sampled = objective.num_sampled_passes
         self.latest: Any = None
+        self.check: Check | None = None
         self.resumed_at: int | None = None
         self.stop_reason = ""
 
@@ -174,14 +184,23 @@ class _Run:
         first = drive(self.solver.init(theta), self._ask) if resume is None else resume
         _check_start(first)
         self.latest, self.resumed_at = first, None if resume is None else resume.iteration
+        if resume is not None:
+            self.solver = solver_for_state(resume, self.solver, self.objective.facts)
+        claimed_at = self.tol
         while True:
             state = self.latest
             if self.keeper is not None:
                 self.keeper.save_if_due(state, self._spent())
             optimality = self.solver.optimality(state)
             stop = self._told_to_stop(state, optimality)
-            if optimality <= self.tol:
-                return self._result(Status.CONVERGED)
+            if optimality <= claimed_at or state.failure:
+                check = self._checked(state)
+                if check.holds(self.tol):
+                    return self._result(Status.CONVERGED)
+                if not stop and self._goes_on_otherwise(check):
+                    continue
+                if not state.failure:  # perhaps a few more steps are enough
+                    claimed_at = 0.1 * optimality if optimality > 0 else -1.0
             if stop:
                 return self._result(Status.STOPPED)
             if state.failure:
@@ -190,6 +209,32 @@ class _Run:
                 return self._result(Status.MAX_ITER)
             self.latest = drive(self.solver.step(state), self._ask)
 
+    def _checked(self, state: Any) -> Check:
+        self.check = checked(self.objective, state, self.solver, self._ask)
+        return self.check
+
+    def _goes_on_otherwise(self, check: Check) -> bool:
+        """Whether another solver takes over where this one's claim was not borne out, or it found no way on."""
+        state = self.latest
+        if not (state.failure or check.remaining_r2 > _FAR_OFF * self.tol or check.known_by == "columns"):
+            return False
+        other = other_solver(self.solver, self.objective.facts)
+        if other is None:
+            return False
+        began = drive(other.init(state.theta), self._ask)
+        if not (np.isfinite(began.value) and np.isfinite(began.grad).all()):
+            return False
+        logger.info("%s ends away from the optimum (%s): %s goes on", _name(self.solver), check.words, _name(other))
+        self.why += f"{'; ' if self.why else ''}{_name(other)} went on where {_name(self.solver)} ended: {check.words}"
+        self.solver = other
+        self.latest = replace(
+            began,
+            iteration=state.iteration,
+            first_value=getattr(state, "first_value", began.first_value),
+            first_norm=state.first_norm,
+        )
+        return True
+
     def _whole_run(self, theta: Array) -> Result:
         def on_iterate(state: Any) -> bool:
             if self.latest is None:
@@ -197,10 +242,19 @@ class _Run:
             self.latest = state
             return self._told_to_stop(state, np.inf)
 
-        self.latest, status, words = self.solver.run(
+        self.latest, ended, words = self.solver.run(
             lambda x: self._ask(ValueGrad(x)), theta, self.tol, self.max_iter, on_iterate
         )
-        return self._result(Status.STOPPED if self.stop_reason else Status(status), words)
+        status = Status.STOPPED if self.stop_reason else Status(ended)
+        if status in (Status.CONVERGED, Status.LINE_SEARCH):
+            check = self._checked(self.latest)
+            claim = check.known_by in ("columns", "estimate") and status is Status.CONVERGED  # all that is known
+            if check.holds(self.tol) or (claim and replace(check, remaining_r2=self.tol).holds(self.tol)):
+                return self._result(Status.CONVERGED, words)
+            if self._goes_on_otherwise(check):
+                return self._iterate(theta, self.latest)
+            status = Status.LINE_SEARCH
+        return self._result(status, words)
 
     def _spent(self) -> Spent:
         return Spent(
@@ -229,22 +283,27 @@ class _Run:
                 self.stop_reason = answer if isinstance(answer, str) else Status.STOPPED.message
         return bool(self.stop_reason)
 
-    def _message(self, status: Status, words: str) -> str:
-        if status is Status.STOPPED:
-            return self.stop_reason
-        words = words or (warning(self.latest, self.objective.facts) if status.success else "")
-        return f"{status.message} ({words})" if words else status.message
-
     def _result(self, status: Status, words: str = "") -> Result:
-        state, spent = self.latest, self._spent()
+        state = self.latest
         resumable = not hasattr(self.solver, "run")
+        optimality = self.solver.optimality(state) if resumable else np.inf
+        check = self.check
+        if check is None or status not in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
+            linear = self.objective.blocks.parameters.predictors is not None
+            check = Check(optimality, None, "columns" if linear else "estimate")
+        told = () if self.pressed.is_set() else notices(self.objective, state, check, status, self._ask)
+        spent = self._spent()
         return Result(
             theta=state.theta,
             value=state.value,
             grad=state.grad,
             status=status,
-            message=self._message(status, words),
-            optimality=self.solver.optimality(state) if resumable else np.inf,
+            message=_message(status, self.stop_reason, check, [*filter(None, [words]), *(one.words for one in told)]),
+            optimality=optimality,
+            remaining_r2=check.remaining_r2,
+            score_r2=check.score_r2,
+            known_by=check.known_by,
+            notices=told,
             first_grad_norm=state.first_norm,
             iterations=state.iteration,
             resumed_at=self.resumed_at,
@@ -256,6 +315,44 @@ class _Run:
             certificate=certify(state.grad, self.objective.facts),
             state=state if resumable else None,
         )
+
+
+def _message(status: Status, reason: str, check: Check, words: Sequence[str]) -> str:
+    if status is Status.STOPPED:
+        return reason
+    of_check = [check.words] if status is Status.CONVERGED else []
+    more = "; ".join([*of_check, *words])
+    return f"{status.message} ({more})" if more else status.message
+
+
+def _name(solver: Any) -> str:
+    return type(solver).__name__
+
+
+def other_solver(solver: Any, facts: Facts) -> Any:
+    """The solver that goes on where this one's claim was not borne out; None where there is none.
+
+    Newton's method, whose Hessian is that of the check, where there is room for it; else L-BFGS with the Hessian of a
+    sample of the rows.
+    """
+    kind = type(solver)
+    newton = make_solver("newton")
+    if kind in (type(newton), type(make_solver("least-squares"))):
+        return None
+    if newton.requests <= facts.answers and newton.bytes_for(facts.parameters.size) <= newton.max_bytes:
+        return newton.for_problem(facts)
+    sampled = make_solver("sampled-lbfgs")
+    if kind is type(sampled) or not sampled.requests <= facts.answers:
+        return None
+    return sampled.for_problem(facts)
+
+
+def solver_for_state(state: Any, solver: Any, facts: Facts) -> Any:
+    """The solver that goes on from a state: the one given, or the one that had taken over from it."""
+    if isinstance(state, getattr(solver, "state", object)):
+        return solver
+    name = solver_of(state)
+    return solver if name is None else make_solver(name).for_problem(facts)
 
 
 def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any, str]:

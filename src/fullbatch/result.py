@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,6 @@ class Status(Enum):
     LINE_SEARCH = "line_search"
 
     @property
-    def success(self) -> bool:
-        """Whether the optimum was reached as nearly as asked, or as the arithmetic allows."""
-        return self in (Status.CONVERGED, Status.PRECISION)
-
-    @property
     def message(self) -> str:
         """What happened, in words."""
         return _MESSAGES[self]
@@ -35,13 +30,36 @@ class Status(Enum):
 
 _MESSAGES = {
     Status.CONVERGED: "converged: the decrease still expected is within tol",
-    Status.PRECISION: "as accurate as the arithmetic allows: further decrease is lost in the rounding of the loss",
+    Status.PRECISION: "stopped where the arithmetic ends: further decrease is lost in the rounding of the loss",
     Status.MAX_ITER: "stopped at max_iter before reaching tol: raise max_iter, or tol if this is close enough",
     Status.STOPPED: "stopped by a callback",
     Status.INTERRUPTED: "interrupted: this is the best iterate so far",
-    Status.LINE_SEARCH: "the line search found no better point though the gradient promises one: "
-    "if the model is your own, check its gradient against finite differences: minimize(..., check_gradient=True)",
+    Status.LINE_SEARCH: "the line search found no better point though the gradient promises one",
 }
+
+# Advice where the model is the caller's own.
+OWN_MODEL = "check the gradient of the model against finite differences: minimize(..., check_gradient=True)"
+
+# A run that ends in rounding has succeeded if no more than this share can be left.
+KNOWN_NEAR = 1e-6
+
+
+class Notice(NamedTuple):
+    """Something that the reader of a result should know.
+
+    Parameters
+    ----------
+    code : str
+        "separable", "constant-columns", "collinear-columns", "precision", "not-converged".
+    words : str
+        What it is, which columns, and what can be done.
+    """
+
+    code: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.words}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +79,20 @@ class Result:
     message : str
         The same in words.
     optimality : float
-        What was compared with `tol`: estimated relative distance of F from its minimum.
+        What the solver compared with `tol`: estimated relative distance of F from its minimum.
+    remaining_r2 : float
+        What was checked before the run ended as converged: by how much F can still fall, by Newton's step, as a share
+        of the null model's (half its mean deviance): what R^2, or D^2, could still gain. Infinite where that is not
+        known.
+    score_r2 : float or None
+        The largest share of the score's variance that a single column explains, 0 at a minimum: a check that takes
+        nothing from the solver. None where there are no columns to tell of.
+    known_by : str
+        Where `remaining_r2` comes from: "hessian" of all rows; "sample", that of a sample of them; "columns", the
+        solver's own estimate, checked by `score_r2`; "estimate", the solver's own, of a model of which no more is
+        known.
+    notices : tuple of Notice
+        What else the reader should know: each with a code.
     first_grad_norm : float
         Euclidean norm of the gradient at the starting point.
     iterations : int
@@ -90,6 +121,10 @@ class Result:
     status: Status
     message: str
     optimality: float
+    remaining_r2: float
+    score_r2: float | None
+    known_by: str
+    notices: tuple[Notice, ...]
     first_grad_norm: float
     iterations: int
     resumed_at: int | None
@@ -103,8 +138,9 @@ class Result:
 
     @property
     def success(self) -> bool:
-        """Whether the optimum was reached as nearly as asked, or as the arithmetic allows."""
-        return self.status.success
+        """Whether the optimum was reached as nearly as asked; or as the arithmetic allows, if that is known to be near."""
+        near = self.remaining_r2 <= KNOWN_NEAR and self.known_by != "columns"
+        return self.status is Status.CONVERGED or (self.status is Status.PRECISION and near)
 
     @property
     def grad_norm(self) -> float:
