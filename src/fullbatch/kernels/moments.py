@@ -41,7 +41,7 @@ def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
         w = weight[i] if weight.size else 1.0
         for j in range(p):
             deviation = np.float64(X[i, j]) - mean[j]
-            squares[j] += w * (deviation * deviation)
+            squares[j] += w * deviation * deviation
     return -1, -1, mean, squares
 
 
@@ -65,6 +65,6 @@ def csr_moments(data: Array, indices: Array, indptr: Array, weight: Array, p: in
         w = weight[i] if weight.size else 1.0
         for entry in range(indptr[i], indptr[i + 1]):
             deviation = np.float64(data[entry]) - mean[indices[entry]]
-            squares[indices[entry]] += w * (deviation * deviation)
+            squares[indices[entry]] += w * deviation * deviation
     squares += (total - stored) * mean * mean
     return -1, -1, mean, squares
