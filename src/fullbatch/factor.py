@@ -59,7 +59,7 @@ class Factor:
     intercept: bool
 
     def centred(self, theta: Array) -> Array:
-        """v for that theta."""
+        """The v of that theta."""
         v = theta - self.shift
         if self.intercept:
             with one_thread():
@@ -67,7 +67,7 @@ class Factor:
         return v
 
     def theta_of(self, v: Array) -> Array:
-        """Theta for that v."""
+        """The theta of that v."""
         theta = v + self.shift
         if self.intercept:
             with one_thread():

@@ -74,11 +74,11 @@ class LeastSquares:
     Where the sums of products turn out ill-conditioned, or the targets are explained so well that the sums hide what is
     left, there is a second pass, by QR decompositions: they give coefficients to the accuracy that the data allows.
 
-    A column without variation has the coefficient 0 where there is an intercept that is not penalised. Where columns are
-    linearly dependent and no penalty tells them apart, the solution is the shortest one, in columns that are centred
-    (where there is an intercept) and scaled to length 1. The state names both kinds. What counts as zero is decided
-    by the size of the columns before they are centred: a spread of less than 1e-13 of it is rounding, and so is a
-    combination of columns that is shorter than a few units in their last place.
+    A column without variation has the coefficient 0 where there is an intercept that is not penalised. Where columns
+    are linearly dependent and no penalty tells them apart, the solution is the shortest one, in columns that are
+    centred (where there is an intercept) and scaled to length 1. The state names both kinds. What counts as zero is
+    decided by the size of the columns before they are centred: a spread of less than 1e-13 of it is rounding, and so
+    is a combination of columns that is shorter than a few units in their last place.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ class _Reduced:
         return cls(R, z, factor.rest + last * last, level, pull, target, constant)
 
     def with_intercept(self, b: Array) -> Array:
-        """b and the best a for it, (..., size)."""
+        """With the best a for each b, (..., size)."""
         if self.level == 0:
             a = np.zeros(b.shape[:-1])
         else:
