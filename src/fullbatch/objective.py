@@ -231,7 +231,7 @@ class Objective:
             return self._curves(request, total)
         if isinstance(total, SquareSums):
             found = factors(total)
-            return found if self.variables is None else [replace(one, R=self._pull_back_rows(one.R)) for one in found]
+            return found if self.variables is None else [one.under(self.variables) for one in found]
         if isinstance(total, Sample):
             if self.variables is None:
                 return total

@@ -215,25 +215,28 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SquareSums:
-    """Answer to `Squares`, of the rows [x - center, 1, y - offset] (no 1 without an intercept), each times the root of
-    its weight.
+    """Answer to `Squares`, of the rows [1, x - center, y - offset - target], each times the root of its weight; without
+    an intercept of the rows [x, y - offset].
 
     Parameters
     ----------
     matrices : (folds, width + 1, width + 1) float64 array
-        Gram matrices, or triangles.
+        Gram matrices, or triangles. What is not finite says that squares overflowed, or underflowed.
     weight : (folds,) float64 array
         Sums of the sample weights.
     center : (p,) array
-        The same for all blocks.
+        The same for all blocks; zeros without an intercept.
     exact : bool
         Whether these are triangles.
+    target : float
+        The same for all blocks; 0 without an intercept.
     """
 
     matrices: Array
     weight: Array
     center: Array
     exact: bool
+    target: float = 0.0
 
     def __add__(self, other: "SquareSums") -> "SquareSums":
         if self.exact:
@@ -241,8 +244,9 @@ class SquareSums:
             with one_thread():
                 matrices = np.array([np.linalg.qr(one, mode="r") for one in both])
         else:
-            matrices = self.matrices + other.matrices
-        return SquareSums(matrices, self.weight + other.weight, self.center, self.exact)
+            with np.errstate(over="ignore", invalid="ignore"):
+                matrices = self.matrices + other.matrices
+        return SquareSums(matrices, self.weight + other.weight, self.center, self.exact, self.target)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

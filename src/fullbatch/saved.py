@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -231,7 +231,7 @@ def state_of(
             values[field.name] = float(array) if array.ndim == 0 else tuple(array) if array.ndim == 2 else array
         elif field.name in metadata:
             values[field.name] = metadata[field.name]
-        else:
+        elif field.default is MISSING and field.default_factory is MISSING:  # a later field has a default
             raise DamagedError(f"{path} is damaged: {field.name} is missing")
     return kind(**values)
 

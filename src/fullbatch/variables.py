@@ -26,7 +26,8 @@ class Standardized:
     intercept : bool
         Whether theta ends in intercepts. Without them columns are not centred.
     scale : bool
-        Whether columns are divided by their population standard deviation; constant columns are left alone.
+        Whether columns are divided by their population standard deviation; constant columns, and those whose
+        squares overflow, are left alone.
     """
 
     def __init__(self, schema: Schema, outputs: int, intercept: bool = True, scale: bool = False) -> None:
@@ -36,6 +37,7 @@ class Standardized:
         deviation = np.sqrt(schema.variance)
         # A constant column's variance is rounding: dividing by it would make noise a feature.
         varies = deviation > 1e-10 * np.maximum(np.abs(schema.mean), np.finfo(np.float64).tiny)
+        varies &= np.isfinite(deviation)
         self._scale = np.where(varies, deviation, 1.0) if scale else np.ones(schema.n_features)
 
     def to_blocks(self, theta: Array) -> Array:

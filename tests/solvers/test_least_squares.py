@@ -1,11 +1,32 @@
+import pickle
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from problems import REFERENCES, diabetes, objective, start
 from scipy.sparse import csr_array
 
-from fullbatch import LeastSquares, Objective, Status, ThreadEngine, minimize, ridge_path
-from fullbatch.protocols import Squares
+from fullbatch import (
+    LeastSquares,
+    Linear,
+    Objective,
+    SerialEngine,
+    Standardized,
+    Status,
+    ThreadEngine,
+    array_sources,
+    load_state,
+    minimize,
+    ridge_path,
+    save_state,
+)
+from fullbatch.protocols import Category, Rows, Squares
 from fullbatch.sampling import uniform_of_rows
+from fullbatch.saved import contents_of, write
+
+LONG = np.longdouble
 
 
 def by_qr(X, y, weight, l2):
@@ -151,3 +172,378 @@ def test_what_cannot_be_asked():
     with pytest.raises(TypeError, match=r"LeastSquares needs Squares, .*: use '(newton|sampled-lbfgs)'"):
         minimize(other, start(other), solver="least-squares")
     assert Squares not in other.blocks.answers
+
+
+# --- against sums in long double --------------------------------------------------------------------------------
+
+
+def value_at(theta, X, y, weight, l2=0.0):
+    """F in long double; theta as the blocks have it, with an intercept if it is one longer than X is wide."""
+    p = X.shape[1]
+    X, y, weight, theta = (np.asarray(one).astype(LONG) for one in (X, y, weight, theta))
+    residual = X @ theta[:p] + (theta[p] if len(theta) > p else 0) - y
+    return 0.5 * (weight @ residual**2) / weight.sum() + 0.5 * (np.asarray(l2) * theta[:p] ** 2).sum()
+
+
+def least_value(X, y, weight, l2=0.0, intercept=True):
+    """The minimum of F, and its coefficients: LAPACK on centred, scaled columns, refined in long double."""
+    X, y, weight = (np.asarray(one).astype(LONG) for one in (X, y, weight))
+    total = weight.sum()
+    if intercept:
+        X, y = X - (weight @ X) / total, y - (weight @ y) / total
+    penalty = np.sqrt(total * np.broadcast_to(np.asarray(l2, LONG), X.shape[1]))
+    A = np.vstack((np.sqrt(weight)[:, None] * X, np.diag(penalty)))
+    largest = np.abs(A).max(axis=0)
+    A = A / largest
+    length = np.sqrt((A * A).sum(axis=0))
+    A, goal = A / length, np.concatenate((np.sqrt(weight) * y, np.zeros(X.shape[1], LONG)))
+    b, residual = np.zeros(X.shape[1], LONG), goal
+    for _ in range(5):
+        unit = np.abs(residual).max() or LONG(1)
+        b += unit * np.linalg.lstsq(A.astype(float), (residual / unit).astype(float), rcond=1e-14)[0]
+        residual = goal - A @ b
+    return 0.5 * (residual @ residual) / total, (b / length / largest).astype(float)
+
+
+def fitted(X, y, weight=None, l2=0.0, intercept=True, variables="centred", blocks=3, offset=None, scale=1.0):
+    """Result, and theta as the blocks have it."""
+    sources = array_sources(X, y, weight, offset, blocks=blocks, scale=scale)
+    placed = SerialEngine().place(Linear("squared", intercept), sources)
+    kind = {None: None, "centred": False, "scaled": True}[variables]
+    change = None if kind is None else Standardized(placed.schema, 1, intercept, kind)
+    result = minimize(Objective(placed, l2, change), np.zeros(placed.parameters.size), solver="least-squares")
+    return result, result.theta if change is None else change.to_blocks(result.theta)
+
+
+def columns(n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 3))
+    return X, X @ [1.0, 2.0, 3.0] + rng.standard_normal(n)
+
+
+@st.composite
+def problems(draw):
+    """Columns of any scale, some far from zero, nearly collinear or equal, one constant; and how to fit them."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, p = draw(st.sampled_from([30, 100, 400])), draw(st.integers(1, 8))
+    X = rng.standard_normal((n, p))
+    if p > 1 and draw(st.booleans()):
+        X[:, 1] = X[:, 0] + 10.0 ** draw(st.integers(-6, -1)) * X[:, 1]
+    if draw(st.booleans()):
+        X *= 10.0 ** rng.uniform(-6, 6, p)
+    intercept = draw(st.booleans())
+    if intercept:
+        X += 10.0 ** draw(st.integers(-2, 6)) * X.std(axis=0)
+    kind = draw(st.sampled_from(["float64", "float32", "csr"]))
+    X = X.astype("float32" if kind == "float32" else "float64")
+    constant = draw(st.sampled_from([None, 0.0, 1.0, 0.1, 1e8, 1e-300] if intercept else [None, 0.0]))
+    copied = draw(st.booleans())
+    y = 10.0 ** draw(st.integers(-1, 1)) * rng.standard_normal(n)
+    y += (X - X.mean(axis=0)) @ (rng.standard_normal(p) / X.std(axis=0))
+    y += draw(st.sampled_from([0.0, 1e4, 1e7])) if intercept else 0.0
+    weight = draw(st.sampled_from([None, "any", "some are 0"]))
+    if weight is not None:
+        weight = rng.uniform(0.1, 2.0, n) * (rng.random(n) < (0.8 if weight == "some are 0" else 1.0))
+    offset = rng.standard_normal(n) if draw(st.booleans()) else None
+    l2 = draw(st.sampled_from([0.0, 1e-4, 1.0]))
+    variables, blocks = draw(st.sampled_from([None, "centred", "scaled"])), draw(st.integers(1, 5))
+    return X, y, weight, offset, l2, intercept, kind, constant, copied, variables, blocks
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems())
+def test_any_problem(problem):
+    X, y, weight, offset, l2, intercept, kind, constant, copied, variables, blocks = problem
+    p, more = X.shape[1], [X]
+    if constant is not None:
+        more.append(np.full((len(y), 1), constant, X.dtype))
+    if copied:
+        more.append(X[:, :1])
+    all_columns = np.column_stack(more)
+    if weight is not None and kind != "csr":
+        all_columns[weight == 0] = 1e30 if kind == "float32" else 1e200  # whatever it is
+    rows = csr_array(all_columns) if kind == "csr" else all_columns
+    result, theta = fitted(rows, y, weight, l2, intercept, variables, blocks, offset)
+    counted = np.ones(len(y)) if weight is None else weight
+    target = y if offset is None else y - offset
+    X, all_columns, target, counted = (one[counted > 0].astype(float) for one in (X, all_columns, target, counted))
+    assert result.success
+    assert result.optimality <= 1e-20
+    middle = np.average(all_columns, axis=0, weights=counted)
+    deviation = np.sqrt(np.average((all_columns - middle) ** 2, axis=0, weights=counted))
+    strength = l2 * np.where(deviation > 1e-10 * np.abs(middle), deviation, 1.0) ** 2 if variables == "scaled" else l2
+    strength = np.broadcast_to(strength, all_columns.shape[1])
+    here = value_at(theta, all_columns, target, counted, strength)
+    assert result.value == pytest.approx(float(here), rel=1e-9)
+    # Two equal columns with a penalty are one with half of it.
+    halved = strength[:p] / np.where(copied & (np.arange(p) == 0), 2.0, 1.0)
+    best, _ = least_value(X, target, counted, halved, intercept)
+    assert float(here) == pytest.approx(float(best), rel=1e-9)
+    assert result.state.constant.tolist() == ([] if constant is None else [p])
+    assert result.state.dependent.tolist() == ([0, len(strength) - 1] if copied and l2 == 0 else [])
+    if constant is not None:
+        assert theta[p] == 0.0
+    if copied and l2 == 0:  # a weak penalty leaves the difference to rounding
+        assert theta[0] == pytest.approx(theta[len(strength) - 1], rel=1e-6)
+
+
+# --- columns without variation, and dependent ones ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variables", [None, "centred", "scaled"])
+@pytest.mark.parametrize("constant", [0.0, 1.0, 0.1, -1 / 3, 1e8, 1e-300, 1e300])
+def test_a_constant_column_changes_nothing(constant, variables):
+    X, y = columns()
+    for weight in (None, np.random.default_rng(1).uniform(0.0, 1.0, len(y))):
+        alone, theta = fitted(X, y, weight)
+        result, more = fitted(np.insert(X, 1, constant, axis=1), y, weight, variables=variables, blocks=7)
+        assert (result.status, more[1]) == (Status.CONVERGED, 0.0)
+        assert result.state.constant.tolist() == [1]
+        np.testing.assert_allclose(np.delete(more, 1), theta, rtol=1e-10, atol=1e-12)
+        assert result.value == pytest.approx(alone.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "float32", "csr"])
+def test_a_constant_column_of_any_type(kind):
+    rng = np.random.default_rng(0)
+    X, (_, y) = rng.integers(0, 100, (200, 3)).astype("float64" if kind == "csr" else kind), columns()
+    X[:, 1] = 7
+    result, theta = fitted(csr_array(X) if kind == "csr" else X, y, scale=1.0 if kind == "csr" else 1 / 255)
+    assert (theta[1], result.passes, result.state.constant.tolist()) == (0.0, 1, [1])
+    without, zero = fitted(X * [1, 0, 1], y, intercept=False)
+    assert (zero[1], without.state.constant.tolist()) == (0.0, [1])
+    with_it, one = fitted(X, y, intercept=False)  # then it is the intercept
+    assert one[1] * 7 == pytest.approx(theta[3], rel=1e-9)
+    assert with_it.state.constant.size == 0
+
+
+def test_a_constant_column_with_a_penalised_intercept_shares_it():
+    X, y = columns()
+    X, y = np.column_stack((X, np.full(len(y), 2.0))), y + 3.0
+    result, theta = fitted(X, y, l2=np.full(5, 0.1), variables=None)
+    rows = np.vstack((np.column_stack((X, np.ones(len(y)))), np.eye(5) * np.sqrt(0.1 * len(y))))
+    wanted = np.linalg.lstsq(rows, np.append(y, np.zeros(5)), rcond=None)[0]
+    np.testing.assert_allclose(theta, wanted, rtol=1e-11)
+    assert result.state.constant.tolist() == [3]
+    assert theta[3] == pytest.approx(2 * theta[4], rel=1e-10)
+
+
+def test_levels_that_add_up_to_the_intercept():
+    codes = np.random.default_rng(0).integers(0, 4, 300).astype(np.int32)
+    y = np.array([1.0, 5.0, 2.0, 9.0])[codes] + np.random.default_rng(1).standard_normal(300)
+    X = np.random.default_rng(2).standard_normal((300, 2))
+    sources = [InMemory(Rows(X[at], y[at], categories=(Category(codes[at], np.arange(4)),))) for at in halves(300)]
+    result = minimize(Objective(SerialEngine().place(Linear("squared"), sources)), np.zeros(7), solver="least-squares")
+    assert result.state.dependent.tolist() == [2, 3, 4, 5]
+    one_hot = np.column_stack((X, codes[:, None] == np.arange(4))).astype(float)
+    best, _ = least_value(one_hot[:, :-1], y, np.ones(300))
+    assert result.value == pytest.approx(float(best), rel=1e-12)
+    # The shortest in columns of length 1: no part along the combination that is zero.
+    spread = one_hot[:, 2:].std(axis=0)
+    assert (result.theta[2:6] * spread) @ spread == pytest.approx(0.0, abs=1e-10)
+
+
+def halves(n):
+    return slice(0, n // 2), slice(n // 2, n)
+
+
+class InMemory:
+    """A source of rows that are there."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def read(self):
+        return self.rows
+
+
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e7])
+def test_the_same_quantity_in_other_units(far):
+    """Celsius and Fahrenheit: equal but for the rounding of numbers that are far from zero."""
+    X, y = columns()
+    celsius = X[:, 0] + far
+    result, theta = fitted(np.column_stack((celsius, 1.8 * celsius + 32, X[:, 1:])), y)
+    assert result.state.dependent.tolist() == [0, 1]
+    assert np.abs(theta[:4]).max() < 10
+    assert result.value == pytest.approx(fitted(X, y)[0].value, rel=1e-7 if far == 1e7 else 1e-10)
+
+
+def test_collinear_to_a_millionth_is_not_dependent():
+    X, y = columns()
+    near = np.column_stack((X, X[:, 0] + 1e-6 * np.random.default_rng(3).standard_normal(len(y))))
+    result, theta = fitted(near, y)
+    best, b = least_value(near, y, np.ones(len(y)))
+    assert (result.passes, result.state.dependent.size) == (2, 0)
+    assert result.value == pytest.approx(float(best), rel=1e-9)
+    np.testing.assert_allclose(theta[:-1], b, rtol=1e-7)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fewer_rows_than_columns(n):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((n, 8)), rng.standard_normal(n)
+    result, theta = fitted(X, y, blocks=1)
+    assert result.success
+    np.testing.assert_allclose(X @ theta[:-1] + theta[-1], y, rtol=1e-12)
+    centred = X - X.mean(axis=0)
+    length = np.linalg.norm(centred, axis=0) if n > 1 else np.ones(8)
+    shortest = np.linalg.lstsq(centred / length, y - y.mean(), rcond=1e-12)[0] / length
+    np.testing.assert_allclose(theta[:-1], shortest, atol=1e-13)
+    assert (result.state.constant if n == 1 else result.state.dependent).tolist() == list(range(8))
+
+
+# --- digits -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e4, 1e8, 1.7e9])
+def test_value_and_held_out_losses_of_targets_far_from_zero(mean):
+    X, y = columns(300)
+    y = mean + y
+    result, theta = fitted(X, y)
+    assert result.passes == 1
+    assert result.value == pytest.approx(float(value_at(theta, X, y, np.ones(300))), rel=1e-12 + 1e-20 * mean)
+    fun = Objective(SerialEngine().place(Linear("squared"), array_sources(X, y, blocks=4)))
+    path = ridge_path(fun, [1e-2, 1.0], folds=5, seed=1)
+    assert fun.num_passes == 1
+    fold = (uniform_of_rows(0, 300, 1) * 5).astype(int)
+    for number, l2 in enumerate(path.l2):
+        for held in range(5):
+            train = fold != held
+            _, b = least_value(X[train], y[train], np.ones(train.sum()), l2)
+            residual = (y - X @ b) - (y - X @ b)[train].astype(LONG).mean()
+            assert path.held_out[number, held] == pytest.approx(
+                float(0.5 * (residual[~train] ** 2).mean()), rel=1e-12 + 1e-16 * mean
+            )
+
+
+@pytest.mark.parametrize("variables", [None, "centred", "scaled"])
+@pytest.mark.parametrize("far", [1e2, 1e5, 1e8])
+def test_means_far_beyond_the_spread(far, variables):
+    X, y = columns()
+    X = X + far
+    result, theta = fitted(X, y, variables=variables)
+    best, b = least_value(X, y, np.ones(len(y)))
+    assert result.passes == 1
+    assert result.value == pytest.approx(float(best), rel=1e-12)
+    np.testing.assert_allclose(theta[:3], b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("variables", [None, "centred", "scaled"])
+@pytest.mark.parametrize("size", [1e-170, 1e-155, 1e150, 1e155, 1e300])
+def test_columns_whose_squares_leave_the_range(size, variables):
+    X, y = columns()
+    result, theta = fitted(X * [1.0, size, 1.0], y, variables=variables)
+    _, usual = fitted(X, y)
+    np.testing.assert_allclose(theta * [1.0, size, 1.0, 1.0], usual, rtol=1e-12)
+    assert result.status is Status.CONVERGED
+
+
+def test_targets_whose_squares_leave_the_range():
+    X, y = columns()
+    _, usual = fitted(X, y)
+    for size in (1e-300, 1e-170, 1e150):
+        result, theta = fitted(X, size * y)
+        np.testing.assert_allclose(theta / size, usual, rtol=1e-12)
+        assert result.success
+    for size in (1e155, 1e160, 1e300):
+        with pytest.raises(ValueError, match="not finite numbers: scale the target or the columns"):
+            fitted(X, size * y)
+
+
+def test_rows_of_weight_0_count_nothing():
+    X, y = columns()
+    result, theta = fitted(X, y)
+    for wild in (1e10, 1e200, -1.7e308):
+        more = np.vstack((X, np.full((5, 3), wild) * (-1.0) ** np.arange(15).reshape(5, 3)))
+        weight = np.append(np.ones(len(y)), np.zeros(5))
+        for variables in (None, "centred"):
+            other, at = fitted(more, np.append(y, np.full(5, wild)), weight, variables=variables)
+            np.testing.assert_allclose(at, theta, rtol=1e-12)
+            assert other.value == pytest.approx(result.value, rel=1e-13)
+
+
+def test_what_is_explained_almost_entirely_takes_a_second_pass():
+    X, y = columns()
+    for noise, passes in ((1e-1, 1), (1e-6, 2)):
+        target = X @ [1.0, 2.0, 3.0] + noise * (y - X @ [1.0, 2.0, 3.0])
+        result, _ = fitted(X, target)
+        best, _ = least_value(X, target, np.ones(len(y)))
+        assert result.passes == passes
+        assert result.value == pytest.approx(float(best), rel=1e-9)
+
+
+# --- the path -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scales", [(1.0, 1.0, 1.0), (1e-6, 1.0, 1e6), (1e-150, 1.0, 1e150)])
+def test_a_path_is_what_single_fits_are(scales):
+    X, y = columns()
+    X = np.column_stack((X * scales, np.ones(len(y)), X[:, 1]))
+    placed = SerialEngine().place(Linear("squared"), array_sources(X, y, blocks=4))
+    path = ridge_path(Objective(placed), [0.0, 1e-30, 1e-3, 10.0])
+    for number, l2 in enumerate(path.l2):
+        alone = minimize(Objective(placed, l2), np.zeros(6), solver="least-squares")
+        np.testing.assert_allclose(path.theta[number], alone.theta, rtol=1e-8, atol=1e-13)
+        assert path.value[number] == pytest.approx(alone.value, rel=1e-12)
+        assert path.theta[number, 3] == 0.0
+
+
+def test_folds_without_rows_or_with_all_the_weight():
+    X, y = columns(12)
+    placed = SerialEngine().place(Linear("squared"), array_sources(X, y, blocks=3))
+    path = ridge_path(Objective(placed), [1e-2, 1.0], folds=40)
+    empty = np.bincount((uniform_of_rows(0, 12, 0) * 40).astype(int), minlength=40) == 0
+    assert empty.any()
+    assert (np.isnan(path.held_out) == empty).all()
+    assert path.best == int(np.nanmean(path.held_out, axis=1).argmin())
+    weight = ((uniform_of_rows(0, 12, 0) * 3).astype(int) == 1).astype(float)
+    placed = SerialEngine().place(Linear("squared"), array_sources(X, y, weight))
+    path = ridge_path(Objective(placed), [1e-2, 1.0], folds=3)
+    assert np.isfinite(path.theta).all()
+    assert np.isnan(path.held_out).all()
+    with pytest.raises(ValueError, match="no fold tells anything: all the weight is in one"):
+        path.best  # noqa: B018
+
+
+# --- the state ------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    X, y = columns(5000)
+    X = np.column_stack((X, np.ones(5000), X[:, 0], 1e8 + X[:, 1]))
+    seen = set()
+    for threads in (1, 2, 4):
+        fun = objective(X, y + 1e8, "squared", l2=0.0, engine=ThreadEngine(threads), blocks=9)
+        result = minimize(fun, start(fun), solver="least-squares")
+        state = result.state
+        seen.add(pickle.dumps((result.theta, result.value, state.remaining, state.constant, state.dependent)))
+    assert len(seen) == 1
+
+
+def test_optimality_is_measured_and_a_solution_cannot_be_improved():
+    X, y = columns()
+    fun = objective(X, y, "squared")
+    result = minimize(fun, start(fun), solver="least-squares", tol=0)
+    assert (result.passes, result.iterations) == (1, 1)
+    assert result.status is (Status.CONVERGED if result.optimality == 0 else Status.PRECISION)
+    assert result.optimality < 1e-28
+    state = minimize(fun, start(fun), solver="least-squares", max_iter=0).state
+    assert LeastSquares().optimality(state) == np.inf
+
+
+def test_a_state_of_an_earlier_version_is_solved_again(tmp_path):
+    X, y = columns()
+    fun = objective(X, y, "squared")
+    result = minimize(fun, start(fun), solver="least-squares")
+    state = result.state
+    save_state(tmp_path / "new", state)
+    loaded = load_state(tmp_path / "new")
+    for field in fields(state):
+        assert np.array_equal(getattr(loaded, field.name), getattr(state, field.name))
+    arrays, metadata = contents_of(replace(state, found=np.zeros(4), theta=np.zeros(4)))
+    for name in ("doubt", "remaining", "constant", "dependent"):
+        del arrays[name]
+    write(tmp_path / "old", "LeastSquaresState", arrays, metadata)
+    again = minimize(fun, start(fun), resume=load_state(tmp_path / "old"))
+    assert again.status is Status.CONVERGED
+    np.testing.assert_allclose(again.theta, result.theta, rtol=1e-12)

@@ -39,11 +39,10 @@ def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
         mean /= total
     for i in range(n):
         w = weight[i] if weight.size else 1.0
-        if w == 0.0:  # its square may overflow
-            continue
-        for j in range(p):
-            deviation = np.float64(X[i, j]) - mean[j]
-            squares[j] += w * (deviation * deviation)
+        if w > 0.0:  # the square of a value that does not count may be infinite
+            for j in range(p):
+                deviation = np.float64(X[i, j]) - mean[j]
+                squares[j] += w * (deviation * deviation)
     return -1, -1, mean, squares
 
 
@@ -65,10 +64,9 @@ def csr_moments(data: Array, indices: Array, indptr: Array, weight: Array, p: in
         mean /= total
     for i in range(indptr.size - 1):
         w = weight[i] if weight.size else 1.0
-        if w == 0.0:
-            continue
-        for entry in range(indptr[i], indptr[i + 1]):
-            deviation = np.float64(data[entry]) - mean[indices[entry]]
-            squares[indices[entry]] += w * (deviation * deviation)
+        if w > 0.0:
+            for entry in range(indptr[i], indptr[i + 1]):
+                deviation = np.float64(data[entry]) - mean[indices[entry]]
+                squares[indices[entry]] += w * (deviation * deviation)
     squares += (total - stored) * mean * mean
     return -1, -1, mean, squares

@@ -66,6 +66,9 @@ _TABLE_NUMBERS = 2**23
 # Rows that are copied at a time for sums of squares: a few hundred for each of the usual number of folds.
 _ROWS_OF_SQUARES = 4096
 
+# Sums of squares below it have lost digits to underflow, unless all they add up is 0.
+_UNDERFLOW = 1e-290
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -486,26 +489,27 @@ class LinearBlock(Block):
 
     def _squares(self, request: Squares) -> SquareSums:
         """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
-        rows, count = self._rows, len(self._rows.y)
-        center = self._schema.mean if self._intercept else np.zeros(self._features)
-        width = self._features + self._intercept + 1
+        rows, count, first = self._rows, len(self._rows.y), int(self._intercept)
+        center, target = _middle(self._schema) if self._intercept else (np.zeros(self._features), 0.0)
+        width = first + self._features + 1
         fold = (uniform_of_rows(self._first_row, count, request.seed) * request.folds).astype(np.intp)
         weight = rows.weight if rows.weight.size else np.ones(count)
         matrices = np.zeros((request.folds, width, width))
-        with one_thread():
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, count, _ROWS_OF_SQUARES):
                 taken: Any = slice(start, min(start + _ROWS_OF_SQUARES, count))
                 if request.folds > 1:
                     taken = start + np.argsort(fold[taken], kind="stable")
                 X = self._features_of(taken)
                 data = np.ones((X.shape[0], width))
-                data[:, : self._features] = X
+                data[:, first:-1] = X
                 if self._scale != 1.0:
-                    data[:, : self._features] *= self._scale
-                data[:, : self._features] -= center
-                data[:, -1] = rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0)
+                    data[:, first:-1] *= self._scale
+                data[:, first:-1] -= center
+                data[:, -1] = rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0) - target
                 if rows.weight.size:
                     data *= np.sqrt(weight[taken])[:, None]
+                    data[weight[taken] == 0] = 0.0  # also where it is not finite
                 cuts = (
                     np.searchsorted(fold[taken], np.arange(request.folds + 1)) if request.folds > 1 else (0, len(data))
                 )
@@ -514,9 +518,9 @@ class LinearBlock(Block):
                     if request.exact:
                         matrix[:] = triangle_of(np.vstack((matrix, part)))
                     else:
-                        matrix += part.T @ part
+                        matrix += _products(part)
         totals = np.bincount(fold, weight, minlength=request.folds)
-        return SquareSums(matrices, totals, center, request.exact)
+        return SquareSums(matrices, totals, center, request.exact, target)
 
     def _stored(self, taken: Any) -> Any:
         """(m, p) features of some rows, as the source gave them."""
@@ -579,6 +583,25 @@ def _layout(outputs: int, features: int, intercept: bool) -> tuple[Array, Array]
     if intercept:
         predictors = np.column_stack((predictors, np.arange(coefs, size)))
     return read_only(np.arange(size) < coefs), read_only(predictors)
+
+
+def _middle(schema: Schema) -> tuple[Array, float]:
+    """What least squares subtract from columns and target: their means, so that squares are small.
+
+    Any other numbers would do, if they are finite and all blocks take the same.
+    """
+    target = schema.target_mean
+    center = np.where(np.isfinite(schema.mean), schema.mean, 0.0)
+    return center, target if target is not None and np.isfinite(target) else 0.0
+
+
+def _products(rows: Array) -> Array:
+    """The Gram matrix; NaN on its diagonal where squares underflow."""
+    gram: Array = rows.T @ rows
+    small = np.flatnonzero(gram.diagonal() < _UNDERFLOW)
+    lost = small[rows[:, small].any(axis=0)]
+    gram[lost, lost] = np.nan
+    return gram
 
 
 def _one_hot(X: Array, codes: Array, columns: int) -> Array:
