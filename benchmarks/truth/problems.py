@@ -305,11 +305,8 @@ def _bytes(rng: Random, n: int, p: int, stored: str, words: list[str]) -> tuple[
             X[:, j] = low + high - X[:, first]
         else:
             X[:, j] = np.clip(X[:, first] + (rng.random(n) < 0.1), low, high)
-        if kind in ("constant", "copy", "reverse", "near"):
-            words.append(
-                {"near": "nearly collinear", "reverse": "collinear", "copy": "duplicated"}.get(kind, kind) + " columns"
-            )
-    words[:] = list(dict.fromkeys(words))
+        seen[kind] = True
+    words += [f"{_KINDS[kind]} columns" for kind in seen if kind in _KINDS]
     scale = float(rng.choice([1 / 255 if stored == "uint8" else 1 / 127, 1.0, 10 ** rng.uniform(-3, 3)]))
     return X.astype(stored), (X - (low + high) / 2) / 70, scale
 
@@ -384,10 +381,8 @@ def _offset(rng: Random, n: int, words: list[str]) -> Array | None:
 
 
 def _labels(rng: Random, eta: Array, classes: int, counted: Array, words: list[str]) -> Array:
-    n = len(eta)
-    kind = str(
-        rng.choice(["noisy", "separable", "nearly separable", "random", "one row"], p=[0.4, 0.2, 0.15, 0.1, 0.15])
-    )
+    kinds = ["noisy", "separable", "nearly separable", "random", "one row"]
+    kind = str(rng.choice(kinds, p=[0.4, 0.2, 0.15, 0.1, 0.15]))
     noise = {"separable": 0.0, "nearly separable": 0.02, "random": 1e6}.get(kind, 1.0)
     y = (eta - np.median(eta, axis=0) + noise * rng.gumbel(size=eta.shape)).argmax(axis=1)
     if kind == "one row":

@@ -94,6 +94,7 @@ _ROWS: dict[str, Callable[..., tuple[Array, Array, Array]]] = {
     "tweedie": _tweedie,
 }
 _KINKS = {"huber": "delta", "quantile": "smoothing"}
+_KINKED = (*_KINKS, "squared_hinge")
 
 
 def _rows(problem: Problem, y: Array, eta: Array) -> tuple[Array, Array, Array]:
@@ -242,11 +243,14 @@ class _Search:
             F, grad, eta, curvature = self.at(u)
             step, expected = self._step(grad, curvature, damping)
             after, gain = self._along(u, step, F)
-            if gain < expected / 4 and self.problem.loss in _KINKS:
-                other = self._along(u, self._step(grad, self._majorising(eta), 1e-18)[0], F)
-                after, gain = other if other[1] > gain else (after, gain)
+            good = gain > expected / 4
+            if not good and self.problem.loss in _KINKED:
+                # Damping by the curvature of heavy rows would hold back whatever moves light ones alone.
+                for other in (curvature, self._majorising(eta)):
+                    trial = self._along(u, self._step(grad, other, 1e-18)[0], F)
+                    after, gain = trial if trial[1] > gain else (after, gain)
             enough = _ENOUGH * max(abs(F), above - F)
-            damping = min(max(damping / 10, 1e-18), 1e6) if gain > expected / 10 else min(damping * 10, 1e6)
+            damping = max(damping / 10, 1e-18) if good else min(damping * 10, 1e6)
             if gain > 0:
                 u = after
             quiet = quiet + 1 if gain <= enough else 0
@@ -284,6 +288,8 @@ class _Search:
 
     def _majorising(self, eta: Array) -> Array:
         """Curvatures of a parabola above each row's loss, which touches it at eta."""
+        if self.problem.loss == "squared_hinge":
+            return np.full_like(eta, 2)
         size = np.abs(eta - self.y[:, None])
         if self.problem.loss == "huber":
             delta = self.problem.options["delta"]
