@@ -11,7 +11,7 @@ from fullbatch import Status, minimize
 from fullbatch.blas import one_thread
 
 from . import cache
-from .problems import Placed, problem
+from .problems import Problem, problem
 from .reference import Reference
 
 SOLVERS = ("auto", "newton", "least-squares", "sampled-lbfgs", "lbfgs", "newton-cg", "scipy-lbfgsb")
@@ -80,9 +80,8 @@ def judge(seed: int, solvers: Sequence[str] = SOLVERS, folder: Path | None = Non
     made = problem(seed)
     with one_thread():
         known = cache.reference(made, folder)
-        placed = made.place()
         ended = [
-            (solver, *_run(placed, solver)) for solver in solvers if solver != "least-squares" or made.loss == "squared"
+            (solver, *_run(made, solver)) for solver in solvers if solver != "least-squares" or made.loss == "squared"
         ]
         found = [known.f(theta) for _, theta, _ in ended if theta is not None]
         best = min([known.F_best, *(F for F in found if F == F)])
@@ -92,13 +91,14 @@ def judge(seed: int, solvers: Sequence[str] = SOLVERS, folder: Path | None = Non
     return Judged(seed, str(made), verdicts, beaten)
 
 
-def _run(placed: Placed, solver: str) -> tuple[Any, dict[str, Any]]:
+def _run(made: Problem, solver: str) -> tuple[Any, dict[str, Any]]:
     """Theta on the columns as stored, None where there was an exception, and what is told of the run."""
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            result = minimize(placed.objective(), placed.problem.start, solver=solver, tol=TOL, max_iter=MAX_ITER)
+            placed = made.place()
+            result = minimize(placed.objective(), made.start, solver=solver, tol=TOL, max_iter=MAX_ITER)
             theta = placed.as_stored(result.theta)
             about = {
                 "status": result.status.name,
