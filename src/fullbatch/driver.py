@@ -259,7 +259,7 @@ def _check_arguments(
     objective: Any, solver: Any, tol: Any, max_iter: Any, callbacks: Any, checkpoint: Any, check_gradient: Any
 ) -> None:
     """Refuse arguments of `minimize` that are none, whatever the problem."""
-    if not hasattr(objective, "facts"):
+    if not isinstance(objective, Objective):
         raise ValueError(f"objective must be an Objective, got {objective!r}")
     check_solver(solver)
     check_number("tol", tol)

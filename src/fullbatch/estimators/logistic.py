@@ -152,7 +152,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         return self._model().linear(schema)
 
     def _l2(self, weight: float) -> float:
-        return 1.0 / (self.C * weight) if self.l2 is None else float(self.l2)
+        return 1.0 / (float(self.C) * weight) if self.l2 is None else float(self.l2)
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         assert schema.classes is not None
