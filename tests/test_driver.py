@@ -240,7 +240,7 @@ def test_bits_do_not_depend_on_blas_threads():
 
 def test_a_class_or_a_result_in_place_of_an_object_is_named():
     fun = objective(*breast_cancer())
-    with pytest.raises(TypeError, match=r"pass an object of it, LBFGS\(\)"):
+    with pytest.raises(ValueError, match=r"solver is the class LBFGS: pass an object of it, LBFGS\(\)"):
         minimize(fun, start(fun), solver=LBFGS)
     with pytest.raises(TypeError, match="resume takes a solver's state"):
         minimize(fun, start(fun), resume=minimize(fun, start(fun)))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,86 @@ def test_import_loads_nothing_heavy():
 def test_the_core_needs_numpy_only(module):
     loaded = set(run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)").split())
     assert loaded.isdisjoint(HEAVY), loaded.intersection(HEAVY)
+
+
+OPTIONAL = ("ray", "dask", "distributed", "torch", "jax", "tensorflow", "keras", "pandas", "polars", "fsspec", "pooch")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "exec('from fullbatch import *', names := {}); assert set(names) >= set(fullbatch.__all__)",
+        "assert 'RayEngine' in pydoc.render_doc(fullbatch)",
+        "assert dict(inspect.getmembers(fullbatch)).keys() == set(fullbatch.__all__)",
+        "assert all(hasattr(fullbatch, name) for name in dir(fullbatch))",
+        "assert rlcompleter.Completer(vars()).complete('fullbatch.KerasM', 0).startswith('fullbatch.KerasModel')",
+        "assert all(inspect.signature(getattr(fullbatch, name)) for name in ('RayEngine', 'DaskEngine', 'TorchModel'))",
+        "doctest.DocTestFinder().find(fullbatch)",
+        "import fullbatch.callbacks_ray_; assert pydoc.render_doc(fullbatch.callbacks_ray_.TuneReport)",
+        "fullbatch.LogisticRegression(engine='ray'), fullbatch.GeneralizedLinearRegressor(engine='dask')",
+    ],
+)
+def test_looking_around_needs_no_extra(look):
+    """What is missing is told when an engine or a model is made, not when somebody looks what there is."""
+    program = f"""
+import doctest, inspect, pydoc, rlcompleter, sys
+from importlib.machinery import PathFinder
+
+class WithoutExtras(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *where):
+        return None if name.partition(".")[0] in {OPTIONAL!r} else super().find_spec(name, *where)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras
+import fullbatch
+{look}
+assert not set({OPTIONAL!r}).intersection(sys.modules)
+"""
+    run(sys.executable, "-c", program)
+
+
+def test_looking_around_loads_no_extra():
+    there = [name for name in OPTIONAL if find_spec(name)]
+    assert {"ray", "dask", "torch"} <= set(there)
+    program = "import inspect, sys, fullbatch; inspect.getmembers(fullbatch); print(*sys.modules)"
+    loaded = set(run(sys.executable, "-c", program).split())
+    assert "fullbatch.engines.ray_" in loaded
+    assert loaded.isdisjoint(set(OPTIONAL) - {"pandas"}), loaded.intersection(OPTIONAL)  # others load pandas
+
+
+@pytest.mark.parametrize(
+    ("package", "made", "extra"),
+    [
+        ("ray", "fullbatch.RayEngine()", "ray"),
+        ("ray", "fullbatch.RayEngine.from_config()", "ray"),
+        ("ray", "make_engine('ray')", "ray"),
+        ("ray", "callbacks_ray_.RayMetrics()", "ray"),
+        ("ray", "callbacks_ray_.TuneReport()", "ray"),
+        ("ray.tune", "callbacks_ray_.TuneReport()", "ray"),
+        ("dask", "fullbatch.DaskEngine()", "dask"),
+        ("distributed", "make_engine('dask')", "dask"),
+        ("ray", "fullbatch.LogisticRegression(engine='ray').fit(np.eye(2), [0, 1])", "ray"),
+        ("dask", "fullbatch.LogisticRegression().fit(np.eye(2), [0, 1]).set_params(engine='dask')"
+                 ".predict(fullbatch.array_sources(np.eye(2)))", "dask"),
+        ("torch", "fullbatch.TorchModel(factory=list, loss=max)", "torch"),
+        ("jax", "fullbatch.JaxModel(factory=list, apply=max, loss=max)", "jax"),
+        ("tensorflow", "fullbatch.KerasModel(factory=list, loss=max)", "tensorflow"),
+        ("keras", "fullbatch.KerasModel(factory=list, loss=max)", "tensorflow"),
+    ],
+)  # fmt: skip
+def test_what_needs_a_missing_extra_says_so_when_it_is_made(package, made, extra):
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+import numpy as np, fullbatch
+from fullbatch import callbacks_ray_
+from fullbatch.engines import make_engine
+try:
+    {made}
+except fullbatch.MissingExtraError as error:
+    print(error)
+"""
+    assert f'pip install "fullbatch[{extra}]"' in run(sys.executable, "-c", program)
 
 
 @pytest.mark.parametrize("package", ["ray", "dask", "torch", "jax", "tensorflow"])

@@ -1,7 +1,7 @@
 """What may be done at every accepted iterate: show it, keep it, or end the run. None of it touches the data."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +49,12 @@ class Iterate(NamedTuple):
 
 # Called at every accepted iterate, the starting point included. True, or a text that says why, ends the run.
 Callback = Callable[[Iterate], Any]
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Refuse what is no sequence of callables."""
+    if isinstance(callbacks, str | bytes) or not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise ValueError(f"callbacks must be a sequence of callables, such as [History()], got {callbacks!r}")
 
 
 @dataclass

@@ -8,11 +8,6 @@ from typing import Any
 from .callbacks import Iterate
 from .errors import MissingExtraError
 
-try:
-    from ray.util import metrics
-except ImportError as error:
-    raise MissingExtraError("ray", "ray") from error
-
 
 @dataclass
 class TuneReport:
@@ -37,17 +32,15 @@ class TuneReport:
     every: float = 0.0
     _next: float = field(default=0.0, init=False, repr=False)
 
-    def __call__(self, iterate: Iterate) -> None:
-        try:
-            from ray import tune
-        except ImportError as error:
-            raise MissingExtraError("ray[tune]", "ray") from error
+    def __post_init__(self) -> None:
+        _tune()
 
+    def __call__(self, iterate: Iterate) -> None:
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + self.every
-        tune.report(
+        _tune().report(
             {
                 "iteration": iterate.iteration,
                 "F": iterate.value,
@@ -73,9 +66,15 @@ class RayMetrics:
         Those of the run, for what only they know.
     run : str
         Tells runs apart: the tag `run` of every metric.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
     """
 
     def __init__(self, blocks: Any = None, run: str = "fullbatch") -> None:
+        _metrics()
         self._blocks, self._tags = blocks, {"run": run}
         self._before: Iterate | None = None
         self._gauges: dict[str, Any] = {}
@@ -91,7 +90,7 @@ class RayMetrics:
         }
         for name, value in values.items():
             if name not in self._gauges:
-                self._gauges[name] = metrics.Gauge(f"fullbatch_{name}", _MEANINGS[name], ("run",))
+                self._gauges[name] = _metrics().Gauge(f"fullbatch_{name}", _MEANINGS[name], ("run",))
             self._gauges[name].set(value, self._tags)
         self._before = iterate
 
@@ -111,6 +110,22 @@ class RayMetrics:
             "sent_bytes": health.sent,
             "received_bytes": health.received,
         }
+
+
+def _tune() -> Any:
+    try:
+        from ray import tune
+    except ImportError as error:
+        raise MissingExtraError("ray[tune]", "ray") from error
+    return tune
+
+
+def _metrics() -> Any:
+    try:
+        from ray.util import metrics
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    return metrics
 
 
 _MEANINGS = {

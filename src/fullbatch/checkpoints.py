@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__, saved
+from .arguments import check_number, check_whole
 from .errors import ModelFileError
 from .fingerprint import Fingerprint
 from .objective import Objective
@@ -64,10 +65,10 @@ class Checkpoint:
     keep: int = 2
 
     def __post_init__(self) -> None:
-        if not self.every >= 0:
-            raise ValueError(f"every must be 0 or more seconds, got {self.every}")
-        if self.keep < 1:
-            raise ValueError(f"keep must be at least 1, got {self.keep}")
+        if not isinstance(self.path, str | PathLike):
+            raise ValueError(f"path must be a path or a URL, got {self.path!r}")
+        check_number("every", self.every)
+        check_whole("keep", self.keep, 1)
 
     @classmethod
     def from_config(cls, run_config: Any, every: float = 60.0) -> Self:
@@ -90,6 +91,12 @@ class Checkpoint:
             raise ValueError("a run that is to go on needs RunConfig(name=..., storage_path=...)")
         kept = getattr(getattr(run_config, "checkpoint_config", None), "num_to_keep", None)
         return cls(f"{fspath(path).rstrip('/')}/{name}", every, *([] if kept is None else [kept]))
+
+
+def check_checkpoint(checkpoint: Any) -> None:
+    """Refuse what tells of no directory; None is for no checkpoints."""
+    if not (checkpoint is None or isinstance(checkpoint, Checkpoint | str | PathLike)):
+        raise ValueError(f"checkpoint must be a Checkpoint, a path or a URL, or None, got {checkpoint!r}")
 
 
 class Spent(NamedTuple):

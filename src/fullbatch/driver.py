@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .callbacks import Callback, Iterate
+from .arguments import check_flag, check_number, check_whole
+from .callbacks import Callback, Iterate, check_callbacks
 from .certificates import certify
-from .checkpoints import Checkpoint, Keeper, Spent, check_kept
+from .checkpoints import Checkpoint, Keeper, Spent, check_checkpoint, check_kept
 from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
 from .interrupts import Interrupted, before_sigterm, ctrl_c
@@ -21,7 +22,7 @@ from .notices import notices
 from .objective import Objective
 from .protocols import Facts, Solver, State, Steps, ValueGrad
 from .result import Result, Status
-from .solvers import make_solver, solver_of
+from .solvers import check_solver, make_solver, solver_of
 from .solvers.auto import choices, choose
 
 Array = npt.NDArray[Any]
@@ -110,7 +111,8 @@ def minimize(
     Raises
     ------
     ValueError
-        theta0 or the state does not fit, F is not finite there, the solver is unknown, or it cannot resume.
+        An argument is none of its parameter's, theta0 or the state does not fit, F is not finite there, or the solver
+        cannot resume.
     ModelFileError
         The checkpoints are those of another run, by data, model, penalty or solver: the message says what differs. Or
         none of them can be read.
@@ -119,16 +121,11 @@ def minimize(
     ModelError
         `check_gradient` was asked for, and the gradient is not that of the loss.
     """
-    method, why = _checked_solver(solver, objective, resume)
-    if not isinstance(max_iter, int | np.integer):
-        raise ValueError(f"max_iter must be a whole number, got {max_iter!r}")
     if callable(callbacks):
         callbacks = [callbacks]
-    if not tol >= 0:
-        raise ValueError(f"tol must be 0 or more, got {tol}")
-    if max_iter < 0:
-        raise ValueError(f"max_iter must be 0 or more, got {max_iter}")
-    theta = np.array(resume.theta if resume is not None else theta0, np.float64)
+    _check_arguments(objective, solver, tol, max_iter, callbacks, checkpoint, check_gradient)
+    method, why = _checked_solver(solver, objective, resume)
+    theta = _as_theta(resume.theta if resume is not None else theta0)
     if theta.shape != (objective.size,):
         raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
     if not np.isfinite(theta).all():
@@ -355,6 +352,28 @@ def solver_for_state(state: Any, solver: Any, facts: Facts) -> Any:
     return solver if name is None else make_solver(name).for_problem(facts)
 
 
+def _check_arguments(
+    objective: Any, solver: Any, tol: Any, max_iter: Any, callbacks: Any, checkpoint: Any, check_gradient: Any
+) -> None:
+    """Refuse arguments of `minimize` that are none, whatever the problem."""
+    if not isinstance(objective, Objective):
+        raise ValueError(f"objective must be an Objective, got {objective!r}")
+    check_solver(solver)
+    check_number("tol", tol)
+    check_whole("max_iter", max_iter, 0)
+    check_callbacks(callbacks)
+    check_checkpoint(checkpoint)
+    check_flag("check_gradient", check_gradient)
+
+
+def _as_theta(theta: Any) -> Array:
+    """A copy of the starting point."""
+    try:
+        return np.array(theta, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"theta0 must be an array of numbers, got {theta!r}") from None
+
+
 def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any, str]:
     """The solver object, once it is known that the blocks answer what it asks, and why it was chosen."""
     facts, why = objective.facts, ""
@@ -371,8 +390,6 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any
             solver = next((one.solver for one in choices(facts) if one.name == name), name)
             why = f"chose {name} because it is the solver of the state to resume"
     method = make_solver(solver) if isinstance(solver, str) else solver
-    if isinstance(method, type):
-        raise TypeError(f"solver is the class {method.__name__}: pass an object of it, {method.__name__}()")
     kind = type(method).__name__
     if resume is not None and hasattr(method, "run"):
         raise ValueError(f"{kind} keeps its own loop and cannot resume: use 'lbfgs'")

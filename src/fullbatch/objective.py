@@ -73,6 +73,14 @@ class Objective:
         variables: ChangeOfVariables | None = None,
         draw: Draw | None = None,
     ) -> None:
+        if not hasattr(blocks, "parameters"):
+            raise ValueError(f"blocks must be placed by an engine, engine.place(model, sources), got {blocks!r}")
+        if not (variables is None or hasattr(variables, "to_blocks")):
+            raise ValueError(
+                f"variables must be a change of variables, such as Standardized, or None, got {variables!r}"
+            )
+        if not (draw is None or isinstance(draw, Draw)):
+            raise ValueError(f"draw must be a Draw or None, got {draw!r}")
         if draw is not None and DrawnValueGrad not in blocks.answers:
             raise TypeError("these blocks count every row once: only linear models take a draw")
         self.blocks = blocks

@@ -30,11 +30,14 @@ def l2_per_coordinate(l2: float | Array, parameters: Parameters) -> Array:
     ValueError
         A strength is negative or not finite, or there are not as many as coordinates.
     """
-    strengths = np.asarray(l2, np.float64)
+    try:
+        strengths = np.asarray(l2, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"l2 must be a number, or one for each parameter, got {l2!r}") from None
     if strengths.ndim == 0:
         strengths = np.where(parameters.penalized, strengths, 0.0)
     if strengths.shape != (parameters.size,):
         raise ValueError(f"l2 must be one number or {parameters.size}, one per parameter; got shape {strengths.shape}")
     if not np.all(np.isfinite(strengths) & (strengths >= 0)):
-        raise ValueError("l2 must be finite and not negative")
+        raise ValueError(f"l2 must be finite and not negative, got {l2!r}")
     return strengths

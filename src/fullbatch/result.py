@@ -138,7 +138,7 @@ class Result:
 
     @property
     def success(self) -> bool:
-        """Whether the optimum was reached as nearly as asked; or as the arithmetic allows, if that is known to be near."""
+        """Whether the minimum was reached as nearly as asked, or as the arithmetic allows if that is near."""
         near = self.remaining_r2 <= KNOWN_NEAR and self.known_by != "columns"
         return self.status is Status.CONVERGED or (self.status is Status.PRECISION and near)
 

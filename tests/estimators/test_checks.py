@@ -1,10 +1,17 @@
 """Rows that a fitted model must refuse, rather than answer for as if nothing were wrong."""
 
+import warnings
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pandas as pd
 import polars
 import pytest
-from sklearn.metrics import d2_tweedie_score, r2_score
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression as Reference
+from sklearn.metrics import accuracy_score, d2_tweedie_score, log_loss, r2_score
+from sklearn.model_selection import KFold, cross_val_score
 
 from fullbatch import (
     DataError,
@@ -16,6 +23,7 @@ from fullbatch import (
     npy_sources,
     table_sources,
 )
+from fullbatch.estimators._measures import Spread, half_deviance
 
 
 def data(n=200, seed=0):
@@ -124,17 +132,62 @@ def test_a_model_with_an_offset_needs_one(tmp_path):
                 ask(fitted)
 
 
-def test_labels_of_another_kind_and_unknown_ones(classes):
+def test_labels_of_another_kind(classes):
     X, y = data()
-    for strange in (np.where(y > 0, "yes", "no"), (y > 0).astype(int).astype(str)):
+    for strange in (np.where(y > 0, "yes", "no"), (y > 0).astype(int).astype(str), np.where(y > 0, b"1", b"0")):
         for given in ((X, strange), (array_sources(X, strange),)):
             with pytest.raises(DataError, match="use text or numbers in both"):
                 classes.score(*given)
-    with pytest.raises(DataError, match="row 4: the label 2 is none of the fit's: False, True"):
-        classes.score(X, spoiled(y > 0, 4, 2).astype(int))
-    weight = spoiled(np.ones(200), 4, 0.0)
-    unweighted = classes.evaluate(X, spoiled(y > 0, 4, 2).astype(int), weight)
-    assert unweighted["cross_entropy"] == pytest.approx(classes.evaluate(X, y > 0, weight)["cross_entropy"])
+    text = LogisticRegression().fit(X, np.where(y > 0, "yes", "no"))
+    for strange in (y > 0, np.where(y > 0, b"yes", b"no")):
+        with pytest.raises(DataError, match="those of the fit like 'no': use text or numbers in both"):
+            text.score(X, strange)
+
+
+@pytest.mark.parametrize("labels", [np.array([3, 5, 9]), np.array(["c", "e", "ii"])], ids=["numbers", "text"])
+@pytest.mark.parametrize("position", [-1, 0, 1], ids=["beyond", "before", "between"])
+def test_a_label_that_the_fit_has_not_seen_is_a_miss(labels, position):
+    X, y = data()
+    y = labels[np.minimum(y, 2).astype(int)]
+    unseen = {-1: 11, 0: 1, 1: 4}[position] if labels.dtype.kind == "i" else {-1: "zzzz", 0: "a", 1: "d"}[position]
+    model, frame = LogisticRegression().fit(X, y), pd.DataFrame(X, columns=list("abc"))
+    by_frame = LogisticRegression().fit(frame, y)
+    there, weight = y.astype(object), np.linspace(0.5, 2.0, 200)
+    hits = np.flatnonzero(model.predict(X) == y)[[0, -1]]
+    there[hits] = unseen
+    there = np.array(there.tolist())
+    wanted = accuracy_score(there, model.predict(X), sample_weight=weight)
+    assert wanted < accuracy_score(y, model.predict(X), sample_weight=weight)
+    for measured in (
+        model.evaluate(X, there, weight),
+        model.evaluate(sp.csr_array(X), there, weight),
+        model.evaluate(array_sources(X, there, weight, blocks=7)),
+        by_frame.evaluate(frame, there, weight),
+        by_frame.evaluate(table_sources(frame.assign(y=there, w=weight), target="y", weight="w", blocks=3)),
+    ):
+        assert measured["accuracy"] == pytest.approx(wanted, rel=1e-13)
+        assert measured["cross_entropy"] == np.inf
+        assert (measured["rows"], measured["weight"]) == (200, pytest.approx(weight.sum()))
+    weight[hits] = 0.0
+    known = [model.evaluate(*given) for given in ((X, there, weight), (array_sources(X, there, weight, blocks=7),))]
+    for measured in known:
+        assert measured["cross_entropy"] == pytest.approx(
+            log_loss(y, model.predict_proba(X), sample_weight=weight), rel=1e-12
+        )
+
+
+def test_folds_without_a_class_are_scored_as_by_scikit_learn():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 3))
+    y = np.where(X[:, 0] > 0, "b", "d")
+    y[:10], y[10:20] = "a", "e"  # each in one fold only
+    ours, reference = (
+        cross_val_score(model, X, y, cv=KFold(6)) for model in (LogisticRegression(), Reference(max_iter=1000))
+    )
+    assert ours.tolist() == reference.tolist()
+    assert ours[0] == ours[1] == 0.0
+    all_unseen = LogisticRegression().fit(X[20:], y[20:]).evaluate(X[:20], y[:20])
+    assert (all_unseen["accuracy"], all_unseen["cross_entropy"]) == (0.0, np.inf)
 
 
 def test_dates_are_no_numbers(counts):
@@ -196,14 +249,91 @@ def test_measures_do_not_cancel(shift):
         assert measured["d2"] == pytest.approx(wanted, rel=1e-6)
 
 
-def test_equal_targets_have_nothing_to_explain():
+@pytest.mark.parametrize("constant", [3.0, 0.1, 1e6, 1e-7])
+@pytest.mark.parametrize("loss", ["squared", "poisson", "gamma", "tweedie"])
+def test_equal_targets_have_nothing_to_explain(loss, constant):
     X, _ = data()
-    y = np.full(200, 0.1)
-    for loss in ("squared", "poisson"):
-        model = GeneralizedLinearRegressor(loss).fit(X, y)
-        measured = model.evaluate(array_sources(X, y, np.linspace(0, 1, 200), blocks=3))
-        assert np.isnan(measured["r2"])
-        assert loss == "squared" or np.isnan(measured["d2"])
+    y, weight = np.full(200, constant), np.linspace(0, 1, 200)
+    perfect = GeneralizedLinearRegressor(loss).fit(X, y)
+    assert r2_score(y, np.full(200, constant)) == 1.0
+    wrong = GeneralizedLinearRegressor(loss).fit(X, y * np.exp(0.01 * X[:, 0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for model, wanted in ((perfect, 1.0), (wrong, 0.0)):
+            for given in ((X, y), (X, y, weight), (X[:1], y[:1]), (array_sources(X, y, weight, blocks=3),)):
+                measured = model.evaluate(*given)
+                assert measured["r2"] == measured.get("d2", wanted) == model.score(*given) == wanted
+    if constant == 3.0:  # scikit-learn's mean of equal targets is another number, for some of them
+        assert r2_score(y, wrong.predict(X)) == 0.0 or r2_score(y, wrong.predict(X)) < -1e6
+
+
+def test_targets_that_are_all_zero():
+    X, _ = data()
+    zeros = np.zeros(200)
+    assert GeneralizedLinearRegressor(alpha=1.0).fit(X, zeros).score(X, zeros) == 1.0 == r2_score(zeros, zeros)
+    assert GeneralizedLinearRegressor().fit(X, X[:, 0]).score(X, zeros) == 0.0
+
+
+def test_shares_of_a_spread():
+    """The rounding that is forgiven is that of predictions, whatever the unit of the targets."""
+    for power, mean in ((0.0, -4.0), (1.0, 1e-9), (1.5, 2.0), (2.0, 1e9)):
+        spread = Spread.of(np.full(5, mean), np.arange(5.0), (power,))
+        for shift, wanted in ((0.0, 1.0), (1e-15, 1.0), (1e-9, 0.0), (0.5, 0.0)):
+            deviance = 10.0 * half_deviance(mean, mean * (1.0 + shift), power)
+            assert spread.explained([deviance]) == [wanted]
+    varied = Spread.of(np.array([1.0, 2.0, 4.0]), np.array([1.0, 0.0, 2.0]), (0.0,))
+    assert varied.explained([1.5]) == [pytest.approx(1.0 - 1.5 / 3.0)]  # squares from the mean 3: (4 + 2 * 1) / 2
+
+
+@pytest.mark.parametrize("wild", [1e200, 1e308])
+@pytest.mark.parametrize("loss", ["squared", "poisson", "gamma", "tweedie", "huber"])
+def test_a_row_of_weight_zero_counts_nothing(loss, wild):
+    X, y = data()
+    y += 1.0
+    model, weight = GeneralizedLinearRegressor(loss).fit(X, y), np.linspace(0.5, 1.5, 200)
+    weight[[0, 120, 199]] = 0.0
+    seen = weight > 0
+    wanted = model.evaluate(X[seen], y[seen], weight[seen])
+    targets, features = (spoiled(values, [0, 120, 199], wild) for values in (y, X))
+    sparse = sp.csr_array(features)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in (
+            (X, targets, weight),
+            (features, y, weight),
+            (sparse, targets, weight),
+            (array_sources(features, targets, weight, offset=np.zeros(200), blocks=200),),  # blocks without weight
+            (array_sources(sparse, targets, weight, blocks=3),),
+        ):
+            assert model.evaluate(*given) == pytest.approx({**wanted, "rows": 200}, rel=1e-11)
+
+
+def test_a_row_of_weight_zero_counts_nothing_for_classes():
+    X, y = data()
+    model, weight = LogisticRegression().fit(X, np.minimum(y, 2)), np.ones(200)
+    weight[[3, 4]] = 0.0
+    wanted = model.evaluate(X[weight > 0], np.minimum(y, 2)[weight > 0])
+    features = spoiled(spoiled(X, 3, 1e308), 4, [1e308, -1e308, 1e308])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in (
+            (features, np.minimum(y, 2), weight),
+            (array_sources(features, np.minimum(y, 2), weight, blocks=50),),
+        ):
+            assert model.evaluate(*given) == pytest.approx({**wanted, "rows": 200}, rel=1e-12)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 1.5, 2.0])
+def test_the_spread_of_rows_of_weight_zero(power):
+    y, weight = np.array([2.0, 1e300, 3.0, 7.0, 1e300]), np.array([1.0, 0.0, 2.0, 0.5, 0.0])
+    wanted = Spread.of(y[weight > 0], weight[weight > 0], (power,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = Spread.of(y, weight, (power,))
+        parts = reduce(add, (Spread.of(y[i : i + 1], weight[i : i + 1], (power,)) for i in range(5)))
+    for got in (whole, parts):
+        assert (got.weight, got.mean) == (wanted.weight, pytest.approx(wanted.mean))
+        assert got.deviances == pytest.approx(wanted.deviances)
 
 
 def test_what_is_no_table_of_values(classes):

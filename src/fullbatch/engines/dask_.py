@@ -9,7 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..cpus import available_cpus
 from ..errors import EngineError, MissingExtraError
@@ -20,12 +20,8 @@ from ._shares import split
 from ._supervisor import SupervisedBlocks
 from ._worker import RemoteWorker, check_sources, named, release
 
-try:
-    import dask
-    import distributed
-    from distributed import Client, LocalCluster
-except ImportError as error:
-    raise MissingExtraError("dask and distributed", "dask") from error
+if TYPE_CHECKING:
+    from distributed import Client
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +66,16 @@ class DaskEngine:
         pass. "auto" is half of the memory that is free on the worker's machine when it starts, divided by the Dask
         workers of that machine, and at the most half of the Dask worker's own memory limit. Results do not depend on
         it.
+
+    Raises
+    ------
+    MissingExtraError
+        Dask, or its package distributed, is not installed.
     """
 
     def __init__(
         self,
-        client: Client | None = None,
+        client: "Client | None" = None,
         address: str | None = None,
         num_workers: int | None = None,
         max_failures: int = 0,
@@ -82,6 +83,7 @@ class DaskEngine:
         timeout: float = 1800.0,
         memory: int | str = "auto",
     ) -> None:
+        _distributed()
         check_memory(memory)
         self._limits = Limits(num_workers, max_failures, timeout, start_timeout)
         self._limits.check()
@@ -161,7 +163,7 @@ class DaskEngine:
         if self.client is not None and self.client.status == "closed":
             self.client = None
 
-    def _connected(self) -> Client:
+    def _connected(self) -> "Client":
         if self.client is None:
             self.client = self._found()
         try:
@@ -174,18 +176,19 @@ class DaskEngine:
             ) from None
         return self.client
 
-    def _found(self) -> Client:
+    def _found(self) -> "Client":
+        distributed = _distributed()
         if self.address is not None:
-            self._opened.append(Client(self.address, set_as_default=False))
+            self._opened.append(distributed.Client(self.address, set_as_default=False))
             return self._opened[-1]
         try:
-            current = Client.current(allow_global=True)
+            current = distributed.Client.current(allow_global=True)
         except ValueError:  # there is none
             pass
         else:
             return _synchronous(current)
         loopback: dict[str, Any] = {"host": "127.0.0.1", "worker_dashboard_address": "127.0.0.1:0", "dashboard": False}
-        cluster = LocalCluster(
+        cluster = distributed.LocalCluster(
             n_workers=self.num_workers or available_cpus(),
             threads_per_worker=1,
             processes=True,
@@ -194,17 +197,25 @@ class DaskEngine:
             **loopback,
         )
         self._opened.append(cluster)
-        self._opened.append(Client(cluster, set_as_default=False))
+        self._opened.append(distributed.Client(cluster, set_as_default=False))
         return self._opened[-1]
 
 
-def _synchronous(client: Client) -> Client:
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingExtraError("dask and distributed", "dask") from error
+    return distributed
+
+
+def _synchronous(client: "Client") -> "Client":
     if client.asynchronous:
         raise ValueError("client must be synchronous: Client(asynchronous=False)")
     return client
 
 
-def _workers(client: Client) -> dict[str, Any]:
+def _workers(client: "Client") -> dict[str, Any]:
     return client.scheduler_info(n_workers=-1)["workers"]
 
 
@@ -220,7 +231,7 @@ def _answer_run(task: Callable[[int, Source], Any], run: dict[int, Source]) -> l
 def _answers(future: Any) -> list[Any]:
     try:
         return future.result()
-    except distributed.KilledWorker as error:
+    except _distributed().KilledWorker as error:
         raise EngineError(f"Dask workers were lost again and again: {error}") from None
 
 
@@ -236,7 +247,7 @@ class _Failed(NamedTuple):
 
 
 def _started(model: Model, blocks: int, num_threads: int, memory: int | str, neighbours: int) -> RemoteWorker:
-    limit = distributed.get_worker().memory_manager.memory_limit
+    limit = _distributed().get_worker().memory_manager.memory_limit
     if memory == "auto" and limit:  # Dask pauses a worker that is close to its limit
         free = budget(memory, neighbours)
         memory = max(1, limit // 2 if free is None else min(limit // 2, free))
@@ -309,7 +320,7 @@ _ENDING: set[Any] = set()
 class _DaskCluster:
     """At most one worker of ours in each Dask worker, which is not used again once that was lost."""
 
-    def __init__(self, client: Client, model: Model, blocks: int, memory: int | str, start_timeout: float) -> None:
+    def __init__(self, client: "Client", model: Model, blocks: int, memory: int | str, start_timeout: float) -> None:
         self._client = client
         self._arguments = (_Sealed(model), blocks, memory)
         self._start_timeout = start_timeout
@@ -333,6 +344,8 @@ class _DaskCluster:
         return host
 
     def call(self, worker: _Host, method: str, *args: Any, pieces: int = 1) -> _Call:
+        import dask
+
         del pieces  # Dask sends an answer of any size in one piece
         needed = frozenset([worker]).union(*(arg.needed for arg in args if isinstance(arg, _Call)))
         # Nothing is stored on Dask workers ahead of a call: that waits for one that hangs, and fails on a paused one.
@@ -356,6 +369,7 @@ class _DaskCluster:
         return _Call(worker, None, needed)
 
     def collect(self, calls: Sequence[_Call], timeout: float) -> dict[int, Any]:
+        distributed = _distributed()
         until = time.monotonic() + timeout
         while True:
             left = max(0.0, until - time.monotonic())
@@ -380,7 +394,7 @@ class _DaskCluster:
         for place in done - outcomes.keys() - set(there):
             outcomes[place] = _failure(calls[place].future)
         # An answer whose worker dies just now cannot be gathered any more: look again.
-        with contextlib.suppress(TimeoutError, distributed.CancelledError):
+        with contextlib.suppress(TimeoutError, _distributed().CancelledError):
             answers = self._client.sync(self._gathered, [calls[place].future for place in there])
             outcomes |= zip(there, (one.error if isinstance(one, _Failed) else one for one in answers), strict=True)
         return outcomes
@@ -454,4 +468,4 @@ def _failure(future: Any) -> Exception:
     if future.status != "error":  # cancelled, with what it needed
         return Lost("its Dask worker is gone")
     error = future.exception()
-    return Lost(str(error)) if isinstance(error, distributed.KilledWorker) else error
+    return Lost(str(error)) if isinstance(error, _distributed().KilledWorker) else error

@@ -12,16 +12,9 @@ from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source
 from ._cluster import Limits
 from ._memory import check_memory
-from ._ray_cluster import RayCluster, cpus_of_nodes, free_cpus, whole
 from ._ray_config import engine_options
 from ._supervisor import SupervisedBlocks
 from ._worker import check_sources, named, release
-
-try:
-    import ray
-    from ray.exceptions import RayTaskError, WorkerCrashedError
-except ImportError as error:
-    raise MissingExtraError("ray", "ray") from error
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +50,11 @@ class RayEngine:
         Bytes, or a text like "2GB", that the blocks of each worker may take: those beyond it are read again on each
         pass. "auto" is half of the memory that is free on the worker's node when it starts, divided by the workers
         that the node may hold. Results do not depend on it.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
     """
 
     def __init__(
@@ -69,6 +67,7 @@ class RayEngine:
         timeout: float = 1800.0,
         memory: int | str = "auto",
     ) -> None:
+        _ray()
         check_memory(memory)
         self._limits = Limits(num_workers, max_failures, timeout, start_timeout)
         self._limits.check()
@@ -125,6 +124,8 @@ class RayEngine:
         EngineError
             The cluster can never hold the workers asked for, did not start them in time, or lost too many of them.
         """
+        from ._ray_cluster import RayCluster
+
         sources = check_sources(sources)
         self._connect()
         num_workers = self._affordable_workers(len(sources))
@@ -147,13 +148,13 @@ class RayEngine:
         object
             The answer for each source.
         """
-        sources = check_sources(sources)
+        ray, sources = _ray(), check_sources(sources)
         self._connect()
         num_workers = self._affordable_workers(len(sources))
         sent = ray.put(task)
         # Runs of neighbouring sources, which may share what they read, several for each worker to even out the load.
         runs = np.array_split(np.arange(len(sources)), min(len(sources), 4 * num_workers))
-        call = _answer_run.options(num_cpus=self.num_cpus_per_worker, max_retries=self.max_failures)
+        call = ray.remote(_answer_run).options(num_cpus=self.num_cpus_per_worker, max_retries=self.max_failures)
         waiting: deque[Any] = deque()
         try:
             for run in runs:
@@ -169,10 +170,11 @@ class RayEngine:
     def close(self) -> None:
         """Shut Ray down if this engine started it."""
         if self._started_ray:
-            ray.shutdown()
+            _ray().shutdown()
             self._started_ray = False
 
     def _connect(self) -> None:
+        ray = _ray()
         if ray.is_initialized():
             if self.address is not None and not self._started_ray:
                 logger.warning("this process is connected to Ray already: address=%r is not used", self.address)
@@ -186,6 +188,8 @@ class RayEngine:
 
     def _affordable_workers(self, blocks: int) -> int:
         """The number of workers to start: never more than blocks, and checked against what the cluster can hold."""
+        from ._ray_cluster import cpus_of_nodes, free_cpus, whole
+
         cpus = list(cpus_of_nodes().values())
         capacity = sum(whole(count, self.num_cpus_per_worker) for count in cpus)
         free = whole(free_cpus(), self.num_cpus_per_worker)
@@ -203,12 +207,19 @@ class RayEngine:
         return wanted
 
 
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    return ray
+
+
 def _floor(share: float) -> float:
     """A readable number of CPUs, not above `share`."""
     return float(np.floor(share * 100) / 100) if share >= 0.01 else share
 
 
-@ray.remote
 def _answer_run(task: Callable[[int, Source], Any], run: dict[int, Source]) -> list[Any]:
     answers = []
     for index, source in run.items():
@@ -219,9 +230,10 @@ def _answer_run(task: Callable[[int, Source], Any], run: dict[int, Source]) -> l
 
 
 def _answers(answer: Any) -> list[Any]:
+    ray = _ray()
     try:
         return ray.get(answer)
-    except RayTaskError as error:
+    except ray.exceptions.RayTaskError as error:
         raise (error.cause if isinstance(error.cause, Exception) else error) from None
-    except WorkerCrashedError as error:
+    except ray.exceptions.WorkerCrashedError as error:
         raise EngineError(f"a worker was lost, and max_failures allows no more losses ({error})") from None

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import reduce
-from numbers import Real
 from operator import add
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -21,7 +20,9 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import saved
-from ..callbacks import Callback, Progress
+from ..arguments import check_flag, check_whole, is_number
+from ..callbacks import Callback, Progress, check_callbacks
+from ..checkpoints import check_checkpoint
 from ..data.arrays import array_sources
 from ..data.frames import as_table, is_table
 from ..driver import minimize
@@ -33,6 +34,7 @@ from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Model, Rows
 from ..schema import Features, Schema
+from ..solvers import check_solver
 from ..variables import Standardized
 from ._inputs import (
     check_rows,
@@ -107,8 +109,12 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
 
     @abstractmethod
-    def _tally(self, eta: Array, y: Array, weight: Array, source: Any) -> Tally:
-        """What `evaluate` needs of some rows, as sums."""
+    def _targets(self, y: Array, source: Any) -> Array:
+        """Targets of `evaluate` as `_tally` takes them."""
+
+    @abstractmethod
+    def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
+        """What `evaluate` needs of some rows that count, as sums."""
 
     @abstractmethod
     def _measures(self, tally: Tally) -> dict[str, float]:
@@ -137,11 +143,16 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             The data cannot be used; says where and why.
         """
         self._check_parameters()
-        sources = self._sources(X, y, sample_weight)
+        # A copy learns, and hands over what it has learnt at the very end: a fit that fails anywhere changes nothing.
+        learner = type(self).__new__(type(self))
+        learner.__dict__.update(vars(self))
+        sources = learner._sources(X, y, sample_weight)
         zero_based = first_column(sources)
         with ExitStack() as stack:
-            blocks = stack.enter_context(closing(self._opened(stack).place(self._model(), sources)))
-            self._fit_blocks(blocks, zero_based)
+            blocks = stack.enter_context(closing(learner._opened(stack).place(learner._model(), sources)))
+            learner._fit_blocks(blocks, zero_based)
+        parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
+        self.__dict__ = {**vars(learner), **parameters}
         return self
 
     def _fit_blocks(self, blocks: Any, zero_based: bool | None) -> None:
@@ -193,7 +204,10 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         dict of str to float
-            rows, weight, and the measures of the model.
+            rows, weight, and the measures of the model: accuracy and cross_entropy of labels; of numbers rmse, mae, r2
+            and, with the logarithmic link, d2 and mean_deviance. A row of weight 0 adds to rows, and to nothing else.
+            A label that the fit has not seen is a miss; its probability is 0, so that cross_entropy is infinite.
+            r2 and d2 of equal targets are 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
 
         Raises
         ------
@@ -315,14 +329,27 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _check_parameters(self) -> None:
-        if not (isinstance(self.tol, Real) and 0 <= self.tol < np.inf):
+        if not (is_number(self.tol) and 0 <= self.tol < np.inf):
             raise ValueError(f"tol must be a finite number of 0 or more, got {self.tol!r}")
+        for name in ("fit_intercept", "warm_start", "standardize"):
+            check_flag(name, getattr(self, name))
+        check_whole("max_iter", self.max_iter, 0)
+        if not isinstance(self.verbose, bool | np.bool_):
+            check_whole("verbose", self.verbose, 0)
+        if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):
+            raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')
+        check_solver(self.solver)
+        self._check_engine()
+        check_checkpoint(self.checkpoint)
+        check_callbacks(self.callbacks)
+        self._model()  # refuses what it does not take
+
+    def _check_engine(self) -> None:
         if isinstance(self.engine, type) or not (isinstance(self.engine, str) or is_engine(self.engine)):
             raise ValueError(f"engine must be a name or an engine object, got {self.engine!r}")
-        if self.unknown not in ("error", "ignore"):
-            raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')
 
     def _opened(self, stack: ExitStack) -> Any:
+        self._check_engine()
         engine = self.engine
         return stack.enter_context(closing(make_engine(engine))) if isinstance(engine, str) else engine
 
@@ -382,12 +409,19 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         return self._eta_of(X, source)
 
     def _eta_of(self, rows: Rows, source: Any) -> Array:
+        return self._predictors(self._encoded(rows, source))
+
+    def _encoded(self, rows: Rows, source: Any) -> Rows:
+        """Rows with the columns of the model."""
         if self.has_offset_ and rows.offset is None:
             raise DataError(
                 f"{source}: the model was fitted with an offset and there is none here: name its column with offset "
                 "(zeros for none); arrays take theirs along in array_sources(X, offset=...)"
             )
-        rows = encode(rows, self.features_, source, self.unknown)  # type: ignore[arg-type]
+        return encode(rows, self.features_, source, self.unknown)  # type: ignore[arg-type]
+
+    def _predictors(self, rows: Rows) -> Array:
+        """(n, outputs) linear predictors of rows with the columns of the model."""
         coef, intercept = self._matrix()
         # Row by row in memory, so that the bits of a prediction do not depend on how the file was laid out.
         X = rows.X if is_sparse(rows.X) else np.ascontiguousarray(rows.X)
@@ -398,20 +432,22 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         if rows.y is None:
             raise DataError(f"{source}: no target y to compare predictions with: name it with target")
         refuse_problem(self._model().describe(rows, str(source)).problem, source)
-        weight = np.ones(len(rows.y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
-        return self._tally(self._eta_of(rows, source), rows.y, weight, source)
+        y = self._targets(rows.y, source)
+        weight = np.ones(len(y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
+        rows = self._encoded(rows, source)
+        counts = weight > 0
+        if not counts.all():  # left out, since zero times a prediction that overflows is no zero
+            offset = None if rows.offset is None else rows.offset[counts]
+            rows, y, weight = replace(rows, X=rows.X[counts], offset=offset), y[counts], weight[counts]
+        return replace(self._tally(self._predictors(rows), y, weight), rows=len(counts))
 
     # --- on the workers -----------------------------------------------------------------------------------------
 
     def _bare(self) -> Self:
         """A copy that can be sent to workers: fitted, without engine, checkpoint, callbacks and history."""
         bare = type(self)()
-        kept = {
-            name: value
-            for name, value in self.__dict__.items()
-            if name not in ("engine", "checkpoint", "callbacks", "result_", "solver")
-        }
-        bare.__dict__.update(kept)
+        left_out = ("engine", "checkpoint", "callbacks", "result_", "solver")
+        bare.__dict__.update({name: value for name, value in vars(self).items() if name not in left_out})
         return bare
 
     def _mapped(self, task: Any, sources: list[Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """How good predictions are, by sums over rows that add up without cancellation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from scipy.special import xlog1py
 Array = npt.NDArray[Any]
 
 _TINY = 1e-300  # stands for a mean that underflowed
+_ROUNDING = 1e-12  # relative difference of a prediction from a target that is none
 
 
 def half_deviance(y: Any, mean: Any, power: float) -> Any:
@@ -69,12 +71,30 @@ class Spread:
     @classmethod
     def of(cls, y: Array, weight: Array, powers: tuple[float, ...]) -> "Spread":
         """The spread of some rows' targets."""
-        total = float(weight.sum())
-        if total == 0.0:
+        counts = weight > 0
+        if not counts.any():
             return cls(0.0, 0.0, powers, np.zeros(len(powers)))
-        first = y[np.argmax(weight > 0)]  # differences from it: exact zeros where all targets are equal
+        if not counts.all():  # zero times a square that overflows is no zero
+            y, weight = y[counts], weight[counts]
+        total, first = float(weight.sum()), y[0]  # differences from it: exact zeros where all targets are equal
         mean = float(first + weight @ (y - first) / total)
         return cls(total, mean, powers, np.array([weight @ half_deviance(y, mean, power) for power in powers]))
+
+    def explained(self, deviances: Sequence[float]) -> list[float]:
+        """Shares of the spread that predictions explain, given their weighted sums of `half_deviance`.
+
+        Equal targets leave nothing to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0, as
+        scikit-learn's `r2_score`.
+        """
+        shares = []
+        for power, deviance, of_mean in zip(self.powers, deviances, self.deviances.tolist(), strict=True):
+            if of_mean > 0:
+                shares.append(1.0 - deviance / of_mean)
+            else:
+                mean = abs(self.mean)
+                rounding = 0.5 * self.weight * _ROUNDING**2 * mean ** (2.0 - power)
+                shares.append(1.0 if deviance <= rounding else 0.0)
+        return shares
 
     def __add__(self, other: "Spread") -> "Spread":
         if self.weight == 0.0 or other.weight == 0.0:

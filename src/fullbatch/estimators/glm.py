@@ -1,7 +1,6 @@
 """Regression on one linear predictor: generalised linear models, and robust and quantile regression."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
+from ..arguments import check_number
 from ..callbacks import Callback
 from ..checkpoints import Checkpoint
 from ..losses import LOSSES
@@ -138,10 +138,11 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
 
     def _check_parameters(self) -> None:
         known = [name for name, loss in LOSSES.items() if not loss.labels]
-        if self.loss not in known:
+        if not (isinstance(self.loss, str) and self.loss in known):
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(known)}")
-        if not (isinstance(self.alpha, Real) and 0 <= self.alpha < np.inf):
-            raise ValueError(f"alpha must be a number of 0 or more, got {self.alpha!r}")
+        check_number("alpha", self.alpha, finite=True)
+        if not (self.loss_options is None or isinstance(self.loss_options, Mapping)):
+            raise ValueError(f"loss_options must be a mapping of names to numbers, or None, got {self.loss_options!r}")
         super()._check_parameters()
 
     def _model(self) -> Linear:
@@ -180,7 +181,10 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         return theta
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile"."""
+        """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile".
+
+        Equal targets leave no deviance to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
+        """
         measures = self.evaluate(X, y, sample_weight)
         return measures["d2" if self.loss in _LOG_LINK else "r2"]
 
@@ -188,8 +192,11 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         eta = eta[:, 0]
         return np.exp(np.minimum(eta, _LARGEST_ETA)) if self.loss in _LOG_LINK else eta
 
-    def _tally(self, eta: Array, y: Array, weight: Array, source: Any) -> Tally:
-        y, predicted = np.asarray(y, np.float64), self._predicted(eta)
+    def _targets(self, y: Array, source: Any) -> Array:
+        return np.asarray(y, np.float64)
+
+    def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
+        predicted = self._predicted(eta)
         residual, spread = y - predicted, Spread.of(y, weight, self._powers)
         deviances = [weight @ half_deviance(y, predicted, power) for power in self._powers]
         return Tally(len(y), float(weight.sum()), np.array([weight @ np.abs(residual), *deviances]), spread)
@@ -197,10 +204,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     def _measures(self, tally: Tally) -> dict[str, float]:
         assert tally.spread is not None
         sizes, *deviances = tally.sums.tolist()
-        explained = [
-            1.0 - deviance / of_mean if of_mean > 0 else float("nan")  # nothing to explain in equal targets
-            for deviance, of_mean in zip(deviances, tally.spread.deviances.tolist(), strict=True)
-        ]
+        explained = tally.spread.explained(deviances)
         measures = {
             "rmse": float(np.sqrt(2.0 * deviances[0] / tally.weight)),
             "mae": sizes / tally.weight,

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -12,9 +11,10 @@ import pyarrow as pa
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 
+from ..arguments import is_number
 from ..callbacks import Callback
 from ..checkpoints import Checkpoint
-from ..errors import DataError, located, shortened
+from ..errors import DataError
 from ..models._describe import as_labels
 from ..models.linear import Linear
 from ..objective import Objective
@@ -139,9 +139,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         self.verbose = verbose
 
     def _check_parameters(self) -> None:
-        if not (isinstance(self.C, Real) and self.C > 0):
+        if not (is_number(self.C) and self.C > 0):
             raise ValueError(f"C must be a positive number, got {self.C!r}")
-        if self.l2 is not None and not (isinstance(self.l2, Real) and 0 <= self.l2 < np.inf):
+        if not (self.l2 is None or (is_number(self.l2) and 0 <= self.l2 < np.inf)):
             raise ValueError(f"l2 must be a number of 0 or more, or None, got {self.l2!r}")
         super()._check_parameters()
 
@@ -152,7 +152,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         return self._model().linear(schema)
 
     def _l2(self, weight: float) -> float:
-        return 1.0 / (self.C * weight) if self.l2 is None else float(self.l2)
+        return 1.0 / (float(self.C) * weight) if self.l2 is None else float(self.l2)
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         assert schema.classes is not None
@@ -187,7 +187,10 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         return self._answer("_log_proba", X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels."""
+        """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels.
+
+        A label that the fit has not seen is never predicted, and so a miss.
+        """
         return self.evaluate(X, y, sample_weight)["accuracy"]
 
     def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
@@ -200,8 +203,12 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         return pa.table(columns)
 
     def _predicted(self, eta: Array) -> Array:
-        index = (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
-        return self.classes_[index]
+        return self.classes_[self._likeliest(eta)]
+
+    @staticmethod
+    def _likeliest(eta: Array) -> Array:
+        """Number of the most probable class of each row."""
+        return (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
 
     @staticmethod
     def _decision(eta: Array) -> Array:
@@ -214,29 +221,21 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
             return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
         return np.asarray(log_softmax(eta, axis=1))
 
-    def _tally(self, eta: Array, y: Array, weight: Array, source: Any) -> Tally:
-        y, *_ = as_labels(y, str(source))
-        index = self._index(y, weight > 0, source)
-        hit = (self._predicted(eta) == y) @ weight
-        loss = -self._log_proba(eta)[np.arange(len(y)), index] @ weight
+    def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
+        hit = (self._likeliest(eta) == y) @ weight
+        loss = np.where(y < 0, np.inf, -self._log_proba(eta)[np.arange(len(y)), y]) @ weight
         return Tally(len(y), float(weight.sum()), np.array([hit, loss]))
 
-    def _index(self, y: Array, counts: Array, source: Any) -> Array:
-        """Numbers of the labels' classes; of rows that do not count they may be any."""
-        if len(y) and (y.dtype.kind in "US") != (self.classes_.dtype.kind in "US"):
+    def _targets(self, y: Array, source: Any) -> Array:
+        """Number of each label's class; -1 for a label that the fit has not seen."""
+        y, *_ = as_labels(y, str(source))
+        if len(y) and _kind(y) != _kind(self.classes_):
             raise DataError(
                 f"{source}: labels are like {y.tolist()[0]!r}, those of the fit like {self.classes_.tolist()[0]!r}: "
                 "use text or numbers in both"
             )
         index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
-        unknown = np.flatnonzero((self.classes_[index] != y) & counts)
-        if unknown.size:
-            row = int(unknown[0])
-            raise DataError(
-                f"{located(source, row)}: the label {y.tolist()[row]!r} is none of the fit's: "
-                f"{shortened(self.classes_.tolist())}"
-            )
-        return index
+        return np.where(self.classes_[index] == y, index, -1)
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         hit, loss = tally.sums.tolist()
@@ -262,6 +261,12 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         if model.classes_.ndim != 1 or model.coef_.shape[0] != rows:
             raise ValueError("classes and coefficients do not fit together")
         return model
+
+
+def _kind(labels: Array) -> str:
+    """Text and bytes are one kind each, all numbers are another."""
+    kind = labels.dtype.kind
+    return kind if kind in "US" else "number"
 
 
 @dataclass(frozen=True)

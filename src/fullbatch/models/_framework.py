@@ -8,12 +8,13 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, ModelError
+from ..errors import DataError, MissingExtraError, ModelError
 from ..protocols import Block, Eval, HessVec, Parameters, Product, Rows, ValueGrad
 from ..schema import Description, Schema
 from ._describe import describe, is_sparse
@@ -195,6 +196,13 @@ class FrameworkBlock(Block):
             ) from problem
 
 
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:  # of an import system that says so in this way
+        return False
+
+
 class Recipe:
     """A model sent to the workers as the functions that make it; each process makes one program of it."""
 
@@ -203,9 +211,19 @@ class Recipe:
     labels: bool
     penalized: Callable[[str], bool] | None
     _block: ClassVar[type[FrameworkBlock]] = FrameworkBlock
+    _packages: ClassVar[tuple[str, ...]]  # that it needs; the first one names the extra
 
     def _check(self, network: str = "__array__", **functions: Any) -> None:
-        """Refuse arguments that are no functions; `network` is a name that networks have and functions have not."""
+        """Refuse arguments that are no functions; `network` is a name that networks have and functions have not.
+
+        Raises
+        ------
+        MissingExtraError
+            The framework is not installed. It is looked for, and not loaded before blocks are built.
+        """
+        for package in self._packages:
+            if not _is_installed(package):
+                raise MissingExtraError(package, self._packages[0])
         factory = functions.pop("factory")
         if not callable(factory) or (hasattr(factory, network) and not isinstance(factory, type)):
             raise TypeError(

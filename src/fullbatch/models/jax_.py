@@ -59,6 +59,7 @@ class JaxModel(Recipe):
     penalized: Callable[[str], bool] | None = None
     dtype: str = "float32"
     device: str | None = None
+    _packages = ("jax",)
 
     def __post_init__(self) -> None:
         self._check(factory=self.factory, apply=self.apply, loss=self.loss)

@@ -93,6 +93,7 @@ class KerasModel(Recipe):
     labels: bool = True
     penalized: Callable[[str], bool] | None = None
     _block = KerasBlock
+    _packages = ("tensorflow", "keras")
 
     def __post_init__(self) -> None:
         self._check("trainable_variables", factory=self.factory, loss=self.loss)

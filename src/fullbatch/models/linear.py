@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_flag, is_number
 from ..blas import one_thread
 from ..errors import DataError
 from ..factor import triangle_of
@@ -95,22 +95,31 @@ class Linear:
     takes_categories: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
+        if not (isinstance(self.loss, str) and self.loss in LOSSES):
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(LOSSES)}")
+        check_flag("intercept", self.intercept)
         if self.class_weight is not None and not LOSSES[self.loss].labels:
             raise ValueError(f"class_weight needs classes, which the {self.loss} loss has not")
-        if not (self.class_weight in (None, "balanced") or isinstance(self.class_weight, Mapping)):
-            raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
         if isinstance(self.class_weight, Mapping):
             for label, weight in self.class_weight.items():
-                if not (np.isfinite(weight) and weight >= 0):
-                    raise ValueError(f"class_weight of {label!r} is {weight}, it must be finite and not negative")
+                if not (is_number(weight) and 0 <= weight < np.inf):
+                    raise ValueError(
+                        f"class_weight of {label!r} is {weight!r}, it must be a number, finite and not negative"
+                    )
+        elif not (
+            self.class_weight is None or (isinstance(self.class_weight, str) and self.class_weight == "balanced")
+        ):
+            raise ValueError(f"class_weight must be 'balanced' or a mapping, got {self.class_weight!r}")
+        if not (self.options is None or isinstance(self.options, Mapping)):
+            raise ValueError(
+                f"options of the loss must be a mapping of names to numbers, or None, got {self.options!r}"
+            )
         known = LOSSES[self.loss].kind._fields
         unknown = [name for name in self.options or {} if name not in known]
         if unknown:
             raise ValueError(f"the {self.loss} loss has no option {unknown[0]!r}: it has {', '.join(known) or 'none'}")
         for name, value in (self.options or {}).items():
-            if not (isinstance(value, Real) and np.isfinite(value)):
+            if not (is_number(value) and np.isfinite(value)):
                 raise ValueError(f"the {self.loss} loss: its option {name!r} must be a number, got {value!r}")
             low, high = LOSSES[self.loss].ranges[name]
             if not low < value < high:

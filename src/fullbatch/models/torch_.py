@@ -52,6 +52,7 @@ class TorchModel(Recipe):
     labels: bool = True
     penalized: Callable[[str], bool] | None = None
     device: str = "cpu"
+    _packages = ("torch",)
 
     def __post_init__(self) -> None:
         self._check("named_parameters", factory=self.factory, loss=self.loss)

@@ -29,6 +29,19 @@ def solver_of(state: Any) -> str | None:
     return _STATES.get(type(state).__name__)
 
 
+def check_solver(solver: Any) -> None:
+    """Refuse what is neither the name of a solver nor a solver object."""
+    if isinstance(solver, str):
+        if solver != "auto":
+            make_solver(solver)
+        return
+    if isinstance(solver, type):
+        raise ValueError(f"solver is the class {solver.__name__}: pass an object of it, {solver.__name__}()")
+    steps = all(callable(getattr(solver, name, None)) for name in ("init", "step", "optimality"))
+    if not (hasattr(solver, "requests") and (steps or callable(getattr(solver, "run", None)))):
+        raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, or a solver object, got {solver!r}")
+
+
 def make_solver(name: str) -> Any:
     """A solver by name, with its default options.
 

@@ -83,7 +83,7 @@ def precision_of(name: str | None) -> tuple[float, float]:
 
 def check_precision(name: str | None) -> None:
     """Refuse a precision that is not known."""
-    if name not in (None, *PRECISIONS):
+    if not (name is None or (isinstance(name, str) and name in PRECISIONS)):
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_whole
 from ..protocols import Facts, Steps, ValueGrad
 from ._descent import (
     DescentState,
@@ -93,8 +94,7 @@ class LBFGS:
 
 def check_memory(memory: int) -> None:
     """Refuse a memory of no pairs."""
-    if memory < 1:
-        raise ValueError(f"memory must be at least 1, got {memory}")
+    check_whole("memory", memory, 1)
 
 
 def advance(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_whole
 from ..blas import one_thread
 from ..factor import CONSTANT, EPS, Factor, lengths, triangle_of
 from ..protocols import Facts, Point, Squares, Steps
@@ -93,6 +94,9 @@ class LeastSquares:
     requests: ClassVar[frozenset[type]] = frozenset({Squares})
     state: ClassVar[type] = LeastSquaresState
     by_hessian: ClassVar[bool] = True  # what it says is left comes from the Hessian
+
+    def __post_init__(self) -> None:
+        check_whole("max_bytes", self.max_bytes, 0)
 
     def for_problem(self, facts: Facts) -> "LeastSquares":
         """With the penalty of the problem; says how much memory the sums take.
@@ -378,10 +382,15 @@ def ridge_path(objective: Any, l2: Sequence[float] | Array, folds: int = 0, seed
     ValueError
         A strength is negative or not finite, or there is one fold.
     """
-    strengths = np.atleast_1d(np.asarray(l2, np.float64))
+    try:
+        strengths = np.atleast_1d(np.asarray(l2, np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"l2 must be numbers that are finite and not negative, got {l2!r}") from None
     if strengths.ndim != 1 or not (np.isfinite(strengths) & (strengths >= 0)).all():
-        raise ValueError("l2 must be numbers that are finite and not negative")
-    if folds == 1 or folds < 0:
+        raise ValueError(f"l2 must be numbers that are finite and not negative, got {l2!r}")
+    check_whole("folds", folds, 0)
+    check_whole("seed", seed)
+    if folds == 1:
         raise ValueError(f"folds must be 0, or 2 or more, got {folds}")
     if Squares not in objective.facts.answers:
         raise TypeError("ridge_path needs a linear model with the squared loss: Linear('squared')")

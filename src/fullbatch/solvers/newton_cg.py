@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_whole
 from ..protocols import Facts, HessVec, Steps, ValueGrad
 from ._descent import (
     DescentState,
@@ -49,8 +50,7 @@ class NewtonCG:
     state: ClassVar[type] = NewtonCGState
 
     def __post_init__(self) -> None:
-        if self.max_products < 1:
-            raise ValueError(f"max_products must be at least 1, got {self.max_products}")
+        check_whole("max_products", self.max_products, 1)
         check_precision(self.precision)
 
     def for_problem(self, facts: Facts) -> "NewtonCG":

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_whole, is_number
 from ..protocols import Curvature, Facts, RowCurvature, RowSample, Steps, ValueGrad
 from ._descent import along_gradient, check_precision, first_state, is_finite, measure, precision_of, relative_decrease
 from ._design import Design, bytes_per_row, design
@@ -118,12 +119,12 @@ class SampledLBFGS:
     def __post_init__(self) -> None:
         check_memory(self.memory)
         check_precision(self.precision)
-        if self.rows_per_column is not None and not self.rows_per_column > 0:
-            raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column}")
-        if self.rank is not None and self.rank < 0:
-            raise ValueError(f"rank must be 0 or more, got {self.rank}")
-        if self.most_builds < 1:
-            raise ValueError(f"most_builds must be at least 1, got {self.most_builds}")
+        if not (self.rows_per_column is None or (is_number(self.rows_per_column) and self.rows_per_column > 0)):
+            raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column!r}")
+        if self.rank is not None:
+            check_whole("rank", self.rank, 0)
+        for name, least in (("most_builds", 1), ("inner_steps", 0), ("max_bytes", 0), ("seed", None)):
+            check_whole(name, getattr(self, name), least)
 
     def for_problem(self, facts: Facts) -> "SampledLBFGS":
         """For this problem: says how much memory it will take before it takes it.

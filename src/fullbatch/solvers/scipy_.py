@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_number, check_whole
 from ..protocols import Point, ValueGrad
 
 Array = npt.NDArray[Any]
@@ -45,6 +46,11 @@ class ScipyLBFGSB:
     max_line_search: int = 50
 
     requests: ClassVar[frozenset[type]] = frozenset({ValueGrad})
+
+    def __post_init__(self) -> None:
+        check_whole("memory", self.memory, 1)
+        check_whole("max_line_search", self.max_line_search, 1)
+        check_number("pgtol", self.pgtol)
 
     def run(
         self,
