@@ -102,13 +102,11 @@ class Factor:
         if self.intercept:
             with one_thread():
                 to_v[-1] += self.center @ to_v  # cancels where `variables` centre by the same means
-        scale, last = to_v.diagonal().copy(), np.zeros(size)
-        across = to_v.copy()
-        np.fill_diagonal(across, 0.0)
-        if self.intercept:
-            last, across[-1] = across[-1].copy(), 0.0
-        if not across.any() and (not self.intercept or scale[-1] == 1.0):  # scaled columns, and centred ones
-            return replace(self, R=self.R * scale, own=self.own * np.abs(scale), center=last)
+        scale, coefs = to_v.diagonal().copy(), size - self.intercept
+        each_alone = np.count_nonzero(to_v[:coefs]) == np.count_nonzero(scale[:coefs])
+        if each_alone and (not self.intercept or scale[-1] == 1.0):  # scaled columns, and centred ones
+            center = np.append(to_v[-1, :-1], 0.0) if self.intercept else self.center
+            return replace(self, R=self.R * scale, own=self.own * np.abs(scale), center=center)
         shift = variables.to_solver(self.theta_of(np.zeros(size)))
         with one_thread():
             R, own = self.R @ to_v, np.abs(to_v).T @ self.own

@@ -300,16 +300,17 @@ def _shortest(A: Array, t: Array, own: Array, rest: float) -> tuple[Array, float
     if not A.size:
         return np.zeros(A.shape[1]), 0.0, 1.0, _none()
     scale = lengths(A)
+    A = A / scale
     unit = float(max(np.abs(t).max(), rest)) or 1.0  # squares of t in it are finite
     with one_thread():
-        U, s, Vt = np.linalg.svd(A / scale, full_matrices=False)
+        U, s, Vt = np.linalg.svd(A, full_matrices=False)
         rounding = np.sqrt(((Vt * (own / scale)) ** 2).sum(axis=1)) + np.sqrt(len(s)) * s[0]
         known = s > _ROUNDINGS * EPS * rounding
         U, V = U[:, known], Vt[known].T
         b, residual = np.zeros(A.shape[1]), t / unit
         for _ in range(2):  # the second takes what rounding left
             b += V @ ((U.T @ residual) / s[known])
-            residual = t / unit - (A / scale) @ b
+            residual = t / unit - A @ b
         explained = U.T @ residual
     left = float(residual @ residual) + (rest / unit) ** 2
     # Beside t itself, an exact fit leaves nothing but rounding.
