@@ -183,6 +183,10 @@ def problem(seed: int) -> Problem:
     unit = 1.0
     if loss in CLASSES:
         y: Array = _labels(rng, eta, classes, counted, words)
+        if offset is not None and loss != "softmax" and _separated(offset[counted], y[counted]):
+            # The null model would be perfect, F* zero, and no share of either a distance to be held to.
+            offset = None
+            words.append("none after all: it separates the classes")
     else:
         y, unit = _targets(rng, loss, eta[:, 0], offset, intercept, counted, words)
     options = _options(rng, loss, unit)
@@ -424,6 +428,10 @@ def _targets(
     if not y[counted].any():
         y[counted[rng.integers(0, len(counted))]] = max(1.0, round(unit))
     return y, unit
+
+
+def _separated(values: Array, y: Array) -> bool:
+    return bool(values[y == 1].min() > values[y == 0].max())
 
 
 def _options(rng: Random, loss: str, unit: float) -> dict[str, float]:
