@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_whole
+from ..arguments import check_number
 from ..blas import one_thread
 from ..protocols import Curvature, Curves, Facts, Steps, ValueGrad
 from ._descent import (
@@ -63,7 +63,7 @@ class Newton:
     state: ClassVar[type] = NewtonState
 
     def __post_init__(self) -> None:
-        check_whole("max_bytes", self.max_bytes, 0)
+        check_number("max_bytes", self.max_bytes, finite=True)
         check_precision(self.precision)
 
     def for_problem(self, facts: Facts) -> "Newton":
