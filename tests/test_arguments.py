@@ -42,9 +42,9 @@ def blocks():
 ANY_SIGN = [value for value in NO_COUNT if not (isinstance(value, int | np.integer) and value < 0)]
 OPTIONS = {
     LBFGS: {"memory": least(1), "precision": NO_PRECISION},
-    Newton: {"max_bytes": NO_COUNT, "precision": NO_PRECISION},
+    Newton: {"max_bytes": [*NO_NUMBER, np.inf], "precision": NO_PRECISION},
     NewtonCG: {"max_products": least(1), "precision": NO_PRECISION},
-    LeastSquares: {"max_bytes": NO_COUNT},
+    LeastSquares: {"max_bytes": [*NO_NUMBER, np.inf]},
     ScipyLBFGSB: {"memory": least(1), "max_line_search": least(1), "pgtol": NO_NUMBER},
     SampledLBFGS: {
         "memory": least(1),
@@ -52,7 +52,7 @@ OPTIONS = {
         "rank": [value for value in NO_COUNT if value is not None],
         "most_builds": least(1),
         "inner_steps": NO_COUNT,
-        "max_bytes": NO_COUNT,
+        "max_bytes": [*NO_NUMBER, np.inf],
         "seed": ANY_SIGN,
         "precision": NO_PRECISION,
     },
@@ -144,7 +144,7 @@ def test_what_an_objective_takes(blocks):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        *(({"loss": loss}, "unknown loss .*: choose from squared") for loss in (None, 3, ["huber"], {}, "L2")),
+        *(({"loss": loss}, "unknown loss .*: choose from squared") for loss in (None, 3, ["huber"], {}, b"huber")),
         *(({"loss": "softmax", "intercept": flag}, "intercept must be True or False, got") for flag in NO_FLAG),
         *(
             ({"loss": "softmax", "class_weight": weight}, "class_weight must be 'balanced' or a mapping, got")

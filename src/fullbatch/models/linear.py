@@ -265,8 +265,11 @@ class LinearBlock(Block):
     ) -> None:
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
-        X, y = rows.X, read_only(np.asarray(rows.y, np.float64))
-        weight, offset = as_weight(rows.weight), as_weight(rows.offset)
+        X, weight, offset = rows.X, as_weight(rows.weight), as_weight(rows.offset)
+        y = np.asarray(rows.y, np.float64)
+        if weight.size and not weight.all():  # what does not count may be anything: zero times infinity is not zero
+            y = np.where(weight > 0, y, 1.0)
+        y = read_only(y)
         self._schema, self._null = schema, null
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
@@ -599,7 +602,7 @@ def _middle(schema: Schema) -> tuple[Array, float]:
 
     Any other numbers would do, if they are finite and all blocks take the same.
     """
-    target = schema.target_mean
+    target = schema.target_mean if schema.null is None else float(schema.null.moments.mean[0])  # less the offset
     center = np.where(np.isfinite(schema.mean), schema.mean, 0.0)
     return center, target if target is not None and np.isfinite(target) else 0.0
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_whole
+from ..arguments import check_number, check_whole
 from ..blas import one_thread
 from ..factor import CONSTANT, EPS, Factor, lengths, triangle_of
 from ..protocols import Facts, Point, Squares, Steps
@@ -96,7 +96,7 @@ class LeastSquares:
     by_hessian: ClassVar[bool] = True  # what it says is left comes from the Hessian
 
     def __post_init__(self) -> None:
-        check_whole("max_bytes", self.max_bytes, 0)
+        check_number("max_bytes", self.max_bytes, finite=True)
 
     def for_problem(self, facts: Facts) -> "LeastSquares":
         """With the penalty of the problem; says how much memory the sums take.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arguments import check_whole
+from ..arguments import check_number
 from ..protocols import Array, Curvature, Curves, Facts, Steps, ValueGrad
 from ._curved import FLOOR, Curved
 from ._descent import (
@@ -97,7 +97,7 @@ class Newton:
     by_hessian: ClassVar[bool] = True  # what it says is left comes from the Hessian at the iterate
 
     def __post_init__(self) -> None:
-        check_whole("max_bytes", self.max_bytes, 0)
+        check_number("max_bytes", self.max_bytes, finite=True)
         check_precision(self.precision)
 
     def for_problem(self, facts: Facts) -> "Newton":

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_whole, is_number
+from ..arguments import check_number, check_whole, is_number
 from ..protocols import Curvature, Facts, RowCurvature, RowSample, Steps, ValueGrad
 from ._descent import along_gradient, check_precision, first_state, is_finite, measure, precision_of, relative_decrease
 from ._design import Design, bytes_per_row, design
@@ -123,8 +123,9 @@ class SampledLBFGS:
             raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column!r}")
         if self.rank is not None:
             check_whole("rank", self.rank, 0)
-        for name, least in (("most_builds", 1), ("inner_steps", 0), ("max_bytes", 0), ("seed", None)):
+        for name, least in (("most_builds", 1), ("inner_steps", 0), ("seed", None)):
             check_whole(name, getattr(self, name), least)
+        check_number("max_bytes", self.max_bytes, finite=True)
 
     def for_problem(self, facts: Facts) -> "SampledLBFGS":
         """For this problem: says how much memory it will take before it takes it.
