@@ -177,7 +177,7 @@ class Objective:
             varies = spread > np.maximum(1e-10 * np.abs(mean), CONSTANT * np.abs(self.blocks.schema.mean))
             largest = float((((of_columns[:, varies] / spread[varies]) ** 2).sum(axis=0)).max(initial=0.0))
             largest = max(largest, float((centre**2).sum()))
-            return min(largest / self._squares[1], 1.0) if largest > 0 else 0.0
+            return 0.0 if largest == 0 else min(largest / self._squares[1], 1.0) if self._squares[1] > 0 else 1.0
 
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""

@@ -167,7 +167,7 @@ def _of_spread(loss: Any, square: float) -> float:
         return 0.5 * square
     if isinstance(loss, Huber):
         return 0.5 * square if size <= loss.delta else loss.delta * (size - 0.5 * loss.delta)
-    return 0.5 * size + loss.smoothing / 4.0
+    return 2.0 * loss.quantile * (1.0 - loss.quantile) * size + loss.smoothing / 4.0
 
 
 def _sums(loss: Any, y: Array, weight: Array, offset: Array) -> tuple[list[float], list[float]]:

@@ -7,16 +7,24 @@ import numpy as np
 from ..blas import one_thread
 from ..protocols import Array, Curves, Facts
 
-# By the precision of products: share of the gradient's terms that is rounding, and of a Hessian's diagonal.
+# By the precision of products: share of the gradient's terms that is rounding, and at most; eigenvalues that are
+# rounding, in parameters scaled to curvature 1; and what stands for these, since they may be smaller than they look.
 _NOISE = {"float64": 1e-15, "float32": 3e-7}
-FLOOR = {"float64": 1e-14, "float32": 3e-7}
+_LOST = {"float64": 1e-14, "float32": 1e-6}
+_KNOWN = {"float64": 2e-14, "float32": 3e-7}
+FLOOR = {"float64": 1e-18, "float32": 3e-7}
+
+
+# Parameters of less than this share of the usual curvature are scaled by that: no row that knows them is curved.
+_STRAIGHT = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class Curved:
     """A Hessian and gradient in parameters scaled to comparable curvature, in the Hessian's eigenvectors.
 
-    No direction is dropped: along one whose curvature is rounding, what the gradient says is divided by the rounding.
+    No direction is dropped for its curvature: where that is rounding, it counts as next to nothing. Only where the
+    gradient is rounding too is there nothing to follow.
 
     Parameters
     ----------
@@ -63,7 +71,7 @@ class Curved:
         # The curvature of a parabola of this height and mean squared slope: what a row's loss has where it is straight.
         usual = curves.squares / (2.0 * above) if above > 0 else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            diagonal = np.fmax(np.abs(matrix.diagonal()), usual * squares)
+            diagonal = np.fmax(np.abs(matrix.diagonal()), _STRAIGHT * usual * squares)
         scale = np.sqrt(np.where((diagonal > 0) & np.isfinite(diagonal), diagonal, 1.0))
         with one_thread(), np.errstate(over="ignore", invalid="ignore"):
             scaled = matrix / scale / scale[:, None]
@@ -71,12 +79,14 @@ class Curved:
                 return None
             values, vectors = np.linalg.eigh(scaled)
             along = vectors.T @ (grad / scale)
+        lost = _LOST[precision] * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
+        along[(values <= _KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
         return cls(values, vectors, along, scale, precision, above) if np.isfinite(along).all() else None
 
     def direction(self, damping: float) -> Array:
         """-(H + damping * diagonal)^-1 g: Levenberg's step."""
         with one_thread():
-            step: Array = -(self.vectors @ (self.along / (np.abs(self.values) + damping))) / self.scale
+            step: Array = -(self.vectors @ (self.along / (np.maximum(self.values, 0.0) + damping))) / self.scale
         return step
 
     @property
@@ -97,8 +107,8 @@ class Curved:
 
     @property
     def _curvature(self) -> Array:
-        curvature: Array = np.maximum(self.values, 0.0) + FLOOR[self.precision]
-        return curvature
+        known = self.values > _KNOWN[self.precision]
+        return np.where(known, self.values, FLOOR[self.precision])
 
 
 def _hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:

@@ -7,35 +7,36 @@ from typing import ClassVar
 import numpy as np
 
 from ..arguments import check_number
-from ..protocols import Array, Curvature, Curves, Facts, Steps, ValueGrad
+from ..protocols import Array, Curvature, Curves, Facts, Point, Steps, ValueGrad
 from ._curved import FLOOR, Curved
 from ._descent import (
     DescentState,
     along_gradient,
     check_precision,
     first_state,
+    is_finite,
     moved,
     precision_of,
     relative,
     search,
     stuck,
 )
-from ._line_search import Trial
 from ._vectors import dot
 
 logger = logging.getLogger(__name__)
 
-# Levenberg's damping, as a share of each parameter's own curvature: at first, by how much it falls with a good step and
-# rises with a bad one, its least, as a share of the Hessian's rounding, and where it has become a gradient step.
-_DAMPING, _FALL, _RISE, _LEAST, _MOST = 1e-4, 0.01, 100.0, 0.1, 1e6
+# Levenberg's damping, as a share of each parameter's own curvature: at first, how it falls with a step that does what
+# the Hessian promised, and rises with one that does not; its least, as a share of the Hessian's rounding, and where it
+# is given up.
+_DAMPING, _FALL, _RISE, _LEAST, _MOST = 1e-4, 0.03, 10.0, 1.0, 1e14
 
-# A step is good if it is taken whole and lowers F by this share of what the Hessian promised.
-_GOOD = 0.25
+# A step is taken if it lowers F by this share of what was promised, and did what was promised with this one.
+_TAKEN, _KEPT = 0.1, 0.7
 
 # Where a loss is straight for the usual row, it is first made curved so widely that this is no longer so, and then
-# narrower in steps of this factor: no more often than so, with no more steps for each width, the first so damped. Those
-# of one width end when F could fall by no more than this share.
-_NARROWER, _MOST_CROSSINGS, _TRIALS, _CROSSING, _CLOSE = 4.0, 3, 30, 1e-2, 1e-6
+# narrower in steps of this factor: no more often than so, and with no more steps for each width. Those of one width end
+# when F could fall by no more than this share.
+_NARROWER, _MOST_CROSSINGS, _STEPS, _CLOSE, _CROSSING = 4.0, 3, 30, 1e-6, 1e-2
 
 # What may be left counts rounding of the gradient so many times.
 SURE = 10.0
@@ -130,19 +131,22 @@ class Newton:
 
     def step(self, state: NewtonState) -> Steps[NewtonState]:
         """One iteration: the full step is asked for with its Hessian, and is usually accepted."""
-        if not state.double and self.precision == "float32" and state.left < SURE * state.rounding:
+        if self._rounds(state) and state.left < SURE * state.rounding:
             state = yield from self._again(replace(state, double=1))
         if state.crossings == 0 and self._width(state) > _NARROWER:
             state = yield from self._crossed(state)
-        while True:
+        after = yield from self._advanced(state)
+        if after is None and self._rounds(state):
+            state = yield from self._again(replace(state, double=1))
+            after = yield from self._advanced(state)
+        if after is None:
             noise, _ = precision_of(self._precision(state))
-            trial, curves = yield from self._search(state, noise)
-            if trial is not None:
-                return (yield from self._moved(state, trial, curves, noise))
-            firmer = self._firmer(state, noise)
-            if firmer is None:
-                return stuck(state, noise)
-            state = yield from self._again(firmer)
+            return stuck(state, noise)
+        if after.failure == "precision" and self._rounds(after):
+            after = yield from self._again(replace(after, failure="", stalled=0, double=1))
+        if after.damping <= state.damping or after.crossings >= _MOST_CROSSINGS or self._width(after) <= 1.0:
+            return after
+        return (yield from self._crossed(after))
 
     def optimality(self, state: NewtonState) -> float:
         """By how much F can still fall, by the Hessian and the rounding of the gradient, as a share of what F is
@@ -173,77 +177,78 @@ class Newton:
         while width > 1.0:
             width = max(width / _NARROWER, 1.0)
             inner = yield from self._again(replace(inner, damping=_CROSSING), width)
-            for _ in range(_TRIALS):
-                if inner.left <= _CLOSE * (inner.value - self._facts.least):
+            for _ in range(_STEPS):
+                after = None
+                if inner.left > _CLOSE * (inner.value - self._facts.least):
+                    after = yield from self._searched(inner, width)
+                if after is None:
                     break
-                noise, _ = precision_of(self._precision(state))
-                trial, curves = yield from self._search(inner, noise, width)
-                if trial is None:
-                    inner = replace(inner, damping=_RISE * inner.damping)
-                    if inner.damping > _MOST:
-                        break
-                    curves = None
-                else:
-                    damping = inner.damping * (_FALL if trial.step == 1.0 else 1.0)
-                    theta, (value, grad) = inner.theta + trial.step * inner.direction, trial.point
-                    inner = replace(inner, theta=theta, value=value, grad=grad, damping=damping)
-                inner = (yield from self._again(inner, width)) if curves is None else self._directed(inner, curves)
-        crossings, damping = state.crossings + 1, _DAMPING
-        inner = yield from self._again(replace(inner, crossings=crossings, damping=damping))
-        if inner.value < state.value:
-            return inner
-        return (yield from self._again(replace(state, crossings=crossings, damping=damping)))
+                inner = after
+        theta, crossings = inner.theta, state.crossings + 1
+        state = replace(state, crossings=crossings, damping=_DAMPING)
+        curves = yield self._gram(theta, state)
+        if curves.point.value < state.value:
+            value, grad = curves.point
+            return self._directed(replace(state, theta=theta, value=value, grad=grad), curves)
+        return (yield from self._again(state))
 
-    def _search(
-        self, state: NewtonState, noise: float, width: float = 1.0
-    ) -> Steps[tuple[Trial | None, Curves | None]]:
-        """A better point along the state's direction, and second derivatives there where they were asked for."""
-        curves: Curves | None = None
-        at = b""
+    def _searched(self, state: NewtonState, width: float) -> Steps[NewtonState | None]:
+        """The state after a line search: steps of a loss that is curved on a part only are often much too long."""
+        at: dict[bytes, Curves] = {}
+        noise, _ = precision_of(self._precision(state))
         steps = search(state, [state.direction], noise)
         try:
             request = next(steps)
             while True:
-                request = replace(request, double=bool(state.double))
-                if curves is None or width > 1.0:
-                    at = request.theta.tobytes()
-                    answer = (curves := (yield self._gram(request.theta, state, width))).point
-                else:
-                    answer = yield request
-                request = steps.send(answer)
+                at[request.theta.tobytes()] = curves = yield self._gram(request.theta, state, width)
+                request = steps.send(curves.point)
         except StopIteration as done:
             found = done.value
         if found is None:
-            return None, None
-        trial, step = found
-        return trial, curves if (state.theta + step).tobytes() == at else None
-
-    def _moved(self, state: NewtonState, trial: Trial, curves: Curves | None, noise: float) -> Steps[NewtonState]:
-        """The state at an accepted trial."""
-        promised = -0.5 * dot(state.grad, state.direction)
-        fallen = state.value - trial.value
-        good = trial.step == 1.0 and fallen >= _GOOD * promised - 10.0 * noise * abs(state.value)
-        damping = state.damping
-        if good:
-            damping = max(_FALL * damping, _LEAST * FLOOR[self._precision(state)])
-        elif trial.step < 1.0:
-            damping = min(damping * _RISE, 1.0)
-        after = moved(state, trial.step * state.direction, trial.point, noise, damping=damping)
-        if after.failure == "precision" and not after.double and self.precision == "float32":
-            after, curves = replace(after, failure="", stalled=0, double=1), None
-        after = (yield from self._again(after)) if curves is None else self._directed(after, curves)
-        if good or after.crossings >= _MOST_CROSSINGS or self._width(after) <= 1.0:
-            return after
-        return (yield from self._crossed(after))
-
-    def _firmer(self, state: NewtonState, noise: float) -> NewtonState | None:
-        """Another way to make the direction, where the last one led nowhere; None where there is none to hope for."""
-        if not state.double and self.precision == "float32":
-            return replace(state, double=1)
-        promised = -0.5 * dot(state.grad, state.direction)
-        if state.damping >= _MOST or 0 <= promised <= noise * abs(state.value):
             return None
-        return replace(state, damping=max(state.damping * _RISE, _DAMPING))
+        trial, step = found
+        curves = at[(state.theta + step).tobytes()]
+        damping = state.damping * (_FALL if trial.step == 1.0 else 1.0)
+        return self._directed(moved(state, step, trial.point, noise, damping=damping), curves)
+
+    def _advanced(self, state: NewtonState) -> Steps[NewtonState | None]:
+        """The state after a step; None where none lowers F."""
+        curves = yield self._gram(state.theta + state.direction, state)
+        if self._takes(state, state.direction, curves.point):
+            promised = -0.5 * dot(state.grad, state.direction)
+            kept = state.value - curves.point.value >= _KEPT * promised
+            least = _LEAST * FLOOR[self._precision(state)]
+            after = self._moved(state, curves.point, max(_FALL * state.damping, least) if kept else state.damping)
+            return self._directed(after, curves)
+        if self._rounds(state):
+            return None
+        curves = yield self._gram(state.theta, state)
+        curved = Curved.of(curves, state.theta, self._facts, self._precision(state))
+        damping = state.damping
+        while curved is not None and damping < _MOST:
+            damping *= _RISE
+            direction = curved.direction(damping)
+            point = yield ValueGrad(state.theta + direction, double=bool(state.double))
+            if self._takes(state, direction, point):
+                return (yield from self._again(self._moved(replace(state, direction=direction), point, damping)))
+        return None
+
+    def _rounds(self, state: NewtonState) -> bool:
+        """Whether there are more digits to be had."""
+        return not state.double and self.precision == "float32"
+
+    def _takes(self, state: NewtonState, direction: Array, point: Point) -> bool:
+        """Whether a step lowers F enough; where rounding hides that, whether it does not raise it."""
+        if not is_finite(point):
+            return False
+        noise, _ = precision_of(self._precision(state))
+        rounding = noise * abs(state.value)
+        promised = -0.5 * dot(state.grad, direction)
+        return bool(point.value <= state.value - _TAKEN * promised + (rounding if promised <= 10.0 * rounding else 0.0))
+
+    def _moved(self, state: NewtonState, point: Point, damping: float) -> NewtonState:
+        noise, _ = precision_of(self._precision(state))
+        return moved(state, state.direction, point, noise, damping=damping)
 
     def _gram(self, theta: Array, state: NewtonState, width: float = 1.0) -> Curvature:
         return Curvature(theta, "gram", double=bool(state.double), widened=width)
