@@ -183,18 +183,19 @@ class _Run:
         self.latest, self.resumed_at = first, None if resume is None else resume.iteration
         if resume is not None:
             self.solver = solver_for_state(resume, self.solver, self.objective.facts)
-        claimed_at = self.tol
+        claimed_at, took_over = self.tol, None
         while True:
             state = self.latest
             if self.keeper is not None:
                 self.keeper.save_if_due(state, self._spent())
             optimality = self.solver.optimality(state)
-            stop = self._told_to_stop(state, optimality)
+            stop = took_over is not state and self._told_to_stop(state, optimality)
             if optimality <= claimed_at or state.failure:
                 check = self._checked(state)
                 if check.holds(self.tol):
                     return self._result(Status.CONVERGED)
                 if not stop and self._goes_on_otherwise(check):
+                    took_over = self.latest
                     continue
                 if not state.failure:  # perhaps a few more steps are enough
                     claimed_at = 0.1 * optimality if optimality > 0 else -1.0

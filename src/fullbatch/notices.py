@@ -66,25 +66,34 @@ def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[
     free = facts.l2 == 0
     if facts.parameters.quadratic or not free.any() or not np.isfinite(facts.parameters.null):
         return
-    size = np.sqrt(_spread_over(objective, facts.squares, 1.0))
+    size = np.minimum(np.sqrt(_spread_over(objective, facts.squares, 1.0)), 1e300)
     above = state.value - facts.least
     exact = 0 < above <= _NOTHING * facts.parameters.null
     ways = [np.where(free, state.theta, 0.0)] if exact else []
     way = check.curved.direction(1e-14) if check.curved is not None else getattr(state, "direction", None)
     if way is not None and np.isfinite(way).all():
-        growing = free & (np.abs(way) * size > _STILL_GROWING) & (way * state.theta > 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            growing = free & (np.abs(way) * size > _STILL_GROWING) & (way * state.theta > 0)
         ways += [_FAR * way] if growing.any() else []
     for way in ways:
-        beyond = ask(ValueGrad(state.theta + way, double=True)).value
-        if beyond < state.value - 1e-15 * abs(state.value) and beyond - facts.least <= 0.9 * above:
-            part = np.abs(way) * size
+        fallen = state.value - ask(ValueGrad(state.theta + way, double=True)).value
+        if fallen > (0.1 * above if exact else 1e-15 * (abs(state.value) + facts.parameters.null)):
+            part = _of_stored_columns(objective, way)
             names = _names(objective, np.flatnonzero(part >= _PART * part.max(initial=0.0)))
             what = "the classes can be separated" if exact else "some of the rows can be fitted ever better"
             yield Notice(
                 "separable",
-                f"{what}, so the optimum is at infinity: coefficients would grow for ever along {names}. Add a penalty",
+                f"{what}, so the optimum is at infinity: coefficients would grow for ever along {names}; add a penalty",
             )
             return
+
+
+def _of_stored_columns(objective: Objective, way: Array) -> Array:
+    """How much each column as stored, and the intercept, has to do with a way."""
+    schema, variables = objective.blocks.schema, objective.variables
+    stored = np.abs(way if variables is None else variables.to_blocks(way))
+    with np.errstate(over="ignore"):
+        return stored * np.minimum(_spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 1.0), 1e300)
 
 
 def _of_columns(objective: Objective, state: Any, check: Check) -> Iterator[Notice]:

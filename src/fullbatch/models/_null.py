@@ -93,12 +93,11 @@ class NullSums:
         """Intercept of the null model, least mean loss, mean loss of the null model, and without an intercept."""
         loss, weight = self.loss, self.moments.weight
         if isinstance(loss, Squared | Huber | Quantile):
-            mean = float(self.moments.mean[0])
-            variance = float(self.moments.squares[0]) / weight
+            mean, variance = self.moments.mean[0], self.moments.squares[0] / weight
             least = loss.smoothing * (0.25 - (0.5 - loss.quantile) ** 2) if isinstance(loss, Quantile) else 0.0
             return mean, least, _of_spread(loss, variance), _of_spread(loss, variance + mean**2)
         if isinstance(loss, Poisson):
-            total, saturated, of_offset = self.sums.tolist()
+            total, saturated, of_offset = self.sums
             intercept = np.log(total) - self.logs[0]
             value = total - of_offset - (total * intercept if total else 0.0)
             at_zero = np.exp(self.logs[0]) - of_offset

@@ -38,8 +38,9 @@ _TAKEN, _KEPT = 0.1, 0.7
 # when F could fall by no more than this share.
 _NARROWER, _MOST_CROSSINGS, _STEPS, _CLOSE, _CROSSING = 4.0, 3, 30, 1e-6, 1e-2
 
-# What may be left counts rounding of the gradient so many times.
-SURE = 10.0
+# What may be left counts rounding of the gradient so many times. Steps are of no use once what is left is no more than
+# this share of it.
+SURE, _NOTHING = 10.0, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +134,9 @@ class Newton:
         """One iteration: the full step is asked for with its Hessian, and is usually accepted."""
         if self._rounds(state) and state.left < SURE * state.rounding:
             state = yield from self._again(replace(state, double=1))
+        if not self._rounds(state) and state.left <= _NOTHING * state.rounding:
+            noise, _ = precision_of(self._precision(state))
+            return stuck(state, noise)
         if state.crossings == 0 and self._width(state) > _NARROWER:
             state = yield from self._crossed(state)
         after = yield from self._advanced(state)
