@@ -52,6 +52,7 @@ _HOMES = {
     "load_state": "saved",
     "save_state": "saved",
     "DataError": "errors",
+    "FitWarning": "errors",
     "BlockError": "errors",
     "EngineError": "errors",
     "ModelError": "errors",

@@ -65,14 +65,12 @@ class Check:
     def words(self) -> str:
         """How it is known, for messages."""
         left = f"F could still fall by {self.remaining_r2:.1e} of the null model's"
-        columns = (
-            "" if self.score_r2 is None else f"; a single column explains at most {self.score_r2:.1e} of the score"
-        )
+        columns = "" if self.score_r2 is None else f"; a single column explains {self.score_r2:.1e} of the score"
         return {
-            "hessian": f"by the Hessian of all rows {left}{columns}",
-            "sample": f"by the Hessian of a sample of the rows {left}{columns}",
-            "columns": f"by the solver's own estimate {left}{columns}",
-            "estimate": "by the solver's own estimate; nothing else is known of such a model",
+            "hessian": f"by the Hessian of all rows, {left}",
+            "sample": f"by the Hessian of a sample of the rows, {left}{columns}",
+            "columns": f"by the solver's own estimate, {left}{columns}",
+            "estimate": "by the solver's own estimate: nothing else is known of such a model",
         }[self.known_by]
 
 

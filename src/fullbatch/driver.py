@@ -410,4 +410,7 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any
 
 def _check_start(state: Any) -> None:
     if not (np.isfinite(state.value) and np.isfinite(state.grad).all()):
-        raise ValueError(f"the objective is not finite at the starting point: F = {state.value}; start elsewhere")
+        raise ValueError(
+            f"the objective is not finite at the starting point: F = {state.value}; start elsewhere, or scale columns, "
+            "targets and offsets"
+        )

@@ -16,6 +16,10 @@ class ModelFileError(ValueError):
     """A saved file is damaged, foreign, or of a version this fullbatch does not read."""
 
 
+class FitWarning(UserWarning):
+    """What the reader of a fit should know of it: begins with a code in brackets, see `Result.notices`."""
+
+
 class MissingExtraError(ImportError):
     """An optional package is needed and not installed."""
 

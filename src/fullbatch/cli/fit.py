@@ -146,7 +146,8 @@ def fit(
     if not quiet:
         screen.print(f"{model.value} on {' '.join(data)}: {len(sources)} blocks, {opened!r}", highlight=False)
     with closing(opened), plan_shown(quiet), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # told below, and by the exit code
+        for category in (ConvergenceWarning, FitWarning):  # told below, the first by the exit code too
+            warnings.simplefilter("ignore", category)
         fitted.fit(sources)
     if save is not None:
         fitted.save(save)
@@ -162,6 +163,10 @@ def fit(
         "solver": result.solver,
         "status": result.status.value,
         "message": result.message,
+        "remaining_r2": result.remaining_r2,
+        "score_r2": result.score_r2,
+        "known_by": result.known_by,
+        "notices": [str(notice) for notice in result.notices],
         "F": result.value,
         "gradient_norm": result.grad_norm,
         "relative_gradient_norm": result.grad_norm / result.first_grad_norm if result.first_grad_norm else 0.0,

@@ -27,12 +27,13 @@ from ..data.arrays import array_sources
 from ..data.frames import as_table, is_table
 from ..driver import minimize
 from ..engines import is_engine, make_engine
-from ..errors import DataError, ModelFileError
+from ..errors import DataError, FitWarning, ModelFileError
 from ..features import encode
 from ..models._describe import is_sparse
 from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Model, Rows
+from ..result import Result
 from ..schema import Features, Schema
 from ..solvers import check_solver
 from ..variables import Standardized
@@ -56,6 +57,9 @@ from ._measures import Tally
 from ._predictions import Evaluate, Predict, PredictTable, write
 
 Array = npt.NDArray[Any]
+
+# A warm start is dropped where F is so many times the null model's.
+_TOO_FAR = 1e3
 
 _FEATURE_TYPES = [np.float64, np.float32, np.uint8, np.int8]
 
@@ -185,8 +189,16 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             self.feature_names_in_ = np.array(schema.features.names, object)
         self.n_iter_ = np.array([result.iterations])
         self.result_ = result
+        self._warn(result, schema)
+
+    def _warn(self, result: Result, schema: Schema) -> None:
+        """Say aloud what the numbers do not show."""
         if not result.success:
-            warnings.warn(result.message, ConvergenceWarning, stacklevel=4)
+            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
+        for notice in result.notices:
+            # All levels of a categorical column and the intercept are collinear by design.
+            if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
+                warnings.warn(str(notice), FitWarning, stacklevel=5)
 
     def get_feature_names_out(self) -> Array:
         """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""
@@ -361,7 +373,18 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError("warm_start: the classes or features are not those of the last fit")
         assert objective.variables is not None
         parts = [coef.ravel(), intercept] if self.fit_intercept else [coef.ravel()]
-        return objective.variables.to_solver(np.concatenate(parts))
+        theta = objective.variables.to_solver(np.concatenate(parts))
+        above = objective.value_and_grad(theta).value - objective.facts.least
+        objective.num_passes -= 1  # it counts with those of the set-up
+        objective.num_setup_passes += 1
+        if above <= _TOO_FAR * objective.facts.parameters.null:
+            return theta
+        warnings.warn(
+            "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
+            FitWarning,
+            stacklevel=5,
+        )
+        return self._first_guess(objective, schema)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         return np.zeros(objective.size)

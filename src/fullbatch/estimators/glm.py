@@ -168,16 +168,12 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         return self._answer("_predicted", X)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
-        """Zeros; for a logarithmic link with the intercept of the targets' mean, which may be far from 1."""
-        theta, mean = super()._first_guess(objective, schema), schema.target_mean
-        if (
-            self.loss in _LOG_LINK
-            and self.fit_intercept
-            and not schema.offset
-            and mean is not None
-            and 0 < mean < np.inf
-        ):
-            theta[-1] = np.log(mean)
+        """Zeros, and the intercept of the null model: with a logarithmic link that of the targets' sum over the sum of
+        the exponentials of the offsets, else the mean of target less offset.
+        """
+        theta = super()._first_guess(objective, schema)
+        if self.fit_intercept:
+            theta[-1] = schema.null.null().intercept
         return theta
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

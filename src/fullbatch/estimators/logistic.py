@@ -156,6 +156,8 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         assert schema.classes is not None
+        if len(coef) > 1:  # what all classes have in common changes no prediction
+            coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
         self.coef_, self.intercept_, self.classes_ = coef, intercept, schema.classes
 
     def _matrix(self) -> tuple[Array, Array]:
