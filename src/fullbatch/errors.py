@@ -16,6 +16,10 @@ class ModelFileError(ValueError):
     """A saved file is damaged, foreign, or of a version this fullbatch does not read."""
 
 
+class DamagedError(ModelFileError):
+    """A saved file is not whole, or not as it was written."""
+
+
 class MissingExtraError(ImportError):
     """An optional package is needed and not installed."""
 
