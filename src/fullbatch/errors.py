@@ -62,6 +62,11 @@ def located(source: Any, row: int) -> str:
     return f"{source}: row {row}" if locate is None else str(locate(row))
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, as far as the end of its first line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def shortened(values: Iterable[Any], most: int = 8) -> str:
     """The first of several values, for a message."""
     listed = list(values)

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .columns import Missing, choose_columns
 from .parts import part_sources
-from .paths import check_rows, expand, is_url, open_file
+from .paths import check_file, check_rows, expand, is_url, open_file
 from .table import TableSource
 
 
@@ -96,8 +96,10 @@ def parquet_sources(
         start = 0
         for group in range(footer.num_row_groups):
             rows = footer.row_group(group).num_rows
-            groups.append(RowGroup(path, group, start, rows, _decoded_bytes(footer, group, columns.used)))
+            groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, columns.used)))
             start += rows
+        if start != footer.num_rows:
+            raise DataError(f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its groups of {start}")
     check_rows(files, [group.rows for group in groups])
     return part_sources(groups, columns, blocks, block_rows)
 
@@ -106,39 +108,55 @@ def _footer(path: str) -> tuple[Any, pa.Schema]:
     try:
         with _opened(path) as file:
             return file.metadata, file.schema_arrow
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not a whole Parquet file: {_first_line(error)}: write it again") from None
+    except DataError:
+        raise
+    except Exception as error:  # Arrow has errors of many kinds for a damaged footer
+        raise DataError(f"{path} is not a whole Parquet file: {first_line(error)}: write it again") from None
 
 
 def _read_group(path: str, group: int, names: list[str]) -> pa.Table:
     try:
         with _opened(path) as file:
-            return file.read_row_group(group, columns=names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: row group {group} cannot be read: {_first_line(error)}: write it again") from None
+            table = file.read_row_group(group, columns=names)
+        table.validate(full=True)  # texts that are none, codes without a text
+        return table
+    except DataError:
+        raise
+    except Exception as error:  # Arrow has errors of many kinds for damaged pages
+        raise DataError(f"{path}: row group {group} cannot be read: {first_line(error)}: write it again") from None
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file; of one that is far away, the reads of a row group are joined to few."""
     if not is_url(path):
-        with pq.ParquetFile(path) as file:
+        check_file(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
         return
-    with open_file(path) as far, pq.ParquetFile(far, pre_buffer=True) as file:
+    with open_file(path) as far, pq.ParquetFile(far, pre_buffer=True, page_checksum_verification=True) as file:
         yield file
 
 
-def _decoded_bytes(footer: Any, group: int, names: Sequence[str]) -> int:
-    """What the used columns of a row group take while they are decoded, texts as they are encoded."""
+def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> int:
+    """What the used columns of a row group take while they are decoded, texts as they are encoded.
+
+    Raises
+    ------
+    DataError
+        What the footer tells of them cannot be.
+    """
     rows = footer.row_group(group)
-    chunks = [rows.column(number) for number in range(rows.num_columns)]
-    return sum(
-        max(chunk.total_uncompressed_size, 8 * rows.num_rows) + chunk.total_compressed_size
-        for chunk in chunks
-        if chunk.path_in_schema in names
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+    nbytes = 0
+    for number in range(rows.num_columns):
+        chunk = rows.column(number)
+        if chunk.path_in_schema not in names:
+            continue
+        sizes = chunk.total_uncompressed_size, chunk.total_compressed_size
+        if rows.num_rows < 0 or min(sizes) < 0 or chunk.num_values != rows.num_rows:
+            raise DataError(
+                f"{path}: row group {group} cannot be read: of {rows.num_rows} rows column {chunk.path_in_schema!r} has "
+                f"{chunk.num_values} values in {sizes[1]} bytes, {sizes[0]} when unpacked: write it again"
+            )
+        nbytes += max(sizes[0], 8 * rows.num_rows) + sizes[1]
+    return nbytes
