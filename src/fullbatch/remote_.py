@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Any
 
 from .errors import MissingExtraError
-from .shown import real, without_secrets
+from .shown import WithoutSecrets, real, without_secrets
 
 try:
     import fsspec
@@ -33,14 +33,5 @@ def file_system(url: str | PathLike[str]) -> tuple[Any, str]:
     except ImportError as error:
         raise MissingExtraError(without_secrets(str(error), url), "fsspec") from None
 
-
-class _WithoutSecrets(logging.Filter):
-    """Strikes secrets of URLs out of what is logged."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = without_secrets(record.getMessage(), ""), None
-        return True
-
-
 for _name in _TELLING:
-    logging.getLogger(_name).addFilter(_WithoutSecrets())
+    logging.getLogger(_name).addFilter(WithoutSecrets())

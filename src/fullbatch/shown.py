@@ -1,5 +1,6 @@
 """What of paths, URLs and messages is shown: nothing secret, and nothing that a screen would obey."""
 
+import logging
 import re
 import unicodedata
 from os import PathLike, fspath
@@ -62,6 +63,15 @@ def without_secrets(text: str, url: str | PathLike[str]) -> str:
     for secret in sorted(_secrets(real(url)), key=len, reverse=True):
         text = text.replace(secret, "***")
     return _QUERY.sub("", text)
+
+
+class WithoutSecrets(logging.Filter):
+    """For loggers of others that tell URLs as they are: strikes their secrets out."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through, changed."""
+        record.msg, record.args = without_secrets(record.getMessage(), ""), None
+        return True
 
 
 def as_text(value: Any) -> str:

@@ -180,15 +180,18 @@ def libsvm_sources(
         texts.append(TextRows(path, start, comments=True))
         counted = counted.joined(_indices(path))
     if n_features is None and counted.most > max(_LARGEST_INDEX, _LARGEST_PER_VALUE * counted.count):
-        where = _place(files, counted.most)
         raise DataError(
-            f"{where}: the index {counted.most} would make {counted.most} columns or more of {counted.count} values: "
-            "correct it, or tell with n_features how many columns there are"
+            f"{_place(files, counted.most)}: the largest index is {counted.most}, which makes more than {_LARGEST_INDEX} columns, and more "
+            f"than {_LARGEST_PER_VALUE} for each of the {counted.count} values: correct it, or tell with n_features how "
+            "many columns there are"
         )
     zero = counted.least == 0 if zero_based == "auto" else zero_based
     columns = max(counted.most + (1 if zero else 0), 0)
     if n_features is not None and columns > n_features:
-        raise DataError(f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few")
+        raise DataError(
+            f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few: the index "
+            f"{counted.most} is in {_place(files, counted.most)}"
+        )
     columns = columns if n_features is None else n_features
     rows = [text.rows for text in texts]
     check_rows(files, rows)
