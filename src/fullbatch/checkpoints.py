@@ -1,5 +1,6 @@
 """Checkpoints: a run that is killed goes on from the latest of them as if it had never ended."""
 
+import glob
 import logging
 import os
 import re
@@ -387,7 +388,7 @@ class _Remote(_Folder):
         found = {file["name"].rpartition("/")[2]: file.get("type") == "file" for file in files}
         for name in filter(_UNFINISHED.fullmatch, found):
             if not _is_written(name):
-                self._files.rm(f"{self._inside}/{name}")
+                self._files.rm_file(f"{self._inside}/{name}")
         return _numbers(name for name, is_file in found.items() if is_file), _numbers(found)
 
     @_safely
@@ -401,12 +402,16 @@ class _Remote(_Folder):
         unfinished = f"{self._inside}/.{_name(number)}-{owner}.unfinished"
         with self._files.open(unfinished, "wb") as file:
             archive.pack(file, kind, arrays, saved.plain(metadata))
-        self._files.mv(unfinished, f"{self._inside}/{_name(number)}")
+        if glob.has_magic(unfinished):  # fsspec would look for files that match
+            self._files.cp_file(unfinished, f"{self._inside}/{_name(number)}")
+            self._files.rm_file(unfinished)
+        else:
+            self._files.mv(unfinished, f"{self._inside}/{_name(number)}")
 
     @_safely
     def remove(self, number: int) -> None:
         if self._files.exists(f"{self._inside}/{_name(number)}"):
-            self._files.rm(f"{self._inside}/{_name(number)}")
+            self._files.rm_file(f"{self._inside}/{_name(number)}")
 
 
 def _is_written(name: str) -> bool:

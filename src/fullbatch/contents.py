@@ -195,7 +195,7 @@ class Member:
     fewest: int = 0
     optional: bool = False
 
-    def problem(self, array: Array, sizes: Mapping[str, int]) -> str:
+    def problem(self, array: Array, sizes: Mapping[str, int], told_by: Mapping[str, str]) -> str:
         """What it must be, in words, if it is not; else nothing."""
         kind = array.dtype.kind
         if kind not in self.kinds or (kind == "f" and self.kinds == "f" and array.dtype != np.float64):
@@ -205,7 +205,9 @@ class Member:
             fits = len(wanted) == array.ndim
             fits = fits and all(want in (None, length) for want, length in zip(wanted, array.shape, strict=True))
             if not fits:
-                return f"has shape {array.shape}, it must be {str(wanted).replace('None', 'any')}"
+                tellers = [told_by[length] for length in self.shape if length in told_by]
+                by = f" by {' and '.join(dict.fromkeys(tellers))}" if tellers else ""
+                return f"has shape {array.shape}, it must be {str(wanted).replace('None', 'any')}{by}"
         if kind == "f" and not np.isfinite(array).all() and (not self.infinite or np.isnan(array).any()):
             return "has values that are not finite"
         if kind in "fiu" and array.size and array.min() < self.least:
@@ -238,6 +240,8 @@ class Contents:
         ends in "/*", anything.
     sizes : callable
         Lengths by the names that shapes are told in, from the checked values and from the shapes of the arrays.
+    told_by : mapping of str to str
+        What tells these lengths, for messages.
     agreement : callable
         From the checked values and arrays: the name of one that does not agree with others, and what it must be.
     defaults : mapping of str to object
@@ -247,6 +251,7 @@ class Contents:
     values: Mapping[str, Rule] = field(default_factory=dict)
     members: Mapping[str, Member] = field(default_factory=dict)
     sizes: Callable[[Mapping[str, Any], Mapping[str, tuple[int, ...]]], dict[str, int]] = _no_sizes
+    told_by: Mapping[str, str] = field(default_factory=dict)
     agreement: Callable[[Mapping[str, Any], Mapping[str, Array]], tuple[str, str]] = _agree
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
@@ -279,17 +284,12 @@ class Contents:
                 yield from _gaps(name, arrays)
             elif not (member.optional or name in arrays or name in self.defaults):
                 yield name, "is missing"
-        try:
-            sizes = self.sizes(values, {name: array.shape for name, array in arrays.items()})
-        except IndexError:
-            sizes = {}
         for name, member in described.items():
-            assert member is not None
-            try:
-                problem = member.problem(arrays[name], sizes)
-            except KeyError:  # a size that could not be told: the member that tells it is of another shape
-                problem = f"has shape {arrays[name].shape}, which does not fit the others"
-            if problem:
+            if member is not None and member.shape is not None and arrays[name].ndim != len(member.shape):
+                yield name, f"has shape {arrays[name].shape}, it must have {len(member.shape)} dimensions"
+        sizes = self.sizes(values, {name: array.shape for name, array in arrays.items()})
+        for name, member in described.items():
+            if member is not None and (problem := member.problem(arrays[name], sizes, self.told_by)):
                 yield name, problem
         name, problem = self.agreement(values, arrays)
         if problem:

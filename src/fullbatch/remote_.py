@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Any
 
 from .errors import MissingExtraError
-from .shown import WithoutSecrets, real, without_secrets
+from .shown import WithoutSecrets, named, real, without_secrets
 
 try:
     import fsspec
@@ -19,6 +19,10 @@ _TELLING = (
     *("s3fs", "gcsfs", "adlfs", "urllib3.connectionpool"),
 )
 
+_FILTER = WithoutSecrets()
+for _name in _TELLING:
+    logging.getLogger(_name).addFilter(_FILTER)
+
 
 def file_system(url: str | PathLike[str]) -> tuple[Any, str]:
     """The file system of a URL, and the path in it.
@@ -28,10 +32,8 @@ def file_system(url: str | PathLike[str]) -> tuple[Any, str]:
     MissingExtraError
         The package that this kind of URL needs is not installed.
     """
+    _FILTER.know(named(url))
     try:
         return fsspec.core.url_to_fs(real(url))
     except ImportError as error:
         raise MissingExtraError(without_secrets(str(error), url), "fsspec") from None
-
-for _name in _TELLING:
-    logging.getLogger(_name).addFilter(WithoutSecrets())

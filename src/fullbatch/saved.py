@@ -324,7 +324,8 @@ def state_contents(kind: type[Any]) -> Contents:
         if name in members:
             members[name] = Member(members[name].kinds, members[name].shape, infinite=True, optional=True)
     defaults = dict.fromkeys([*anything, *(field.name for field in fields(kind) if _has_default(field))])
-    return Contents(values, members, _state_sizes, _values_agree if ours else Contents.agreement, defaults)
+    agreement = {"agreement": _values_agree} if ours else {}
+    return Contents(values, members, _state_sizes, _TOLD_BY, defaults=defaults, **agreement)
 
 
 # Beyond their types.
@@ -343,6 +344,7 @@ _KNOWN: Mapping[str, Rule | Member] = {
     "rank": Number(-1, whole=True),
     "failure": Text(("", *(status.value for status in Status))),
 }
+_TOLD_BY = {"size": "theta", "iterates": "iteration", "pairs": "steps", "built": "theta and built_at"}
 _SCALARS: Mapping[Any, Rule] = {int: Number(whole=True), bool: Flag(), str: Text()}
 
 
@@ -406,14 +408,22 @@ def _has_default(field: Field[Any]) -> bool:
 # --- states of runs ---------------------------------------------------------------------------------------------------
 
 # What a checkpoint holds beside a state.
-_NUMBER = Number(infinite=True)
+_NUMBER, _NUMBERS = Number(infinite=True), Member("f", (None,), infinite=True)
 OF_A_RUN = Contents(
     {
         "fingerprint": Named(Either(Text(), _NUMBER, Flag(), Null())),
         "versions": Named(Text()),
         "spent": Row(Number(0, whole=True), Number(0), Number(0)),
     },
-    {f"{_FINGERPRINT}*": Member("biufSU", (None,), infinite=True)},
+    {
+        _FINGERPRINT + "rows of the blocks": Member("iu", (None,), least=0),
+        _FINGERPRINT + "means of the columns": _NUMBERS,
+        _FINGERPRINT + "variances of the columns": _NUMBERS,
+        _FINGERPRINT + "weights of the classes": _NUMBERS,
+        _FINGERPRINT + "l2 of the parameters": _NUMBERS,
+        _FINGERPRINT + "classes": Member("biufSU", (None,), infinite=True),
+        f"{_FINGERPRINT}*": Member("biufSU", (None,), infinite=True),
+    },
 )
 
 
@@ -434,8 +444,8 @@ def apart(
     ModelFileError
         It is no checkpoint, or something of the run is not as it must be.
     """
-    if not OF_A_RUN.values.keys() <= metadata.keys():
-        raise ModelFileError(f"{where} is not a checkpoint")
+    if missing := [name for name in OF_A_RUN.values if name not in metadata]:
+        raise ModelFileError(f"{where} is not a checkpoint: it has no {' and no '.join(missing)}")
     of_run = {name: metadata[name] for name in OF_A_RUN.values}
     named = {name: array for name, array in arrays.items() if name.startswith(_FINGERPRINT)}
     OF_A_RUN.check(where, of_run, named)

@@ -59,18 +59,30 @@ def without_secrets(text: str, url: str | PathLike[str]) -> str:
     """What somebody else's error or log says, without the secrets of any URL, those of `url` also where they stand by
     themselves.
     """
-    text = redacted(text)
+    text = _QUERY.sub("", redacted(text))
     for secret in sorted(_secrets(real(url)), key=len, reverse=True):
         text = text.replace(secret, "***")
-    return _QUERY.sub("", text)
+    return text
 
 
 class WithoutSecrets(logging.Filter):
-    """For loggers of others that tell URLs as they are: strikes their secrets out."""
+    """For loggers of others that tell URLs as they are, or parts of them: strikes their secrets out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._urls: set[str] = set()
+
+    def know(self, url: str | PathLike[str]) -> None:
+        """Strike out what is secret of this URL, wherever it stands."""
+        if isinstance(url, Url):
+            self._urls.add(url.real)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through, changed."""
-        record.msg, record.args = without_secrets(record.getMessage(), ""), None
+        text = redacted(record.getMessage())
+        for url in self._urls:
+            text = without_secrets(text, url)
+        record.msg, record.args = _QUERY.sub("", text), None
         return True
 
 
@@ -115,7 +127,7 @@ def _secrets(url: str) -> set[str]:
     for part in url.split("::"):
         rest = part.partition("://")[2]
         user = _user(rest)
-        found |= set(user[:-1].split(":", 1)) | {user[:-1]}
+        found |= {user[:-1], *user[:-1].split(":", 1), *re.split("[:/?#@]", user)}
         for begin in "?#":
             query = rest[len(user) :].partition(begin)[2]
             if query and _is_query(part.partition("://")[0], query):

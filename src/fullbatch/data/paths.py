@@ -198,8 +198,9 @@ def _url_of(name: str, system: Any, url: str) -> str:
     whole = str(system.unstrip_protocol(name))
     scheme, _, rest = real(url).partition("://")
     host = rest.partition("/")[0]
-    if "@" in host and host not in whole:
-        whole = f"{scheme}://{host}{name if name.startswith('/') else '/' + name}"
+    if "@" in host:
+        inside = whole[whole.index(host) + len(host) :] if host in whole else f"/{name.lstrip('/')}"
+        whole = f"{scheme}://{host}{inside}"
     return named(whole)
 
 

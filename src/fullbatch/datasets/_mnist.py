@@ -130,6 +130,7 @@ def fetch_mnist(directory: str | PathLike[str], url: str = _MIRROR, files: Mappi
     import requests
 
     pooch.get_logger().addFilter(_WITHOUT_SECRETS)
+    _WITHOUT_SECRETS.know(named(url))
     directory, url = Path(directory), url.rstrip("/") + "/"
     directory.mkdir(parents=True, exist_ok=True)
     for name, md5 in files.items():
@@ -137,13 +138,16 @@ def fetch_mnist(directory: str | PathLike[str], url: str = _MIRROR, files: Mappi
         if path.exists() and _md5(path) == md5:
             continue
         path.unlink(missing_ok=True)
+        problem = ""
         try:
             pooch.retrieve(url + path.name, known_hash=None, fname=path.name, path=directory)
         except (requests.RequestException, OSError) as error:
+            problem = without_secrets(str(error), url)
+        if problem:  # here, so that the error does not bring the other one along, which tells the whole URL
             raise DataError(
                 f"cannot download {named(url + path.name)}: is there a network? "
-                f"Or put the four files of MNIST into {directory} yourself ({without_secrets(str(error), url)})"
-            ) from None
+                f"Or put the four files of MNIST into {directory} yourself ({problem})"
+            )
         if _md5(path) != md5:
             path.unlink()
             raise DataError(f"{named(url + path.name)} is not the file of MNIST (its checksum differs): nothing was kept")

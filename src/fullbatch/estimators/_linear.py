@@ -34,7 +34,7 @@ from ..models.linear import Linear
 from ..objective import Objective
 from ..protocols import Model, Rows
 from ..schema import Features, Schema
-from ..shown import redacted
+from ..shown import named
 from ..variables import Standardized
 from ._inputs import (
     check_rows,
@@ -304,7 +304,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             "offset": Flag(),
             "zero_based": Either(Flag(), Null()),
         }
-        return Contents(values, cls._saved_members, _sizes)
+        return Contents(values, cls._saved_members, _sizes, _TOLD_BY)
 
     @classmethod
     def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
@@ -331,16 +331,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         """A model with the parameters, `coef_`, `intercept_` and whatever else the subclass keeps."""
 
-    # scikit-learn shows parameters as they are; that of `checkpoint` may be a URL.
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return redacted(super().__repr__(N_CHAR_MAX))
-
-    def _repr_html_inner(self) -> str:
-        return redacted(super()._repr_html_inner())
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
-        return {kind: redacted(text) for kind, text in super()._repr_mimebundle_(**options).items()}
+    def __setattr__(self, name: str, value: Any) -> None:
+        # scikit-learn shows parameters as they are: a URL with secrets is kept as one that does not show them.
+        super().__setattr__(name, named(value) if name == "checkpoint" and isinstance(value, str) else value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -462,6 +455,14 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             return answer
         sources = sources_to_predict(X, self.zero_based_, all_rows=True)
         return np.concatenate(self._mapped(Predict(self._bare(), formula), sources))
+
+
+# What tells the lengths of a saved model's arrays.
+_TOLD_BY = {
+    "data columns": "numeric_features and levels_*",
+    "columns": "numeric_features and levels_*",
+    "outputs": "classes",
+}
 
 
 def _count_levels(names: Iterable[str]) -> int:
