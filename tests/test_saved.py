@@ -96,7 +96,9 @@ def test_missing_foreign_and_damaged_files(tmp_path, model):
 def rewritten(path, change):
     """Change what is in a file, which stays well-formed."""
     with zipfile.ZipFile(path) as archive:
-        arrays = {name: np.load(archive.open(f"{name}.npy")) for name in json.loads(archive.read("metadata.json"))["members"]}
+        arrays = {
+            name: np.load(archive.open(f"{name}.npy")) for name in json.loads(archive.read("metadata.json"))["members"]
+        }
         metadata = json.loads(archive.read("metadata.json"))
     change(metadata, arrays)
     beside = {name: value for name, value in metadata.items() if name not in ("format", "version", "members")}
@@ -136,7 +138,9 @@ def test_changed_headers(tmp_path, model, change, message, monkeypatch):
     path = tmp_path / "model.fb"
     dumps = json.dumps
     with monkeypatch.context() as context:
-        context.setattr("fullbatch.archive.json.dumps", lambda header, **options: dumps({**header, **change}, **options))
+        context.setattr(
+            "fullbatch.archive.json.dumps", lambda header, **options: dumps({**header, **change}, **options)
+        )
         path.write_bytes(packed("LogisticRegression", {"coef": np.zeros((1, 3))}, {}))
     with pytest.raises(ModelFileError, match=message):
         load_model(path)

@@ -1,6 +1,5 @@
 """User names, passwords and query strings of URLs show nowhere."""
 
-import json
 import logging
 import pickle
 import subprocess
@@ -22,7 +21,6 @@ from fullbatch import (
     LogisticRegression,
     SerialEngine,
     ThreadEngine,
-    array_sources,
     csv_sources,
     file_sources,
     libsvm_sources,
@@ -30,7 +28,6 @@ from fullbatch import (
     npy_sources,
     parquet_sources,
 )
-from fullbatch.checkpoints import Keeper, Spent
 from fullbatch.datasets import fetch_mnist
 from fullbatch.models.linear import Linear
 from fullbatch.shown import Url, named, real, redacted, without_secrets
@@ -102,10 +99,13 @@ def web(tmp_path):
 
 def error_of(action):
     """All that an error tells to whom asks it, with those that it came from."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011, B017 - of all kinds; the texts are what is tested
+    try:
         action()
-    texts, error = [], caught.value
-    texts += traceback.format_exception(error)
+    except Exception as caught:  # of all kinds; the texts are what is tested
+        error = caught
+    else:
+        pytest.fail("there was no error")
+    texts = traceback.format_exception(error)
     while error is not None:
         texts += [str(error), repr(error), repr(error.args), repr({k: str(v) for k, v in vars(error).items()})]
         error = error.__cause__ or error.__context__
@@ -142,6 +142,11 @@ def fitted(checkpoint, max_iter=3, shift=0.0, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.set_params(max_iter=max_iter).fit(X, np.arange(60) % 2)
+
+
+def another_run(url):
+    fitted(url)
+    return error_of(lambda: fitted(url, shift=1.0))
 
 
 def files_of(url):
@@ -219,7 +224,9 @@ PROBES = {
     "an error on a worker": lambda web, **_: error_of(
         lambda: SerialEngine().place(Linear("logistic"), [Telling(web.url("t.csv"))])
     )[1:3],
-    "plan and log": lambda web, **_: plan(csv_sources(web.url("t.csv"), target="y", blocks=3), SerialEngine(memory=9000)),
+    "plan and log": lambda web, **_: plan(
+        csv_sources(web.url("t.csv"), target="y", blocks=3), SerialEngine(memory=9000)
+    ),
     "a saved model": lambda web, tmp_path, **_: [
         GeneralizedLinearRegressor(checkpoint=store(), engine="serial")
         .fit(parquet_sources(web.url("t.parquet"), target="y"))
@@ -230,7 +237,11 @@ PROBES = {
     "predictions": lambda web, **_: error_of(
         lambda: fitted(None).predict(csv_sources(web.url("t.csv"), features=["a", "b"]))
     ),
-    "repr of a checkpoint": lambda **_: [repr(Checkpoint(store())), str(Checkpoint(store()).path), repr([Checkpoint(store())])],
+    "repr of a checkpoint": lambda **_: [
+        repr(Checkpoint(store())),
+        str(Checkpoint(store()).path),
+        repr([Checkpoint(store())]),
+    ],
     "repr of an estimator": lambda **_: [
         repr(LogisticRegression(checkpoint=store())),
         str(LogisticRegression(checkpoint=Checkpoint(store()))),
@@ -239,12 +250,22 @@ PROBES = {
     ],
     "a written checkpoint": lambda **_: [text for url in [store()] for _ in [fitted(url)] for text in files_of(url)],
     "going on": lambda **_: [fitted(url).result_.message for url in [store()] for _ in range(2)],
-    "another run": lambda **_: [text for url in [store()] if fitted(url) for text in error_of(lambda: fitted(url, shift=1.0))],
+    "another run": lambda **_: another_run(store()),
     "damaged checkpoints": lambda **_: error_of(lambda: fitted(damaged(store()))),
     "no checkpoint": lambda monkeypatch, **_: [failing(store(), monkeypatch)],
     "no such store": lambda **_: error_of(lambda: fitted(f"nosuch://{USER}@x/a{QUERY}")),
     "the command line": lambda web, tmp_path, **_: [
-        *command("fit", web.url("t.csv"), "--target", "y", "--json", "--checkpoint", store(), "--save", str(tmp_path / "m.fb")),
+        *command(
+            "fit",
+            web.url("t.csv"),
+            "--target",
+            "y",
+            "--json",
+            "--checkpoint",
+            store(),
+            "--save",
+            str(tmp_path / "m.fb"),
+        ),
         *command("fit", web.url("no.csv"), "--target", "y", "--debug"),
         *command("evaluate", str(tmp_path / "m.fb"), web.url("t.csv"), "--target", "y"),
         *command("fit", web.url("bad.csv"), "--target", "y", "--json"),
@@ -299,6 +320,8 @@ def test_how_urls_are_shown(url, shown):
 
 def test_secrets_are_struck_out_of_what_others_say():
     url = "https://alice:hunter%212@host/a.csv?token=abcdef"
-    text = "login alice/hunter!2 with abcdef: GET /a.csv?token=abcdef for https://alice:hunter%212@host/a.csv?token=abcdef"
+    text = (
+        "login alice/hunter!2 with abcdef: GET /a.csv?token=abcdef for https://alice:hunter%212@host/a.csv?token=abcdef"
+    )
     assert without_secrets(text, url) == "login ***/*** with ***: GET /a.csv for https://host/a.csv"
     assert named("/a/b?token=abcdef") == "/a/b?token=abcdef"  # a path of this machine

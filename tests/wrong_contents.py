@@ -10,7 +10,24 @@ from fullbatch import archive, contents
 
 def wrong_values(rule):
     """Values that a rule must refuse."""
-    candidates = [None, True, "", "text", -1, 0, 1.5, 2**60, math.nan, math.inf, -math.inf, "nan", "1_0", [], [1, 2], {}]
+    candidates = [
+        None,
+        True,
+        "",
+        "text",
+        -1,
+        0,
+        1.5,
+        2**60,
+        math.nan,
+        math.inf,
+        -math.inf,
+        "nan",
+        "1_0",
+        [],
+        [1, 2],
+        {},
+    ]
     candidates += [{"x": "y"}, {"x": math.nan}, [["x", -1.0]], [[1]], [None]]
     if isinstance(rule, contents.Number):
         candidates += [math.nextafter(rule.least, -math.inf), math.nextafter(rule.most, math.inf)]
@@ -26,7 +43,12 @@ def allows(rule, value):
     number = isinstance(value, int | float) and not isinstance(value, bool)
     match rule:
         case contents.Number():
-            if not number or (rule.whole and not isinstance(value, int)) or value != value or abs(value) > 2**53 < math.inf:
+            if (
+                not number
+                or (rule.whole and not isinstance(value, int))
+                or value != value
+                or abs(value) > 2**53 < math.inf
+            ):
                 return number and rule.infinite and value == math.inf and value <= rule.most
             return rule.least <= value <= rule.most and not (rule.above and value <= rule.least)
         case contents.NumberAsText():

@@ -277,7 +277,11 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, told
         shape, by_column, dtype = read_header(member)
         if told is not None and told != _told(dtype, shape):
             raise ValueError(f"the member {name} is {_told(dtype, shape)}, the metadata says {str(told)[:60]}")
-        if dtype.kind not in _KINDS or not dtype.itemsize or not all(type(length) is int and length >= 0 for length in shape):
+        if (
+            dtype.kind not in _KINDS
+            or not dtype.itemsize
+            or not all(type(length) is int and length >= 0 for length in shape)
+        ):
             raise ValueError(f"the member {name} is {_told(dtype, shape)}, which is never saved")
         length = math.prod(shape) * dtype.itemsize
         if member.tell() + length != info.file_size:

@@ -162,7 +162,9 @@ class Parts(Rule):
             return "must be values by name"
         for name in [*self.rules.keys() - value.keys(), *value.keys() - self.rules.keys()]:
             return f"{name} is {'missing' if name in self.rules else 'unknown'}"
-        return next((f"{name} {words}" for name, rule in self.rules.items() if (words := rule.problem(value[name]))), "")
+        return next(
+            (f"{name} {words}" for name, rule in self.rules.items() if (words := rule.problem(value[name]))), ""
+        )
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class Member:
             fits = len(wanted) == array.ndim
             fits = fits and all(want in (None, length) for want, length in zip(wanted, array.shape, strict=True))
             if not fits:
-                tellers = [told_by[length] for length in self.shape if length in told_by]
+                tellers = [told_by[length] for length in self.shape if isinstance(length, str) and length in told_by]
                 by = f" by {' and '.join(dict.fromkeys(tellers))}" if tellers else ""
                 return f"has shape {array.shape}, it must be {str(wanted).replace('None', 'any')}{by}"
         if kind == "f" and not np.isfinite(array).all() and (not self.infinite or np.isnan(array).any()):

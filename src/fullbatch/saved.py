@@ -101,7 +101,9 @@ def refuse_foreign(path: Path) -> None:
     except OSError as error:
         raise ModelFileError(f"cannot save to {path}, nor read what is there: {error.strerror}") from None
     if not ours:
-        raise ModelFileError(f"cannot save to {path}: a file that is not of fullbatch is there: name another, or remove it")
+        raise ModelFileError(
+            f"cannot save to {path}: a file that is not of fullbatch is there: name another, or remove it"
+        )
 
 
 def read(path: str | PathLike[str], kinds: tuple[str, ...] = ()) -> tuple[str, dict[str, Array], dict[str, Any]]:
@@ -292,7 +294,9 @@ def state_of(where: str, kind: type[Any], arrays: Mapping[str, Array], metadata:
         elif field.name in metadata:
             values[field.name] = metadata[field.name]
         elif not _has_default(field):
-            raise DamagedError(f"{where} is damaged: {field.name} is missing: take another copy of it, or write it again")
+            raise DamagedError(
+                f"{where} is damaged: {field.name} is missing: take another copy of it, or write it again"
+            )
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:  # of a class of the caller's own
@@ -428,7 +432,10 @@ OF_A_RUN = Contents(
 
 
 def joined(
-    arrays: Mapping[str, Array | Stacked], metadata: Mapping[str, Any], parts: Mapping[str, Array], of_run: Mapping[str, Any]
+    arrays: Mapping[str, Array | Stacked],
+    metadata: Mapping[str, Any],
+    parts: Mapping[str, Array],
+    of_run: Mapping[str, Any],
 ) -> tuple[dict[str, Array | Stacked], dict[str, Any]]:
     """Arrays and metadata of a checkpoint: those of the state, the fingerprint's arrays, and values of the run."""
     return {**arrays, **{_FINGERPRINT + name: array for name, array in parts.items()}}, {**metadata, **of_run}

@@ -102,7 +102,9 @@ def _bare_part(url: str) -> str:
         return url
     user = _user(rest)
     rest = rest[len(user) :]
-    end = min((place for place in map(rest.find, "?#") if place >= 0 and _is_query(scheme, rest[place + 1 :])), default=None)
+    end = min(
+        (place for place in map(rest.find, "?#") if place >= 0 and _is_query(scheme, rest[place + 1 :])), default=None
+    )
     return f"{scheme}://{rest[:end]}"
 
 
@@ -112,7 +114,9 @@ def _user(rest: str) -> str:
     if "@" in host:
         return host[: host.rindex("@") + 1]
     after_colon = host.partition(":")[2]
-    if "@" in rest and after_colon and not after_colon.isdecimal() and "]" not in after_colon:  # a password with a / or ?
+    if (
+        "@" in rest and after_colon and not after_colon.isdecimal() and "]" not in after_colon
+    ):  # a password with a / or ?
         return rest[: rest.rindex("@") + 1]
     return ""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .columns import Missing, choose_columns
 from .cut import cut
 from .parts import part_sources
@@ -157,6 +157,10 @@ def table_sources(
     if spread is not None:
         return part_sources(parts, columns, blocks, block_rows)
     table = table.select(columns.used)
+    try:
+        table.validate(full=True)  # of memory that others filled: texts that are none would end the process
+    except pa.ArrowInvalid as error:
+        raise DataError(f"the table is damaged: {first_line(error)}") from None
     return [
         TableSource((FramePiece(table.slice(start, stop - start), start),), columns)
         for start, stop in cut(table.num_rows, len(columns.features), blocks, block_rows)

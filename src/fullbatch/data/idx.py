@@ -56,7 +56,9 @@ def read_header(path: str | PathLike[str]) -> IdxHeader:
     told, size = header.offset + math.prod(shape) * header.dtype.itemsize, Path(path).stat().st_size
     if _is_gzip(path):
         if told > _MOST_PACKED * size:
-            raise DataError(f"{path} is damaged: its header tells of {told} bytes, more than {size} packed ones can hold")
+            raise DataError(
+                f"{path} is damaged: its header tells of {told} bytes, more than {size} packed ones can hold"
+            )
     elif size != told:
         raise DataError(f"{path} is damaged: its header tells of {told} bytes and it has {size}")
     return header

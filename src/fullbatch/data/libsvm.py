@@ -181,9 +181,9 @@ def libsvm_sources(
         counted = counted.joined(_indices(path))
     if n_features is None and counted.most > max(_LARGEST_INDEX, _LARGEST_PER_VALUE * counted.count):
         raise DataError(
-            f"{_place(files, counted.most)}: the largest index is {counted.most}, which makes more than {_LARGEST_INDEX} columns, and more "
-            f"than {_LARGEST_PER_VALUE} for each of the {counted.count} values: correct it, or tell with n_features how "
-            "many columns there are"
+            f"{_place(files, counted.most)}: the largest index is {counted.most}, which makes more than "
+            f"{_LARGEST_INDEX} columns, and more than {_LARGEST_PER_VALUE} for each of the {counted.count} values: "
+            "correct it, or tell with n_features how many columns there are"
         )
     zero = counted.least == 0 if zero_based == "auto" else zero_based
     columns = max(counted.most + (1 if zero else 0), 0)

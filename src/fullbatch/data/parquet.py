@@ -99,7 +99,9 @@ def parquet_sources(
             groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, columns.used)))
             start += rows
         if start != footer.num_rows:
-            raise DataError(f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its groups of {start}")
+            raise DataError(
+                f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its groups of {start}"
+            )
     check_rows(files, [group.rows for group in groups])
     return part_sources(groups, columns, blocks, block_rows)
 
@@ -155,8 +157,8 @@ def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> 
         sizes = chunk.total_uncompressed_size, chunk.total_compressed_size
         if rows.num_rows < 0 or min(sizes) < 0 or chunk.num_values != rows.num_rows:
             raise DataError(
-                f"{path}: row group {group} cannot be read: of {rows.num_rows} rows column {chunk.path_in_schema!r} has "
-                f"{chunk.num_values} values in {sizes[1]} bytes, {sizes[0]} when unpacked: write it again"
+                f"{path}: row group {group} cannot be read: of {rows.num_rows} rows, column {chunk.path_in_schema!r} "
+                f"has {chunk.num_values} values in {sizes[1]} bytes, {sizes[0]} when unpacked: write it again"
             )
         nbytes += max(sizes[0], 8 * rows.num_rows) + sizes[1]
     return nbytes

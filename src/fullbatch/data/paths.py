@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote

@@ -150,7 +150,9 @@ def fetch_mnist(directory: str | PathLike[str], url: str = _MIRROR, files: Mappi
             )
         if _md5(path) != md5:
             path.unlink()
-            raise DataError(f"{named(url + path.name)} is not the file of MNIST (its checksum differs): nothing was kept")
+            raise DataError(
+                f"{named(url + path.name)} is not the file of MNIST (its checksum differs): nothing was kept"
+            )
 
 
 def _md5(path: Path) -> str:
