@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -49,12 +50,21 @@ def read(sources: Sequence[Any]) -> Read:
     for source in sources:
         block = source.read()
         Linear("squared").describe(block, str(source))
-        X = (block.X.toarray() if hasattr(block.X, "toarray") else block.X) * block.scale
+        X = block.X
         texts = [column.levels[column.codes].tolist() for column in block.categories]
         y = np.zeros(len(X)) if block.y is None else block.y
-        rows += zip(*X.T.tolist(), *texts, y.tolist(), strict=True)
+        if hasattr(X, "tocsr"):
+            rows += zip(map(_entries, X.tocsr()), y.tolist(), strict=True)
+        else:
+            rows += zip(*(X * block.scale).T.tolist(), *texts, y.tolist(), strict=True)
         names = tuple(block.names)
     return Read(names, rows)
+
+
+def _entries(row: Any) -> tuple[Any, ...]:
+    """A sparse row: how many columns it has, and the entries that are not 0."""
+    row = row.tocoo()
+    return (row.shape[-1], *sorted((int(j), float(v)) for j, v in zip(row.coords[-1], row.data, strict=True) if v))
 
 
 def _equal(mine: Any, other: Any) -> bool:
@@ -101,6 +111,8 @@ def _read_text(delimiter: str) -> Callable[[bytes, tuple[str, ...]], Read]:
 
 
 def _value(text: str) -> Any:
+    if not re.fullmatch(r"[ \t]*[-+\w.]+[ \t]*", text, re.ASCII):
+        return text
     try:
         return float(text)
     except ValueError:
@@ -166,11 +178,9 @@ def _read_libsvm(content: bytes, names: tuple[str, ...]) -> Read:
             pairs = [word.split(b":") for word in words[1:] if not word.startswith(b"qid:")]
             found.append({int(index): float(value) for index, value in pairs})
     first = 0 if any(0 in row for row in found) else 1
-    X = np.zeros((len(found), max(max(row, default=0) for row in found) + 1 - first))
-    for number, row in enumerate(found):
-        for index, value in row.items():
-            X[number, index - first] = value
-    return _numbers(X, labels)
+    width = max(max(row, default=0) for row in found) + 1 - first
+    rows = [(width, *sorted((index - first, value) for index, value in row.items() if value)) for row in found]
+    return Read((), list(zip(rows, labels, strict=True)))
 
 
 def _npy() -> bytes:
@@ -221,7 +231,7 @@ FORMATS = {
     for one in (
         Format("csv", "csv", lambda: _text(","), _file_sources(target="y", blocks=3), _read_text(",")),
         Format("tsv", "tsv", lambda: _text("\t"), _file_sources(target="y", blocks=3), _read_text("\t")),
-        Format("libsvm", "svm", _libsvm, _file_sources(blocks=3), _read_libsvm),
+        Format("libsvm", "svm", _libsvm, _file_sources(blocks=3, dense=False), _read_libsvm),
         Format("npy", "npy", _npy, _npy_sources, _read_npy),
         Format("idx", "idx", _idx, _idx_sources, _read_idx),
         Format(

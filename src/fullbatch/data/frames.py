@@ -70,6 +70,10 @@ def as_table(data: Any) -> pa.Table:
         It is no table, or a column mixes types.
     """
     if isinstance(data, pa.Table):
+        try:
+            data.schema.names  # noqa: B018 - an error, where one is no text
+        except UnicodeDecodeError:
+            raise DataError("the table is damaged: the name of a column is no text") from None
         return data
     if hasattr(data, "collect"):
         raise DataError(f"{type(data).__name__} is not computed yet: call its collect() first")

@@ -1,8 +1,11 @@
 """Sources from Parquet files: row groups and columns that are needed, and no more, read by the workers."""
 
-from collections.abc import Iterator, Sequence
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -91,29 +94,91 @@ def parquet_sources(
         missing=missing,
         dtype=dtype,
     )
-    groups = []
-    for path, footer in zip(files, footers, strict=True):
-        start = 0
-        for group in range(footer.num_row_groups):
-            rows = footer.row_group(group).num_rows
-            groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, columns.used)))
-            start += rows
-        if start != footer.num_rows:
-            raise DataError(
-                f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its groups of {start}"
-            )
+    groups = [
+        group
+        for path, footer in zip(files, footers, strict=True)
+        for group in _as_parquet(path, partial(_row_groups, path, footer, columns.used))
+    ]
     check_rows(files, [group.rows for group in groups])
     return part_sources(groups, columns, blocks, block_rows)
 
 
 def _footer(path: str) -> tuple[Any, pa.Schema]:
+    return _as_parquet(path, partial(_read_footer, path))  # type: ignore[no-any-return]
+
+
+def _read_footer(path: str) -> tuple[Any, pa.Schema]:
+    with _opened(path) as file:
+        footer, schema = file.metadata, file.schema_arrow
+    schema.names  # noqa: B018 - an error, where one is no text
+    if footer.num_row_groups:
+        _check_chunks(path, footer)
+    return footer, schema
+
+
+def _check_chunks(path: str, footer: Any) -> None:
+    """Have Arrow look at what a footer tells of all row groups and columns, where it gives errors.
+
+    Asked for one of them, Arrow 26 ends the process if that is damaged. Asked to read all of them it looks first, also
+    at the size of the file; nothing is read, since this file has nothing to read.
+    """
+    nothing = _Nothing(_ANY_SIZE if is_url(path) else os.stat(path).st_size)
     try:
-        with _opened(path) as file:
-            return file.metadata, file.schema_arrow
+        pq.ParquetFile(nothing, metadata=footer, pre_buffer=True).read_row_groups(list(range(footer.num_row_groups)))
+    except OSError as error:
+        if _Nothing.WORDS not in str(error):
+            raise
+
+
+_ANY_SIZE = 2**62
+
+
+class _Nothing(io.RawIOBase):
+    """A file of so many bytes, none of which can be read."""
+
+    WORDS = "nothing is read here"
+
+    def __init__(self, size: int) -> None:
+        self._size, self._place = size, 0
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._place = place + (self._size if whence == 2 else self._place if whence == 1 else 0)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        raise OSError(self.WORDS)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _as_parquet(path: str, action: Callable[[], Any]) -> Any:
+    """What an action on a file gives; whatever Arrow says of a damaged footer is a DataError."""
+    try:
+        return action()
     except DataError:
         raise
-    except Exception as error:  # Arrow has errors of many kinds for a damaged footer
+    except Exception as error:  # of many kinds
         raise DataError(f"{path} is not a whole Parquet file: {first_line(error)}: write it again") from None
+
+
+def _row_groups(path: str, footer: Any, names: Sequence[str]) -> list[RowGroup]:
+    groups, start = [], 0
+    for group in range(footer.num_row_groups):
+        rows = footer.row_group(group).num_rows
+        groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, names)))
+        start += rows
+    if start != footer.num_rows:
+        raise DataError(
+            f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its row groups of {start}"
+        )
+    return groups
 
 
 def _read_group(path: str, group: int, names: list[str]) -> pa.Table:

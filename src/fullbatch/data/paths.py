@@ -72,13 +72,13 @@ def open_file(path: str) -> IO[bytes]:
 
 
 def check_file(path: str) -> None:
-    """Refuse what is no file of this machine: a pipe would wait for its other end, a device has none."""
+    """Refuse devices, which have no end, and directories."""
     try:
-        is_file = stat.S_ISREG(os.stat(path).st_mode)
+        mode = os.stat(path).st_mode
     except OSError as error:
         raise cannot_read(path, error) from None
-    if not is_file:
-        raise DataError(f"cannot read {path}: it is {'a directory' if os.path.isdir(path) else 'a device or a pipe'}")
+    if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise DataError(f"cannot read {path}: it is a {'directory' if stat.S_ISDIR(mode) else 'device'}")
 
 
 class _Far:
