@@ -449,12 +449,12 @@ def test_info_and_help():
     assert fullbatch("--version").stdout.strip() == told["fullbatch"]
 
 
-HOSTILE = "ev[red]il[/]\n\x1b[31m:warning:\u202e\\.csv"
+HOSTILE = "ev[red]il[bold]\n\x1b[31m:warning:\u202e\\.csv"
 
 
 def test_names_and_labels_are_shown_as_text_one_line_an_error(tmp_path):
     (tmp_path / HOSTILE).write_text('a,"b[bold]\x1b[1m",y\n' + "1,2,n[o]\x1b\n2,3,yes\n" * 5)
-    plain = "ev[red]il[/]\\n\\x1b[31m:warning:\\u202e\\.csv"
+    plain = "ev[red]il[bold]\\n\\x1b[31m:warning:\\u202e\\.csv"
     for options in ([], ["--json"]):
         done = fullbatch("fit", HOSTILE, "--target", "z", *options, code=1, cwd=tmp_path)
         (line,) = done.stderr.splitlines()
@@ -480,14 +480,14 @@ def test_an_error_on_a_worker_is_one_line(capsys):
 
     print_error(BlockError(3, HOSTILE, "Traceback\n  in here\nRuntimeError: [red] no\x1b"))
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: block 3 (ev[red]il[/]\\n\\x1b[31m:warning:\\u202e\\.csv) failed on its worker: ")
+    assert line.startswith("error: block 3 (ev[red]il[bold]\\n\\x1b[31m:warning:\\u202e\\.csv) failed on its worker: ")
     assert line.endswith("RuntimeError: [red] no\\x1b (--debug shows more)")
 
 
 def test_warnings_are_shown_as_text(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n" + "1,0\n2,1\n3,1\n" * 5)
     run = tmp_path / "r[red]un\x1b"
-    fullbatch("fit", "t.csv", "--target", "y", "--checkpoint", run, cwd=tmp_path)
+    fullbatch("fit", "t.csv", "--target", "y", "--checkpoint", run, "--checkpoint-every", 0, cwd=tmp_path)
     newest = max(run.iterdir())
     newest.write_bytes(newest.read_bytes()[:-1])
     done = fullbatch("fit", "t.csv", "--target", "y", "--checkpoint", run, "-q", cwd=tmp_path)

@@ -50,7 +50,7 @@ def idx(shape, values=b""):
         (
             60_000,
             gzip.compress(idx((60_000, 28, 28), b"x")),
-            "tells of 47040016 bytes, more than .* packed ones can hold",
+            "tells of 47040016 bytes, more than .* packed ones",
         ),
         (30, gzip.compress(idx((30, 28), b"x" * 20)), "it ends 820 bytes before what its header tells of"),
         (30, idx((30, 0)), r"has shape \(30, 0\): at least one column is needed"),
@@ -111,7 +111,7 @@ def test_rows_of_a_parquet_footer_are_compared_with_its_columns(tmp_path):
 def test_tables_that_others_filled_wrong_are_refused():
     offsets = pa.py_buffer(np.array([0, 2000, 3], "i4"))
     text = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"abcdef")])
-    with pytest.raises(DataError, match="the table is damaged: .*out of bounds"):
+    with pytest.raises(DataError, match=r"the table is damaged: .*out of bounds"):
         table_sources(pa.table({"x": [1.0, 2.0], "text": text}))
 
 
@@ -153,7 +153,7 @@ from benchmarks.fuzz.__main__ import DataError, _try
 def fail(words):
     raise DataError(words)
 whole = formats.FORMATS["csv"]
-print(_try(whole._replace(name="csv", sources=lambda path: {reader}), 5, 1)["outcome"])
+print(_try(whole._replace(name="csv", sources=lambda path: {reader}), 3, 1)["outcome"])
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
