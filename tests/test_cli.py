@@ -447,3 +447,49 @@ def test_info_and_help():
     for command in ("fit", "predict", "evaluate"):
         assert f"fullbatch {command} " in fullbatch(command, "--help").stdout.partition("Example")[2]
     assert fullbatch("--version").stdout.strip() == told["fullbatch"]
+
+
+HOSTILE = "ev[red]il[bold]\n\x1b[31m:warning:\u202e\\.csv"
+
+
+def test_names_and_labels_are_shown_as_text_one_line_an_error(tmp_path):
+    (tmp_path / HOSTILE).write_text('a,"b[bold]\x1b[1m",y\n' + "1,2,n[o]\x1b\n2,3,yes\n" * 5)
+    plain = "ev[red]il[bold]\\n\\x1b[31m:warning:\\u202e\\.csv"
+    for options in ([], ["--json"]):
+        done = fullbatch("fit", HOSTILE, "--target", "z", *options, code=1, cwd=tmp_path)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert f"{plain}: there is no column 'z': its columns are 'a', 'b[bold]\\x1b[1m', 'y'" in line
+    done = fullbatch("fit", HOSTILE, "--target", "y", "--save", "m.fb", cwd=tmp_path)
+    assert done.stderr.splitlines()[0].startswith(f"logistic on {plain}: 1 blocks")
+    (tmp_path / "other.csv").write_text('a,"b[bold]\x1b[1m",y\n1,2,[maybe]\x1b\n')
+    done = fullbatch("evaluate", "m.fb", "other.csv", "--target", "y", code=1, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert "the label '[maybe]\\x1b' is none of the fit's: 'n[o]\\x1b', 'yes'" in line
+    told = fullbatch("evaluate", "m.fb", HOSTILE, "--target", "y", "--json", cwd=tmp_path).stdout
+    assert len(told.splitlines()) == 1
+    assert json.loads(told)["data"] == HOSTILE
+    shown = fullbatch("evaluate", "m.fb", HOSTILE, "--target", "y", cwd=tmp_path).stdout
+    assert plain in shown
+    assert "\x1b" not in shown
+
+
+def test_an_error_on_a_worker_is_one_line(capsys):
+    from fullbatch import BlockError
+    from fullbatch.cli._screen import print_error
+
+    print_error(BlockError(3, HOSTILE, "Traceback\n  in here\nRuntimeError: [red] no\x1b"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: block 3 (ev[red]il[bold]\\n\\x1b[31m:warning:\\u202e\\.csv) failed on its worker: ")
+    assert line.endswith("RuntimeError: [red] no\\x1b (--debug shows more)")
+
+
+def test_warnings_are_shown_as_text(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,0\n2,1\n3,1\n" * 5)
+    run = tmp_path / "r[red]un\x1b"
+    fullbatch("fit", "t.csv", "--target", "y", "--checkpoint", run, "--checkpoint-every", 0, cwd=tmp_path)
+    newest = max(run.iterdir())
+    newest.write_bytes(newest.read_bytes()[:-1])
+    done = fullbatch("fit", "t.csv", "--target", "y", "--checkpoint", run, "-q", cwd=tmp_path)
+    (line,) = [line for line in done.stderr.splitlines() if "looking for the checkpoint before it" in line]
+    assert "r[red]un\\x1b" in line

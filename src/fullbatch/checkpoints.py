@@ -1,39 +1,43 @@
 """Checkpoints: a run that is killed goes on from the latest of them as if it had never ended."""
 
+import glob
 import logging
+import os
 import re
+import socket
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import wraps
 from importlib.metadata import version
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from . import __version__, saved
+from . import __version__, archive, saved
 from .arguments import check_number, check_whole
-from .errors import ModelFileError
+from .errors import DamagedError, MissingExtraError, ModelFileError
 from .fingerprint import Fingerprint
 from .objective import Objective
 from .protocols import Facts, ValueGrad
+from .shown import named, real, without_secrets
 
 Array = npt.NDArray[Any]
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"checkpoint-(\d{8})\.fb")
+_NAME = re.compile(r"checkpoint-([0-9]{8,})\.fb")
 _UNFINISHED = re.compile(rf"\.{_NAME.pattern}-.*")
+# At URLs nothing can be locked: the name tells the machine and the process that writes.
+_OWNED = re.compile(r"\..*\.fb-(?P<host>.*)-(?P<process>[0-9]+)-[0-9a-f]{32}\.unfinished")
 
 # Packages whose other versions may round otherwise.
 _PACKAGES = ("numpy", "scipy", "numba")
-
-_FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the state's
-
 
 # Relative rounding of F from one processor, or kind of request, to another.
 _NOISE = {"float64": 1e-9, "float32": 1e-6}
@@ -69,6 +73,8 @@ class Checkpoint:
             raise ValueError(f"path must be a path or a URL, got {self.path!r}")
         check_number("every", self.every)
         check_whole("keep", self.keep, 1)
+        if isinstance(self.path, str):
+            object.__setattr__(self, "path", named(self.path))
 
     @classmethod
     def from_config(cls, run_config: Any, every: float = 60.0) -> Self:
@@ -90,7 +96,7 @@ class Checkpoint:
         if not (path and name) or name.startswith("ray_train_run-"):  # as Ray Train names those without a name
             raise ValueError("a run that is to go on needs RunConfig(name=..., storage_path=...)")
         kept = getattr(getattr(run_config, "checkpoint_config", None), "num_to_keep", None)
-        return cls(f"{fspath(path).rstrip('/')}/{name}", every, *([] if kept is None else [kept]))
+        return cls(f"{real(path).rstrip('/')}/{name}", every, *([] if kept is None else [kept]))
 
 
 def check_checkpoint(checkpoint: Any) -> None:
@@ -113,6 +119,10 @@ class Spent(NamedTuple):
         )
 
 
+class _AnotherRunError(ModelFileError):
+    """A checkpoint is whole, and of another run."""
+
+
 class Keeper:
     """Writes and reads the checkpoints of one run.
 
@@ -130,7 +140,8 @@ class Keeper:
         self._options = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
         self._fingerprint, self._kind = fingerprint, kind
         self._folder = _folder(self._options.path)
-        self._numbers = self._folder.open()
+        self._numbers, taken = self._folder.open()
+        self._last = max(taken, default=-1)
         self._damaged: set[int] = set()
         self._before = Spent()
         self._saved, self._when = None, time.monotonic()
@@ -161,27 +172,41 @@ class Keeper:
         ModelFileError
             It is that of another run, and says what differs; or there are some and none can be read.
         """
+        reasons = []
         for number in sorted(self._numbers, reverse=True):
             where = self._folder.where(number)
             try:
-                kind, arrays, metadata = self._folder.read(number)
-                self._check(where, _fingerprint_of(where, arrays, metadata), kind)
-                state = saved.state_of(where, self._kind, arrays, metadata)
-            except saved.DamagedError as error:
+                state, spent, versions = self._read(number, where)
+            except _AnotherRunError:
+                raise
+            except ModelFileError as error:
                 logger.warning("%s; looking for the checkpoint before it", error)
-                self._damaged.add(number)
+                reasons.append(str(error))
+                if isinstance(error, DamagedError):  # others may be read again some day
+                    self._damaged.add(number)
                 continue
-            _warn_of_versions(where, metadata["versions"])
-            self._before, self._saved = Spent(*metadata["spent"]), state
-            passes, _, seconds = self._before
-            logger.info("going on from %s: iteration %d, %d passes, %.1f s", where, state.iteration, passes, seconds)
+            _warn_of_versions(where, versions)
+            self._before, self._saved = spent, state
+            logger.info(
+                "going on from %s: iteration %d, %d passes, %.1f s", where, state.iteration, spent.passes, spent.seconds
+            )
             return state
         if self._numbers:
             raise ModelFileError(
-                f"none of the {len(self._numbers)} checkpoints in {self._options.path} can be read: remove them to "
-                "begin anew, or name another directory"
+                f"none of the {len(self._numbers)} checkpoints in {self._folder} can be read: remove them to "
+                f"begin anew, or name another directory. The latest: {reasons[0]}"
             )
         return None
+
+    def _read(self, number: int, where: str) -> tuple[Any, Spent, dict[str, str]]:
+        kind, arrays, metadata = self._folder.read(number)
+        arrays, metadata, parts, of_run = saved.apart(where, arrays, metadata)
+        there = Fingerprint(of_run["fingerprint"], parts)
+        self._check(where, there, kind)
+        state = saved.state_of(where, self._kind, arrays, metadata)
+        if state.theta.size != there.told["parameters"]:
+            raise DamagedError(f"{where} is damaged: theta has {state.theta.size} parameters, not those of its run")
+        return state, Spent(*of_run["spent"]), of_run["versions"]
 
     def save_if_due(self, state: Any, spent: Spent) -> None:
         """Save the state as far as that can be done, if the last checkpoint is old enough."""
@@ -196,7 +221,7 @@ class Keeper:
             logger.warning(
                 "no checkpoint of iteration %d in %s: %s: %s",
                 state.iteration,
-                self._options.path,
+                self._folder,
                 type(error).__name__,
                 error,
             )
@@ -205,13 +230,12 @@ class Keeper:
         """Save the state, unless it is saved already."""
         if state is self._saved:
             return
-        arrays, metadata = saved.contents_of(state)
-        arrays |= {_FINGERPRINT + name: array for name, array in self._fingerprint.arrays.items()}
-        metadata |= {"fingerprint": self._fingerprint.told, "versions": _versions(), "spent": spent.after(self._before)}
-        number = max(self._numbers, default=-1) + 1  # a name is never used again, that of a damaged one neither
+        told = {"fingerprint": self._fingerprint.told, "versions": _versions(), "spent": spent.after(self._before)}
+        arrays, metadata = saved.joined(*saved.contents_of(state), self._fingerprint.arrays, told)
+        number = self._last + 1  # a name is never used again, that of a damaged one neither
         self._folder.write(number, self._kind.__name__, arrays, metadata)
         self._numbers.add(number)
-        self._saved, self._when = state, time.monotonic()
+        self._last, self._saved, self._when = number, state, time.monotonic()
         kept = sorted(self._numbers - self._damaged)[-self._options.keep :]
         for old in self._numbers.difference(kept):
             self._folder.remove(old)
@@ -222,7 +246,7 @@ class Keeper:
         if not differences and kind != self._kind.__name__:
             differences = [f"state of the solver: {kind} there, {self._kind.__name__} here"]
         if differences:
-            raise ModelFileError(
+            raise _AnotherRunError(
                 f"{where} is of another run: {'; '.join(differences)}. Give the run what it was begun with to go on, "
                 "or name another directory to begin anew"
             )
@@ -278,18 +302,29 @@ class _Folder(ABC):
     """Where checkpoints are: numbered files."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = fspath(path)
+        self.path = named(path)
+
+    def __str__(self) -> str:
+        return self.path
 
     @abstractmethod
-    def open(self) -> set[int]:
-        """Make it if it is not there, remove what was left unfinished, and tell which checkpoints there are."""
+    def open(self) -> tuple[set[int], set[int]]:
+        """Make it if it is not there, and remove what was left unfinished.
+
+        Returns
+        -------
+        set of int
+            Numbers of the files that are there.
+        set of int
+            Numbers that are taken, by whatever has the name of a checkpoint.
+        """
 
     @abstractmethod
     def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
         """A checkpoint's kind, arrays and metadata."""
 
     @abstractmethod
-    def write(self, number: int, kind: str, arrays: saved.Arrays, metadata: Mapping[str, Any]) -> None:
+    def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
         """Write a checkpoint, whole or not at all."""
 
     @abstractmethod
@@ -298,71 +333,112 @@ class _Folder(ABC):
 
     def where(self, number: int) -> str:
         """A checkpoint's place, as its reader is told it."""
-        return f"{self._path.rstrip('/')}/{_name(number)}"
+        return f"{self.path.rstrip('/')}/{_name(number)}"
 
 
 class _Local(_Folder):
     """A directory of this machine."""
 
-    def open(self) -> set[int]:
-        directory = Path(self._path)
+    def open(self) -> tuple[set[int], set[int]]:
+        directory = Path(self.path)
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            saved.remove_unfinished(directory, _UNFINISHED)
+            found = {file.name: file.is_file() for file in directory.iterdir()}
         except OSError as error:
             raise ModelFileError(f"cannot keep checkpoints in {directory}: {error.strerror}") from None
-        for file in directory.iterdir():
-            if _UNFINISHED.fullmatch(file.name):
-                file.unlink(missing_ok=True)
-        return _numbers(file.name for file in directory.iterdir())
+        return _numbers(name for name, is_file in found.items() if is_file), _numbers(found)
 
     def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
         return saved.read(self.where(number))
 
-    def write(self, number: int, kind: str, arrays: saved.Arrays, metadata: Mapping[str, Any]) -> None:
+    def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
         saved.write(self.where(number), kind, arrays, metadata)
 
     def remove(self, number: int) -> None:
         Path(self.where(number)).unlink(missing_ok=True)
 
 
+def _safely(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors of a file system of URLs, of whatever kind, as ours: without the secrets of the URL."""
+
+    @wraps(method)
+    def safe(folder: "_Remote", *arguments: Any) -> Any:
+        try:
+            return method(folder, *arguments)
+        except (ModelFileError, MissingExtraError):
+            raise
+        except Exception as error:  # each file system has kinds of its own
+            problem = f"{folder}: {type(error).__name__}: {without_secrets(str(error), folder.path)}"
+        raise ModelFileError(problem)  # here, so that it does not bring the other one along
+
+    return safe
+
+
 class _Remote(_Folder):
     """A directory that a URL names."""
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    _files: Any
+    _inside: str
+
+    @_safely
+    def open(self) -> tuple[set[int], set[int]]:
         from .remote_ import file_system
 
-        super().__init__(path)
-        self._files, self._inside = file_system(path)
-
-    def open(self) -> set[int]:
+        self._files, self._inside = file_system(self.path)
         self._files.makedirs(self._inside, exist_ok=True)
         self._files.invalidate_cache()
         try:
-            files = self._files.ls(self._inside, detail=False)
+            files = self._files.ls(self._inside, detail=True)
         except FileNotFoundError:  # stores of objects have no directories, only names that begin alike
             files = []
-        names = [file.rpartition("/")[2] for file in files]
-        for name in filter(_UNFINISHED.fullmatch, names):
-            self._files.rm(f"{self._inside}/{name}")
-        return _numbers(names)
+        found = {file["name"].rpartition("/")[2]: file.get("type") == "file" for file in files}
+        for name in filter(_UNFINISHED.fullmatch, found):
+            if not _is_written(name):
+                self._files.rm_file(f"{self._inside}/{name}")
+        return _numbers(name for name, is_file in found.items() if is_file), _numbers(found)
 
+    @_safely
     def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
         with self._files.open(f"{self._inside}/{_name(number)}", "rb") as file:
-            return saved.unpack(file, self.where(number))
+            return archive.unpack(file, self.where(number))
 
-    def write(self, number: int, kind: str, arrays: saved.Arrays, metadata: Mapping[str, Any]) -> None:
-        unfinished = f"{self._inside}/.{_name(number)}-{uuid.uuid4().hex}"
+    @_safely
+    def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
+        owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        unfinished = f"{self._inside}/.{_name(number)}-{owner}.unfinished"
         with self._files.open(unfinished, "wb") as file:
-            saved.pack(file, kind, arrays, metadata)
-        self._files.mv(unfinished, f"{self._inside}/{_name(number)}")
+            archive.pack(file, kind, arrays, saved.plain(metadata))
+        if glob.has_magic(unfinished):  # fsspec would look for files that match
+            self._files.cp_file(unfinished, f"{self._inside}/{_name(number)}")
+            self._files.rm_file(unfinished)
+        else:
+            self._files.mv(unfinished, f"{self._inside}/{_name(number)}")
 
+    @_safely
     def remove(self, number: int) -> None:
         if self._files.exists(f"{self._inside}/{_name(number)}"):
-            self._files.rm(f"{self._inside}/{_name(number)}")
+            self._files.rm_file(f"{self._inside}/{_name(number)}")
+
+
+def _is_written(name: str) -> bool:
+    """Whether an unfinished file at a URL belongs to a process that lives, or to one of another machine."""
+    owner = _OWNED.fullmatch(name)
+    if owner is None:
+        return False
+    if owner["host"] != socket.gethostname() or os.name != "posix":
+        return True
+    try:
+        os.kill(int(owner["process"]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _folder(path: str | PathLike[str]) -> _Folder:
-    return _Remote(path) if "://" in fspath(path) else _Local(path)
+    return _Remote(path) if "://" in real(path) else _Local(path)
 
 
 def _name(number: int) -> str:
@@ -371,13 +447,6 @@ def _name(number: int) -> str:
 
 def _numbers(names: Iterable[str]) -> set[int]:
     return {int(match[1]) for match in map(_NAME.fullmatch, names) if match}
-
-
-def _fingerprint_of(where: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Fingerprint:
-    if not {"fingerprint", "versions", "spent"} <= metadata.keys():
-        raise ModelFileError(f"{where} is not a checkpoint")
-    parts = {name.removeprefix(_FINGERPRINT): array for name, array in arrays.items() if name.startswith(_FINGERPRINT)}
-    return Fingerprint(metadata["fingerprint"], parts)
 
 
 def _versions() -> dict[str, str]:

@@ -225,9 +225,11 @@ class _Run:
         logger.info("%s ends away from the optimum (%s): %s goes on", _name(self.solver), check.words, _name(other))
         self.why += f"{'; ' if self.why else ''}{_name(other)} went on where {_name(self.solver)} ended: {check.words}"
         self.solver = other
+        values = getattr(state, "values", np.full(state.iteration + 1, began.value))
         self.latest = replace(
             began,
             iteration=state.iteration,
+            values=np.append(values[:-1], began.value),
             first_value=getattr(state, "first_value", began.first_value),
             first_norm=state.first_norm,
         )

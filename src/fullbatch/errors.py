@@ -16,6 +16,10 @@ class ModelFileError(ValueError):
     """A saved file is damaged, foreign, or of a version this fullbatch does not read."""
 
 
+class DamagedError(ModelFileError):
+    """A saved file is not whole, or not as it was written."""
+
+
 class FitWarning(UserWarning):
     """What the reader of a fit should know of it: begins with a code in brackets, see `Result.notices`."""
 
@@ -60,6 +64,11 @@ def located(source: Any, row: int) -> str:
     """Where a row of a source's block stands, in words: by its file, if the source knows it."""
     locate = getattr(source, "locate", None)
     return f"{source}: row {row}" if locate is None else str(locate(row))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, as far as the end of its first line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def shortened(values: Iterable[Any], most: int = 8) -> str:

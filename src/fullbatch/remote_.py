@@ -1,14 +1,27 @@
 """Paths that are URLs, such as "s3://bucket/run": any file system that fsspec knows."""
 
-from os import PathLike, fspath
+import logging
+from os import PathLike
 from typing import Any
 
 from .errors import MissingExtraError
+from .shown import WithoutSecrets, named, real, without_secrets
 
 try:
     import fsspec
 except ImportError as error:
     raise MissingExtraError("fsspec", "fsspec") from error
+
+# Loggers that tell URLs as they are.
+_TELLING = (
+    *("fsspec", "fsspec.asyn", "fsspec.cached", "fsspec.caching", "fsspec.generic", "fsspec.http", "fsspec.local"),
+    *("fsspec.mapping", "fsspec.memoryfs", "fsspec.prefetcher", "fsspec.reference", "fsspec.sftp", "webhdfs"),
+    *("s3fs", "gcsfs", "adlfs", "urllib3.connectionpool"),
+)
+
+_FILTER = WithoutSecrets()
+for _name in _TELLING:
+    logging.getLogger(_name).addFilter(_FILTER)
 
 
 def file_system(url: str | PathLike[str]) -> tuple[Any, str]:
@@ -19,7 +32,8 @@ def file_system(url: str | PathLike[str]) -> tuple[Any, str]:
     MissingExtraError
         The package that this kind of URL needs is not installed.
     """
+    _FILTER.know(named(url))
     try:
-        return fsspec.core.url_to_fs(fspath(url))
+        return fsspec.core.url_to_fs(real(url))
     except ImportError as error:
-        raise MissingExtraError(str(error), "fsspec") from None
+        raise MissingExtraError(without_secrets(str(error), url), "fsspec") from None

@@ -1,53 +1,54 @@
-"""Files that hold models and solver states: arrays and text in an npz archive, versioned, never pickle."""
+"""Files that hold models and solver states: arrays and text, versioned and sealed by a digest, never pickle."""
 
 import contextlib
+import errno
 import json
 import os
-import tempfile
-import zipfile
-import zlib
+import re
+import secrets
+import shutil
+import stat
+import time
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ModelFileError
+from .archive import Arrays, Stacked, is_ours, pack, unpack
+from .contents import Anything, Contents, Either, Flag, Member, Named, Null, Number, Row, Rule, Text
+from .errors import DamagedError, ModelFileError
+from .result import Status
+from .solvers._descent import DescentState
 from .solvers.lbfgs import LBFGSState
 from .solvers.least_squares import LeastSquaresState
 from .solvers.newton import NewtonState
 from .solvers.newton_cg import NewtonCGState
 from .solvers.sampled import SampledState
 
-Array = npt.NDArray[Any]
-Arrays = Mapping[str, "Array | Stacked"]
+try:
+    import fcntl
+except ImportError:  # of Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
 
-FORMAT, VERSION = "fullbatch", 1
-_METADATA = "metadata.json"
+Array = npt.NDArray[Any]
 
 _STATES = {kind.__name__: kind for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState)}
 
+_FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the state's
 
-class DamagedError(ModelFileError):
-    """A file is not whole, or not as it was written."""
+# So much of a file tells whether it is ours.
+_HEAD = 512
+
+# Seconds after which an unfinished file counts as left behind, on file systems that cannot lock.
+_FORGOTTEN = 86400.0
 
 
-class Stacked(NamedTuple):
-    """Vectors that are saved as the rows of one matrix, without making it.
-
-    Parameters
-    ----------
-    rows : tuple of (size,) float64 arrays
-        Any number of them.
-    size : int
-        Length of each.
-    """
-
-    rows: tuple[Array, ...]
-    size: int
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def write(path: str | PathLike[str], kind: str, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ def write(path: str | PathLike[str], kind: str, arrays: Arrays, metadata: Mappin
     Parameters
     ----------
     path : path
-        Where; an existing file of ours is replaced in one step, any other is an error.
+        Where; an existing file of ours is replaced in one step and keeps its mode, any other is an error.
     kind : str
         What is in it.
     arrays : mapping of str to array or Stacked
@@ -69,31 +70,25 @@ def write(path: str | PathLike[str], kind: str, arrays: Arrays, metadata: Mappin
         raise ModelFileError(f"cannot save to {path}: it is not a file")
     refuse_foreign(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        remove_unfinished(path.parent, _unfinished(path.name))
+        handle, temporary = _temporary(path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                pack(file, kind, arrays, plain(metadata))
+                file.flush()
+                os.fsync(file.fileno())
+                if path.exists():
+                    os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
+                if fcntl is not None:  # while it is locked
+                    os.replace(temporary, path)
+            if fcntl is None:
+                os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
     except OSError as error:
-        raise ModelFileError(f"cannot save to {path}: {path.parent}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            pack(file, kind, arrays, metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _sync_directory(path.parent)
-
-
-def pack(file: IO[bytes], kind: str, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
-    """Write the contents of a file; see `write`."""
-    header = {"format": FORMAT, "version": VERSION, "kind": kind, **metadata}
-    with zipfile.ZipFile(file, "w") as archive:
-        # Without the time, so that the same contents are the same bytes.
-        archive.writestr(zipfile.ZipInfo(_METADATA), json.dumps(header, indent=1, default=_plain))
-        for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                _write_array(member, array)
+        raise ModelFileError(f"cannot save to {path}: {_reason(error, path.parent)}") from None
 
 
 def refuse_foreign(path: Path) -> None:
@@ -101,17 +96,18 @@ def refuse_foreign(path: Path) -> None:
     if not path.is_file() or path.stat().st_size == 0:
         return
     try:
-        with zipfile.ZipFile(path) as archive:
-            ours = _METADATA in archive.namelist()
-    except zipfile.BadZipFile:
-        ours = False
-    if ours:
-        return
-    raise ModelFileError(f"cannot save to {path}: a file that is not of fullbatch is there: name another, or remove it")
+        with open(path, "rb") as file:
+            ours = is_ours(file.read(_HEAD))
+    except OSError as error:
+        raise ModelFileError(f"cannot save to {path}, nor read what is there: {error.strerror}") from None
+    if not ours:
+        raise ModelFileError(
+            f"cannot save to {path}: a file that is not of fullbatch is there: name another, or remove it"
+        )
 
 
 def read(path: str | PathLike[str], kinds: tuple[str, ...] = ()) -> tuple[str, dict[str, Array], dict[str, Any]]:
-    """What `write` wrote.
+    """What `write` wrote, to be checked against what its kind may hold.
 
     Parameters
     ----------
@@ -131,44 +127,100 @@ def read(path: str | PathLike[str], kinds: tuple[str, ...] = ()) -> tuple[str, d
     ModelFileError
         The file is missing, damaged, not ours, of a later version, or holds something else.
     """
+    name = os.fspath(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before it is opened: a pipe would wait for its other end
+            what = "a directory" if os.path.isdir(path) else "a device or a pipe"
+            raise DamagedError(f"{name} is damaged, or not a file of fullbatch: it is {what}")
         with open(path, "rb") as file:
-            return unpack(file, path, kinds)
+            kind, arrays, metadata = unpack(file, name)
     except FileNotFoundError:
-        raise ModelFileError(f"there is no file {path}") from None
+        raise ModelFileError(f"there is no file {name}") from None
     except OSError as error:
-        raise ModelFileError(f"{path} is damaged, or not a file of fullbatch: {error}") from None
+        raise ModelFileError(f"cannot read {name}: {error.strerror or error}") from None
+    if kinds and kind not in kinds:
+        raise ModelFileError(f"{name} holds a {kind[:60]}, not a {' or '.join(kinds)}")
+    return kind, arrays, metadata
 
 
-def unpack(
-    file: IO[bytes], path: str | PathLike[str], kinds: tuple[str, ...] = ()
-) -> tuple[str, dict[str, Array], dict[str, Any]]:
-    """Read the contents of a file, called `path` in messages; see `read`."""
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as it will be read again: scalars of NumPy are JSON's own kinds of value, tuples are lists."""
+    told: dict[str, Any] = json.loads(json.dumps(metadata, default=lambda value: value.item()))
+    return told
+
+
+def remove_unfinished(directory: Path, names: re.Pattern[str]) -> None:
+    """Remove what runs that are gone left unfinished; what is being written stays."""
+    for file in directory.iterdir():
+        if names.fullmatch(file.name) and file.is_file() and not file.is_symlink():
+            _remove_forgotten(file)
+
+
+def _unfinished(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\.{re.escape(_start(name))}-[0-9a-f]{{8}}\.unfinished")
+
+
+def _start(name: str) -> str:
+    """As much of a name as leaves room for more."""
+    return name[:60]
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside the one to be written, and locked, so that others see that somebody writes it."""
+    while True:
+        temporary = path.parent / f".{_start(path.name)}-{secrets.token_hex(4)}.unfinished"
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        if fcntl is None:
+            return handle, temporary
+        with contextlib.suppress(OSError):  # some file systems of networks cannot
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():  # nobody took it for forgotten before it was locked
+            return handle, temporary
+        os.close(handle)
+
+
+def _remove_forgotten(file: Path) -> None:
+    """Remove a file unless somebody writes it, as far as that can be known."""
+    if fcntl is None:
+        with contextlib.suppress(PermissionError):  # it is open somewhere
+            file.unlink(missing_ok=True)
+        return
     try:
-        with zipfile.ZipFile(file) as archive:
-            if _METADATA not in archive.namelist():
-                raise DamagedError(f"{path} is not a file of fullbatch: it has no {_METADATA}")
-            metadata = json.loads(archive.read(_METADATA))
-            _check_header(path, metadata, kinds)
-            arrays = {
-                name.removesuffix(".npy"): _read_array(archive, name)
-                for name in archive.namelist()
-                if name != _METADATA
-            }
-    except ModelFileError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        MemoryError,
-        zlib.error,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
-        raise DamagedError(f"{path} is damaged, or not a file of fullbatch: {error}") from None
-    return metadata["kind"], arrays, metadata
+        handle = os.open(file, os.O_RDWR | os.O_NONBLOCK)
+    except (FileNotFoundError, PermissionError):  # gone by now, or somebody else's
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink(missing_ok=True)  # while it is locked: see `_temporary`
+    except BlockingIOError:  # it is written
+        pass
+    except OSError:  # a file system that cannot lock
+        if time.time() - os.fstat(handle).st_mtime > _FORGOTTEN:
+            file.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _reason(error: OSError, directory: Path) -> str:
+    words = f"{directory}: {error.strerror or error}"
+    if error.errno == errno.ENOSPC:
+        words += f": {shutil.disk_usage(directory).free} bytes are free there"
+    return words
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the file's new name last, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems of networks cannot
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
 
 
 def save_state(path: str | PathLike[str], state: Any) -> None:
@@ -196,17 +248,23 @@ def load_state(path: str | PathLike[str]) -> Any:
         As `read`.
     """
     kind, arrays, metadata = read(path, tuple(_STATES))
-    return state_of(path, _STATES[kind], arrays, metadata)
+    where = os.fspath(path)
+    if any(name in metadata for name in OF_A_RUN.values):
+        arrays, metadata, _, _ = apart(where, arrays, metadata)
+    return state_of(where, _STATES[kind], arrays, metadata)
 
 
 def contents_of(state: Any) -> tuple[dict[str, Array | Stacked], dict[str, Any]]:
     """The arrays and the metadata that a solver's state is saved as."""
     arrays: dict[str, Array | Stacked] = {}
     metadata: dict[str, Any] = {}
+    types = _types(type(state))
     for field in fields(state):
-        value = getattr(state, field.name)
-        if isinstance(value, tuple):
+        value, type_ = getattr(state, field.name), types[field.name]
+        if isinstance(value, tuple) and (_is_vectors(type_) or type_ is Any):
             arrays[field.name] = Stacked(value, state.theta.size)
+        elif type_ is float and value is not None:
+            arrays[field.name] = np.asarray(value, np.float64)
         elif isinstance(value, np.ndarray | float):
             arrays[field.name] = np.asarray(value)
         else:
@@ -214,74 +272,193 @@ def contents_of(state: Any) -> tuple[dict[str, Array | Stacked], dict[str, Any]]
     return arrays, metadata
 
 
-def state_of(
-    path: str | PathLike[str], kind: type[Any], arrays: Mapping[str, Array], metadata: Mapping[str, Any]
-) -> Any:
-    """The state of that kind from what `contents_of` made of it.
+def state_of(where: str, kind: type[Any], arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Any:
+    """The state of that kind from what `contents_of` made of it. A field that is missing has its default.
+
+    Raises
+    ------
+    DamagedError
+        Something is missing, unknown, or not as a state of that kind has it.
+    """
+    state_contents(kind).check(where, metadata, arrays)
+    values: dict[str, Any] = {}
+    types = _types(kind)
+    for field in fields(kind):
+        if field.name in arrays:
+            array, type_ = arrays[field.name], types[field.name]
+            if type_ is float or (type_ is Any and array.ndim == 0):
+                values[field.name] = float(array)
+            else:
+                stacked = _is_vectors(type_) or (type_ is Any and array.ndim == 2)
+                values[field.name] = tuple(array) if stacked else array
+        elif field.name in metadata:
+            values[field.name] = metadata[field.name]
+        elif not _has_default(field):
+            raise DamagedError(
+                f"{where} is damaged: {field.name} is missing: take another copy of it, or write it again"
+            )
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:  # of a class of the caller's own
+        raise DamagedError(f"{where} is damaged: no {kind.__name__} can be made of it: {error}") from None
+
+
+def state_contents(kind: type[Any]) -> Contents:
+    """What a file of such a state holds, by the types of its fields; of our solvers more is known of some."""
+    values: dict[str, Rule] = {}
+    members: dict[str, Member] = {}
+    types, ours = _types(kind), issubclass(kind, DescentState)
+    for field in fields(kind):
+        name, type_ = field.name, types[field.name]
+        known = _KNOWN.get(name) if ours else None
+        if type_ is float:
+            members[name] = known if isinstance(known, Member) else Member("f", (), infinite=True)
+        elif _is_vectors(type_):
+            members[name] = known if isinstance(known, Member) else Member("f", (None, "size"))
+        elif _is_array(type_):
+            members[name] = known if isinstance(known, Member) else Member("biufSU", infinite=True)
+        elif type_ is Any:
+            members[name], values[name] = Member("biufSU", infinite=True, optional=True), Anything()
+        else:
+            values[name] = known if isinstance(known, Rule) else _SCALARS[type_]
+    anything = [name for name in values if isinstance(values[name], Anything)]
+    for name in _maybe_none(kind):
+        values[name] = Either(Null(), values[name]) if name in values else Null()
+        anything.append(name)
+        if name in members:
+            members[name] = Member(members[name].kinds, members[name].shape, infinite=True, optional=True)
+    defaults = dict.fromkeys([*anything, *(field.name for field in fields(kind) if _has_default(field))])
+    agreement = {"agreement": _values_agree} if ours else {}
+    return Contents(values, members, _state_sizes, _TOLD_BY, defaults=defaults, **agreement)
+
+
+# Beyond their types.
+_VECTOR, _VALUE, _NORM = Member("f", ("size",)), Member("f", ()), Member("f", (), least=0.0)
+_KNOWN: Mapping[str, Rule | Member] = {
+    **dict.fromkeys(("theta", "grad", "direction", "found", "found_grad"), _VECTOR),
+    **dict.fromkeys(("value", "first_value", "found_value"), _VALUE),
+    **dict.fromkeys(("first_norm", "best_norm"), _NORM),
+    **dict.fromkeys(("iteration", "stalled", "built_iteration", "builds"), Number(0, whole=True)),
+    "values": Member("f", ("iterates",)),
+    "steps": Member("f", ("pairs", "size")),
+    "changes": Member("f", ("pairs", "size")),
+    "condition": Member("f", (), least=0.0, infinite=True),
+    "built_at": Member("f", ("built",)),
+    "built_grad": Member("f", ("built",)),
+    "rank": Number(-1, whole=True),
+    "failure": Text(("", *(status.value for status in Status))),
+}
+_TOLD_BY = {"size": "theta", "iterates": "iteration", "pairs": "steps", "built": "theta and built_at"}
+_SCALARS: Mapping[Any, Rule] = {int: Number(whole=True), bool: Flag(), str: Text()}
+
+
+def _state_sizes(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    size = shapes["theta"][0] if "theta" in shapes else 0
+    sizes = {"size": size, "pairs": shapes["steps"][0] if "steps" in shapes else 0}
+    sizes["built"] = size if shapes.get("built_at") != (0,) else 0
+    if isinstance(iteration := values.get("iteration", 0), int):
+        sizes["iterates"] = iteration + 1
+    return sizes
+
+
+def _values_agree(values: Mapping[str, Any], arrays: Mapping[str, Array]) -> tuple[str, str]:
+    if arrays["values"][-1] != arrays["value"]:
+        return "value", "is not the last of values"
+    if ("steps" in arrays) != ("changes" in arrays):
+        return "steps", "must be there where changes are"
+    return "", ""
+
+
+def _types(kind: type[Any]) -> dict[str, Any]:
+    """Types of the fields: array, tuple of arrays, float, int, bool or str; Any for all others. None is left out."""
+    try:
+        hints = get_type_hints(kind)
+    except (NameError, TypeError):  # names of types that exist where the class was made, and nowhere else
+        hints = {}
+    types = {}
+    for field in fields(kind):
+        type_ = hints.get(field.name, Any)
+        if get_origin(type_) in (Union, UnionType):
+            others = [one for one in get_args(type_) if one is not type(None)]
+            type_ = others[0] if len(others) == 1 else Any
+        known = type_ in (float, *_SCALARS) or _is_array(type_) or _is_vectors(type_)
+        types[field.name] = type_ if known else Any
+    return types
+
+
+def _maybe_none(kind: type[Any]) -> list[str]:
+    """Fields that may be None, and otherwise of a type that is known."""
+    try:
+        hints = get_type_hints(kind)
+    except (NameError, TypeError):
+        return []
+    types = _types(kind)
+    return [name for name, type_ in types.items() if type_ is not Any and type(None) in get_args(hints[name])]
+
+
+def _is_array(type_: Any) -> bool:
+    return type_ is np.ndarray or get_origin(type_) is np.ndarray
+
+
+def _is_vectors(type_: Any) -> bool:
+    arguments = get_args(type_)
+    return get_origin(type_) is tuple and len(arguments) == 2 and arguments[1] is ... and _is_array(arguments[0])
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
+
+
+# --- states of runs ---------------------------------------------------------------------------------------------------
+
+# What a checkpoint holds beside a state.
+_NUMBER, _NUMBERS = Number(infinite=True), Member("f", (None,), infinite=True)
+OF_A_RUN = Contents(
+    {
+        "fingerprint": Named(Either(Text(), _NUMBER, Flag(), Null())),
+        "versions": Named(Text()),
+        "spent": Row(Number(0, whole=True), Number(0), Number(0)),
+    },
+    {
+        _FINGERPRINT + "rows of the blocks": Member("iu", (None,), least=0),
+        _FINGERPRINT + "means of the columns": _NUMBERS,
+        _FINGERPRINT + "variances of the columns": _NUMBERS,
+        _FINGERPRINT + "weights of the classes": _NUMBERS,
+        _FINGERPRINT + "l2 of the parameters": _NUMBERS,
+        _FINGERPRINT + "classes": Member("biufSU", (None,), infinite=True),
+        f"{_FINGERPRINT}*": Member("biufSU", (None,), infinite=True),
+    },
+)
+
+
+def joined(
+    arrays: Mapping[str, Array | Stacked],
+    metadata: Mapping[str, Any],
+    parts: Mapping[str, Array],
+    of_run: Mapping[str, Any],
+) -> tuple[dict[str, Array | Stacked], dict[str, Any]]:
+    """Arrays and metadata of a checkpoint: those of the state, the fingerprint's arrays, and values of the run."""
+    return {**arrays, **{_FINGERPRINT + name: array for name, array in parts.items()}}, {**metadata, **of_run}
+
+
+def apart(
+    where: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]
+) -> tuple[dict[str, Array], dict[str, Any], dict[str, Array], dict[str, Any]]:
+    """What `joined` joined, that of the run checked.
 
     Raises
     ------
     ModelFileError
-        Something is missing.
+        It is no checkpoint, or something of the run is not as it must be.
     """
-    values: dict[str, Any] = {}
-    for field in fields(kind):
-        if field.name in arrays:
-            array = arrays[field.name]
-            values[field.name] = float(array) if array.ndim == 0 else tuple(array) if array.ndim == 2 else array
-        elif field.name in metadata:
-            values[field.name] = metadata[field.name]
-        elif field.default is MISSING and field.default_factory is MISSING:  # a later field has a default
-            raise DamagedError(f"{path} is damaged: {field.name} is missing")
-    return kind(**values)
-
-
-def _check_header(path: str | PathLike[str], metadata: Any, kinds: tuple[str, ...]) -> None:
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ModelFileError(f"{path} is not a file of fullbatch")
-    version, kind = metadata.get("version"), metadata.get("kind")
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
-        raise ModelFileError(f"{path} has version {version}, this fullbatch reads up to {VERSION}: upgrade fullbatch")
-    if kinds and kind not in kinds:
-        raise ModelFileError(f"{path} holds a {kind}, not a {' or '.join(kinds)}")
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as JSON's own kind of value."""
-    return value.item()
-
-
-def _write_array(member: IO[bytes], array: Array | Stacked) -> None:
-    if not isinstance(array, Stacked):
-        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-        return
-    shape = (len(array.rows), array.size)
-    np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": shape})
-    for row in array.rows:
-        member.write(np.ascontiguousarray(row, "<f8").data)
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> Array:
-    with archive.open(name) as member:
-        array: Array = np.lib.format.read_array(member, allow_pickle=False)
-        if member.read(1):  # at the end, the checksum is checked
-            raise ValueError(f"{name} is longer than its array")
-    return array
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the file's new name last, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems of networks cannot
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    if missing := [name for name in OF_A_RUN.values if name not in metadata]:
+        raise ModelFileError(f"{where} is not a checkpoint: it has no {' and no '.join(missing)}")
+    of_run = {name: metadata[name] for name in OF_A_RUN.values}
+    named = {name: array for name, array in arrays.items() if name.startswith(_FINGERPRINT)}
+    OF_A_RUN.check(where, of_run, named)
+    return (
+        {name: array for name, array in arrays.items() if name not in named},
+        {name: value for name, value in metadata.items() if name not in of_run},
+        {name.removeprefix(_FINGERPRINT): array for name, array in named.items()},
+        of_run,
+    )

@@ -4,12 +4,11 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import BlockError, DataError, EngineError, MissingExtraError, ModelFileError
-from ._screen import EXIT_CODES, INTERRUPTED, in_options, screen
+from ._screen import EXIT_CODES, INTERRUPTED, print_error, screen, warnings_shown
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
 from .fit import EXAMPLES as FIT_EXAMPLES
 from .fit import fit
@@ -62,9 +61,10 @@ def main() -> None:
     """Run the command line; errors are one line, with a traceback on --debug."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
+        with warnings_shown():
+            app(arguments)
     except (DataError, ModelFileError, MissingExtraError, EngineError, BlockError, ValueError, OSError) as error:
         if len(arguments) < len(sys.argv) - 1:
             raise
-        screen.print(f"[bold red]error:[/] {escape(in_options(str(error)))}", highlight=False, soft_wrap=True)
+        print_error(error)
         sys.exit(1)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import ModelFileError
+from ..errors import FitWarning, ModelFileError
 from ._data import (
     DATA_HELP,
     Categorical,
@@ -34,7 +34,7 @@ from ._data import (
     open_files,
     pairs,
 )
-from ._screen import INTERRUPTED, NOT_CONVERGED, AsJson, Quiet, plan_shown, screen, show
+from ._screen import INTERRUPTED, NOT_CONVERGED, AsJson, Quiet, plan_shown, print_line, screen, show
 
 EXAMPLES = """\b
 Examples:
@@ -144,7 +144,7 @@ def fit(
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
     if not quiet:
-        screen.print(f"{model.value} on {' '.join(data)}: {len(sources)} blocks, {opened!r}", highlight=False)
+        print_line(f"{model.value} on {' '.join(data)}: {len(sources)} blocks, {opened!r}")
     with closing(opened), plan_shown(quiet), warnings.catch_warnings():
         for category in (ConvergenceWarning, FitWarning):  # told below, the first by the exit code too
             warnings.simplefilter("ignore", category)

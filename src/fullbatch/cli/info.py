@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ._screen import AsJson, screen, show
+from ._screen import AsJson, print_line, screen, show
 
 _PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "pyarrow", "ray", "dask", "torch", "jax", "tensorflow", "keras")
 
@@ -36,7 +36,7 @@ def fetch(
         fetch_mnist(directory)
     else:
         fetch_mnist(directory, url)
-    screen.print(f"{data.value} is in {directory}: fullbatch fit {data.value} --directory {directory}", highlight=False)
+    print_line(f"{data.value} is in {directory}: fullbatch fit {data.value} --directory {directory}")
 
 
 def info(
@@ -80,12 +80,12 @@ def _warm_up(losses: list[str], cache: str | None) -> None:
         raise typer.BadParameter(f"unknown loss {unknown[0]!r}: choose from {', '.join(LOSSES)}", param_hint="--loss")
     if cache is None:
         raise OSError("compiled kernels cannot be kept: no folder can be written. Set FULLBATCH_CACHE_DIR")
-    screen.print(f"compiling into {cache}", highlight=False, soft_wrap=True)
+    print_line(f"compiling into {cache}")
     total = 0.0
     for name, storage, seconds in warm_up(losses):
         total += seconds
-        screen.print(f"{name:14} {storage:14} {seconds:6.1f} s", highlight=False)
-    screen.print(f"{total:.0f} s in all", highlight=False)
+        screen.print(f"{name:14} {storage:14} {seconds:6.1f} s")
+    screen.print(f"{total:.0f} s in all")
 
 
 def _gigabytes(pages: str) -> float | None:

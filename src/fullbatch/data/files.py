@@ -1,11 +1,12 @@
 """Sources from files of any kind that fullbatch reads, chosen by how their names end."""
 
 from collections.abc import Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..shown import named
 from .csv_ import csv_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources
@@ -98,7 +99,7 @@ def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -
     found = {ENDINGS.get(Path(file).suffix.lower()) for file in files}
     if len(found) == 1 and (only := found.pop()) is not None:
         return only
-    names = ", ".join(fspath(path) for path in paths)
+    names = ", ".join(map(named, paths))
     if len(found) > 1:
         raise DataError(
             f"{names}: files of several formats ({', '.join(sorted(map(str, found)))}): give one kind at a time"

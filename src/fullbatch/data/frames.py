@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .columns import Missing, choose_columns
 from .cut import cut
 from .parts import part_sources
@@ -70,6 +70,10 @@ def as_table(data: Any) -> pa.Table:
         It is no table, or a column mixes types.
     """
     if isinstance(data, pa.Table):
+        try:
+            data.schema.names  # noqa: B018 - an error, where one is no text
+        except UnicodeDecodeError:
+            raise DataError("the table is damaged: the name of a column is no text") from None
         return data
     if hasattr(data, "collect"):
         raise DataError(f"{type(data).__name__} is not computed yet: call its collect() first")
@@ -157,6 +161,10 @@ def table_sources(
     if spread is not None:
         return part_sources(parts, columns, blocks, block_rows)
     table = table.select(columns.used)
+    try:
+        table.validate(full=True)  # of memory that others filled: texts that are none would end the process
+    except pa.ArrowInvalid as error:
+        raise DataError(f"the table is damaged: {first_line(error)}") from None
     return [
         TableSource((FramePiece(table.slice(start, stop - start), start),), columns)
         for start, stop in cut(table.num_rows, len(columns.features), blocks, block_rows)

@@ -13,13 +13,19 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..protocols import Rows, Size
 from .cut import cut
+from .paths import cannot_read, open_file
 
 Array = npt.NDArray[Any]
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+# No packed byte stands for more: the limit of the method.
+_MOST_PACKED = 1032
+_CHUNK = 2**20
 
 
 class IdxHeader(NamedTuple):
@@ -36,7 +42,7 @@ def read_header(path: str | PathLike[str]) -> IdxHeader:
     Raises
     ------
     DataError
-        The file is missing, or not IDX.
+        The file is missing, not IDX, or does not have the size that its header tells of.
     """
     with _open(path) as file:
         magic = _read(file, 4, path)
@@ -46,7 +52,16 @@ def read_header(path: str | PathLike[str]) -> IdxHeader:
             )
         rank = magic[3]
         shape = tuple(int(n) for n in np.frombuffer(_read(file, 4 * rank, path), ">u4"))
-    return IdxHeader(np.dtype(_TYPES[magic[2]]), shape, 4 + 4 * rank)
+    header = IdxHeader(np.dtype(_TYPES[magic[2]]), shape, 4 + 4 * rank)
+    told, size = header.offset + math.prod(shape) * header.dtype.itemsize, Path(path).stat().st_size
+    if _is_gzip(path):
+        if told > _MOST_PACKED * size:
+            raise DataError(
+                f"{path} is damaged: its header tells of {told} bytes, more than {size} packed ones can hold"
+            )
+    elif size != told:
+        raise DataError(f"{path} is damaged: its header tells of {told} bytes and it has {size}")
+    return header
 
 
 def read_idx(path: str | PathLike[str], start: int = 0, stop: int | None = None) -> Array:
@@ -73,9 +88,6 @@ def read_idx(path: str | PathLike[str], start: int = 0, stop: int | None = None)
     if _is_gzip(path):
         values = _decompressed(Path(path), header)
     else:
-        size, told = Path(path).stat().st_size, header.offset + math.prod(header.shape) * header.dtype.itemsize
-        if size != told:
-            raise DataError(f"{path} is damaged: its header tells of {told} bytes and it has {size}")
         if not math.prod(header.shape):
             return np.zeros(header.shape, header.dtype.newbyteorder("="))
         values = np.memmap(path, header.dtype, "r", header.offset, header.shape)
@@ -167,6 +179,8 @@ def idx_sources(
         raise DataError(
             f"{features} has {shape[0]} rows and {labels} has shape {label_shape}: they do not belong together"
         )
+    if shape[0] and not math.prod(shape[1:]):
+        raise DataError(f"{features} has shape {shape}: at least one column is needed")
     start, stop = rows if rows is not None else (0, shape[0])
     if not 0 <= start <= stop <= shape[0]:
         raise DataError(f"{features} has rows 0..{shape[0] - 1}; {start}..{stop - 1} were asked for")
@@ -194,23 +208,23 @@ def _decompressed(path: Path, header: IdxHeader) -> Array:
 
 def _decompress(path: Path, header: IdxHeader) -> Array:
     size = math.prod(header.shape) * header.dtype.itemsize
-    if size > 2**40:  # a damaged header: no gzip file of this format is a terabyte
-        raise DataError(f"{path} is damaged: its header tells of {size} bytes")
+    # An array that owns its memory: only such a one is kept alive by views of it, as the cache needs.
+    content = np.empty(size, np.uint8)
     with _open(path) as file:
         _read(file, header.offset, path)
-        content = _read(file, size, path)
+        for start in range(0, size, _CHUNK):  # so that no more memory is touched than there are bytes
+            content[start : start + _CHUNK] = np.frombuffer(_read(file, min(_CHUNK, size - start), path), np.uint8)
         try:
             rest = file.read(1)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path} is damaged: {error}") from None
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{path} is damaged: {first_line(error)}") from None
     if rest:
         raise DataError(f"{path} is damaged: it goes on after the {size} bytes of values its header tells of")
-    # A copy, because only an array that owns its memory is kept alive by views of it, as the cache needs.
-    return np.frombuffer(content, header.dtype).reshape(header.shape).astype(header.dtype.newbyteorder("="))
+    return content.view(header.dtype).reshape(header.shape).astype(header.dtype.newbyteorder("="))
 
 
 def _is_gzip(path: str | PathLike[str]) -> bool:
-    with open(path, "rb") as file:
+    with open_file(str(path)) as file:
         return file.read(2) == b"\x1f\x8b"
 
 
@@ -218,14 +232,14 @@ def _open(path: str | PathLike[str]) -> Any:
     try:
         return gzip.open(path) if _is_gzip(path) else open(path, "rb")
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot_read(str(path), error) from None
 
 
 def _read(file: Any, size: int, path: str | PathLike[str]) -> bytes:
     try:
         content: bytes = file.read(size)
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
+        raise DataError(f"{path} is damaged: {first_line(error)}") from None
     if len(content) < size:
         raise DataError(f"{path} is damaged: it ends {size - len(content)} bytes before what its header tells of")
     return content

@@ -1,6 +1,7 @@
 """Sources from files of the libsvm (svmlight) format: each block is read by its own bytes, on its worker."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -21,6 +22,8 @@ Array = npt.NDArray[Any]
 # Dense from so many stored values on: it takes at most twice the memory of CSR, and passes are several times faster.
 _DENSE_SHARE = 1 / 3
 _BOM = b"\xef\xbb\xbf"
+# Indices up to here need not be told by n_features, nor up to so many for each value.
+_LARGEST_INDEX, _LARGEST_PER_VALUE = 2**20, 16
 _COLON, _HASH, _ZERO = (ord(character) for character in ":#0")
 
 
@@ -144,7 +147,8 @@ def libsvm_sources(
         the same path. The rows of several files follow one another in the order given, within a directory or glob in
         the order of names.
     n_features : int, optional
-        Columns, where the files need not have a value in the last one; default: as many as they have values in.
+        Columns, where the files need not have a value in the last one; default: as many as they have values in. So
+        many are accepted without being told: 1,048,576, or 16 for each value in the files.
     zero_based : bool or "auto"
         Whether the first column has the index 0 rather than 1; "auto": it does if the index 0 occurs.
     dense : bool, optional
@@ -175,10 +179,19 @@ def libsvm_sources(
             start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
         texts.append(TextRows(path, start, comments=True))
         counted = counted.joined(_indices(path))
+    if n_features is None and counted.most > max(_LARGEST_INDEX, _LARGEST_PER_VALUE * counted.count):
+        raise DataError(
+            f"{_place(files, counted.most)}: the largest index is {counted.most}, which makes more than "
+            f"{_LARGEST_INDEX} columns, and more than {_LARGEST_PER_VALUE} for each of the {counted.count} values: "
+            "correct it, or tell with n_features how many columns there are"
+        )
     zero = counted.least == 0 if zero_based == "auto" else zero_based
     columns = max(counted.most + (1 if zero else 0), 0)
     if n_features is not None and columns > n_features:
-        raise DataError(f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few")
+        raise DataError(
+            f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few: the index "
+            f"{counted.most} is in {_place(files, counted.most)}"
+        )
     columns = columns if n_features is None else n_features
     rows = [text.rows for text in texts]
     check_rows(files, rows)
@@ -245,6 +258,19 @@ def _indices(path: str) -> _Indices:
             if len(index):
                 total = total.joined(_Indices(len(index), int(index.max()), int(index.min())))
     return total
+
+
+def _place(files: Sequence[str], index: int) -> str:
+    """File and row of the first occurrence of an index."""
+    wanted = re.compile(rb"(?<![0-9])0*%d:" % index)
+    for path in files:
+        row = 0
+        with open_file(path) as file:
+            while line := file.readline():
+                if wanted.search(line.partition(b"#")[0]):
+                    return f"{path}: row {row}"
+                row += bool(line.strip()) and not line.startswith(b"#")
+    return files[0]
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..protocols import Rows, Size
 from .arrays import as_features, feature_bytes
 from .cut import cut, cut_parts
@@ -20,6 +20,8 @@ Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 # Memory that begins elsewhere than NumPy's, at a cache line: the kernel copies there several times faster.
 _ALIGNED = 64
+# NumPy's own limit, which keeps Python's parser from harm.
+_LONGEST_HEADER = 10_000
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -197,21 +199,33 @@ def _headers(paths: Paths, dimensions: int) -> tuple[list[str], list[NpyHeader]]
 
 def _header(file: IO[bytes], path: str) -> NpyHeader:
     try:
+        size = file.seek(0, 2)
+        file.seek(0)
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
             raise ValueError(f"its version is {version[0]}.{version[1]}")
+        begin, length = file.tell(), 2 if version == (1, 0) else 4
+        length = int.from_bytes(file.read(length), "little")
+        if length > min(_LONGEST_HEADER, size):
+            raise ValueError(f"its header has {length} bytes")
+        file.seek(begin)
         shape, by_column, dtype = _HEADERS[version](file)
         offset = file.tell()
-        size = file.seek(0, 2)
     except OSError as error:
         raise cannot_read(path, error) from None
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a whole .npy file of numbers: {error}") from None
-    if dtype.hasobject or dtype.names:
+    except DataError:
+        raise
+    except Exception as error:  # NumPy reads headers with Python's own parser, whose errors are of many kinds
+        raise DataError(f"{path} is not a whole .npy file of numbers: {first_line(error)}") from None
+    if dtype.hasobject or dtype.names or dtype.subdtype or not dtype.itemsize:
         raise DataError(f"{path} is not a whole .npy file of numbers: it holds {dtype}")
+    if not all(type(count) is int and count >= 0 for count in shape):
+        raise DataError(f"{path} is not a whole .npy file of numbers: its header tells of the shape {shape}")
     told = offset + prod(shape) * dtype.itemsize
     if size < told:
         raise DataError(f"{path} is not a whole .npy file of numbers: it has {size} bytes and should have {told}")
+    if len(shape) > 1 and shape[0] and not prod(shape[1:]):
+        raise DataError(f"{path} has shape {shape}: at least one column is needed")
     return NpyHeader(shape, by_column, dtype.str, offset)
 
 

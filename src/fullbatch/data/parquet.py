@@ -1,18 +1,21 @@
 """Sources from Parquet files: row groups and columns that are needed, and no more, read by the workers."""
 
-from collections.abc import Iterator, Sequence
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .columns import Missing, choose_columns
 from .parts import part_sources
-from .paths import check_rows, expand, is_url, open_file
+from .paths import check_file, check_rows, expand, is_url, open_file
 from .table import TableSource
 
 
@@ -91,54 +94,136 @@ def parquet_sources(
         missing=missing,
         dtype=dtype,
     )
-    groups = []
-    for path, footer in zip(files, footers, strict=True):
-        start = 0
-        for group in range(footer.num_row_groups):
-            rows = footer.row_group(group).num_rows
-            groups.append(RowGroup(path, group, start, rows, _decoded_bytes(footer, group, columns.used)))
-            start += rows
+    groups = [
+        group
+        for path, footer in zip(files, footers, strict=True)
+        for group in _as_parquet(path, partial(_row_groups, path, footer, columns.used))
+    ]
     check_rows(files, [group.rows for group in groups])
     return part_sources(groups, columns, blocks, block_rows)
 
 
 def _footer(path: str) -> tuple[Any, pa.Schema]:
+    return _as_parquet(path, partial(_read_footer, path))  # type: ignore[no-any-return]
+
+
+def _read_footer(path: str) -> tuple[Any, pa.Schema]:
+    with _opened(path) as file:
+        footer, schema = file.metadata, file.schema_arrow
+    schema.names  # noqa: B018 - an error, where one is no text
+    if footer.num_row_groups:
+        _check_chunks(path, footer)
+    return footer, schema
+
+
+def _check_chunks(path: str, footer: Any) -> None:
+    """Have Arrow look at what a footer tells of all row groups and columns, where it gives errors.
+
+    Asked for one of them, Arrow 26 ends the process if that is damaged. Asked to read all of them it looks first, also
+    at the size of the file; nothing is read, since this file has nothing to read.
+    """
+    nothing = _Nothing(_ANY_SIZE if is_url(path) else os.stat(path).st_size)
     try:
-        with _opened(path) as file:
-            return file.metadata, file.schema_arrow
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not a whole Parquet file: {_first_line(error)}: write it again") from None
+        pq.ParquetFile(nothing, metadata=footer, pre_buffer=True).read_row_groups(list(range(footer.num_row_groups)))
+    except OSError as error:
+        if _Nothing.WORDS not in str(error):
+            raise
+
+
+_ANY_SIZE = 2**62
+
+
+class _Nothing(io.RawIOBase):
+    """A file of so many bytes, none of which can be read."""
+
+    WORDS = "nothing is read here"
+
+    def __init__(self, size: int) -> None:
+        self._size, self._place = size, 0
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._place = place + (self._size if whence == 2 else self._place if whence == 1 else 0)
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        raise OSError(self.WORDS)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _as_parquet(path: str, action: Callable[[], Any]) -> Any:
+    """What an action on a file gives; whatever Arrow says of a damaged footer is a DataError."""
+    try:
+        return action()
+    except DataError:
+        raise
+    except Exception as error:  # of many kinds
+        raise DataError(f"{path} is not a whole Parquet file: {first_line(error)}: write it again") from None
+
+
+def _row_groups(path: str, footer: Any, names: Sequence[str]) -> list[RowGroup]:
+    groups, start = [], 0
+    for group in range(footer.num_row_groups):
+        rows = footer.row_group(group).num_rows
+        groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, names)))
+        start += rows
+    if start != footer.num_rows:
+        raise DataError(
+            f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its row groups of {start}"
+        )
+    return groups
 
 
 def _read_group(path: str, group: int, names: list[str]) -> pa.Table:
     try:
         with _opened(path) as file:
-            return file.read_row_group(group, columns=names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: row group {group} cannot be read: {_first_line(error)}: write it again") from None
+            table = file.read_row_group(group, columns=names)
+        table.validate(full=True)  # texts that are none, codes without a text
+        return table
+    except DataError:
+        raise
+    except Exception as error:  # Arrow has errors of many kinds for damaged pages
+        raise DataError(f"{path}: row group {group} cannot be read: {first_line(error)}: write it again") from None
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file; of one that is far away, the reads of a row group are joined to few."""
     if not is_url(path):
-        with pq.ParquetFile(path) as file:
+        check_file(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
         return
-    with open_file(path) as far, pq.ParquetFile(far, pre_buffer=True) as file:
+    with open_file(path) as far, pq.ParquetFile(far, pre_buffer=True, page_checksum_verification=True) as file:
         yield file
 
 
-def _decoded_bytes(footer: Any, group: int, names: Sequence[str]) -> int:
-    """What the used columns of a row group take while they are decoded, texts as they are encoded."""
+def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> int:
+    """What the used columns of a row group take while they are decoded, texts as they are encoded.
+
+    Raises
+    ------
+    DataError
+        What the footer tells of them cannot be.
+    """
     rows = footer.row_group(group)
-    chunks = [rows.column(number) for number in range(rows.num_columns)]
-    return sum(
-        max(chunk.total_uncompressed_size, 8 * rows.num_rows) + chunk.total_compressed_size
-        for chunk in chunks
-        if chunk.path_in_schema in names
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+    nbytes = 0
+    for number in range(rows.num_columns):
+        chunk = rows.column(number)
+        if chunk.path_in_schema not in names:
+            continue
+        sizes = chunk.total_uncompressed_size, chunk.total_compressed_size
+        if rows.num_rows < 0 or min(sizes) < 0 or chunk.num_values != rows.num_rows:
+            raise DataError(
+                f"{path}: row group {group} cannot be read: of {rows.num_rows} rows, column {chunk.path_in_schema!r} "
+                f"has {chunk.num_values} values in {sizes[1]} bytes, {sizes[0]} when unpacked: write it again"
+            )
+        nbytes += max(sizes[0], 8 * rows.num_rows) + sizes[1]
+    return nbytes

@@ -1,14 +1,17 @@
 """Files from paths, directories, globs and URLs."""
 
 import glob
+import os
 import re
-from collections.abc import Sequence
-from os import PathLike, fspath
+import stat
+from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
-from ..errors import DataError
+from ..errors import DataError, MissingExtraError
+from ..shown import named, real, without_secrets
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -26,7 +29,7 @@ def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: 
     Returns
     -------
     list of str
-        In the order given; within a directory or glob in the order of names.
+        In the order given; within a directory or glob in the order of names. URLs with secrets do not show them.
 
     Raises
     ------
@@ -37,8 +40,8 @@ def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: 
     """
     files: list[str] = []
     for given in [paths] if isinstance(paths, str | PathLike) else paths:
-        name = _without_file_scheme(fspath(given))
-        files += _expand_url(name, endings) if is_url(name) else _expand_path(Path(name), endings)
+        name = _without_file_scheme(named(given))
+        files += _expand_url(name, endings) if is_url(name) else _expand_path(name, endings)
     if not files:
         raise DataError("no data: the list of files is empty")
     return files
@@ -59,19 +62,97 @@ def open_file(path: str) -> IO[bytes]:
     MissingExtraError
         The package for such URLs is not installed.
     """
+    if is_url(path):
+        return _Far(path)  # type: ignore[return-value]
+    check_file(path)
     try:
-        if not is_url(path):
-            return open(path, "rb")
-        system, name = _file_system(path)
-        file: IO[bytes] = system.open(name, "rb")
-        return file
+        return open(path, "rb")
     except OSError as error:
         raise cannot_read(path, error) from None
 
 
+def check_file(path: str) -> None:
+    """Refuse devices, which have no end, and directories."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    if stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise DataError(f"cannot read {path}: it is a {'directory' if stat.S_ISDIR(mode) else 'device'}")
+
+
+class _Far:
+    """A file at a URL. Whatever goes wrong with it is a DataError, without the secrets of the URL."""
+
+    def __init__(self, path: str) -> None:
+        def opened() -> Any:
+            system, name = _file_system(path)
+            return system.open(name, "rb")
+
+        self._path, self._file = path, safely(path, opened)
+
+    def read(self, size: int = -1) -> bytes:
+        content: bytes = safely(self._path, lambda: self._file.read(size))
+        return content
+
+    def readinto(self, into: Any) -> int:
+        return int(safely(self._path, lambda: self._file.readinto(into)))
+
+    def readline(self) -> bytes:
+        line: bytes = safely(self._path, self._file.readline)
+        return line
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return int(safely(self._path, lambda: self._file.seek(place, whence)))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def size(self) -> int:
+        return int(self._file.size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def flush(self) -> None:
+        pass
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._file.closed)
+
+    def close(self) -> None:
+        safely(self._path, self._file.close)
+
+    def __enter__(self) -> "_Far":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def safely(url: str, action: Callable[[], Any]) -> Any:
+    """What an action on a URL gives; errors of its file system, of whatever kind, as DataErrors without secrets."""
+    try:
+        return action()
+    except (DataError, MissingExtraError):
+        raise
+    except Exception as error:  # each file system has kinds of its own
+        strerror = getattr(error, "strerror", None)
+        problem = f"cannot read {url}: {without_secrets(str(strerror or error or type(error).__name__), url)}"
+    raise DataError(problem)  # here, so that it does not bring the other one along
+
+
 def cannot_read(path: str, error: OSError) -> DataError:
     """What is told of a file that cannot be read."""
-    return DataError(f"cannot read {path}: {error.strerror or error or type(error).__name__}")
+    words = str(error.strerror or error or type(error).__name__)
+    return DataError(f"cannot read {path}: {without_secrets(words, path)}")
 
 
 def check_rows(files: Sequence[str], rows: Sequence[int]) -> None:
@@ -81,43 +162,53 @@ def check_rows(files: Sequence[str], rows: Sequence[int]) -> None:
         raise DataError(f"no rows: {files[0]}{more} is empty, at least one row is needed")
 
 
-def _expand_path(path: Path, endings: tuple[str, ...]) -> list[str]:
+def _expand_path(name: str, endings: tuple[str, ...]) -> list[str]:
+    path = Path(name)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.is_file() and _counts(_below(file, path), endings))
-        _check_found(str(path), found, endings)
+        _check_found(name, found, endings)
     elif path.exists():
         found = [path]
     else:
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
-        _check_matched(str(path), found)
+        found = sorted(Path(name) for name in glob.glob(name, recursive=True) if Path(name).is_file())
+        _check_matched(name, found)
     return [str(file.absolute()) for file in found]
 
 
 def _expand_url(url: str, endings: tuple[str, ...]) -> list[str]:
+    return safely(url, lambda: _found_at(url, endings))  # type: ignore[no-any-return]
+
+
+def _found_at(url: str, endings: tuple[str, ...]) -> list[str]:
     system, root = _file_system(url)
-    try:
-        if system.isfile(root):
-            found = [root]
-        elif system.isdir(root):
-            top = root.rstrip("/") + "/"
-            found = [name for name in system.find(root) if _counts(name[len(top) :].split("/"), endings)]
-            _check_found(url, found, endings)
-        else:
-            found = [name for name in system.glob(root) if system.isfile(name)] if glob.has_magic(url) else []
-            _check_matched(url, found)
-    except OSError as error:
-        raise cannot_read(url, error) from None
-    return [system.unstrip_protocol(name) for name in sorted(found, key=lambda name: name.split("/"))]
+    if system.isfile(root):
+        found = [root]
+    elif system.isdir(root):
+        top = root.rstrip("/") + "/"
+        found = [name for name in system.find(root) if _counts(name[len(top) :].split("/"), endings)]
+        _check_found(url, found, endings)
+    else:
+        found = [name for name in system.glob(root) if system.isfile(name)] if glob.has_magic(real(url)) else []
+        _check_matched(url, found)
+    return [_url_of(name, system, url) for name in sorted(found, key=lambda name: name.split("/"))]
+
+
+def _url_of(name: str, system: Any, url: str) -> str:
+    """The URL of a file that was found at another one, with the host and user that file systems leave out of names."""
+    whole = str(system.unstrip_protocol(name))
+    scheme, _, rest = real(url).partition("://")
+    host = rest.partition("/")[0]
+    if "@" in host:
+        inside = whole[whole.index(host) + len(host) :] if host in whole else f"/{name.lstrip('/')}"
+        whole = f"{scheme}://{host}{inside}"
+    return named(whole)
 
 
 def _file_system(url: str) -> tuple[Any, str]:
     """The file system of fsspec that a URL belongs to, and the name of the file there."""
     from ..remote_ import file_system
 
-    try:
-        return file_system(url)
-    except ValueError as error:  # an unknown scheme
-        raise DataError(f"cannot read {url}: {error}") from None
+    return file_system(url)
 
 
 def _without_file_scheme(path: str) -> str:

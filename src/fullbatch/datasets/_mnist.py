@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from ..data.idx import IdxSource, idx_sources, read_idx
 from ..errors import DataError, MissingExtraError
+from ..shown import WithoutSecrets, named, without_secrets
 
 Array = npt.NDArray[Any]
 
+_WITHOUT_SECRETS = WithoutSecrets()  # one for all calls, so that it is added once
 _BUNDLED = Path(__file__).parent / "mnist"
 _SPLIT = 8_000
 _PIXEL = 1.0 / 255.0
@@ -127,6 +129,8 @@ def fetch_mnist(directory: str | PathLike[str], url: str = _MIRROR, files: Mappi
         raise MissingExtraError("pooch", "fetch") from error
     import requests
 
+    pooch.get_logger().addFilter(_WITHOUT_SECRETS)
+    _WITHOUT_SECRETS.know(named(url))
     directory, url = Path(directory), url.rstrip("/") + "/"
     directory.mkdir(parents=True, exist_ok=True)
     for name, md5 in files.items():
@@ -134,16 +138,21 @@ def fetch_mnist(directory: str | PathLike[str], url: str = _MIRROR, files: Mappi
         if path.exists() and _md5(path) == md5:
             continue
         path.unlink(missing_ok=True)
+        problem = ""
         try:
             pooch.retrieve(url + path.name, known_hash=None, fname=path.name, path=directory)
         except (requests.RequestException, OSError) as error:
+            problem = without_secrets(str(error), url)
+        if problem:  # here, so that the error does not bring the other one along, which tells the whole URL
             raise DataError(
-                f"cannot download {url}{path.name}: is there a network? "
-                f"Or put the four files of MNIST into {directory} yourself ({error})"
-            ) from None
+                f"cannot download {named(url + path.name)}: is there a network? "
+                f"Or put the four files of MNIST into {directory} yourself ({problem})"
+            )
         if _md5(path) != md5:
             path.unlink()
-            raise DataError(f"{url}{path.name} is not the file of MNIST (its checksum differs): nothing was kept")
+            raise DataError(
+                f"{named(url + path.name)} is not the file of MNIST (its checksum differs): nothing was kept"
+            )
 
 
 def _md5(path: Path) -> str:

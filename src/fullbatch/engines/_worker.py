@@ -15,6 +15,7 @@ from ..errors import BlockError, DataError, MissingExtraError, ModelError
 from ..features import encode
 from ..protocols import Block, Model, Parameters, Rows, Source
 from ..schema import Schema
+from ..shown import redacted
 from ._marks import mark
 from ._memory import Plan, budget
 from ._shelf import Shelf
@@ -248,7 +249,7 @@ def named(index: int, source: Source) -> Iterator[None]:
     except MemoryError as error:  # stays one: another worker may have more
         raise MemoryError(f"block {index} ({source}): {error}") from error
     except Exception as error:
-        raise BlockError(index, str(source), traceback.format_exc()) from error
+        raise BlockError(index, str(source), redacted(traceback.format_exc())) from error
 
 
 def release(sources: Iterable[Source]) -> None:

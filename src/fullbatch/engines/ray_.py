@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source
+from ..shown import redacted
 from ._cluster import Limits
 from ._memory import check_memory
 from ._ray_config import engine_options
@@ -177,7 +178,9 @@ class RayEngine:
         ray = _ray()
         if ray.is_initialized():
             if self.address is not None and not self._started_ray:
-                logger.warning("this process is connected to Ray already: address=%r is not used", self.address)
+                logger.warning(
+                    "this process is connected to Ray already: address=%r is not used", redacted(str(self.address))
+                )
             return
         if self.address is not None or os.environ.get("RAY_ADDRESS"):
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)

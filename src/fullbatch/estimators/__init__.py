@@ -1,6 +1,6 @@
 """Estimators with scikit-learn's manners, thin over `minimize`."""
 
-from os import PathLike
+from os import PathLike, fspath
 
 from ..saved import read
 from .glm import GeneralizedLinearRegressor
@@ -29,4 +29,4 @@ def load_model(path: str | PathLike[str]) -> GeneralizedLinearRegressor | Logist
         The file is missing, damaged, not ours, or of a later version.
     """
     kind, arrays, metadata = read(path, tuple(_KINDS))
-    return _KINDS[kind].from_saved(str(path), arrays, metadata)
+    return _KINDS[kind].from_saved(fspath(path), arrays, metadata)

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import reduce
@@ -23,11 +23,12 @@ from .. import saved
 from ..arguments import check_flag, check_whole, is_number
 from ..callbacks import Callback, Progress, check_callbacks
 from ..checkpoints import check_checkpoint
+from ..contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..data.arrays import array_sources
 from ..data.frames import as_table, is_table
 from ..driver import minimize
 from ..engines import is_engine, make_engine
-from ..errors import DataError, FitWarning, ModelFileError
+from ..errors import DamagedError, DataError, FitWarning, ModelFileError
 from ..features import encode
 from ..models._describe import is_sparse
 from ..models.linear import Linear
@@ -35,6 +36,7 @@ from ..objective import Objective
 from ..protocols import Model, Rows
 from ..result import Result
 from ..schema import Features, Schema
+from ..shown import named
 from ..solvers import check_solver
 from ..variables import Standardized
 from ._inputs import (
@@ -68,13 +70,20 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     """A linear model with scikit-learn's manners. Subclasses say which loss and which penalty."""
 
     # Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
-    _saved_parameters: ClassVar[tuple[str, ...]] = (
-        "tol",
-        "fit_intercept",
-        "max_iter",
-        "standardize",
-        "unknown",
-    )
+    _saved_parameters: ClassVar[Mapping[str, Rule]] = {
+        "tol": Number(0),
+        "fit_intercept": Flag(),
+        "max_iter": Number(0, whole=True),
+        "standardize": Flag(),
+        "unknown": Text(("error", "ignore")),
+    }
+    # Arrays that a saved model of any kind holds.
+    _saved_members: ClassVar[Mapping[str, Member]] = {
+        "n_iter": Member("iu", (1,), least=0),
+        "levels_*": Member("iU", (None,), increasing=True),
+        "names": Member("U", ("data columns",), optional=True),
+        "feature_names_in": Member("U", ("data columns",), optional=True),
+    }
 
     # Set by the subclasses' __init__.
     tol: float
@@ -296,36 +305,49 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             arrays["names"] = np.array(self.features_.names)
         if hasattr(self, "feature_names_in_"):
             arrays["feature_names_in"] = self.feature_names_in_.astype(str)
-        metadata: dict[str, Any] = {"parameters": {name: getattr(self, name) for name in self._saved_parameters}}
+        parameters = {name: getattr(self, name) for name in self._saved_parameters}
+        for name, rule in self._saved_parameters.items():
+            if isinstance(rule, Flag):
+                parameters[name] = bool(parameters[name])  # 1 will do in a constructor
+        metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata["zero_based"] = self.zero_based_
         self._add_saved(arrays, metadata)
+        metadata = saved.plain(metadata)
+        for name, problem in self._contents().problems(metadata, arrays):
+            raise ModelFileError(f"cannot save to {path}: {name} {problem}")
         saved.write(path, type(self).__name__, arrays, metadata)
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         """Add what the subclass must keep."""
 
     @classmethod
+    def _contents(cls) -> Contents:
+        """What a saved model holds."""
+        values = {
+            "parameters": Parts(cls._saved_parameters),
+            "numeric_features": Number(0, whole=True),
+            "offset": Flag(),
+            "zero_based": Either(Flag(), Null()),
+        }
+        return Contents(values, cls._saved_members, _sizes, _TOLD_BY)
+
+    @classmethod
     def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         """The model of a file's contents; see `fullbatch.load_model`."""
+        cls._contents().check(path, metadata, arrays)
         try:
             model = cls._loaded(arrays, metadata)
-            levels = [
-                arrays[f"levels_{number}"] for number in range(sum(name.startswith("levels_") for name in arrays))
-            ]
-            names = tuple(arrays["names"].tolist()) if "names" in arrays else ()
-            model.features_ = Features(int(metadata["numeric_features"]), tuple(levels), names)
-            model.n_features_in_ = model.features_.numeric + len(levels)
-            model.n_iter_ = arrays["n_iter"]
-            model.has_offset_, model.zero_based_ = bool(metadata["offset"]), metadata["zero_based"]
-            coef, intercept = model._matrix()
-            fits = coef.shape == (len(intercept), model.features_.size)
-            fits = fits and coef.dtype.kind == intercept.dtype.kind == "f"
-            fits = fits and len(names) in (0, model.n_features_in_)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ModelFileError(f"{path} is damaged: {error!r}") from None
-        if not (fits and np.isfinite(coef).all() and np.isfinite(intercept).all()):
-            raise ModelFileError(f"{path} is damaged: its coefficients do not fit together or are not finite")
+            model._check_parameters()
+            model._model()
+        except ValueError as error:  # parameters that do not fit together
+            raise DamagedError(f"{path} is damaged: parameters: {error}") from None
+        levels = tuple(arrays[f"levels_{number}"] for number in range(_count_levels(arrays)))
+        names = tuple(arrays["names"].tolist()) if "names" in arrays else ()
+        model.features_ = Features(metadata["numeric_features"], levels, names)
+        model.n_features_in_ = model.features_.numeric + len(levels)
+        model.n_iter_ = arrays["n_iter"]
+        model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
@@ -334,6 +356,10 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     @abstractmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         """A model with the parameters, `coef_`, `intercept_` and whatever else the subclass keeps."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # scikit-learn shows parameters as they are: a URL with secrets is kept as one that does not show them.
+        super().__setattr__(name, named(value) if name == "checkpoint" and isinstance(value, str) else value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -488,3 +514,27 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             return answer
         sources = sources_to_predict(X, self.zero_based_, all_rows=True)
         return np.concatenate(self._mapped(Predict(self._bare(), formula), sources))
+
+
+# What tells the lengths of a saved model's arrays.
+_TOLD_BY = {
+    "data columns": "numeric_features and levels_*",
+    "columns": "numeric_features and levels_*",
+    "outputs": "classes",
+}
+
+
+def _count_levels(names: Iterable[str]) -> int:
+    return sum(name.startswith("levels_") for name in names)
+
+
+def _sizes(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Lengths of a saved model's arrays, by the names that `Member` calls them."""
+    numeric, count = values["numeric_features"], _count_levels(shapes)
+    classes = shapes.get("classes", (0,))[0]
+    return {
+        "data columns": numeric + count,
+        "columns": numeric + sum(shape[0] for name, shape in shapes.items() if name.startswith("levels_")),
+        "classes": classes,
+        "outputs": classes if classes > 2 else 1,
+    }

@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from ..arguments import check_number
 from ..callbacks import Callback
 from ..checkpoints import Checkpoint
+from ..contents import Either, Member, Named, Null, Number, Text
 from ..losses import LOSSES
 from ..models.linear import Linear
 from ..objective import Objective
@@ -101,7 +102,17 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     array([7.])
     """
 
-    _saved_parameters: ClassVar = ("loss", "loss_options", "alpha", *LinearEstimator._saved_parameters)
+    _saved_parameters: ClassVar = {
+        "loss": Text(tuple(name for name, loss in LOSSES.items() if not loss.labels)),
+        "loss_options": Either(Null(), Named(Number())),
+        "alpha": Number(0),
+        **LinearEstimator._saved_parameters,
+    }
+    _saved_members: ClassVar = {
+        "coef": Member("f", ("columns",)),
+        "intercept": Member("f", ()),
+        **LinearEstimator._saved_members,
+    }
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from sklearn.base import ClassifierMixin
 from ..arguments import is_number
 from ..callbacks import Callback
 from ..checkpoints import Checkpoint
+from ..contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
 from ..errors import DataError
 from ..models._describe import as_labels
 from ..models.linear import Linear
@@ -103,7 +104,19 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
     True
     """
 
-    _saved_parameters: ClassVar = ("C", "l2", "class_weight", *LinearEstimator._saved_parameters)
+    _saved_parameters: ClassVar = {
+        "C": NumberAsText(Number(0, infinite=True, above=True)),
+        "l2": Either(Number(0), Null()),
+        # A mapping is a list of pairs, since names in JSON are text.
+        "class_weight": Either(Null(), Text(("balanced",)), Each(Row(Either(Text(), Number(), Flag()), Number(0)))),
+        **LinearEstimator._saved_parameters,
+    }
+    _saved_members: ClassVar = {
+        "coef": Member("f", ("outputs", "columns")),
+        "intercept": Member("f", ("outputs",)),
+        "classes": Member("biufSU", (None,), increasing=True, fewest=2),
+        **LinearEstimator._saved_members,
+    }
 
     def __init__(
         self,
@@ -259,9 +272,6 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         parameters["C"] = float(parameters["C"])
         model = cls(**parameters)
         model.coef_, model.intercept_, model.classes_ = arrays["coef"], arrays["intercept"], arrays["classes"]
-        rows = len(model.classes_) if len(model.classes_) > 2 else 1
-        if model.classes_.ndim != 1 or model.coef_.shape[0] != rows:
-            raise ValueError("classes and coefficients do not fit together")
         return model
 
 

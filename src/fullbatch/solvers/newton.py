@@ -192,8 +192,7 @@ class Newton:
         state = replace(state, crossings=crossings, damping=_DAMPING)
         curves = yield self._gram(theta, state)
         if curves.point.value < state.value:
-            value, grad = curves.point
-            return self._directed(replace(state, theta=theta, value=value, grad=grad), curves)
+            return self._directed(_at(state, theta, curves), curves)
         return (yield from self._again(state))
 
     def _searched(self, state: NewtonState, width: float) -> Steps[NewtonState | None]:
@@ -260,7 +259,7 @@ class Newton:
     def _again(self, state: NewtonState, width: float = 1.0) -> Steps[NewtonState]:
         """The state with another direction: one pass at the same theta."""
         curves = yield self._gram(state.theta, state, width)
-        return self._directed(replace(state, value=curves.point.value, grad=curves.point.grad), curves)
+        return self._directed(_at(state, state.theta, curves), curves)
 
     def _directed(self, state: NewtonState, curves: Curves) -> NewtonState:
         """With its direction, and how much F can still fall."""
@@ -271,3 +270,10 @@ class Newton:
         if not np.isfinite(direction).all():
             direction = along_gradient(state.grad)
         return replace(state, direction=direction, left=curved.decrease, rounding=curved.rounding)
+
+
+def _at(state: NewtonState, theta: Array, curves: Curves) -> NewtonState:
+    """The state of the same iteration, as `curves` tell of it."""
+    assert curves.point is not None
+    value, grad = curves.point
+    return replace(state, theta=theta, value=value, grad=grad, values=np.append(state.values[:-1], value))
