@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from nonsense import Nothing
 
 from fullbatch import (
     LBFGS,
@@ -23,9 +24,9 @@ from fullbatch import (
     ridge_path,
 )
 
-NO_COUNT = [None, "9", True, np.True_, 2.5, np.float64(3), np.nan, np.inf, [3], -1, np.int64(-1), object()]
-NO_NUMBER = [None, "1", False, np.nan, -1, -1e-300, [1.0], np.ones(1), 1j, object()]
-NO_FLAG = [None, 0, 1, "no", [], object(), np.ones(1)]
+NO_COUNT = [None, "9", True, np.True_, 2.5, np.float64(3), np.nan, np.inf, [3], -1, np.int64(-1), Nothing()]
+NO_NUMBER = [None, "1", False, np.nan, -1, -1e-300, [1.0], np.ones(1), 1j, Nothing()]
+NO_FLAG = [None, 0, 1, "no", [], Nothing(), np.ones(1)]
 NO_PRECISION = ["float16", "single", 64, np.float32, ["float32"], np.array(["float32", "float64"])]
 
 
@@ -56,7 +57,7 @@ OPTIONS = {
         "seed": ANY_SIGN,
         "precision": NO_PRECISION,
     },
-    Checkpoint: {"every": NO_NUMBER, "keep": least(1), "path": [None, 3, b"run", ["run"], object()]},
+    Checkpoint: {"every": NO_NUMBER, "keep": least(1), "path": [None, 3, b"run", ["run"], Nothing()]},
 }
 
 
@@ -84,13 +85,13 @@ def test_numbers_of_numpy_are_options(kind):
 
 
 ARGUMENTS = {
-    "solver": [None, 3, True, "", b"lbfgs", [], object(), print, LBFGS, [LBFGS()], History()],
+    "solver": [None, 3, True, "", b"lbfgs", [], Nothing(), print, LBFGS, [LBFGS()], History()],
     "tol": NO_NUMBER,
     "max_iter": NO_COUNT,
-    "callbacks": [None, 3, "", "print", [print, None], [3], {print}, object()],
-    "checkpoint": [3, True, b"run", ["run"], object(), Checkpoint],
+    "callbacks": [None, 3, "", "print", [print, None], [3], {print}, Nothing()],
+    "checkpoint": [3, True, b"run", ["run"], Nothing(), Checkpoint],
     "check_gradient": NO_FLAG,
-    "theta0": [None, "here", object(), [1.0, "a", 2.0], [[1.0], [1.0, 2.0]], {}],
+    "theta0": [None, "here", Nothing(), [1.0, "a", 2.0], [[1.0], [1.0, 2.0]], {}],
     "objective": [None, "F", 3, Objective],
 }
 
@@ -120,9 +121,9 @@ def test_what_minimize_takes(blocks):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("l2", value) for value in ("a", None, np.nan, -1.0, [1.0, "a", 2.0], [1.0, -1.0, 0.0], object(), {}, 1j)),
-        *(("variables", value) for value in ("scaled", 3, object(), Objective)),
-        *(("draw", value) for value in ("all", 3, object(), {})),
+        *(("l2", value) for value in ("a", None, np.nan, -1.0, [1.0, "a", 2.0], [1.0, -1.0, 0.0], Nothing(), {}, 1j)),
+        *(("variables", value) for value in ("scaled", 3, Nothing(), Objective)),
+        *(("draw", value) for value in ("all", 3, Nothing(), {})),
         *(("blocks", value) for value in (None, "blocks", 3, np.eye(3))),
     ],
     ids=repr,
@@ -148,7 +149,7 @@ def test_what_an_objective_takes(blocks):
         *(({"loss": "softmax", "intercept": flag}, "intercept must be True or False, got") for flag in NO_FLAG),
         *(
             ({"loss": "softmax", "class_weight": weight}, "class_weight must be 'balanced' or a mapping, got")
-            for weight in ("other", 3, [1.0], np.ones(2), np.array("balanced"), object())
+            for weight in ("other", 3, [1.0], np.ones(2), np.array("balanced"), Nothing())
         ),
         *(
             ({"loss": "softmax", "class_weight": {"b": weight}}, "class_weight of 'b' is .*, it must be a number")
@@ -156,7 +157,7 @@ def test_what_an_objective_takes(blocks):
         ),
         *(
             ({"loss": "huber", "options": options}, "options of the loss must be a mapping of names to numbers")
-            for options in ("delta", 3, ["delta"], np.ones(1), object())
+            for options in ("delta", 3, ["delta"], np.ones(1), Nothing())
         ),
         ({"loss": "huber", "options": {"delta": True}}, "its option 'delta' must be a number, got True"),
         ({"loss": "huber", "options": {"delta": [1.0]}}, r"its option 'delta' must be a number, got \[1.0\]"),

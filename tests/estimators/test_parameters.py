@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from nonsense import Nothing
 
 from fullbatch import (
     Checkpoint,
@@ -23,11 +24,11 @@ class Unread:
         raise AssertionError("the data was read")
 
 
-NOTHING = [None, "no", b"yes", [], {}, object(), np.zeros(2), 1j]
+NOTHING = [None, "no", b"yes", [], {}, Nothing(), np.zeros(2), 1j]
 NO_FLAG = [*NOTHING, 0, 1, 1.0, "True", np.int64(1), np.array(True)]
 NO_NUMBER = [*NOTHING, "1", True, np.True_, np.nan, -1, -1e-9, -np.inf, [1.0], np.array([1.0])]
 NO_COUNT = [*NOTHING, "9", True, np.False_, -1, 2.0, np.float64(3), 1.5, np.inf, np.nan, [3]]
-NO_OBJECT = [None, 3, True, "", "adam", b"lbfgs", [], {}, object(), print, np.array(["lbfgs"])]
+NO_OBJECT = [None, 3, True, "", "adam", b"lbfgs", [], {}, Nothing(), print, np.array(["lbfgs"])]
 
 SHARED = {
     "tol": [*NO_NUMBER, np.inf],
@@ -39,7 +40,7 @@ SHARED = {
     "unknown": [*NOTHING, "guess", True, 0, "ERROR", ["error"]],
     "solver": [*NO_OBJECT, "Newton", LBFGS, [LBFGS()], History()],
     "engine": [*NO_OBJECT, "spark", "Threads", SerialEngine, [SerialEngine()], LBFGS()],
-    "checkpoint": [3, True, b"run", ["run"], {"path": "run"}, object(), print, Checkpoint, History()],
+    "checkpoint": [3, True, b"run", ["run"], {"path": "run"}, Nothing(), print, Checkpoint, History()],
     "callbacks": [
         None,
         print,
@@ -53,7 +54,7 @@ SHARED = {
         [3],
         {},
         {print},
-        object(),
+        Nothing(),
     ],
 }
 OF_CLASSES = {
@@ -61,7 +62,7 @@ OF_CLASSES = {
     "C": [*NO_NUMBER, 0, 0.0],
     "l2": [*(value for value in NO_NUMBER if value is not None), np.inf],
     "class_weight": [
-        "other", "", b"balanced", 3, 2.5, True, [1.0, 2.0], {0}, object(), np.ones(2), np.array("balanced"),
+        "other", "", b"balanced", 3, 2.5, True, [1.0, 2.0], {0}, Nothing(), np.ones(2), np.array("balanced"),
         {0: None}, {0: "a"}, {0: "1"}, {0: True}, {0: -1.0}, {0: np.nan}, {1: np.inf}, {0: 1.0, 1: [2.0]},
         {0: np.ones(2)},
     ],
@@ -70,7 +71,7 @@ OF_NUMBERS = {
     **SHARED,
     "alpha": [*NO_NUMBER, np.inf],
     "loss": [*NOTHING, "logistic", "Squared", "softmax", 3, True, ("squared",)],
-    "loss_options": ["delta", 3, True, ["delta"], [("delta", 1.0)], {1.0}, object(), np.ones(1)],
+    "loss_options": ["delta", 3, True, ["delta"], [("delta", 1.0)], {1.0}, Nothing(), np.ones(1)],
 }
 
 
@@ -128,7 +129,7 @@ def test_a_wrong_option_of_the_loss_is_named(options, message):
         {"callbacks": (History(), lambda iterate: None), "engine": ThreadEngine(1)},
         {"checkpoint": None, "unknown": "ignore"},
     ],
-    ids=str,
+    ids=["flags", "numbers", "lists", "objects", "nothing"],
 )
 @pytest.mark.parametrize(
     "plain",
