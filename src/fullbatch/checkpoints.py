@@ -138,7 +138,9 @@ class Keeper:
 
     def __init__(self, checkpoint: Checkpoint | str | PathLike[str], fingerprint: Fingerprint, kind: type[Any]) -> None:
         self._options = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-        self._fingerprint, self._kind = fingerprint, kind
+        self._fingerprint = fingerprint
+        # Another solver of ours may have taken over: see `driver.other_solver`.
+        self._kinds = saved.STATES | {kind.__name__: kind}
         self._folder = _folder(self._options.path)
         self._numbers, taken = self._folder.open()
         self._last = max(taken, default=-1)
@@ -203,7 +205,7 @@ class Keeper:
         arrays, metadata, parts, of_run = saved.apart(where, arrays, metadata)
         there = Fingerprint(of_run["fingerprint"], parts)
         self._check(where, there, kind)
-        state = saved.state_of(where, self._kind, arrays, metadata)
+        state = saved.state_of(where, self._kinds[kind], arrays, metadata)
         if state.theta.size != there.told["parameters"]:
             raise DamagedError(f"{where} is damaged: theta has {state.theta.size} parameters, not those of its run")
         return state, Spent(*of_run["spent"]), of_run["versions"]
@@ -233,7 +235,7 @@ class Keeper:
         told = {"fingerprint": self._fingerprint.told, "versions": _versions(), "spent": spent.after(self._before)}
         arrays, metadata = saved.joined(*saved.contents_of(state), self._fingerprint.arrays, told)
         number = self._last + 1  # a name is never used again, that of a damaged one neither
-        self._folder.write(number, self._kind.__name__, arrays, metadata)
+        self._folder.write(number, type(state).__name__, arrays, metadata)
         self._numbers.add(number)
         self._last, self._saved, self._when = number, state, time.monotonic()
         kept = sorted(self._numbers - self._damaged)[-self._options.keep :]
@@ -243,8 +245,8 @@ class Keeper:
 
     def _check(self, where: str, there: Fingerprint, kind: str) -> None:
         differences = self._fingerprint.differences(there)
-        if not differences and kind != self._kind.__name__:
-            differences = [f"state of the solver: {kind} there, {self._kind.__name__} here"]
+        if not differences and kind not in self._kinds:
+            differences = [f"state of the solver: {kind} there, {' or '.join(self._kinds)} here"]
         if differences:
             raise _AnotherRunError(
                 f"{where} is of another run: {'; '.join(differences)}. Give the run what it was begun with to go on, "

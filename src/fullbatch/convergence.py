@@ -94,7 +94,7 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         return Check(own, None, "estimate")
     score_r2 = objective.explained(state.theta, state.grad) if ValueGrad in solver.requests else None
     if getattr(solver, "by_hessian", False):
-        return Check(own, score_r2, "hessian")
+        return Check(own, score_r2, "hessian", getattr(solver, "curved", None))
     for fraction in _fractions(facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"

@@ -84,9 +84,10 @@ def minimize(
         "auto" chooses by the shape of the problem and says why in `Result.solver`; with `resume`, it is the solver
         whose state that is.
     tol : float
-        The run ends when the estimated relative distance of F from its minimum is at most this. Relative to
-        max(|F|, |F0 - F|), so it means the same for any scale of data, weights and theta. (With "scipy-lbfgsb":
-        SciPy's ftol, the relative decrease of a single step.)
+        The run ends when F can fall by no more than this share of how far the null model's F stands above the least
+        that F can be (of models that are not linear: of max(|F|, |F0 - F|)), and that was checked: see
+        `Result.remaining_r2`. It means the same for any units of data, weights and theta, and from any start. (With
+        "scipy-lbfgsb": SciPy's ftol, the relative decrease of a single step; then the same check.)
     max_iter : int
         Accepted iterates at the most, those before a resume included.
     callbacks : sequence of callables
@@ -134,6 +135,7 @@ def minimize(
     if keeper is not None and (kept := keeper.latest()) is not None:
         check_kept(kept, objective, method)
         resume = kept
+        method = solver_for_state(kept, method, objective.facts)
     if check_gradient:
         check_gradient_at(objective, theta)
     return _Run(objective, method, why, tol, max_iter, callbacks, keeper).go(theta, resume)
@@ -181,24 +183,20 @@ class _Run:
         first = drive(self.solver.init(theta), self._ask) if resume is None else resume
         _check_start(first)
         self.latest, self.resumed_at = first, None if resume is None else resume.iteration
-        if resume is not None:
-            self.solver = solver_for_state(resume, self.solver, self.objective.facts)
-        claimed_at, took_over = self.tol, None
+        took_over = None
         while True:
             state = self.latest
             if self.keeper is not None:
                 self.keeper.save_if_due(state, self._spent())
             optimality = self.solver.optimality(state)
             stop = took_over is not state and self._told_to_stop(state, optimality)
-            if optimality <= claimed_at or state.failure:
+            if optimality <= self.tol or state.failure:
                 check = self._checked(state)
                 if check.holds(self.tol):
                     return self._result(Status.CONVERGED)
                 if not stop and self._goes_on_otherwise(check):
                     took_over = self.latest
                     continue
-                if not state.failure:  # perhaps a few more steps are enough
-                    claimed_at = 0.1 * optimality if optimality > 0 else -1.0
             if stop:
                 return self._result(Status.STOPPED)
             if state.failure:
@@ -348,8 +346,8 @@ def other_solver(solver: Any, facts: Facts) -> Any:
 
 
 def solver_for_state(state: Any, solver: Any, facts: Facts) -> Any:
-    """The solver that goes on from a state: the one given, or the one that had taken over from it."""
-    if isinstance(state, getattr(solver, "state", object)):
+    """The solver that goes on from the state of a checkpoint: the one given, or the one that had taken over from it."""
+    if type(state) is getattr(solver, "state", None):
         return solver
     name = solver_of(state)
     return solver if name is None else make_solver(name).for_problem(facts)

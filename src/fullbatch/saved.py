@@ -37,7 +37,7 @@ except ImportError:  # of Windows, where a file that is open cannot be removed
 
 Array = npt.NDArray[Any]
 
-_STATES = {kind.__name__: kind for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState)}
+STATES = {kind.__name__: kind for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState)}
 
 _FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the state's
 
@@ -234,8 +234,8 @@ def save_state(path: str | PathLike[str], state: Any) -> None:
         Of a solver of fullbatch: arrays and scalars.
     """
     kind = type(state).__name__
-    if kind not in _STATES:
-        raise TypeError(f"{kind} cannot be saved; states that can: {', '.join(_STATES)}")
+    if kind not in STATES:
+        raise TypeError(f"{kind} cannot be saved; states that can: {', '.join(STATES)}")
     write(path, kind, *contents_of(state))
 
 
@@ -247,11 +247,11 @@ def load_state(path: str | PathLike[str]) -> Any:
     ModelFileError
         As `read`.
     """
-    kind, arrays, metadata = read(path, tuple(_STATES))
+    kind, arrays, metadata = read(path, tuple(STATES))
     where = os.fspath(path)
     if any(name in metadata for name in OF_A_RUN.values):
         arrays, metadata, _, _ = apart(where, arrays, metadata)
-    return state_of(where, _STATES[kind], arrays, metadata)
+    return state_of(where, STATES[kind], arrays, metadata)
 
 
 def contents_of(state: Any) -> tuple[dict[str, Array | Stacked], dict[str, Any]]:

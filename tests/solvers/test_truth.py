@@ -6,7 +6,6 @@ The proof of those optima stands below.
 """
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -19,52 +18,47 @@ from scipy import optimize
 
 from fullbatch.losses import LOSSES
 
-FAST, SLOW, CHUNK = range(300), range(5000), 50
+FAST, SLOW, CHUNK = range(500), range(5000), 50
+
+# Conjugate gradients take ten times the passes of others; "auto" is "newton" on nearly all of these.
+FAST_SOLVERS = tuple(solver for solver in SOLVERS if solver not in ("newton-cg", "newton"))
 
 
 def chunks(seeds):
     return [pytest.param(seeds[first : first + CHUNK], id=f"{first}") for first in range(0, len(seeds), CHUNK)]
 
 
-@cache
-def judged(seed):
-    return judge(seed)
+def is_plain(seed):
+    """Dense rows of float64: other storages have passes of their own, which take minutes to compile."""
+    made = problem(seed)
+    return not hasattr(made.X, "tocsr") and made.X.dtype == np.float64 and not made.codes.size
 
 
-def check_truth(seeds):
-    """No false claim, no exception, no warning, by any solver; and a reference that none of them comes below."""
-    all_of_them = [judged(seed) for seed in seeds]
+def check_truth(seeds, solvers):
+    """No false claim, no exception, no warning, by any solver; a reference that none of them comes below; and `auto`
+    at the optimum of all but 1 % of the problems.
+    """
+    all_of_them = [judge(seed, solvers) for seed in seeds]
     faults = report.faults(all_of_them)
     shown = [report.in_words(one) for one in all_of_them if one.seed in {fault.seed for fault in faults}]
     assert not faults, f"{len(faults)} of {sum(len(one.verdicts) for one in all_of_them)}:\n" + "\n".join(shown[:10])
     below = [f"seed {one.seed} by {one.beaten:.1g} tolerances" for one in all_of_them if one.beaten > 0.01]
     assert not below, f"the reference was beaten: {', '.join(below)}"
-
-
-def share_of_auto(seeds):
-    """How many of the problems auto ends at the optimum of."""
-    return np.mean([not next(v for v in judged(seed).verdicts if v.solver == "auto").away for seed in seeds])
+    away = [one.seed for one in all_of_them for verdict in one.verdicts if verdict.solver == "auto" and verdict.away]
+    assert len(away) <= 0.01 * len(all_of_them), f"auto ended away from the optimum of seeds {away}"
 
 
 @pytest.mark.parametrize("seeds", chunks(FAST))
 def test_what_solvers_claim_is_so(seeds):
-    check_truth(seeds)
-
-
-def test_auto_reaches_the_optimum():
-    assert share_of_auto(FAST) >= 0.99
+    plain = [seed for seed in seeds if is_plain(seed)]
+    assert plain
+    check_truth(plain, FAST_SOLVERS)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(3 * 3600)
 def test_what_solvers_claim_is_so_of_thousands():
-    check_truth(SLOW)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_auto_reaches_the_optimum_of_thousands():
-    assert share_of_auto(SLOW) >= 0.99
+    check_truth(SLOW, SOLVERS)
 
 
 # --- the battery itself -----------------------------------------------------------------------------------------

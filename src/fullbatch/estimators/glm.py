@@ -45,7 +45,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     alpha : float, default=0.0
         Strength of the L2 penalty.
     tol : float, default=1e-4
-        The fit ends when the estimated relative distance of the objective from its minimum is at most tol squared.
+        The fit ends when R^2 (D^2 for a logarithmic link) could rise by at most tol squared, and that was checked.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     max_iter : int, default=1000

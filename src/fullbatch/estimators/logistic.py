@@ -41,8 +41,8 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
     l2 : float or None, default=None
         Strength of the penalty on the mean loss, which then stands instead of 1 / (C sum of w_i).
     tol : float, default=1e-4
-        The fit ends when the estimated relative distance of the objective from its minimum is at most tol squared:
-        near the minimum that distance goes with the square of the gradient, which scikit-learn's `tol` bounds.
+        The fit ends when the share of the deviance that the model explains, D^2, could rise by at most tol squared, and
+        that was checked: near the minimum it goes with the square of the gradient, which scikit-learn's `tol` bounds.
     fit_intercept : bool, default=True
         Whether to fit an intercept for each linear predictor.
     class_weight : "balanced", mapping of label to weight, or None, default=None

@@ -40,6 +40,8 @@ class Curved:
         Of the products.
     above : float
         How far F stands above the least it could be; infinite where that is not known.
+    held : int array
+        Parameters of columns without variation or penalty: they stay where they are.
     """
 
     values: Array
@@ -48,6 +50,7 @@ class Curved:
     scale: Array
     precision: str
     above: float
+    held: Array
 
     @classmethod
     def of(cls, curves: Curves, theta: Array, facts: Facts, precision: str) -> "Curved | None":
@@ -57,7 +60,7 @@ class Curved:
             return None
         matrix, grad = curves.matrix.copy(), point.grad.copy()
         above = point.value - facts.least
-        squares = np.zeros(len(grad))
+        squares, held = np.zeros(len(grad)), np.zeros(0, np.intp)
         predictors = facts.parameters.predictors
         if predictors is not None and facts.squares is not None:
             of_predictor = np.ones(predictors.shape[1])
@@ -66,7 +69,8 @@ class Curved:
             constant = np.zeros(predictors.shape[1], bool)
             if facts.constant is not None:
                 constant[: len(facts.constant)] = facts.constant
-            _hold(matrix, grad, theta, facts.l2, predictors[:, constant].ravel())
+            held = predictors[:, constant].ravel()
+            _hold(matrix, grad, theta, facts.l2, held)
             _fix_level(matrix, facts.l2, predictors)
         # The curvature of a parabola of this height and mean squared slope: what a row's loss has where it is straight.
         usual = curves.squares / (2.0 * above) if above > 0 else 0.0
@@ -81,12 +85,14 @@ class Curved:
             along = vectors.T @ (grad / scale)
         lost = _LOST[precision] * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
         along[(values <= _KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
-        return cls(values, vectors, along, scale, precision, above) if np.isfinite(along).all() else None
+        held = held[facts.l2[held] == 0]
+        return cls(values, vectors, along, scale, precision, above, held) if np.isfinite(along).all() else None
 
     def direction(self, damping: float) -> Array:
         """-(H + damping * diagonal)^-1 g: Levenberg's step."""
         with one_thread():
             step: Array = -(self.vectors @ (self.along / (np.maximum(self.values, 0.0) + damping))) / self.scale
+        step[self.held] = 0.0
         return step
 
     @property

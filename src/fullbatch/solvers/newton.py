@@ -93,6 +93,7 @@ class Newton:
     max_bytes: int = 2**27
     precision: str | None = None
     facts: Facts | None = field(default=None, repr=False, compare=False)
+    _latest: list[Curved | None] = field(default_factory=list, repr=False, compare=False)
 
     requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, Curvature})
     state: ClassVar[type] = NewtonState
@@ -118,7 +119,12 @@ class Newton:
                 f"use 'sampled-lbfgs' or 'newton-cg', or Newton(max_bytes={needed})"
             )
         logger.info("Newton's method: the Hessian takes %.3g MB on the driver", needed / 1e6)
-        return replace(self, precision=self.precision or facts.parameters.dtype, facts=facts)
+        return replace(self, precision=self.precision or facts.parameters.dtype, facts=facts, _latest=[])
+
+    @property
+    def curved(self) -> Curved | None:
+        """The Hessian of the latest iterate, scaled; None where it is not at hand."""
+        return self._latest[-1] if self._latest else None
 
     @staticmethod
     def bytes_for(size: int) -> int:
@@ -264,6 +270,7 @@ class Newton:
     def _directed(self, state: NewtonState, curves: Curves) -> NewtonState:
         """With its direction, and how much F can still fall."""
         curved = Curved.of(curves, state.theta, self._facts, self._precision(state))
+        self._latest[:] = [curved]
         if curved is None:
             return replace(state, direction=along_gradient(state.grad), left=np.inf, rounding=0.0)
         direction = curved.direction(state.damping)
