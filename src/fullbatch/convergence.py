@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .objective import Objective
 from .protocols import Curvature, Curves, Facts, ValueGrad
 from .solvers._curved import Curved
-from .solvers._descent import relative
+from .solvers._descent import BEYOND, looked_beyond, measure, relative
 from .solvers.auto import seconds_of_pass
 from .solvers.newton import SURE, Newton
 
@@ -49,15 +49,20 @@ class Check:
         checked on single columns, or not at all.
     curved : Curved or None
         The Hessian.
+    bound : float
+        What `remaining_r2` cannot be more than: all that is left above the least that F can be.
     """
 
     remaining_r2: float
     score_r2: float | None
     known_by: str
     curved: Curved | None = None
+    bound: float = np.inf
 
     def holds(self, tol: float) -> bool:
         """Whether a claim to be within `tol` is borne out."""
+        if self.bound <= tol:
+            return True
         of_columns = self.score_r2 is None or self.score_r2 <= max(_OF_COLUMNS * tol, 1e-12)
         return self.remaining_r2 <= tol and (of_columns or self.known_by == "hessian")
 
@@ -92,9 +97,12 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     own = float(solver.optimality(state)) if hasattr(solver, "optimality") else np.inf
     if facts.parameters.predictors is None or not np.isfinite(state.value):
         return Check(own, None, "estimate")
+    bound = (
+        max(state.value - facts.least, 0.0) / facts.parameters.null if np.isfinite(facts.parameters.null) else np.inf
+    )
     score_r2 = objective.explained(state.theta, state.grad) if ValueGrad in solver.requests else None
     if getattr(solver, "by_hessian", False):
-        return Check(own, score_r2, "hessian", getattr(solver, "curved", None))
+        return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound)
     for fraction in _fractions(facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"
@@ -104,8 +112,11 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         curved = Curved.of(curves, state.theta, facts, precision)
         if curved is not None:
             left = relative(curved.decrease + SURE * curved.rounding, state, facts)
-            return Check(left, score_r2, "hessian" if fraction == 1 else "sample", curved)
-    return Check(own, score_r2, "columns")
+            step, rise = curved.probe(BEYOND * measure(state, facts))
+            if rise and not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
+                left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
+            return Check(left, score_r2, "hessian" if fraction == 1 else "sample", curved, bound)
+    return Check(own, score_r2, "columns", None, bound)
 
 
 def _fractions(facts: Facts, passes: int) -> list[float]:

@@ -165,7 +165,8 @@ class _Run:
         self.stop_reason = ""
 
     def go(self, theta: Array, resume: Any) -> Result:
-        with ExitStack() as stack:
+        # A trial point too far out: solvers look for infinities.
+        with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             self.pressed = stack.enter_context(ctrl_c())
             if self.keeper is not None:
                 stack.enter_context(before_sigterm(self._keep))

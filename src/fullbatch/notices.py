@@ -1,6 +1,7 @@
 """What the reader of a result should know beside its numbers: each notice has a code, names columns and a remedy."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,22 @@ from .errors import shortened
 from .objective import Objective
 from .protocols import ValueGrad
 from .result import OWN_MODEL, Notice, Status
+from .solvers._curved import Curved
 
 Array = npt.NDArray[Any]
 
 # Beside the null model's, this is no F: the data is fitted exactly.
 _NOTHING = 1e-6
 
-# A Newton step that changes predictions by more than this, where F has nothing left to lose by it, leads to infinity;
-# and how far along it F is looked at to be sure.
-_STILL_GROWING, _FAR = 0.05, 10.0
+# A Newton step that is more than this share of a coefficient, where F has next to nothing left to lose by it, may lead
+# to infinity; how many times as far F is looked at to be sure; and along how many directions without curvature.
+_STILL_GROWING, _FAR, _MOST_WAYS = 0.02, 100.0, 3
 
 # Directions of less than this share of the largest curvature belong to columns that are combinations of others.
 _COLLINEAR = 1e-11
+
+# F that differs by no more than this share is the same.
+_ALIKE = 1e-9
 
 # Columns take part in a direction with at least this share of its largest part.
 _PART = 0.1
@@ -52,9 +57,10 @@ def notices(
     if objective.blocks.parameters.predictors is None:
         failed = status is Status.LINE_SEARCH
         return (Notice("not-converged", OWN_MODEL),) if failed else ()
-    found = [*_of_columns(objective, state, check)]
+    found: list[Notice] = []
     if status in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
         found += _at_infinity(objective, state, check, ask)
+    found += _of_columns(objective, state, replace(check, curved=None) if found else check, ask)
     if status in (Status.PRECISION, Status.LINE_SEARCH):
         found.append(_rounding(objective, check))
     return tuple(found)
@@ -64,22 +70,29 @@ def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[
     """Whether F still falls far beyond theta, as it does without end where classes can be separated."""
     facts = objective.facts
     free = facts.l2 == 0
-    if facts.parameters.quadratic or not free.any() or not np.isfinite(facts.parameters.null):
+    if (
+        facts.parameters.quadratic
+        or facts.parameters.kinked
+        or not free.any()
+        or not np.isfinite(facts.parameters.null)
+    ):
         return
-    size = np.minimum(np.sqrt(_spread_over(objective, facts.squares, 1.0)), 1e300)
-    above = state.value - facts.least
-    exact = 0 < above <= _NOTHING * facts.parameters.null
-    ways = [np.where(free, state.theta, 0.0)] if exact else []
-    way = check.curved.direction(1e-14) if check.curved is not None else getattr(state, "direction", None)
-    if way is not None and np.isfinite(way).all():
-        with np.errstate(over="ignore", invalid="ignore"):
-            growing = free & (np.abs(way) * size > _STILL_GROWING) & (way * state.theta > 0)
-        ways += [_FAR * way] if growing.any() else []
-    for way in ways:
-        fallen = state.value - ask(ValueGrad(state.theta + way, double=True)).value
-        if fallen > (0.1 * above if exact else 1e-15 * (abs(state.value) + facts.parameters.null)):
-            part = _of_stored_columns(objective, way)
-            names = _names(objective, np.flatnonzero(part >= _PART * part.max(initial=0.0)))
+    theta, size = _stored(objective, state.theta), np.minimum(_of_stored_columns(objective), 1e300)
+    exact = 0 < state.value - facts.least <= _NOTHING * facts.parameters.null
+    allowed = 1e-15 * (abs(state.value) + facts.parameters.null)
+
+    def F(at: Array) -> float:
+        return float(ask(ValueGrad(_of_solver(objective, at), double=True)).value)
+
+    for way in [np.where(free, theta, 0.0)] if exact else _ways(objective, state, check, theta, free):
+        part = np.abs(way) * size
+        largest = int(part.argmax())
+        if not (0 < part[largest] < np.inf and theta[largest]):
+            continue
+        way = way * (theta[largest] / way[largest])  # outward, as far as it is from zero
+        outward, far = F(theta + way), F(theta + _FAR * way)
+        if outward <= state.value + allowed >= far and F(theta - way) > state.value + 1e-9 * facts.parameters.null:
+            names = _names(objective, np.flatnonzero(part >= _PART * part[largest]))
             what = "the classes can be separated" if exact else "some of the rows can be fitted ever better"
             yield Notice(
                 "separable",
@@ -88,15 +101,41 @@ def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[
             return
 
 
-def _of_stored_columns(objective: Objective, way: Array) -> Array:
-    """How much each column as stored, and the intercept, has to do with a way."""
-    schema, variables = objective.blocks.schema, objective.variables
-    stored = np.abs(way if variables is None else variables.to_blocks(way))
-    with np.errstate(over="ignore"):
-        return stored * np.minimum(_spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 1.0), 1e300)
+def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Array) -> Iterator[Array]:
+    """Along which parameters of the columns as stored may grow for ever: those that Newton's step makes grow still, and
+    those that have lost all their curvature.
+    """
+    newton = check.curved.direction(1e-14) if check.curved is not None else getattr(state, "direction", None)
+    if newton is not None and np.isfinite(newton).all():
+        way = _stored(objective, newton)
+        # These alone: other parameters would spoil so long a step.
+        yield np.where(free & (way * theta > 0) & (np.abs(way) > _STILL_GROWING * np.abs(theta)), way, 0.0)
+    if check.curved is not None:
+        for vector in check.curved.vectors[:, check.curved.values <= _COLLINEAR * check.curved.values[-1]].T[
+            :_MOST_WAYS
+        ]:
+            way = np.where(free, _stored(objective, vector / check.curved.scale), 0.0)
+            part = np.abs(way) * _of_stored_columns(objective)
+            yield np.where(part >= _PART * part.max(initial=0.0), way, 0.0)
 
 
-def _of_columns(objective: Objective, state: Any, check: Check) -> Iterator[Notice]:
+def _stored(objective: Objective, theta: Array) -> Array:
+    """Theta of the columns as stored."""
+    return theta if objective.variables is None else objective.variables.to_blocks(theta)
+
+
+def _of_solver(objective: Objective, theta: Array) -> Array:
+    """The inverse of `_stored`."""
+    return theta if objective.variables is None else objective.variables.to_solver(theta)
+
+
+def _of_stored_columns(objective: Objective) -> Array:
+    """Root mean squares of the columns as stored, and 1 for the intercept."""
+    schema = objective.blocks.schema
+    return _spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 1.0)
+
+
+def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Iterator[Notice]:
     """Columns that tell nothing, and columns that tell what others do."""
     constant, dependent = getattr(state, "constant", None), getattr(state, "dependent", None)
     facts = objective.facts
@@ -106,9 +145,7 @@ def _of_columns(objective: Objective, state: Any, check: Check) -> Iterator[Noti
         names = _names(objective, constant)
         yield Notice("constant-columns", f"without variation, and so not used: {names}")
     if dependent is None and check.curved is not None:
-        low = check.curved.values <= _COLLINEAR * check.curved.values[-1]
-        part = np.abs(check.curved.vectors[:, low]).max(axis=1, initial=0.0)
-        dependent = np.flatnonzero((part >= _PART) & (facts.l2 == 0))
+        dependent = _same_predictions(objective, state, check.curved, ask)
     if dependent is not None and dependent.size:
         names = _names(objective, dependent)
         yield Notice(
@@ -116,6 +153,32 @@ def _of_columns(objective: Objective, state: Any, check: Check) -> Iterator[Noti
             f"each a combination of the others, so that coefficients are not the only ones that fit so well: {names}. "
             "Leave one out, or add a penalty",
         )
+
+
+def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Callable[[Any], Any]) -> Array:
+    """Parameters that can be moved together without any prediction's moving: two passes, where some look like it.
+
+    Directions without curvature may also be those of rows that have none at theta: a step along all of them, there or
+    back, then changes F.
+    """
+    facts = objective.facts
+    low = curved.values <= _COLLINEAR * curved.values[-1]
+    ways = curved.vectors[:, low]
+    ways = np.where((facts.l2 == 0)[:, None], ways, 0.0)
+    part = np.abs(ways).max(axis=1, initial=0.0)
+    dependent = np.flatnonzero(part >= _PART)
+    if not dependent.size:
+        return dependent
+    way = ways.sum(axis=1) / curved.scale
+    assert facts.squares is not None
+    size = float((np.abs(way) * np.sqrt(_spread_over(objective, facts.squares, 1.0))).max())
+    if not 0 < size < np.inf:
+        return dependent[:0]
+    for step in (10.0 * way / size, -10.0 * way / size):
+        moved = ask(ValueGrad(state.theta + step, double=True)).value
+        if not abs(moved - state.value) <= _ALIKE * (abs(state.value) + min(facts.parameters.null, 1e300)):
+            return dependent[:0]
+    return dependent
 
 
 def _rounding(objective: Objective, check: Check) -> Notice:

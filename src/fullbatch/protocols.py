@@ -431,6 +431,8 @@ class Parameters:
     straight_from : float
         The loss of a row, above its least, at which a straight stretch without curvature begins, as in the tails of
         Huber's; 0 where there is none.
+    kinked : bool
+        Whether second derivatives of a row's loss jump, so that they tell nothing of what lies beyond the jump.
     least : float
         What the mean loss cannot fall below; -infinity where that is not known.
     null : float
@@ -446,6 +448,7 @@ class Parameters:
     predictors: Array | None = None
     quadratic: bool = False
     straight_from: float = 0.0
+    kinked: bool = False
     least: float = -np.inf
     null: float = np.inf
     about: str = ""

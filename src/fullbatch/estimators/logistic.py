@@ -182,6 +182,13 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
             raise ValueError("warm_start: the classes or features are not those of the last fit")
         return super()._start(objective, schema, outputs)
 
+    def _first_guess(self, objective: Objective, schema: Schema) -> Array:
+        """Zeros; of two classes with offsets, an intercept that brings the mean predictor to zero."""
+        theta = super()._first_guess(objective, schema)
+        if self.fit_intercept and schema.null is not None and len(theta) == schema.n_features + 1:
+            theta[-1] = schema.null.moments.mean[0]  # of target less offset, the targets counting as zeros
+        return theta
+
     def decision_function(self, X: Any) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
         return self._answer("_decision", X)

@@ -114,11 +114,13 @@ class NullSums:
 
 
 def sums_of(loss: Any, with_intercept: bool, rows: Rows) -> NullSums | None:
-    """The sums of a block's rows; None for losses of classes, of which the schema knows enough."""
-    if isinstance(loss, Logistic | SquaredHinge | Softmax):
+    """The sums of a block's rows; of classes, of which the schema knows enough, those of the offsets alone."""
+    weight, count = as_weight(rows.weight), rows.X.shape[0]
+    of_classes = isinstance(loss, Logistic | SquaredHinge | Softmax)
+    if of_classes and rows.offset is None:
         return None
-    y, weight = as_numbers(rows.y, "target y"), as_weight(rows.weight)
-    offset = np.zeros(len(y)) if rows.offset is None else as_numbers(rows.offset, "the offset")
+    y = np.zeros(count) if of_classes else as_numbers(rows.y, "target y")
+    offset = np.zeros(count) if rows.offset is None else as_numbers(rows.offset, "the offset")
     if weight.size:
         counts = weight > 0
         y, weight, offset = y[counts], weight[counts], offset[counts]
@@ -142,11 +144,9 @@ def null_of(model: Any, schema: Schema, loss: Any) -> Null:
     loss : named tuple
         One of `fullbatch.losses`.
     """
-    if schema.null is not None:
-        null: Null = schema.null.null()
-        return null
     if schema.class_weight is None:
-        return Null()
+        null: Null = Null() if schema.null is None else schema.null.null()
+        return null
     factors = model.class_factors(schema)
     weight = schema.class_weight if factors is None else schema.class_weight * factors
     share = weight / weight.sum()

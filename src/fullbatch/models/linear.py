@@ -19,7 +19,7 @@ from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..losses import LOSSES, Squared, straight_from, widened
+from ..losses import LOSSES, Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..protocols import (
     Block,
     Category,
@@ -308,6 +308,7 @@ class LinearBlock(Block):
             predictors,
             quadratic,
             straight_from(loss),
+            isinstance(loss, Huber | Quantile | SquaredHinge),
             null.least,
             null.deviance,
             about,

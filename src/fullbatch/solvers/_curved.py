@@ -15,6 +15,9 @@ _KNOWN = {"float64": 2e-14, "float32": 3e-7}
 FLOOR = {"float64": 1e-18, "float32": 3e-7}
 
 
+# Damping of a step that looks beyond the next iterate, and how many of Newton's steps it is long.
+_PROBED, _NEAREST, _FURTHEST = 1e-12, 10.0, 1e8
+
 # Parameters of less than this share of the usual curvature are scaled by that: no row that knows them is curved.
 _STRAIGHT = 1e-10
 
@@ -94,6 +97,21 @@ class Curved:
             step: Array = -(self.vectors @ (self.along / (np.maximum(self.values, 0.0) + damping))) / self.scale
         step[self.held] = 0.0
         return step
+
+    def probe(self, small: float) -> tuple[Array, float]:
+        """A step along Newton's direction at which F must have risen by about `small`, if the Hessian tells of more
+        than of the place itself; and by how much.
+
+        Where a row is about to saturate, or a loss has a kink, F may go on falling beyond.
+        """
+        direction = self.direction(_PROBED)
+        with one_thread():
+            slope = float((self.scale * (self.vectors @ self.along)) @ direction)
+        promised = -0.5 * slope
+        if not (0 < promised < np.inf):
+            return np.zeros_like(direction), 0.0
+        times = float(np.clip(np.sqrt(small / promised), _NEAREST, _FURTHEST))
+        return times * direction, promised * times * (times - 2.0)
 
     @property
     def decrease(self) -> float:

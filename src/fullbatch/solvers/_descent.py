@@ -22,6 +22,9 @@ FAR_START = 100.0
 # F of the null model is what small is measured by as long as it is no more than so many times F.
 NEAR = 100.0
 
+# Of what was to be risen by, so much must be. It is looked for where F differs by this share of what it is measured by.
+_RISEN, BEYOND = 0.1, 1e-6
+
 # Iterations without progress beyond noise, in value or gradient, after which no more is to be had.
 PATIENCE = 10
 
@@ -161,6 +164,11 @@ def measure(state: State, facts: Facts | None) -> float:
         return min(facts.parameters.null, NEAR * max(state.value - facts.least, 0.0))
     here, fallen = abs(state.value), abs(getattr(state, "first_value", state.value) - state.value)
     return max(here, min(fallen, FAR_START * here))
+
+
+def looked_beyond(value: float, rise: float, beyond: Point, facts: Facts) -> bool:
+    """Whether F has risen far enough beyond a minimum: see `Curved.probe`. Beyond a kink it rises as it will."""
+    return not np.isfinite(beyond.value) or beyond.value > value + (0.0 if facts.parameters.kinked else _RISEN * rise)
 
 
 def expected_decrease(state: DescentState) -> float:

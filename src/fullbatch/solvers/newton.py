@@ -10,11 +10,14 @@ from ..arguments import check_number
 from ..protocols import Array, Curvature, Curves, Facts, Point, Steps, ValueGrad
 from ._curved import FLOOR, Curved
 from ._descent import (
+    BEYOND,
     DescentState,
     along_gradient,
     check_precision,
     first_state,
     is_finite,
+    looked_beyond,
+    measure,
     moved,
     precision_of,
     relative,
@@ -38,9 +41,19 @@ _TAKEN, _KEPT = 0.1, 0.7
 # when F could fall by no more than this share.
 _NARROWER, _MOST_CROSSINGS, _STEPS, _CLOSE, _CROSSING = 4.0, 3, 30, 1e-6, 1e-2
 
+# Beyond so many widths the rest is rounding.
+_WIDEST = 1e12
+
+# What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
+# this factor or more.
+_NEAR, _FAST = 1e-5, 0.01
+
 # What may be left counts rounding of the gradient so many times. Steps are of no use once what is left is no more than
 # this share of it.
 SURE, _NOTHING = 10.0, 1e-3
+
+# Times that F is followed beyond an iterate before the next one.
+_STRETCHES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +68,9 @@ class NewtonState(DescentState):
         How often the straight stretches of a loss were crossed.
     double : int
         Whether products are float64, whatever the rows: 0 or 1.
+    sure : int
+        Whether that was looked into: it fell fast from one iterate to the next, as it does near a minimum, or F was
+        seen to rise beyond it. 0 or 1.
     left, rounding : float
         By how much F can still fall, by the Hessian; and beyond that, because of rounding. Infinite where it was not
         asked for.
@@ -63,6 +79,7 @@ class NewtonState(DescentState):
     damping: float = _DAMPING
     crossings: int = 0
     double: int = 0
+    sure: int = 0
     left: float = np.inf
     rounding: float = 0.0
 
@@ -141,8 +158,15 @@ class Newton:
         if self._rounds(state) and state.left < SURE * state.rounding:
             state = yield from self._again(replace(state, double=1))
         if not self._rounds(state) and state.left <= _NOTHING * state.rounding:
-            noise, _ = precision_of(self._precision(state))
-            return stuck(state, noise)
+            state = yield from self._looked_into(state, state)
+            if state.sure:
+                noise, _ = precision_of(self._precision(state))
+                return stuck(state, noise)
+        after = yield from self._stepped(state)
+        return after if after.failure else (yield from self._looked_into(state, after))
+
+    def _stepped(self, state: NewtonState) -> Steps[NewtonState]:
+        """The next iterate."""
         if state.crossings == 0 and self._width(state) > _NARROWER:
             state = yield from self._crossed(state)
         after = yield from self._advanced(state)
@@ -164,7 +188,28 @@ class Newton:
         """
         if not state.grad.any():
             return 0.0
-        return relative(state.left + SURE * state.rounding, state, self.facts)
+        left = state.left + SURE * state.rounding if state.sure else np.inf
+        return relative(left, state, self.facts)
+
+    def _looked_into(self, before: NewtonState, state: NewtonState) -> Steps[NewtonState]:
+        """Whether what is left is so: the state with `sure`, or further along where F falls beyond."""
+        curved, scale = self.curved, measure(state, self.facts)
+        if curved is None or not state.left <= _NEAR * scale:
+            return replace(state, sure=0)
+        if before is not state and not self._facts.parameters.kinked and state.left <= _FAST * before.left < np.inf:
+            return replace(state, sure=1)
+        step, rise = curved.probe(BEYOND * scale)
+        for _ in range(_STRETCHES):
+            beyond = yield ValueGrad(state.theta + step, double=bool(state.double))
+            if looked_beyond(state.value, rise, beyond, self._facts):
+                return replace(state, sure=1)
+            if not beyond.value < state.value:
+                break
+            further = yield from self._again(replace(state, theta=state.theta + step))
+            if further.left > _NEAR * scale or self.curved is None:
+                return replace(further, sure=0)
+            state, (step, rise) = further, self.curved.probe(BEYOND * scale)
+        return replace(state, sure=0)
 
     def _precision(self, state: NewtonState) -> str:
         """Of the products."""
@@ -183,7 +228,7 @@ class Newton:
 
     def _crossed(self, state: NewtonState) -> Steps[NewtonState]:
         """The state at a better theta beyond straight stretches, if there is one."""
-        width, inner = self._width(state), state
+        width, inner = min(self._width(state), _WIDEST), state
         while width > 1.0:
             width = max(width / _NARROWER, 1.0)
             inner = yield from self._again(replace(inner, damping=_CROSSING), width)
