@@ -382,16 +382,18 @@ def test_mistakes_are_one_line(tmp_path):
 
 
 def test_json_is_strict_and_no_line_is_broken_in_a_pipe(tmp_path):
-    frame = table().assign(y=1.0)
+    frame = table()
+    frame["y"] = np.where(np.arange(len(frame)) % 2, "yes", "no")
     frame.to_csv(tmp_path / "t.csv", index=False)
     path = tmp_path / ("long" * 30 + ".fb")
-    fullbatch("fit", tmp_path / "t.csv", "--target", "y", "--model", "squared", "--save", path, "-q")
+    fullbatch("fit", tmp_path / "t.csv", "--target", "y", "--save", path, "-q")
+    frame.assign(y="perhaps").to_csv(tmp_path / "t.csv", index=False)
     evaluate = ["evaluate", path, tmp_path / "t.csv", "--target", "y"]
 
     def refuse(constant):
         raise AssertionError(constant)
 
-    assert json.loads(fullbatch(*evaluate, "--json").stdout, parse_constant=refuse)["r2"] is None
+    assert json.loads(fullbatch(*evaluate, "--json").stdout, parse_constant=refuse)["cross_entropy"] is None
     assert str(path) in fullbatch(*evaluate).stdout
 
 
@@ -462,10 +464,10 @@ def test_names_and_labels_are_shown_as_text_one_line_an_error(tmp_path):
         assert f"{plain}: there is no column 'z': its columns are 'a', 'b[bold]\\x1b[1m', 'y'" in line
     done = fullbatch("fit", HOSTILE, "--target", "y", "--save", "m.fb", cwd=tmp_path)
     assert done.stderr.splitlines()[0].startswith(f"logistic on {plain}: 1 blocks")
-    (tmp_path / "other.csv").write_text('a,"b[bold]\x1b[1m",y\n1,2,[maybe]\x1b\n')
+    (tmp_path / "other.csv").write_text('a,"b[bold]\x1b[1m",y\n1,2,7\n')
     done = fullbatch("evaluate", "m.fb", "other.csv", "--target", "y", code=1, cwd=tmp_path)
     (line,) = done.stderr.splitlines()
-    assert "the label '[maybe]\\x1b' is none of the fit's: 'n[o]\\x1b', 'yes'" in line
+    assert "labels are like 7, those of the fit like 'n[o]\\x1b': use text or numbers in both" in line
     told = fullbatch("evaluate", "m.fb", HOSTILE, "--target", "y", "--json", cwd=tmp_path).stdout
     assert len(told.splitlines()) == 1
     assert json.loads(told)["data"] == HOSTILE

@@ -181,12 +181,12 @@ def test_a_worker_that_stays_paused_is_lost_unless_something_runs_there(problem,
 
 
 def test_an_asynchronous_client_is_refused_also_where_it_is_the_current_one(monkeypatch, problem):
-    from fullbatch.engines import dask_
+    import distributed
 
     asynchronous = SimpleNamespace(asynchronous=True)
     with pytest.raises(ValueError, match="client must be synchronous"):
         DaskEngine(asynchronous)
-    monkeypatch.setattr(dask_.Client, "current", lambda **_: asynchronous)
+    monkeypatch.setattr(distributed.Client, "current", lambda **_: asynchronous)
     with pytest.raises(ValueError, match="client must be synchronous"):
         DaskEngine().place(Linear("logistic"), problem[0])
 
