@@ -51,6 +51,8 @@ class Check:
         The Hessian.
     bound : float
         What `remaining_r2` cannot be more than: all that is left above the least that F can be.
+    kinked : bool
+        Whether second derivatives jump, so that single columns have a say beside the Hessian.
     """
 
     remaining_r2: float
@@ -58,13 +60,14 @@ class Check:
     known_by: str
     curved: Curved | None = None
     bound: float = np.inf
+    kinked: bool = False
 
     def holds(self, tol: float) -> bool:
         """Whether a claim to be within `tol` is borne out."""
         if self.bound <= tol:
             return True
         of_columns = self.score_r2 is None or self.score_r2 <= max(_OF_COLUMNS * tol, 1e-12)
-        return self.remaining_r2 <= tol and (of_columns or self.known_by == "hessian")
+        return self.remaining_r2 <= tol and (of_columns or (self.known_by == "hessian" and not self.kinked))
 
     @property
     def words(self) -> str:
@@ -102,7 +105,7 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     )
     score_r2 = objective.explained(state.theta, state.grad) if ValueGrad in solver.requests else None
     if getattr(solver, "by_hessian", False):
-        return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound)
+        return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound, facts.parameters.kinked)
     for fraction in _fractions(facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"
@@ -112,10 +115,12 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         curved = Curved.of(curves, state.theta, facts, precision)
         if curved is not None:
             left = relative(curved.decrease + SURE * curved.rounding, state, facts)
-            step, rise = curved.probe(BEYOND * measure(state, facts))
-            if rise and not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
-                left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
-            return Check(left, score_r2, "hessian" if fraction == 1 else "sample", curved, bound)
+            for step, rise in curved.probes(BEYOND * measure(state, facts), facts.parameters.kinked):
+                if not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
+                    left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
+                    break
+            known_by = "hessian" if fraction == 1 else "sample"
+            return Check(left, score_r2, known_by, curved, bound, facts.parameters.kinked)
     return Check(own, score_r2, "columns", None, bound)
 
 

@@ -1,5 +1,6 @@
 """What a Hessian tells of the place where it was taken: the way to go, and how much F can still fall."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,20 +99,23 @@ class Curved:
         step[self.held] = 0.0
         return step
 
-    def probe(self, small: float) -> tuple[Array, float]:
-        """A step along Newton's direction at which F must have risen by about `small`, if the Hessian tells of more
-        than of the place itself; and by how much.
+    def probes(self, small: float, kinked: bool) -> Iterator[tuple[Array, float]]:
+        """Steps at which F must have risen by about `small`, if the Hessian tells of more than of the place itself; and
+        by how much. One along Newton's direction; where second derivatives jump, one against the gradient as well.
 
         Where a row is about to saturate, or a loss has a kink, F may go on falling beyond.
         """
-        direction = self.direction(_PROBED)
         with one_thread():
-            slope = float((self.scale * (self.vectors @ self.along)) @ direction)
-        promised = -0.5 * slope
-        if not (0 < promised < np.inf):
-            return np.zeros_like(direction), 0.0
-        times = float(np.clip(np.sqrt(small / promised), _NEAREST, _FURTHEST))
-        return times * direction, promised * times * (times - 2.0)
+            for part in (self.along / (np.maximum(self.values, 0.0) + _PROBED), self.along)[: 2 if kinked else 1]:
+                slope = float(part @ self.along)
+                curvature = float(part @ (np.maximum(self.values, 0.0) * part))
+                if not (slope > 0 and 0 < curvature < np.inf):
+                    continue
+                nearest = slope / curvature
+                times = float(np.clip(np.sqrt(2.0 * small / curvature), _NEAREST * nearest, _FURTHEST * nearest))
+                step = -times * (self.vectors @ part) / self.scale
+                step[self.held] = 0.0
+                yield step, 0.5 * curvature * times**2 - slope * times
 
     @property
     def decrease(self) -> float:

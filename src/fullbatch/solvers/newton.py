@@ -198,18 +198,23 @@ class Newton:
             return replace(state, sure=0)
         if before is not state and not self._facts.parameters.kinked and state.left <= _FAST * before.left < np.inf:
             return replace(state, sure=1)
-        step, rise = curved.probe(BEYOND * scale)
         for _ in range(_STRETCHES):
-            beyond = yield ValueGrad(state.theta + step, double=bool(state.double))
-            if looked_beyond(state.value, rise, beyond, self._facts):
+            further = yield from self._beyond(state, curved, BEYOND * scale)
+            if further is None:
                 return replace(state, sure=1)
-            if not beyond.value < state.value:
+            state, curved = further, self.curved
+            if curved is None or not state.left <= _NEAR * scale:
                 break
-            further = yield from self._again(replace(state, theta=state.theta + step))
-            if further.left > _NEAR * scale or self.curved is None:
-                return replace(further, sure=0)
-            state, (step, rise) = further, self.curved.probe(BEYOND * scale)
         return replace(state, sure=0)
+
+    def _beyond(self, state: NewtonState, curved: Curved, small: float) -> Steps[NewtonState | None]:
+        """The state where F is lower than it can be if the Hessian is right; None where F rises as it should."""
+        for step, rise in curved.probes(small, self._facts.parameters.kinked):
+            point = yield ValueGrad(state.theta + step, double=bool(state.double))
+            if not looked_beyond(state.value, rise, point, self._facts):
+                theta = state.theta + step if point.value < state.value else state.theta
+                return (yield from self._again(replace(state, theta=theta)))
+        return None
 
     def _precision(self, state: NewtonState) -> str:
         """Of the products."""
