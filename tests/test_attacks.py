@@ -56,7 +56,7 @@ def loaders(kind, values):
     """What loads a file, and the description of what it may hold."""
     if kind in _KINDS:
         return load_model, _KINDS[kind]._contents()
-    described = saved.state_contents(saved._STATES[kind])
+    described = saved.state_contents(saved.STATES[kind])
     if "spent" not in values:
         return load_state, described
     run = saved.OF_A_RUN

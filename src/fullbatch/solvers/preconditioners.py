@@ -306,7 +306,7 @@ def _heavy(rows: Design, factor: Array) -> tuple[Design, Array]:
     order = np.argsort(-factor, kind="stable")
     total = np.cumsum(factor[order])
     count = int(np.searchsorted(total, _HEAVY * total[-1])) + 1
-    if count > len(rows) // 2:
+    if count > len(rows) // 2 or not total[-1] > 0:
         return rows, factor  # to copy them would cost what it saves
     kept = np.sort(order[:count])
     return rows.taken(kept), factor[kept] * (total[-1] / total[count - 1])
