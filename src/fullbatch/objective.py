@@ -20,6 +20,7 @@ from .protocols import (
     Facts,
     HessVec,
     Matrix,
+    Parameters,
     Point,
     Product,
     RowSample,
@@ -122,7 +123,7 @@ class Objective:
                 squares = np.where(constant, 0.0, mean**2 + spread**2)
         return Facts(
             schema.n_rows,
-            blocks.parameters,
+            self._parameters,
             self.l2,
             blocks.answers if self.draw is None else frozenset({ValueGrad}),
             schema.dense_columns,
@@ -131,6 +132,24 @@ class Objective:
             constant,
             blocks.parameters.least if self.draw is None else -np.inf,
         )
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        """Those of the blocks.
+
+        Under Huber's and the quantile loss the null model's F takes a pass, counted with those of the set-up: the
+        variance of the targets says little of it where a few rows are far off.
+        """
+        parameters, sums = self.blocks.parameters, self.blocks.schema.null
+        if not (parameters.straight_from > 0 and np.isfinite(parameters.null)) or sums is None:
+            return parameters
+        theta = np.zeros(self.size)
+        theta[~parameters.penalized] = sums.null().intercept
+        total = self.blocks.sum(ValueGrad(theta))
+        self.num_setup_passes += 1
+        above = float(total.value / total.weight) - parameters.least
+        # At the mean instead of the quantile it is up to twice as high.
+        return replace(parameters, null=0.5 * above if 0 < above < np.inf else parameters.null)
 
     @cached_property
     def _columns(self) -> tuple[Array, Array]:

@@ -15,9 +15,6 @@ Array = npt.NDArray[Any]
 # A column whose spread is less than this share of its mean is constant, but for rounding.
 CONSTANT = 1e-13
 
-# Squares of numbers below this underflow.
-_TOO_SMALL = 1e-140
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -305,11 +302,6 @@ class Schema:
         # The mean of a level's column; sums of weights are rounded, and a share above 1 would have no variance.
         share = [np.minimum(counts.weight / moments.weight, 1.0) for counts in described.levels]
         labels = described.labels
-        lost = np.flatnonzero((np.asarray(moments.squares) == 0) & (np.abs(np.asarray(moments.mean)) < _TOO_SMALL))
-        lost = lost[np.asarray(moments.mean)[lost] != 0]
-        if lost.size:
-            name = described.names[lost[0]] if described.names else int(lost[0])
-            raise DataError(f"column {name!r} is so near zero that its squares are lost: scale it")
         return cls(
             described.rows,
             Features(described.n_features, tuple(counts.values for counts in described.levels), described.names),

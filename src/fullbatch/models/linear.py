@@ -51,6 +51,9 @@ Array = npt.NDArray[Any]
 # of float64, which are otherwise read where they are, are copied for it.
 _DWARFS = {"float32": 4.0, "float64": 1e4}
 
+# Squares of numbers below this underflow.
+_TOO_SMALL = 1e-140
+
 _FORMS = ("diagonal", "gram", "meat", "rows")
 
 # Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
@@ -152,6 +155,8 @@ class Linear:
         y, weight = rows.y, rows.weight
         assert y is not None
         outputs = self.outputs(schema)
+        if self.loss != "squared":  # which squares nothing where squares are lost
+            _refuse_too_small(schema)
         y, factor = schema.encode(y), self.class_factors(schema)
         if factor is not None:
             weight = factor[y] if weight is None else weight * factor[y]
@@ -204,6 +209,15 @@ class Linear:
         if not factors @ schema.class_weight > 0:
             raise DataError("class_weight leaves no row any weight")
         return factors
+
+
+def _refuse_too_small(schema: Schema) -> None:
+    """Refuse columns whose squares underflow: to second derivatives they would not be there."""
+    lost = np.flatnonzero((schema.variance == 0) & (schema.mean != 0) & (np.abs(schema.mean) < _TOO_SMALL))
+    if lost.size:
+        raise DataError(
+            f"column {schema.features.name_out(int(lost[0]))!r} is so near zero that its squares are lost: scale it"
+        )
 
 
 def bad_offset(rows: Rows, source: str) -> Problem | None:
