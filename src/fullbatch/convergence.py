@@ -28,6 +28,9 @@ _SHARE, _SECONDS = 0.1, 0.05
 # Rows for each parameter of a sample that stands for all rows, where they are many.
 _ROWS_PER_PARAMETER = 60
 
+# A fit that leaves no more than this share of the null model's F is as good as exact.
+_NOTHING = 1e-6
+
 # What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
 _OF_COLUMNS = 100.0
 
@@ -100,9 +103,10 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     own = float(solver.optimality(state)) if hasattr(solver, "optimality") else np.inf
     if facts.parameters.predictors is None or not np.isfinite(state.value):
         return Check(own, None, "estimate")
-    bound = (
-        max(state.value - facts.least, 0.0) / facts.parameters.null if np.isfinite(facts.parameters.null) else np.inf
-    )
+    bound = _above(state.value, facts)
+    if bound <= _NOTHING and facts.parameters.dtype == "float32":  # of huge predictions float32 keeps no digit of F
+        bound = _above(ask(ValueGrad(state.theta, double=True)).value, facts)
+        own = max(own, min(bound, 1.0))
     score_r2 = objective.explained(state.theta, state.grad) if ValueGrad in solver.requests else None
     if getattr(solver, "by_hessian", False):
         return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound, facts.parameters.kinked)
@@ -122,6 +126,12 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
             known_by = "hessian" if fraction == 1 else "sample"
             return Check(left, score_r2, known_by, curved, bound, facts.parameters.kinked)
     return Check(own, score_r2, "columns", None, bound)
+
+
+def _above(value: float, facts: Facts) -> float:
+    """All that F could fall by, as a share of the null model's; infinite where that is not known."""
+    null = facts.parameters.null
+    return max(value - facts.least, 0.0) / null if np.isfinite(null) else np.inf
 
 
 def _fractions(facts: Facts, passes: int) -> list[float]:

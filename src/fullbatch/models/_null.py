@@ -156,7 +156,9 @@ def null_of(model: Any, schema: Schema, loss: Any) -> Null:
     else:
         one = float(np.log(len(share)))
         deviance = -float(xlogy(share, share).sum())
-    return Null(least=0.0, deviance=deviance if model.intercept and deviance > 0 else one)
+    deviance = deviance if model.intercept and deviance > 0 else one
+    # Offsets may explain a part of it by themselves.
+    return Null(least=0.0, deviance=deviance if schema.null is None else 0.25 * deviance)
 
 
 def _of_spread(loss: Any, square: float) -> float:
