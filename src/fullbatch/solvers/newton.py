@@ -158,6 +158,8 @@ class Newton:
         if self._rounds(state) and state.left < SURE * state.rounding:
             state = yield from self._again(replace(state, double=1))
         if not self._rounds(state) and state.left <= _NOTHING * state.rounding:
+            if self.curved is None:  # the run has just been resumed
+                state = yield from self._again(state)
             state = yield from self._looked_into(state, state)
             if state.sure:
                 noise, _ = precision_of(self._precision(state))
