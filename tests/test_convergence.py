@@ -62,6 +62,23 @@ def test_no_claim_without_a_check(solver, name):
     assert "of the null model's" in result.message
 
 
+@pytest.mark.parametrize("noise", [2e-3, 1e-4])
+@pytest.mark.parametrize("solver", ["auto", "least-squares", "newton", "scipy-lbfgsb"])
+def test_rows_of_float32_that_are_explained_nearly_whole(solver, noise):
+    """What float32 hides of F is looked at where little is left, and does not count where it hides nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 8)).astype(np.float32)
+    y = X.astype(float) @ rng.standard_normal(8) + noise * rng.standard_normal(3000)
+    fun = objective(X, y, "squared", l2=0.0, blocks=7)
+    result = minimize(fun, start(fun), solver=solver)
+    design = np.column_stack((X.astype(float), np.ones(3000)))
+    optimum = 0.5 * float(((y - design @ np.linalg.lstsq(design, y)[0]) ** 2).mean())
+    assert result.status is Status.CONVERGED
+    assert result.value - optimum <= 1e-8 * fun.facts.parameters.null
+    if solver == "least-squares":
+        assert result.passes <= 2
+
+
 @pytest.mark.parametrize("kind", ["dense", "wide"])
 def test_a_claim_that_fails_goes_on_with_another_solver(kind, tmp_path):
     rng = np.random.default_rng(0)

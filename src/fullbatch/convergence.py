@@ -103,11 +103,12 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     own = float(solver.optimality(state)) if hasattr(solver, "optimality") else np.inf
     if facts.parameters.predictors is None or not np.isfinite(state.value):
         return Check(own, None, "estimate")
+    by_passes = ValueGrad in solver.requests
     bound = _above(state.value, facts)
-    if bound <= _NOTHING and facts.parameters.dtype == "float32":  # of huge predictions float32 keeps no digit of F
-        bound = _above(ask(ValueGrad(state.theta, double=True)).value, facts)
-        own = max(own, min(bound, 1.0))
-    score_r2 = objective.explained(state.theta, state.grad) if ValueGrad in solver.requests else None
+    if bound <= _NOTHING and facts.parameters.dtype == "float32" and by_passes:
+        told, bound = bound, _above(ask(ValueGrad(state.theta, double=True)).value, facts)
+        own = max(own, bound - told)  # of huge predictions float32 keeps no digit of F
+    score_r2 = objective.explained(state.theta, state.grad) if by_passes else None
     if getattr(solver, "by_hessian", False):
         return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound, facts.parameters.kinked)
     for fraction in _fractions(facts, objective.num_passes):
