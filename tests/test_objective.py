@@ -90,7 +90,11 @@ def test_change_of_variables(scale, intercept):
     blocks = SerialEngine().place(model, array_sources(X, y, weight))
     variables = Standardized(blocks.schema, 3, intercept, scale)
     theta = rng.standard_normal(blocks.parameters.size)
-    np.testing.assert_allclose(variables.to_solver(variables.to_blocks(theta)), theta, rtol=1e-12, atol=1e-12)
+    again = theta.copy()
+    if intercept:  # which says all that the last column could
+        again[[3, 7, 11]] = 0.0
+        np.testing.assert_array_equal(variables.to_blocks(theta)[[3, 7, 11]], 0.0)
+    np.testing.assert_allclose(variables.to_solver(variables.to_blocks(theta)), again, rtol=1e-12, atol=1e-12)
     # The transposed map: <pull_back(g), theta> = <g, to_blocks(theta)> for any g.
     grad = rng.standard_normal(theta.size)
     assert variables.pull_back(grad) @ theta == pytest.approx(grad @ variables.to_blocks(theta), rel=1e-12)

@@ -6,7 +6,7 @@ what single columns explain of the score is a lower bound that costs nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,11 +106,13 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     by_passes = ValueGrad in solver.requests
     bound = _above(state.value, facts)
     if bound <= _NOTHING and facts.parameters.dtype == "float32" and by_passes:
-        told, bound = bound, _above(ask(ValueGrad(state.theta, double=True)).value, facts)
-        own = max(own, bound - told)  # of huge predictions float32 keeps no digit of F
+        told, state = bound, replace(state, value=ask(ValueGrad(state.theta, double=True)).value)
+        bound = _above(state.value, facts)  # of huge predictions float32 keeps no digit of F
+        own = max(own, bound - told)
     score_r2 = objective.explained(state.theta, state.grad) if by_passes else None
     if getattr(solver, "by_hessian", False):
-        return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound, facts.parameters.kinked)
+        curved = getattr(solver, "curved", None)
+        return Check(min(own, bound), score_r2, "hessian", curved, bound, facts.parameters.kinked)
     for fraction in _fractions(facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"
@@ -125,8 +127,8 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
                     left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
                     break
             known_by = "hessian" if fraction == 1 else "sample"
-            return Check(left, score_r2, known_by, curved, bound, facts.parameters.kinked)
-    return Check(own, score_r2, "columns", None, bound)
+            return Check(min(left, bound), score_r2, known_by, curved, bound, facts.parameters.kinked)
+    return Check(min(own, bound), score_r2, "columns", None, bound)
 
 
 def _above(value: float, facts: Facts) -> float:

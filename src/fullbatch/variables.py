@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .schema import Schema
+from .schema import CONSTANT, Schema
 
 Array = npt.NDArray[Any]
+
+_LEAST = float(np.sqrt(np.finfo(np.float64).tiny))
 
 
 class Standardized:
@@ -16,6 +18,9 @@ class Standardized:
     With an intercept that is not penalised, centring changes no model: it leaves the coefficients alone and moves
     the intercept, and a quasi-Newton method needs far fewer passes. Scaling changes what a penalty means: it then
     counts coefficients per standard deviation.
+
+    A column without variation is not used beside an intercept, which says all that it could: once centred it is nothing
+    but rounding, of which a solver might make a coefficient of any size.
 
     Parameters
     ----------
@@ -26,8 +31,8 @@ class Standardized:
     intercept : bool
         Whether theta ends in intercepts. Without them columns are not centred.
     scale : bool
-        Whether columns are divided by their population standard deviation; constant columns, and those whose
-        squares overflow, are left alone.
+        Whether columns are divided by their population standard deviation; those whose squares overflow are left
+        alone.
     """
 
     def __init__(self, schema: Schema, outputs: int, intercept: bool = True, scale: bool = False) -> None:
@@ -39,16 +44,20 @@ class Standardized:
         varies = deviation > 1e-10 * np.maximum(np.abs(schema.mean), np.finfo(np.float64).tiny)
         varies &= np.isfinite(deviation)
         self._scale = np.where(varies, deviation, 1.0) if scale else np.ones(schema.n_features)
+        # Of spreads below the root of the least number nothing is left when they are squared.
+        constant = np.maximum(deviation, _LEAST) <= CONSTANT * np.abs(schema.mean)
+        self._used = ~constant if intercept else np.ones(schema.n_features, bool)
 
     def to_blocks(self, theta: Array) -> Array:
         """Coefficients and intercepts on the columns as stored."""
         coef, intercept = self._split(theta)
-        coef = coef / self._scale
+        coef = np.where(self._used, coef / self._scale, 0.0)
         return self._join(coef, intercept - (coef * self._mean).sum(axis=1))
 
     def to_solver(self, theta: Array) -> Array:
         """Coefficients and intercepts on standardised columns."""
         coef, intercept = self._split(theta)
+        coef = np.where(self._used, coef, 0.0)
         return self._join(coef * self._scale, intercept + (coef * self._mean).sum(axis=1))
 
     def pull_back(self, grad: Array) -> Array:
@@ -56,16 +65,17 @@ class Standardized:
         coef, intercept = self._split(grad)
         if self._intercept:
             coef = coef - intercept[:, None] * self._mean
-        return self._join(coef / self._scale, intercept)
+        return self._join(np.where(self._used, coef / self._scale, 0.0), intercept)
 
     def columns(self, X: Any) -> tuple[Any, Array | None]:
         """Standardised columns from columns as stored, (m, p); sparse ones scaled, and what to subtract from them."""
-        mean = self._mean if self._intercept else np.zeros_like(self._mean)
+        mean = np.where(self._used, self._mean, 0.0) if self._intercept else np.zeros_like(self._mean)
         if not hasattr(X, "tocsr"):
             centred = np.subtract(X, mean, out=np.empty_like(X), casting="same_kind")
+            centred[:, ~self._used] = 0.0
             return np.divide(centred, self._scale, out=centred, casting="same_kind"), None
         scaled = X.copy()
-        scaled.data = scaled.data / self._scale[scaled.indices]
+        scaled.data = np.where(self._used, 1.0 / self._scale, 0.0)[scaled.indices] * scaled.data
         return scaled, mean / self._scale
 
     def _split(self, theta: Array) -> tuple[Array, Array]:

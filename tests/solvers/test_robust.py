@@ -131,3 +131,33 @@ def test_collinear_and_constant_columns_without_penalty(solver):
         result = minimize(fun, start(fun), solver=solver, max_iter=2000)
         assert result.success
         assert result.value == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton", "sampled-lbfgs", "lbfgs"])
+@pytest.mark.parametrize("far", [1e4, 3e5, 1e7])
+def test_rows_far_out_do_not_hide_the_others_of_a_squared_hinge(solver, far):
+    """Where rows of huge leverage reach their margin, the Hessian is all theirs, and falls to that of the others."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal(100)
+        y = (2 * x + rng.logistic(size=100) > 0).astype(int)
+        x[:3], y[:3] = far, 1
+        fun = objective(x[:, None], y, "squared_hinge", l2=0.0)
+        result = minimize(fun, start(fun), solver=solver)
+        # The rows far out cost nothing at any positive slope: what is left is a problem of the others.
+        rest = objective(x[3:, None], y[3:], "squared_hinge", l2=0.0)
+        best = 0.97 * minimize(rest, start(rest), solver="newton", tol=1e-12).value
+        assert result.status is not Status.CONVERGED or result.value == pytest.approx(best, rel=1e-6)
+        assert solver != "auto" or result.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("solver", ["auto", "sampled-lbfgs", "lbfgs", "scipy-lbfgsb"])
+def test_a_column_without_variation_stays_unused(solver):
+    """Centred, it is rounding, of which any coefficient can be made."""
+    rng = np.random.default_rng(3)
+    X = np.column_stack((rng.standard_normal((40, 3)), np.full(40, 73.1))).astype(np.float32)
+    y = (X[:, 0] > 0.3 * rng.standard_normal(40)).astype(int)
+    fun = objective(X, y, "squared_hinge", l2=0.0)
+    result = minimize(fun, start(fun), solver=solver)
+    assert fun.variables.to_blocks(result.theta)[3] == 0
+    assert np.abs(result.theta).max() < 1e3

@@ -46,7 +46,7 @@ _WIDEST = 1e12
 
 # What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
 # this factor or more.
-_NEAR, _FAST = 1e-5, 0.01
+_NEAR, _FAST, _SETTLED = 1e-5, 0.01, 1e-5
 
 # What may be left counts rounding of the gradient so many times. Steps are of no use once what is left is no more than
 # this share of it.
@@ -198,7 +198,11 @@ class Newton:
         curved, scale = self.curved, measure(state, self.facts)
         if curved is None or not state.left <= _NEAR * scale:
             return replace(state, sure=0)
-        if before is not state and not self._facts.parameters.kinked and state.left <= _FAST * before.left < np.inf:
+        if self._facts.parameters.kinked:
+            # A step that begins nearby and does not cross a kink ends where it should, but for rounding.
+            if before is not state and not state.left <= max(_SETTLED * min(before.left, _NEAR * scale), state.rounding):
+                return replace(state, sure=0)
+        elif before is not state and state.left <= _FAST * before.left < np.inf:
             return replace(state, sure=1)
         for _ in range(_STRETCHES):
             further = yield from self._beyond(state, curved, BEYOND * scale)
