@@ -115,7 +115,7 @@ class Curved:
                 times = float(np.clip(np.sqrt(2.0 * small / curvature), _NEAREST * nearest, _FURTHEST * nearest))
                 step = -times * (self.vectors @ part) / self.scale
                 step[self.held] = 0.0
-                yield step, 0.5 * curvature * times**2 - slope * times
+                yield step, (0.5 * curvature * times - slope) * times
 
     @property
     def decrease(self) -> float:
