@@ -46,7 +46,7 @@ def test_no_claim_without_a_check(solver, name):
     result = minimize(fun, start(fun), solver=solver)
     assert result.status is Status.CONVERGED
     if name == "digits 1e-3" and solver != "newton":  # 650 parameters: the Hessian would take longer than the run
-        assert result.known_by == "columns"
+        assert result.known_by == ("directions" if solver in ("lbfgs", "scipy-lbfgsb") else "columns")
         assert result.score_r2 <= 1e-6
         assert result.value <= optimum * (1 + 1e-6)
         return
@@ -77,6 +77,25 @@ def test_rows_of_float32_that_are_explained_nearly_whole(solver, noise):
     assert result.value - optimum <= 1e-8 * fun.facts.parameters.null
     if solver == "least-squares":
         assert result.passes <= 2
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy-lbfgsb", "auto"])
+@pytest.mark.parametrize("l2", [1e-6, 1e-4])
+def test_wide_rows_whose_columns_are_nearly_one(solver, l2):
+    """What is left lies in combinations of columns, of which single columns tell nothing."""
+    rng = np.random.default_rng(2)
+    Z = rng.standard_normal((60, 2600))
+    X = rng.standard_normal((60, 1)) + 1e-3 * Z
+    y = (Z[:, :5].sum(axis=1) + rng.logistic(size=60) > 0).astype(int)
+    few = np.linalg.qr((X - X.mean(axis=0)).T)[1].T  # the same problem in as many columns as rows
+    exact = objective(few, y, l2=l2)
+    best = minimize(exact, start(exact), solver="newton", tol=1e-13).value
+    fun = objective(X, y, l2=l2)
+    result = minimize(fun, start(fun), solver=solver)
+    assert result.status is Status.CONVERGED
+    assert result.value - best <= 2e-8 * fun.facts.parameters.null
+    if result.known_by == "directions":
+        assert result.value - best <= 2 * result.remaining_r2 * fun.facts.parameters.null + 1e-14
 
 
 @pytest.mark.parametrize("kind", ["dense", "wide"])

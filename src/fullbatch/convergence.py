@@ -2,7 +2,8 @@
 
 For a linear model the blocks are asked for the Hessian at the iterate, in float64, and Newton's decrement says by how
 much F can still fall: (1/2) g'H^-1 g, whatever matrix the solver went by. Where the Hessian is too large to ask for,
-what single columns explain of the score is a lower bound that costs nothing.
+there are lower bounds: what single columns explain of the score, which costs nothing, and, of solvers that never saw
+second derivatives, by how much F can fall along a few conjugate directions.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .objective import Objective
-from .protocols import Curvature, Curves, Facts, ValueGrad
+from .protocols import Curvature, Curves, Facts, HessVec, ValueGrad
 from .solvers._curved import Curved
 from .solvers._descent import BEYOND, looked_beyond, measure, relative
 from .solvers.auto import seconds_of_pass
@@ -31,6 +32,10 @@ _ROWS_PER_PARAMETER = 60
 # A fit that leaves no more than this share of the null model's F is as good as exact.
 _NOTHING = 1e-6
 
+# Passes for conjugate directions where there are too many parameters for a Hessian: a share of those of the run, no less
+# and no more than so many; and the fall of the squared gradient from one to the next that makes more needless.
+_SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (3, 30), 1e-6
+
 # What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
 _OF_COLUMNS = 100.0
 
@@ -47,9 +52,9 @@ class Check:
         known.
     score_r2 : float or None
         The largest share of the score's variance that a single column explains: `Objective.explained`.
-    known_by : {"hessian", "sample", "columns", "estimate"}
-        Whether `remaining_r2` comes from the Hessian of all rows, or of a sample of them; or from the solver itself,
-        checked on single columns, or not at all.
+    known_by : {"hessian", "sample", "directions", "columns", "estimate"}
+        Whether `remaining_r2` comes from the Hessian of all rows, or of a sample of them, or along a few directions; or
+        from the solver itself, checked on single columns, or not at all.
     curved : Curved or None
         The Hessian.
     bound : float
@@ -80,6 +85,7 @@ class Check:
         return {
             "hessian": f"by the Hessian of all rows, {left}",
             "sample": f"by the Hessian of a sample of the rows, {left}{columns}",
+            "directions": f"along a few conjugate directions, {left}{columns}",
             "columns": f"by the solver's own estimate, {left}{columns}",
             "estimate": "by the solver's own estimate: nothing else is known of such a model",
         }[self.known_by]
@@ -100,7 +106,8 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         Answers requests.
     """
     facts = objective.facts
-    own = float(solver.optimality(state)) if hasattr(solver, "optimality") else np.inf
+    claims = hasattr(solver, "optimality")
+    own = float(solver.optimality(state)) if claims else np.inf
     if facts.parameters.predictors is None or not np.isfinite(state.value):
         return Check(own, None, "estimate")
     by_passes = ValueGrad in solver.requests
@@ -128,7 +135,36 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
                     break
             known_by = "hessian" if fraction == 1 else "sample"
             return Check(min(left, bound), score_r2, known_by, curved, bound, facts.parameters.kinked)
-    return Check(min(own, bound), score_r2, "columns", None, bound)
+    if solver.requests != {ValueGrad} or HessVec not in facts.answers:  # others have seen second derivatives
+        return Check(min(own, bound), score_r2, "columns", None, bound)
+    along = relative(_along_directions(objective, state, ask), state, facts)
+    return Check(min(max(own, along) if claims else along, bound), score_r2, "directions", None, bound)
+
+
+def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any]) -> float:
+    """By how much F falls along a few conjugate directions by its Hessian: a lower bound of 1/2 g'H^-1 g, from below.
+
+    Each costs a pass; they are far fewer than those of the run, and end where they tell nothing new.
+    """
+    facts, fall = objective.facts, 0.0
+    scale = np.ones(len(state.grad))
+    if facts.squares is not None and facts.parameters.predictors is not None:
+        of_columns = facts.parameters.predictors[:, : len(facts.squares)]
+        scale[of_columns] = np.where(facts.squares > 0, np.sqrt(facts.squares), 1.0)
+    residual = -state.grad / scale
+    direction, square = residual, float(residual @ residual)
+    for _ in range(int(np.clip(_SHARE_ALONG * objective.num_passes, *_DIRECTIONS))):
+        product = ask(HessVec(state.theta, direction / scale)) / scale
+        curvature = float(direction @ product)
+        if not 0 < curvature < np.inf:
+            break
+        fall += 0.5 * square * (square / curvature)
+        residual = residual - (square / curvature) * product
+        before, square = square, float(residual @ residual)
+        if square <= _SETTLED * before:
+            break
+        direction = residual + (square / before) * direction
+    return fall
 
 
 def _above(value: float, facts: Facts) -> float:

@@ -213,7 +213,8 @@ class _Run:
     def _goes_on_otherwise(self, check: Check) -> bool:
         """Whether another solver takes over where this one's claim was not borne out, or it found no way on."""
         state, ended = self.latest, hasattr(self.solver, "run")
-        if not (ended or state.failure or check.remaining_r2 > _FAR_OFF * self.tol or check.known_by == "columns"):
+        in_part = check.known_by in ("directions", "columns")
+        if not (ended or state.failure or check.remaining_r2 > _FAR_OFF * self.tol or in_part):
             return False  # a few more of its own steps may be enough
         other = other_solver(self.solver, self.objective.facts)
         if other is None:

@@ -88,8 +88,9 @@ class Result:
         The largest share of the score's variance that a single column explains, 0 at a minimum: a check that takes
         nothing from the solver. None where there are no columns to tell of.
     known_by : str
-        Where `remaining_r2` comes from: "hessian" of all rows; "sample", that of a sample of them; "columns", the
-        solver's own estimate, checked by `score_r2`; "estimate", the solver's own, of a model of which no more is
+        Where `remaining_r2` comes from: "hessian" of all rows; "sample", that of a sample of them;
+        "directions", the same along a few conjugate directions alone; "columns", the solver's own estimate, which was
+        made with second derivatives, checked by `score_r2`; "estimate", the solver's own, of a model of which no more is
         known.
     notices : tuple of Notice
         What else the reader should know: each with a code.
@@ -139,7 +140,7 @@ class Result:
     @property
     def success(self) -> bool:
         """Whether the minimum was reached as nearly as asked, or as the arithmetic allows if that is near."""
-        near = self.remaining_r2 <= KNOWN_NEAR and self.known_by != "columns"
+        near = self.remaining_r2 <= KNOWN_NEAR and self.known_by not in ("directions", "columns")
         return self.status is Status.CONVERGED or (self.status is Status.PRECISION and near)
 
     @property
