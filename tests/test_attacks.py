@@ -25,6 +25,9 @@ from fullbatch import (
     Checkpoint,
     LogisticRegression,
     ModelFileError,
+    Newton,
+    NewtonCG,
+    SampledLBFGS,
     load_model,
     load_state,
     minimize,
@@ -38,7 +41,8 @@ from fullbatch.estimators import _KINDS
 from fullbatch.fingerprint import Fingerprint
 from fullbatch.solvers.lbfgs import LBFGSState
 
-VERSION1 = Path(__file__).parent / "version1"
+# Files written by the code of an earlier day, in the first format and in the second.
+VERSION1, VERSION2 = (Path(__file__).parent / name for name in ("version1", "version2"))
 FILES = ["LogisticRegression.fb", "LBFGSState.fb", "run/checkpoint-00000003.fb"]
 
 
@@ -249,7 +253,7 @@ def test_devices_and_pipes_are_refused_at_once(tmp_path):
             LogisticRegression().fit(np.eye(4), [0, 1, 0, 1]).save(path)
 
 
-# --- files of version 1 -----------------------------------------------------------------------------------------------
+# --- files of earlier days -------------------------------------------------------------------------------------------
 
 
 def frame():
@@ -258,42 +262,79 @@ def frame():
     return pd.DataFrame(numbers | {"region": ["north", "süd", "east"] * 10, "grade": pd.Categorical([1, 2] * 15)})
 
 
-def test_models_of_version_1_load():
-    model = load_model(VERSION1 / "LogisticRegression.fb")
-    assert model.predict(frame())[:6].tolist() == ["no", "yes", "no", "yes", "yes", "no"]
-    assert model.class_weight == {"yes": 2.0, "no": 1.0, "maybe?": 0.5}
+@pytest.mark.parametrize(
+    ("folder", "labels", "means"),
+    [
+        (
+            VERSION1,
+            ["no", "yes", "no", "yes", "yes", "no"],
+            [2.667973415474838, 2.4742446100039825, 2.868177877692829],
+        ),
+        (
+            VERSION2,
+            ["no", "yes", "yes", "no", "no", "yes"],
+            [1.7410024080486082, 2.3324128715304564, 1.6585524355663845],
+        ),
+    ],
+    ids=["version1", "version2"],
+)
+def test_old_models_predict_as_they_did(folder, labels, means):
+    model = load_model(folder / "LogisticRegression.fb")
+    assert model.predict(frame())[:6].tolist() == labels
     assert np.inf == model.C
     assert model.features_.names == ("age", "größe [cm]", "region", "grade")
     assert [levels.tolist() for levels in model.features_.levels] == [["east", "north", "süd"], [1, 2]]
-    model = load_model(VERSION1 / "GeneralizedLinearRegressor.fb")
-    expected = [2.667973415474838, 2.4742446100039825, 2.868177877692829]
-    assert model.predict(frame().drop(columns="grade"))[:3].tolist() == pytest.approx(expected, rel=1e-12)
+    model = load_model(folder / "GeneralizedLinearRegressor.fb")
+    assert model.predict(frame().drop(columns="grade"))[:3].tolist() == pytest.approx(means, rel=1e-12)
     assert model.loss_options == {"power": 1.2}
 
 
+def test_the_weights_of_classes_that_old_models_had():
+    weights = [load_model(folder / "LogisticRegression.fb").class_weight for folder in (VERSION1, VERSION2)]
+    assert weights == [{"yes": 2.0, "no": 1.0, "maybe?": 0.5}, {"yes": 2.0, "no": 1.0}]
+
+
 @pytest.mark.parametrize(
-    ("kind", "iteration", "value", "pairs"),
+    ("folder", "kind", "iteration", "value", "pairs"),
     [
-        ("LBFGSState", 3, 0.296201998150267, 3),
-        ("SampledState", 3, 0.273155386985482, 3),
-        ("NewtonState", 3, 0.2627083294835846, 0),
-        ("NewtonCGState", 3, 0.26762545414108657, 0),
-        ("LeastSquaresState", 1, 2412.916793905382, 0),
+        (VERSION1, "LBFGSState", 3, 0.296201998150267, 3),
+        (VERSION1, "SampledState", 3, 0.273155386985482, 3),
+        (VERSION1, "NewtonState", 3, 0.2627083294835846, 0),
+        (VERSION1, "NewtonCGState", 3, 0.26762545414108657, 0),
+        (VERSION1, "LeastSquaresState", 1, 2412.916793905382, 0),
+        (VERSION2, "LBFGSState", 2, 0.34927726323516434, 2),
+        (VERSION2, "SampledState", 2, 0.30210441731728477, 2),
+        (VERSION2, "NewtonState", 2, 0.28104959760961085, 0),
+        (VERSION2, "NewtonCGState", 2, 0.3014370492825555, 0),
+        (VERSION2, "LeastSquaresState", 1, 2020.909108419232, 0),
     ],
+    ids=lambda given: given.name if isinstance(given, Path) else None,
 )
-def test_states_of_version_1_load(kind, iteration, value, pairs, tmp_path):
-    state = load_state(VERSION1 / f"{kind}.fb")
+def test_old_states_load(folder, kind, iteration, value, pairs, tmp_path):
+    state = load_state(folder / f"{kind}.fb")
     assert (state.iteration, len(getattr(state, "steps", ()))) == (iteration, pairs)
     assert state.value == pytest.approx(value, rel=1e-15)
     saved.save_state(tmp_path / "new.fb", state)
     assert bits(load_state(tmp_path / "new.fb")) == bits(state)
 
 
-def test_a_run_goes_on_from_a_checkpoint_of_version_1(tmp_path):
+@pytest.mark.parametrize("solver", [LBFGS(), SampledLBFGS(), Newton(), NewtonCG()], ids=lambda one: type(one).__name__)
+def test_a_run_goes_on_from_an_old_state(solver):
+    X, y = breast_cancer()
+    fun = objective(X[:60, :4], y[:60])
+    whole = minimize(fun, start(fun), solver=solver, tol=1e-10)
+    state = load_state(VERSION2 / f"{type(whole.state).__name__}.fb")
+    result = minimize(fun, start(fun), solver=solver, tol=1e-10, resume=state)
+    assert (result.iterations, result.status) == (whole.iterations, whole.status)
+    np.testing.assert_allclose(result.theta, whole.theta, rtol=1e-10)
+
+
+@pytest.mark.parametrize("folder", [VERSION1, VERSION2], ids=["version1", "version2"])
+def test_a_run_goes_on_from_an_old_checkpoint(folder, tmp_path):
     X, y = breast_cancer()
     fun = objective(X[:60, :4], y[:60])
     whole = minimize(fun, start(fun), solver=Plain())
-    for file in (VERSION1 / "run").iterdir():
+    for file in (folder / "run").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     result = minimize(fun, start(fun), solver=Plain(), checkpoint=tmp_path)
     assert result.resumed_at == 3
