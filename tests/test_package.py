@@ -30,7 +30,7 @@ def test_import_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "module", ["fullbatch.protocols", "fullbatch.schema", "fullbatch.objective", "fullbatch.errors"]
+    "module", ["fullbatch.protocols", "fullbatch.protocols.schema", "fullbatch.objective", "fullbatch.errors"]
 )
 def test_the_core_needs_numpy_only(module):
     loaded = set(run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)").split())
@@ -50,7 +50,7 @@ OPTIONAL = ("ray", "dask", "distributed", "torch", "jax", "tensorflow", "keras",
         "assert rlcompleter.Completer(vars()).complete('fullbatch.KerasM', 0).startswith('fullbatch.KerasModel')",
         "assert all(inspect.signature(getattr(fullbatch, name)) for name in ('RayEngine', 'DaskEngine', 'TorchModel'))",
         "doctest.DocTestFinder().find(fullbatch)",
-        "import fullbatch.callbacks_ray_; assert pydoc.render_doc(fullbatch.callbacks_ray_.TuneReport)",
+        "import fullbatch.run.callbacks_ray_; assert pydoc.render_doc(fullbatch.run.callbacks_ray_.TuneReport)",
         "fullbatch.LogisticRegression(engine='ray'), fullbatch.GeneralizedLinearRegressor(engine='dask')",
     ],
 )

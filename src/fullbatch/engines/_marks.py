@@ -2,7 +2,7 @@
 
 import hashlib
 
-from .. import digest
+from ..data import digest
 from ..protocols import Rows
 
 

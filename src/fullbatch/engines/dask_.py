@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..cpus import available_cpus
 from ..errors import EngineError, MissingExtraError
+from ..machine.cpus import available_cpus
 from ..protocols import Model, Source
 from ._cluster import Limits, Lost
 from ._memory import budget, check_memory

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-from ..cpus import available_cpus
+from ..machine.cpus import available_cpus
 from ..protocols import Model, Source
-from ..schema import Schema
+from ..protocols.schema import Schema
 from ._memory import check_memory
 from ._tree import Part, added
 from ._worker import Worker, check_request, check_sources, named, release

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import EngineError, MissingExtraError
 from ..protocols import Model, Source
-from ..shown import redacted
+from ..wording.shown import redacted
 from ._cluster import Limits
 from ._memory import check_memory
 from ._ray_config import engine_options

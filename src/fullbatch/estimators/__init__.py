@@ -2,7 +2,7 @@
 
 from os import PathLike, fspath
 
-from ..saved import read
+from ..run.saved import read
 from .glm import GeneralizedLinearRegressor
 from .logistic import LogisticRegression
 

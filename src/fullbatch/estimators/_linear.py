@@ -19,26 +19,26 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import saved
-from ..arguments import check_flag, check_whole, is_number
-from ..callbacks import Callback, Progress, check_callbacks
-from ..checkpoints import check_checkpoint
-from ..contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..data.arrays import array_sources
+from ..data.features import encode
 from ..data.frames import as_table, is_table
-from ..driver import minimize
 from ..engines import is_engine, make_engine
 from ..errors import DamagedError, DataError, FitWarning, ModelFileError
-from ..features import encode
-from ..models._describe import is_sparse
+from ..models.describe import is_sparse
 from ..models.linear import Linear
-from ..objective import Objective
+from ..objective.objective import Objective
+from ..objective.variables import Standardized
 from ..protocols import Model, Rows
-from ..result import Result
-from ..schema import Features, Schema
-from ..shown import named
+from ..protocols.schema import Features, Schema
+from ..run import saved
+from ..run.callbacks import Callback, Progress, check_callbacks
+from ..run.checkpoints import check_checkpoint
+from ..run.driver import minimize
+from ..run.result import Result
+from ..saving.contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..solvers import check_solver
-from ..variables import Standardized
+from ..wording.arguments import check_flag, check_whole, is_number
+from ..wording.shown import named
 from ._inputs import (
     check_rows,
     first_column,

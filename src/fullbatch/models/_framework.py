@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from ..errors import DataError, MissingExtraError, ModelError
 from ..protocols import Block, Eval, HessVec, Parameters, Product, Rows, ValueGrad
-from ..schema import Description, Schema
-from ._describe import describe, is_sparse
+from ..protocols.schema import Description, Schema
+from .describe import describe, is_sparse
 
 Array = npt.NDArray[Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..blas import one_thread
-from ..cpus import available_cpus
+from ..machine.blas import one_thread
+from ..machine.cpus import available_cpus
 from ..protocols import Facts, Sample
 
 Array = npt.NDArray[Any]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..blas import one_thread
+from ..machine.blas import one_thread
 from ..protocols import Facts, RowCurvature
 from ._design import Design, mean_squares
 from .preconditioners import Directions, directions

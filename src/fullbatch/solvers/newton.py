@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arguments import check_number
+from ..objective.hessian import FLOOR, Curved
 from ..protocols import Array, Curvature, Curves, Facts, Point, Steps, ValueGrad
-from ._curved import FLOOR, Curved
-from ._descent import (
+from ..wording.arguments import check_number
+from ._vectors import dot
+from .descent import (
     BEYOND,
     DescentState,
     along_gradient,
@@ -24,7 +25,6 @@ from ._descent import (
     search,
     stuck,
 )
-from ._vectors import dot
 
 logger = logging.getLogger(__name__)
 

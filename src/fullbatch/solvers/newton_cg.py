@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_whole
 from ..protocols import Facts, HessVec, Steps, ValueGrad
-from ._descent import (
+from ..wording.arguments import check_whole
+from ._vectors import dot, norm
+from .descent import (
     DescentState,
     along_gradient,
     check_precision,
@@ -19,7 +20,6 @@ from ._descent import (
     search,
     stuck,
 )
-from ._vectors import dot, norm
 
 Array = npt.NDArray[Any]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..blas import one_thread
+from ..machine.blas import one_thread
 from ..protocols import Facts, RowCurvature
 from ._design import THREADS, Design, in_threads, mean_squares
 from ._memory import Inverse

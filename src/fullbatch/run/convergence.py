@@ -1,0 +1,154 @@
+"""Whether a run that ends has converged: the solver's claim, checked against something that it did not make itself.
+
+For a linear model the blocks are asked for the Hessian at the iterate, in float64, and Newton's decrement says by how
+much F can still fall: (1/2) g'H^-1 g, whatever matrix the solver went by. Where the Hessian is too large to ask for,
+what single columns explain of the score is a lower bound that costs nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..objective.hessian import Curved
+from ..objective.objective import Objective
+from ..protocols import Curvature, Curves, Facts, ValueGrad
+from ..solvers.auto import seconds_of_pass
+from ..solvers.descent import BEYOND, looked_beyond, measure, relative
+from ..solvers.newton import SURE, Newton
+
+Array = npt.NDArray[Any]
+
+# The Hessian is asked for as long as that takes no more than this share of what the run has taken, or so many seconds
+# of the cost model, which knows shapes alone.
+_SHARE, _SECONDS = 0.1, 0.05
+
+# Rows for each parameter of a sample that stands for all rows, where they are many.
+_ROWS_PER_PARAMETER = 60
+
+# A fit that leaves no more than this share of the null model's F is as good as exact.
+_NOTHING = 1e-6
+
+# What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
+_OF_COLUMNS = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What is known of an iterate.
+
+    Parameters
+    ----------
+    remaining_r2 : float
+        By how much F can still fall, as a share of what it is measured by (`solvers._descent.measure`: half the null
+        model's mean deviance, as a rule). For the squared loss: what R^2 could still gain. Infinite where that is not
+        known.
+    score_r2 : float or None
+        The largest share of the score's variance that a single column explains: `Objective.explained`.
+    known_by : {"hessian", "sample", "columns", "estimate"}
+        Whether `remaining_r2` comes from the Hessian of all rows, or of a sample of them; or from the solver itself,
+        checked on single columns, or not at all.
+    curved : Curved or None
+        The Hessian.
+    bound : float
+        What `remaining_r2` cannot be more than: all that is left above the least that F can be.
+    kinked : bool
+        Whether second derivatives jump, so that single columns have a say beside the Hessian.
+    """
+
+    remaining_r2: float
+    score_r2: float | None
+    known_by: str
+    curved: Curved | None = None
+    bound: float = np.inf
+    kinked: bool = False
+
+    def holds(self, tol: float) -> bool:
+        """Whether a claim to be within `tol` is borne out."""
+        if self.bound <= tol:
+            return True
+        of_columns = self.score_r2 is None or self.score_r2 <= max(_OF_COLUMNS * tol, 1e-12)
+        return self.remaining_r2 <= tol and (of_columns or (self.known_by == "hessian" and not self.kinked))
+
+    @property
+    def words(self) -> str:
+        """How it is known, for messages."""
+        left = f"F could still fall by {self.remaining_r2:.1e} of the null model's"
+        columns = "" if self.score_r2 is None else f"; a single column explains {self.score_r2:.1e} of the score"
+        return {
+            "hessian": f"by the Hessian of all rows, {left}",
+            "sample": f"by the Hessian of a sample of the rows, {left}{columns}",
+            "columns": f"by the solver's own estimate, {left}{columns}",
+            "estimate": "by the solver's own estimate: nothing else is known of such a model",
+        }[self.known_by]
+
+
+def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], Any]) -> Check:
+    """What is known of a solver's iterate: one pass where the Hessian can be asked for, else none.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised.
+    state : State
+        The iterate.
+    solver : Solver
+        Whose it is.
+    ask : callable
+        Answers requests.
+    """
+    facts = objective.facts
+    own = float(solver.optimality(state)) if hasattr(solver, "optimality") else np.inf
+    if facts.parameters.predictors is None or not np.isfinite(state.value):
+        return Check(own, None, "estimate")
+    by_passes = ValueGrad in solver.requests
+    bound = _above(state.value, facts)
+    if bound <= _NOTHING and facts.parameters.dtype == "float32" and by_passes:
+        told, bound = bound, _above(ask(ValueGrad(state.theta, double=True)).value, facts)
+        own = max(own, bound - told)  # of huge predictions float32 keeps no digit of F
+    score_r2 = objective.explained(state.theta, state.grad) if by_passes else None
+    if getattr(solver, "by_hessian", False):
+        return Check(own, score_r2, "hessian", getattr(solver, "curved", None), bound, facts.parameters.kinked)
+    for fraction in _fractions(facts, objective.num_passes):
+        curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
+        precision = "float64"
+        if fraction < 1 and curves.point is not None:  # the gradient is that of all rows
+            precision = facts.parameters.dtype
+            curves = curves._replace(point=curves.point._replace(value=state.value, grad=state.grad))
+        curved = Curved.of(curves, state.theta, facts, precision)
+        if curved is not None:
+            left = relative(curved.decrease + SURE * curved.rounding, state, facts)
+            for step, rise in curved.probes(BEYOND * measure(state, facts), facts.parameters.kinked):
+                if not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
+                    left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
+                    break
+            known_by = "hessian" if fraction == 1 else "sample"
+            return Check(left, score_r2, known_by, curved, bound, facts.parameters.kinked)
+    return Check(own, score_r2, "columns", None, bound)
+
+
+def _above(value: float, facts: Facts) -> float:
+    """All that F could fall by, as a share of the null model's; infinite where that is not known."""
+    null = facts.parameters.null
+    return max(value - facts.least, 0.0) / null if np.isfinite(null) else np.inf
+
+
+def _fractions(facts: Facts, passes: int) -> list[float]:
+    """Shares of the rows whose Hessian may be asked for, one after another; none where that would cost too much."""
+    predictors = facts.parameters.predictors
+    if predictors is None or Curvature not in facts.answers:
+        return []
+    (outputs, width), size = predictors.shape, facts.parameters.size
+    if Newton.bytes_for(size) > Newton().max_bytes:
+        return []
+    allowed = max(_SECONDS, _SHARE * passes * seconds_of_pass(facts))
+
+    def cost(rows: float) -> float:
+        return rows * width * width * outputs * (outputs + 1) / 2 * 5e-11 + 1e-9 * size**3
+
+    if cost(facts.rows) <= allowed:
+        return [1.0]
+    rows = _ROWS_PER_PARAMETER * width * min(outputs, 4)
+    return [rows / facts.rows] if rows < facts.rows and cost(rows) <= allowed else []
