@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 from .cut import cut
 
 Array = npt.NDArray[Any]

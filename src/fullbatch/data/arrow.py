@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError
-from ..protocols import Category
+from ..protocols.rows import Category
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import DataError, MissingExtraError
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 from .arrays import as_features, feature_bytes, is_dask_array
 from .cut import cut, cut_parts
 from .frames import as_table

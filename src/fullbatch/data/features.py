@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, located, shortened
-from ..protocols import Category, Rows
+from ..protocols.rows import Category, Rows
 from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]

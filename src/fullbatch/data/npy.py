@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, first_line
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 from .arrays import as_features, feature_bytes
 from .cut import cut, cut_parts
 from .paths import cannot_read, check_rows, expand, open_file

@@ -3,7 +3,7 @@
 import hashlib
 
 from ..data import digest
-from ..protocols import Rows
+from ..protocols.rows import Rows
 
 
 def mark(rows: Rows) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import EngineError
-from ..protocols import Array, Source
+from ..protocols.rows import Array, Source
 from ..protocols.schema import Schema
 from ._cluster import Cluster, Limits, Lost
 from ._question import Ask, Call, Member, Question

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..data.features import encode
 from ..errors import BlockError, DataError, MissingExtraError, ModelError
-from ..protocols import Block, Model, Parameters, Rows, Source
+from ..protocols.rows import Rows, Source
 from ..protocols.schema import Schema
+from ..protocols.seams import Block, Model, Parameters
 from ..wording.shown import redacted
 from ._marks import mark
 from ._memory import Plan, budget

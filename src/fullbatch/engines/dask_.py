@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..errors import EngineError, MissingExtraError
 from ..machine.cpus import available_cpus
-from ..protocols import Model, Source
+from ..protocols.rows import Source
+from ..protocols.seams import Model
 from ._cluster import Limits, Lost
 from ._memory import budget, check_memory
 from ._shares import split

@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ..errors import EngineError, MissingExtraError
-from ..protocols import Model, Source
+from ..protocols.rows import Source
+from ..protocols.seams import Model
 from ..wording.shown import redacted
 from ._cluster import Limits
 from ._memory import check_memory

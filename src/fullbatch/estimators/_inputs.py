@@ -15,7 +15,7 @@ from ..data.table import TableSource
 from ..errors import DataError, located
 from ..models.describe import describe
 from ..models.linear import bad_offset
-from ..protocols import Rows, Source
+from ..protocols.rows import Rows, Source
 from ..protocols.schema import Features, Problem
 
 Array = npt.NDArray[Any]

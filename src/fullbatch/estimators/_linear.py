@@ -24,12 +24,12 @@ from ..data.features import encode
 from ..data.frames import as_table, is_table
 from ..engines import is_engine, make_engine
 from ..errors import DamagedError, DataError, FitWarning, ModelFileError
-from ..models.describe import is_sparse
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
-from ..protocols import Model, Rows
+from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features, Schema
+from ..protocols.seams import Model
 from ..run import saved
 from ..run.callbacks import Callback, Progress, check_callbacks
 from ..run.checkpoints import check_checkpoint

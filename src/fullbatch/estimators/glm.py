@@ -11,8 +11,8 @@ from sklearn.base import RegressorMixin
 from ..kernels.losses import LOSSES
 from ..models.linear import Linear
 from ..objective.objective import Objective
-from ..protocols import Engine
 from ..protocols.schema import Schema
+from ..protocols.seams import Engine
 from ..run.callbacks import Callback
 from ..run.checkpoints import Checkpoint
 from ..saving.contents import Either, Member, Named, Null, Number, Text

@@ -15,8 +15,9 @@ from ..errors import DataError
 from ..models.describe import as_labels
 from ..models.linear import Linear
 from ..objective.objective import Objective
-from ..protocols import Block, Engine, Rows
+from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
+from ..protocols.seams import Block, Engine
 from ..run.callbacks import Callback
 from ..run.checkpoints import Checkpoint
 from ..saving.contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text

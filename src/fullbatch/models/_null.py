@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import logsumexp, xlogy
 
 from ..kernels.losses import Gamma, Huber, Logistic, Poisson, Quantile, Softmax, Squared, SquaredHinge, Tweedie
-from ..protocols import Rows
+from ..protocols.rows import Rows
 from ..protocols.schema import Moments, Schema
 from .describe import as_numbers, as_weight, column_moments
 

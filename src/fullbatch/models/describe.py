@@ -8,17 +8,12 @@ import numpy.typing as npt
 from ..errors import DataError
 from ..kernels.moments import csr_moments, dense_moments
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..protocols import Rows
+from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Counts, Description, Moments, Problem
 
 Array = npt.NDArray[Any]
 
 FEATURE_TYPES = ("float32", "float64", "uint8", "int8")
-
-
-def is_sparse(X: Any) -> bool:
-    """Whether X is a scipy.sparse CSR array or matrix (told by its fields, so that scipy need not be loaded)."""
-    return hasattr(X, "indptr") and getattr(X, "format", "") == "csr"
 
 
 def canonical(X: Any) -> Any:

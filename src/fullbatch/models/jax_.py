@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import MissingExtraError, ModelError
+from ..protocols.rows import is_sparse
 from ._framework import Program, Recipe, dense, parameters_of
-from .describe import is_sparse
 
 Array = npt.NDArray[Any]
 

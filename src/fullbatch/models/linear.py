@@ -19,30 +19,15 @@ from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
 from ..machine.blas import one_thread
 from ..objective.factor import triangle_of
-from ..protocols import (
-    Block,
-    Category,
-    Curvature,
-    DrawnValueGrad,
-    Eval,
-    HessVec,
-    Matrix,
-    Parameters,
-    Product,
-    Request,
-    RowCurvature,
-    Rows,
-    RowSample,
-    Sample,
-    Squares,
-    SquareSums,
-    ValueGrad,
-)
+from ..protocols.answers import Eval, Matrix, Product, RowCurvature, Sample, SquareSums
+from ..protocols.requests import Curvature, DrawnValueGrad, HessVec, Request, RowSample, Squares, ValueGrad
+from ..protocols.rows import Category, Rows, is_sparse
 from ..protocols.sampling import Draw, uniform_of_rows
 from ..protocols.schema import CONSTANT, Description, Problem, Schema
+from ..protocols.seams import Block, Parameters
 from ..wording.arguments import check_flag, is_number
 from ._null import Null, null_of, sums_of
-from .describe import as_numbers, as_weight, canonical, describe, is_sparse, read_only
+from .describe import as_numbers, as_weight, canonical, describe, read_only
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..kernels.losses import LOSSES
-from ..protocols import Category, Curvature, HessVec, Request, Rows, ValueGrad
+from ..protocols.requests import Curvature, HessVec, Request, ValueGrad
+from ..protocols.rows import Category, Rows
 from ..protocols.schema import Schema
 from .linear import Linear, LinearBlock
 

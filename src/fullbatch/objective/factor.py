@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
-from ..protocols import ChangeOfVariables, SquareSums
+from ..protocols.answers import SquareSums
+from ..protocols.seams import ChangeOfVariables
 
 Array = npt.NDArray[Any]
 

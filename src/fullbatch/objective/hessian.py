@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..machine.blas import one_thread
-from ..protocols import Array, Curves, Facts
+from ..protocols.answers import Curves
+from ..protocols.rows import Array
+from ..protocols.seams import Facts
 
 # By the precision of products: share of the gradient's terms that is rounding, and at most; eigenvalues that are
 # rounding, in parameters scaled to curvature 1; and what stands for these, since they may be smaller than they look.

@@ -8,27 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols import (
-    Blocks,
-    ChangeOfVariables,
-    Curvature,
-    Curves,
-    DrawnValueGrad,
-    Eval,
-    Facts,
-    HessVec,
-    Matrix,
-    Parameters,
-    Point,
-    Product,
-    RowSample,
-    Sample,
-    Squares,
-    SquareSums,
-    ValueGrad,
-)
+from ..protocols.answers import Curves, Eval, Matrix, Point, Product, Sample, SquareSums
+from ..protocols.requests import Curvature, DrawnValueGrad, HessVec, RowSample, Squares, ValueGrad
 from ..protocols.sampling import Draw
 from ..protocols.schema import CONSTANT
+from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters
 from .factor import factors
 from .penalties import l2_per_coordinate
 

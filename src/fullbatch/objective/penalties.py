@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Parameters
+from ..protocols.seams import Parameters
 
 Array = npt.NDArray[Any]
 

@@ -4,38 +4,10 @@ A solver says what it wants to know; that request travels unchanged to every blo
 over rows that adds up. Everything in the package may import this room; it imports numpy alone.
 """
 
-from .seams import (
-    Array,
-    Block,
-    Blocks,
-    Category,
-    ChangeOfVariables,
-    Curvature,
-    Curves,
-    DrawnValueGrad,
-    Engine,
-    Eval,
-    Facts,
-    HessVec,
-    Matrix,
-    Model,
-    Parameters,
-    Point,
-    Product,
-    Request,
-    RowCurvature,
-    Rows,
-    RowSample,
-    Sample,
-    Size,
-    Solver,
-    Source,
-    Squares,
-    SquareSums,
-    State,
-    Steps,
-    ValueGrad,
-)
+from .answers import Curves, Eval, Matrix, Point, Product, RowCurvature, Sample, SquareSums
+from .requests import Curvature, DrawnValueGrad, HessVec, Request, RowSample, Squares, ValueGrad
+from .rows import Array, Category, Rows, Size, Source
+from .seams import Block, Blocks, ChangeOfVariables, Engine, Facts, Model, Parameters, Solver, State, Steps
 
 __all__ = [
     "Array",

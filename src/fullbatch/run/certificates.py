@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Facts
+from ..protocols.seams import Facts
 
 Array = npt.NDArray[Any]
 

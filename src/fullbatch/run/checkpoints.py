@@ -22,7 +22,8 @@ import numpy.typing as npt
 from .. import __version__
 from ..errors import DamagedError, MissingExtraError, ModelFileError
 from ..objective.objective import Objective
-from ..protocols import Facts, ValueGrad
+from ..protocols.requests import ValueGrad
+from ..protocols.seams import Facts
 from ..saving import archive
 from ..wording.arguments import check_number, check_whole
 from ..wording.shown import named, real, without_secrets

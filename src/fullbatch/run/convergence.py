@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from ..objective.hessian import Curved
 from ..objective.objective import Objective
-from ..protocols import Curvature, Curves, Facts, ValueGrad
+from ..protocols.answers import Curves
+from ..protocols.requests import Curvature, ValueGrad
+from ..protocols.seams import Facts
 from ..solvers.auto import seconds_of_pass
 from ..solvers.descent import BEYOND, looked_beyond, measure, relative
 from ..solvers.newton import SURE, Newton

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objective.objective import Objective
-from ..protocols import Facts, Solver, State, Steps, ValueGrad
+from ..protocols.requests import ValueGrad
+from ..protocols.seams import Facts, Solver, State, Steps
 from ..solvers import check_solver, make_solver, solver_of
 from ..solvers.auto import choices, choose
 from ..wording.arguments import check_flag, check_number, check_whole

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from ..objective.objective import Objective
-from ..protocols import Eval, ValueGrad
+from ..protocols.answers import Eval
+from ..protocols.requests import ValueGrad
 
 Array = npt.NDArray[Any]
 

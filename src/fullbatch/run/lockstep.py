@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objective.objective import Objective
-from ..protocols import DrawnValueGrad, Eval, Steps, ValueGrad
+from ..protocols.answers import Eval
+from ..protocols.requests import DrawnValueGrad, ValueGrad
 from ..protocols.sampling import Draw
+from ..protocols.seams import Steps
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..errors import shortened
 from ..objective.hessian import Curved
 from ..objective.objective import Objective
-from ..protocols import ValueGrad
+from ..protocols.requests import ValueGrad
 from .convergence import Check
 from .result import OWN_MODEL, Notice, Status
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..machine.cpus import available_cpus
-from ..protocols import Facts, Sample
+from ..protocols.answers import Sample
+from ..protocols.seams import Facts
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Facts, Point, State, Steps
+from ..protocols.answers import Point
+from ..protocols.seams import Facts, State, Steps
 from ._line_search import LineSearch, Trial
 from ._vectors import dot, norm
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Facts, Steps, ValueGrad
+from ..protocols.requests import ValueGrad
+from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_whole
 from ._memory import Inverse, Vectors, remember, times_inverse
 from .descent import (

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..objective.factor import CONSTANT, EPS, Factor, lengths, triangle_of
-from ..protocols import Facts, Point, Squares, Steps
+from ..protocols.answers import Point
+from ..protocols.requests import Squares
+from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_number, check_whole
 from .descent import DescentState, first_state, is_finite, moved
 

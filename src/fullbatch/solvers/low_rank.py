@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
-from ..protocols import Facts, RowCurvature
+from ..protocols.answers import RowCurvature
+from ..protocols.seams import Facts
 from ._design import Design, mean_squares
 from .preconditioners import Directions, directions
 

@@ -7,7 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from ..objective.hessian import FLOOR, Curved
-from ..protocols import Array, Curvature, Curves, Facts, Point, Steps, ValueGrad
+from ..protocols.answers import Curves, Point
+from ..protocols.requests import Curvature, ValueGrad
+from ..protocols.rows import Array
+from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_number
 from ._vectors import dot
 from .descent import (

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Facts, HessVec, Steps, ValueGrad
+from ..protocols.requests import HessVec, ValueGrad
+from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_whole
 from ._vectors import dot, norm
 from .descent import (

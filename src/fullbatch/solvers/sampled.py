@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Curvature, Facts, RowCurvature, RowSample, Steps, ValueGrad
+from ..protocols.answers import RowCurvature
+from ..protocols.requests import Curvature, RowSample, ValueGrad
+from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_number, check_whole, is_number
 from ._design import Design, bytes_per_row, design
 from ._memory import Inverse

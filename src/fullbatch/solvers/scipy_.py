@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols import Point, ValueGrad
+from ..protocols.answers import Point
+from ..protocols.requests import ValueGrad
 from ..wording.arguments import check_number, check_whole
 
 Array = npt.NDArray[Any]

@@ -15,11 +15,13 @@ from numpy.testing import assert_allclose
 from ..data.arrays import array_sources
 from ..engines.local import SerialEngine
 from ..errors import BlockError, DataError
-from ..models.describe import is_sparse
 from ..models.linear import Linear
-from ..protocols import Block, Engine, Eval, HessVec, Model, Parameters, Product, Rows, RowSample, ValueGrad
+from ..protocols.answers import Eval, Product
+from ..protocols.requests import HessVec, RowSample, ValueGrad
+from ..protocols.rows import Rows, is_sparse
 from ..protocols.sampling import uniform_of_rows
 from ..protocols.schema import Description, Schema
+from ..protocols.seams import Block, Engine, Model, Parameters
 from .solvers import check_solver
 
 __all__ = ["check_block", "check_engine", "check_solver"]

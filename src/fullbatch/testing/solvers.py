@@ -15,7 +15,8 @@ from ..engines.local import SerialEngine
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
-from ..protocols import Curvature, Eval, Matrix, RowSample, Squares, ValueGrad
+from ..protocols.answers import Eval, Matrix
+from ..protocols.requests import Curvature, RowSample, Squares, ValueGrad
 from ..run.callbacks import StopWhen, TimeLimit
 from ..run.driver import minimize
 from ..run.result import Result, Status
