@@ -37,6 +37,7 @@ from fullbatch.estimators import _KINDS
 from fullbatch.run import saved
 from fullbatch.run.checkpoints import Keeper, Spent
 from fullbatch.run.fingerprint import Fingerprint
+from fullbatch.saving import files
 from fullbatch.saving.archive import pack
 from fullbatch.saving.contents import Contents
 from fullbatch.solvers.lbfgs import LBFGSState
@@ -83,9 +84,9 @@ def bits(thing):
 @pytest.fixture(params=FILES)
 def small(request, tmp_path):
     """A small file as it is written today: path, and what is in it."""
-    kind, arrays, values = saved.read(VERSION1 / request.param)
+    kind, arrays, values = files.read(VERSION1 / request.param)
     path = tmp_path / "small.fb"
-    saved.write(path, kind, arrays, values)
+    files.write(path, kind, arrays, values)
     return path, kind, arrays, values
 
 
@@ -135,7 +136,7 @@ def test_any_damaged_byte_is_noticed(small):
 def test_damage_of_a_file_of_version_1_is_noticed_or_harmless(name, tmp_path):
     path = tmp_path / "old.fb"
     path.write_bytes((VERSION1 / name).read_bytes())
-    kind, _, values = saved.read(path)
+    kind, _, values = files.read(path)
     damages = list(some_damages(path.read_bytes(), 1, 1000))
     assert check_damages(path, loaders(kind, values)[0], damages) > 750
 
@@ -159,7 +160,7 @@ def test_cut_and_longer_files_are_refused(small):
 
 @pytest.mark.parametrize("name", sorted(str(file.relative_to(VERSION1)) for file in VERSION1.rglob("*.fb")))
 def test_wrong_contents_are_refused_and_named(name, tmp_path):
-    kind, arrays, values = saved.read(VERSION1 / name)
+    kind, arrays, values = files.read(VERSION1 / name)
     load, described = loaders(kind, values)
     path = tmp_path / "wrong.fb"
     path.write_bytes(packed(kind, arrays, values))
@@ -191,7 +192,7 @@ def sealed(content):
 
 
 def test_archives_that_are_sealed_and_yet_not_ours_are_refused(tmp_path):
-    kind, arrays, values = saved.read(VERSION1 / "LogisticRegression.fb")
+    kind, arrays, values = files.read(VERSION1 / "LogisticRegression.fb")
     whole = packed(kind, arrays, values)
     path = tmp_path / "made.fb"
     path.write_bytes(sealed(rezipped(whole)))
@@ -448,19 +449,19 @@ def test_whatever_is_wrong_with_the_newest_the_one_before_is_taken(tmp_path, pro
     run(problem, tmp_path, max_iter=4)
     *_, newest = sorted(tmp_path.iterdir())
     whole = newest.read_bytes()
-    kind, arrays, values = saved.read(newest)
+    kind, arrays, values = files.read(newest)
     wrongs = list(wrong_contents(loaders(kind, values)[1], values, arrays))
     rng = random.Random(0)
     assert len(wrongs) > 200
-    files = [packed(kind, *reversed(wrong[2:])) for wrong in rng.sample(wrongs, 20)]
+    contents = [packed(kind, *reversed(wrong[2:])) for wrong in rng.sample(wrongs, 20)]
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         later = archive.read("metadata.json").replace(b'"version": 2', b'"version": 3')
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("metadata.json"), later)
-    files += [sealed(file.getvalue()), (VERSION1 / "LogisticRegression.fb").read_bytes(), b"", b"text"]
+    contents += [sealed(file.getvalue()), (VERSION1 / "LogisticRegression.fb").read_bytes(), b"", b"text"]
     keeper = Keeper.of(tmp_path, problem, LBFGS(precision="float64"))
-    for content in files:
+    for content in contents:
         newest.write_bytes(content)
         caplog.clear()
         assert keeper.latest().iteration == 3
@@ -526,7 +527,7 @@ def check_kills(tmp_path, kills):
     assert [file.name for file in path.parent.iterdir()] == ["model.fb"]
 
     state = load_state(VERSION1 / "LBFGSState.fb")
-    _, _, parts, told = saved.apart("old", *saved.read(VERSION1 / "run" / "checkpoint-00000003.fb")[1:])
+    _, _, parts, told = saved.apart("old", *files.read(VERSION1 / "run" / "checkpoint-00000003.fb")[1:])
     fingerprint = Fingerprint(told["fingerprint"], parts)
 
     def keeper():

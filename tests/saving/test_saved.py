@@ -8,7 +8,7 @@ import pytest
 from wrong_contents import packed
 
 from fullbatch import LogisticRegression, ModelFileError, load_model, load_state
-from fullbatch.run.saved import write
+from fullbatch.saving.files import write
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from fullbatch import (
 )
 from fullbatch.protocols import Category, Rows, Squares
 from fullbatch.protocols.sampling import uniform_of_rows
-from fullbatch.run.saved import contents_of, write
+from fullbatch.run.saved import contents_of
+from fullbatch.saving.files import write
 
 LONG = np.longdouble
 

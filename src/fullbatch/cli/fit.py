@@ -205,7 +205,7 @@ def _estimator(model: ModelName, options: dict[str, Any], l2: float | None, bala
 
 def _check_writable(path: Path | None) -> None:
     """Found out before the training, not after it."""
-    from ..run.saved import refuse_foreign
+    from ..saving.files import refuse_foreign
 
     if path is None:
         return

@@ -30,11 +30,11 @@ from ..objective.variables import Standardized
 from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features, Schema
 from ..protocols.seams import Model
-from ..run import saved
 from ..run.callbacks import Callback, Progress, check_callbacks
 from ..run.checkpoints import check_checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
+from ..saving import files
 from ..saving.contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
@@ -313,10 +313,10 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata["zero_based"] = self.zero_based_
         self._add_saved(arrays, metadata)
-        metadata = saved.plain(metadata)
+        metadata = files.plain(metadata)
         for name, problem in self._contents().problems(metadata, arrays):
             raise ModelFileError(f"cannot save to {path}: {name} {problem}")
-        saved.write(path, type(self).__name__, arrays, metadata)
+        files.write(path, type(self).__name__, arrays, metadata)
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         """Add what the subclass must keep."""

@@ -24,7 +24,7 @@ from ..errors import DamagedError, MissingExtraError, ModelFileError
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
 from ..protocols.seams import Facts
-from ..saving import archive
+from ..saving import archive, files
 from ..wording.arguments import check_number, check_whole
 from ..wording.shown import named, real, without_secrets
 from . import saved
@@ -348,17 +348,17 @@ class _Local(_Folder):
         directory = Path(self.path)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            saved.remove_unfinished(directory, _UNFINISHED)
+            files.remove_unfinished(directory, _UNFINISHED)
             found = {file.name: file.is_file() for file in directory.iterdir()}
         except OSError as error:
             raise ModelFileError(f"cannot keep checkpoints in {directory}: {error.strerror}") from None
         return _numbers(name for name, is_file in found.items() if is_file), _numbers(found)
 
     def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
-        return saved.read(self.where(number))
+        return files.read(self.where(number))
 
     def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
-        saved.write(self.where(number), kind, arrays, metadata)
+        files.write(self.where(number), kind, arrays, metadata)
 
     def remove(self, number: int) -> None:
         Path(self.where(number)).unlink(missing_ok=True)
@@ -394,10 +394,10 @@ class _Remote(_Folder):
         self._files.makedirs(self._inside, exist_ok=True)
         self._files.invalidate_cache()
         try:
-            files = self._files.ls(self._inside, detail=True)
+            listed = self._files.ls(self._inside, detail=True)
         except FileNotFoundError:  # stores of objects have no directories, only names that begin alike
-            files = []
-        found = {file["name"].rpartition("/")[2]: file.get("type") == "file" for file in files}
+            listed = []
+        found = {file["name"].rpartition("/")[2]: file.get("type") == "file" for file in listed}
         for name in filter(_UNFINISHED.fullmatch, found):
             if not _is_written(name):
                 self._files.rm_file(f"{self._inside}/{name}")
@@ -413,7 +413,7 @@ class _Remote(_Folder):
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
         unfinished = f"{self._inside}/.{_name(number)}-{owner}.unfinished"
         with self._files.open(unfinished, "wb") as file:
-            archive.pack(file, kind, arrays, saved.plain(metadata))
+            archive.pack(file, kind, arrays, files.plain(metadata))
         if glob.has_magic(unfinished):  # fsspec would look for files that match
             self._files.cp_file(unfinished, f"{self._inside}/{_name(number)}")
             self._files.rm_file(unfinished)
