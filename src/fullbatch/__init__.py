@@ -23,7 +23,7 @@ _HOMES = {
     "ThreadEngine": "engines.local",
     "RayEngine": "engines.ray_",
     "DaskEngine": "engines.dask_",
-    "Objective": "objective.objective",
+    "Objective": "objective",
     "Draw": "protocols.sampling",
     "Standardized": "objective.variables",
     "minimize": "run.driver",

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objective.hessian import Curved
+from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.seams import Facts
 from ..solvers.auto import seconds_of_pass
-from ..solvers.descent import BEYOND, looked_beyond, measure, relative
 from ..solvers.newton import SURE, Newton
 
 Array = npt.NDArray[Any]
@@ -44,7 +44,7 @@ class Check:
     Parameters
     ----------
     remaining_r2 : float
-        By how much F can still fall, as a share of what it is measured by (`solvers._descent.measure`: half the null
+        By how much F can still fall, as a share of what it is measured by (`objective.measure`: half the null
         model's mean deviance, as a rule). For the squared loss: what R^2 could still gain. Infinite where that is not
         known.
     score_r2 : float or None

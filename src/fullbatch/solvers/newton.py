@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..objective.hessian import FLOOR, Curved
+from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
@@ -14,17 +15,13 @@ from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_number
 from ._vectors import dot
 from .descent import (
-    BEYOND,
     DescentState,
     along_gradient,
     check_precision,
     first_state,
     is_finite,
-    looked_beyond,
-    measure,
     moved,
     precision_of,
-    relative,
     search,
     stuck,
 )

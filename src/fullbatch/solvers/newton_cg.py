@@ -6,21 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..objective.measure import relative
 from ..protocols.requests import HessVec, ValueGrad
 from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_whole
 from ._vectors import dot, norm
-from .descent import (
-    DescentState,
-    along_gradient,
-    check_precision,
-    first_state,
-    moved,
-    precision_of,
-    relative,
-    search,
-    stuck,
-)
+from .descent import DescentState, along_gradient, check_precision, first_state, moved, precision_of, search, stuck
 
 Array = npt.NDArray[Any]
 

@@ -3,7 +3,8 @@
 Each check raises AssertionError with what is wrong and how far off it is.
 """
 
-from .blocks import check_block, check_engine
+from .blocks import check_block
+from .engines import check_engine
 from .solvers import check_solver
 
 __all__ = ["check_block", "check_engine", "check_solver"]
