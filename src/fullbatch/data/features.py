@@ -1,4 +1,4 @@
-"""The columns of a model from the columns of the data: one column for each level of each categorical column."""
+"""The columns of a model from the columns of the data: in types that kernels take, one for each level of a category."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -17,6 +17,28 @@ Array = npt.NDArray[Any]
 DENSE_COLUMNS = 3
 
 Unknown = Literal["error", "ignore"]
+
+# Types of features that kernels take.
+AS_THEY_ARE = (np.float32, np.float64, np.uint8, np.int8)
+
+
+def feature_bytes(dtype: Any) -> int:
+    """Bytes of a value of that type once it is in `as_features`."""
+    return int(dtype.itemsize) if dtype in AS_THEY_ARE else 4 if dtype == np.float16 else 8
+
+
+def as_features(X: Any) -> Any:
+    """Features in a type that the kernels take: float32, float64, uint8 and int8 as they are."""
+    if X.dtype in AS_THEY_ARE:
+        return X
+    if X.dtype.kind == "c":
+        raise DataError("Complex data not supported: X must be real")
+    if X.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
+        raise DataError(f"X must be numbers, not {X.dtype}: derive numbers from the dates first")
+    try:
+        return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"X must be numbers: {error}") from None
 
 
 def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "error") -> Rows:

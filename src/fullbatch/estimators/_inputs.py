@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..data.arrays import array_sources, is_dask_array
-from ..data.frames import is_spread, is_table, table_sources
+from ..data.arrow import is_table
+from ..data.frames import is_spread, table_sources
 from ..data.table import TableSource
 from ..errors import DataError, located
 from ..models.describe import describe

@@ -20,8 +20,8 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.arrays import array_sources
+from ..data.arrow import as_table, is_table
 from ..data.features import encode
-from ..data.frames import as_table, is_table
 from ..engines import is_engine, make_engine
 from ..errors import DamagedError, DataError, FitWarning, ModelFileError
 from ..models.linear import Linear
