@@ -44,5 +44,5 @@ def measure(state: State, facts: Facts | None) -> float:
 
 
 def looked_beyond(value: float, rise: float, beyond: Point, facts: Facts) -> bool:
-    """Whether F has risen far enough beyond a minimum: see `Curved.probe`. Beyond a kink it rises as it will."""
+    """Whether F has risen far enough beyond a minimum: see `Curved.probes`. Beyond a kink it rises as it will."""
     return not np.isfinite(beyond.value) or beyond.value > value + (0.0 if facts.parameters.kinked else _RISEN * rise)

@@ -94,7 +94,7 @@ class Curvature:
         As in `ValueGrad`.
     widened : float
         For "gram" of a loss with straight stretches: everything is that of a loss whose curved stretch is so many times
-        as wide (`losses.widened`).
+        as wide (`kernels.losses.widened`).
     """
 
     theta: Array
