@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-from fullbatch.compiled import whole_vectors
+from fullbatch.kernels.compiled import whole_vectors
 
 from .problem import Problem
 

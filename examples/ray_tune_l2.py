@@ -13,8 +13,8 @@ from ray.train import ScalingConfig
 from ray.tune.schedulers import ASHAScheduler
 
 from fullbatch import LogisticRegression, RayEngine
-from fullbatch.callbacks_ray_ import TuneReport
 from fullbatch.datasets import load_mnist
+from fullbatch.run.callbacks_ray_ import TuneReport
 
 HELD_OUT = 1000
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from fullbatch import load_model, load_state
-from fullbatch.kernels._compile import cache_dir
+from fullbatch.kernels.cache import cache_dir
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "clusters.md"

@@ -30,7 +30,7 @@ def test_import_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "module", ["fullbatch.protocols", "fullbatch.schema", "fullbatch.objective", "fullbatch.errors"]
+    "module", ["fullbatch.protocols", "fullbatch.protocols.schema", "fullbatch.objective", "fullbatch.errors"]
 )
 def test_the_core_needs_numpy_only(module):
     loaded = set(run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)").split())
@@ -50,7 +50,7 @@ OPTIONAL = ("ray", "dask", "distributed", "torch", "jax", "tensorflow", "keras",
         "assert rlcompleter.Completer(vars()).complete('fullbatch.KerasM', 0).startswith('fullbatch.KerasModel')",
         "assert all(inspect.signature(getattr(fullbatch, name)) for name in ('RayEngine', 'DaskEngine', 'TorchModel'))",
         "doctest.DocTestFinder().find(fullbatch)",
-        "import fullbatch.callbacks_ray_; assert pydoc.render_doc(fullbatch.callbacks_ray_.TuneReport)",
+        "import fullbatch.run.callbacks_ray_; assert pydoc.render_doc(fullbatch.run.callbacks_ray_.TuneReport)",
         "fullbatch.LogisticRegression(engine='ray'), fullbatch.GeneralizedLinearRegressor(engine='dask')",
     ],
 )
@@ -140,6 +140,49 @@ except fullbatch.MissingExtraError as error:
     print(error)
 """
     assert f'pip install "fullbatch[{package}]"' in run(sys.executable, "-c", program)
+
+
+def test_nothing_but_errors_stands_outside_of_a_room():
+    files = {path.name for path in (ROOT / "src" / "fullbatch").iterdir() if path.is_file()}
+    assert files == {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("callbacks", "Iterate"),
+        ("callbacks_ray_", "TuneReport"),
+        ("certificates", "Certificate"),
+        ("checkpoints", "Checkpoint"),
+        ("driver", "drive"),
+        ("gradient_check", "check_gradient"),
+        ("lockstep", "lockstep"),
+        ("losses", "LOSSES"),
+        ("objective", "Objective"),
+        ("protocols", "ValueGrad"),
+        ("result", "Notice"),
+        ("sampling", "Draw"),
+        ("saved", "save_state"),
+        ("schema", "Schema"),
+        ("testing", "check_block"),
+        ("variables", "Standardized"),
+    ],
+)
+def test_names_are_found_where_they_were_before_they_moved_into_rooms(module, name):
+    program = f"""
+from importlib import import_module
+from fullbatch.{module} import {name}
+import fullbatch.{module} as whole
+assert whole.{name} is {name} is import_module("fullbatch.{module}").{name}
+print(getattr({name}, "__module__", "fullbatch.kernels.losses"))
+"""
+    assert run(sys.executable, "-c", program).count(".") == 2  # in a room
+
+
+def test_modules_that_moved_lack_what_they_never_had():
+    with pytest.raises(ImportError, match=r"cannot import name 'nothing' from 'fullbatch\.driver'"):
+        from fullbatch.driver import nothing  # noqa: F401
+    assert fullbatch.driver.drive is sys.modules["fullbatch.run.driver"].drive
 
 
 def test_every_public_name_is_there_and_documented():

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullbatch import Objective, SerialEngine, Standardized, array_sources
-from fullbatch.losses import LOSSES
+from fullbatch.kernels.losses import LOSSES
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Category, Rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fullbatch import Status, minimize
-from fullbatch.blas import one_thread
+from fullbatch.machine.blas import one_thread
 
 from . import cache
 from .problems import Problem, problem

@@ -4,7 +4,9 @@ Data is cut into blocks; each block lives with a worker and answers loss and gra
 the answers and moves theta.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -22,13 +24,13 @@ _HOMES = {
     "RayEngine": "engines.ray_",
     "DaskEngine": "engines.dask_",
     "Objective": "objective",
-    "Draw": "sampling",
-    "Standardized": "variables",
-    "minimize": "driver",
-    "Checkpoint": "checkpoints",
-    "check_gradient": "gradient_check",
-    "Result": "result",
-    "Status": "result",
+    "Draw": "protocols.sampling",
+    "Standardized": "objective.variables",
+    "minimize": "run.driver",
+    "Checkpoint": "run.checkpoints",
+    "check_gradient": "run.gradient_check",
+    "Result": "run.result",
+    "Status": "run.result",
     "LBFGS": "solvers.lbfgs",
     "SampledLBFGS": "solvers.sampled",
     "Newton": "solvers.newton",
@@ -36,10 +38,10 @@ _HOMES = {
     "LeastSquares": "solvers.least_squares",
     "ridge_path": "solvers.least_squares",
     "ScipyLBFGSB": "solvers.scipy_",
-    "Progress": "callbacks",
-    "History": "callbacks",
-    "TimeLimit": "callbacks",
-    "StopWhen": "callbacks",
+    "Progress": "run.callbacks",
+    "History": "run.callbacks",
+    "TimeLimit": "run.callbacks",
+    "StopWhen": "run.callbacks",
     "array_sources": "data.arrays",
     "csv_sources": "data.csv_",
     "file_sources": "data.files",
@@ -49,8 +51,8 @@ _HOMES = {
     "parquet_sources": "data.parquet",
     "table_sources": "data.frames",
     "load_model": "estimators",
-    "load_state": "saved",
-    "save_state": "saved",
+    "load_state": "run.saved",
+    "save_state": "run.saved",
     "DataError": "errors",
     "FitWarning": "errors",
     "BlockError": "errors",
@@ -62,8 +64,39 @@ _HOMES = {
 
 __all__ = ["__version__", *_HOMES]
 
+# Modules that moved into rooms after people had been told of them: they can still be imported by their old names.
+_MOVED = {
+    "callbacks": "run.callbacks",
+    "callbacks_ray_": "run.callbacks_ray_",
+    "certificates": "run.certificates",
+    "checkpoints": "run.checkpoints",
+    "driver": "run.driver",
+    "gradient_check": "run.gradient_check",
+    "lockstep": "run.lockstep",
+    "losses": "kernels.losses",
+    "result": "run.result",
+    "sampling": "protocols.sampling",
+    "saved": "run.saved",
+    "schema": "protocols.schema",
+    "variables": "objective.variables",
+}
+
+
+class _Moved(ModuleType):
+    """Stands where a module was, and loads it where it is now as soon as something of it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what looks through all modules must not load them
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MOVED[self.__name__.rpartition('.')[2]]}"), name)
+
+
+sys.modules.update({module.__name__: module for module in (_Moved(f"{__name__}.{name}") for name in _MOVED)})
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MOVED:
+        return sys.modules[f"{__name__}.{name}"]
     if name not in _HOMES:
         raise AttributeError(f"module 'fullbatch' has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

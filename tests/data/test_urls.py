@@ -102,7 +102,7 @@ def test_files_are_named_by_their_urls(in_memory):
 def test_schemes_that_cannot_be_opened(monkeypatch):
     with pytest.raises(DataError, match=r"cannot read nosuch://x/a\.csv: Protocol not known: nosuch"):
         csv_sources("nosuch://x/a.csv")
-    monkeypatch.delitem(sys.modules, "fullbatch.remote_")
+    monkeypatch.delitem(sys.modules, "fullbatch.data.remote_")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r"fullbatch\[fsspec\]"):
         csv_sources("memory://x/a.csv")

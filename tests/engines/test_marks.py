@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fullbatch import SerialEngine, digest
+from fullbatch import SerialEngine
+from fullbatch.data import digest
 from fullbatch.data.arrays import array_sources
 from fullbatch.engines import _worker
 from fullbatch.engines._marks import mark

@@ -8,9 +8,9 @@ import scipy.sparse
 
 from fullbatch import Draw, Linear, Objective, SerialEngine, array_sources, minimize
 from fullbatch.errors import DataError
-from fullbatch.lockstep import lockstep
 from fullbatch.protocols import DrawnValueGrad, HessVec, ValueGrad
-from fullbatch.sampling import POISSON
+from fullbatch.protocols.sampling import POISSON
+from fullbatch.run.lockstep import lockstep
 from fullbatch.solvers.lbfgs import LBFGS
 
 DRAWS = (

@@ -8,7 +8,7 @@ from test_passes import reference
 from fullbatch import Linear, array_sources
 from fullbatch.models import linear
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, ValueGrad
-from fullbatch.schema import Schema
+from fullbatch.protocols.schema import Schema
 
 RNG = np.random.default_rng(0)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from fullbatch import compiled
-from fullbatch.losses import LOSSES, pointwise
+from fullbatch.kernels import compiled
+from fullbatch.kernels.losses import LOSSES, pointwise
 
 
 @njit

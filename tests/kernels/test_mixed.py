@@ -8,7 +8,7 @@ from test_passes import TOLERANCE, reference
 
 from fullbatch import Linear, Objective, SerialEngine, minimize
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
-from fullbatch.schema import Schema
+from fullbatch.protocols.schema import Schema
 
 
 @st.composite

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Curvature, HessVec, Rows, ValueGrad
-from fullbatch.schema import Schema
+from fullbatch.protocols.schema import Schema
 
 TOLERANCE = {"float64": 1e-13, "float32": 1e-6}
 

@@ -19,7 +19,7 @@ from fullbatch.errors import DataError, MissingExtraError, ModelError
 from fullbatch.models.linear import Linear
 from fullbatch.objective import Objective
 from fullbatch.protocols import HessVec, Rows, ValueGrad
-from fullbatch.schema import Schema
+from fullbatch.protocols.schema import Schema
 from fullbatch.testing import check_block
 
 FEATURES, CLASSES = 5, 3

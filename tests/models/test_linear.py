@@ -5,9 +5,9 @@ from scipy.special import logsumexp
 
 from fullbatch import DataError, Linear, SerialEngine, array_sources
 from fullbatch.errors import BlockError
-from fullbatch.losses import LOSSES
+from fullbatch.kernels.losses import LOSSES
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
-from fullbatch.schema import Schema
+from fullbatch.protocols.schema import Schema
 from fullbatch.testing import check_block
 
 CASES = [(loss, kind) for loss in ("squared", "logistic", "softmax") for kind in ("float64", "float32", "uint8", "csr")]

@@ -4,8 +4,8 @@ from problems import REFERENCES, breast_cancer, objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import LBFGS, Status, minimize
-from fullbatch.certificates import certify
 from fullbatch.protocols import Curvature, Facts, HessVec, Parameters, RowSample, Squares, ValueGrad
+from fullbatch.run.certificates import certify
 from fullbatch.solvers.auto import choose
 
 LINEAR = frozenset({ValueGrad, RowSample, HessVec, Curvature})

@@ -3,8 +3,8 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from fullbatch import LBFGS
-from fullbatch.driver import drive
 from fullbatch.protocols import Point
+from fullbatch.run.driver import drive
 from fullbatch.solvers._line_search import LineSearch
 from fullbatch.solvers._memory import remember, times_inverse
 

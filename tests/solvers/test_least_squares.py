@@ -23,8 +23,9 @@ from fullbatch import (
     save_state,
 )
 from fullbatch.protocols import Category, Rows, Squares
-from fullbatch.sampling import uniform_of_rows
-from fullbatch.saved import contents_of, write
+from fullbatch.protocols.sampling import uniform_of_rows
+from fullbatch.run.saved import contents_of
+from fullbatch.saving.files import write
 
 LONG = np.longdouble
 

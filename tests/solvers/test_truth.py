@@ -16,7 +16,7 @@ from benchmarks.truth.reference import penalty, reference, value, value_and_grad
 from benchmarks.truth.runs import SOLVERS, judge
 from scipy import optimize
 
-from fullbatch.losses import LOSSES
+from fullbatch.kernels.losses import LOSSES
 
 FAST, SLOW, CHUNK = range(250), range(5000), 50
 

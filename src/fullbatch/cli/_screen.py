@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import BlockError
-from ..shown import as_text, redacted
+from ..wording.shown import as_text, redacted
 
 EXIT_CODES = """Exit codes: 0 converged, or done; 1 something is wrong (data, files, packages, cluster); 2 wrong usage;
 3 stopped before converging; 130 interrupted (the best iterate so far is saved)."""

@@ -120,11 +120,11 @@ def fit(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from ..callbacks import Progress, TimeLimit
-    from ..checkpoints import Checkpoint
     from ..datasets import load_mnist
     from ..engines import make_engine
-    from ..result import Status
+    from ..run.callbacks import Progress, TimeLimit
+    from ..run.checkpoints import Checkpoint
+    from ..run.result import Status
 
     _check_writable(save)
     if is_mnist(data):
@@ -205,7 +205,7 @@ def _estimator(model: ModelName, options: dict[str, Any], l2: float | None, bala
 
 def _check_writable(path: Path | None) -> None:
     """Found out before the training, not after it."""
-    from ..saved import refuse_foreign
+    from ..saving.files import refuse_foreign
 
     if path is None:
         return

@@ -45,8 +45,8 @@ def info(
     loss: Annotated[list[str] | None, typer.Option(help="Those of this loss only; may be repeated.")] = None,
 ) -> None:
     """Show versions, CPUs, memory, which engines and models can be used here, and where compiled kernels are kept."""
-    from ..cpus import available_cpus
-    from ..kernels._compile import cache_dir
+    from ..kernels.cache import cache_dir
+    from ..machine.cpus import available_cpus
 
     cache = cache_dir()
     if loss and not warm_up:
@@ -72,7 +72,7 @@ def info(
 
 
 def _warm_up(losses: list[str], cache: str | None) -> None:
-    from ..losses import LOSSES
+    from ..kernels.losses import LOSSES
     from ..models.warm_up import warm_up
 
     unknown = [loss for loss in losses if loss not in LOSSES]

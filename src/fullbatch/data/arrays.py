@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 from .cut import cut
+from .features import AS_THEY_ARE, as_features
 
 Array = npt.NDArray[Any]
-
-_AS_THEY_ARE = (np.float32, np.float64, np.uint8, np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class ArraySource:
         """They are in memory already, unless their numbers must be converted."""
         arrays = [self.X.data, self.X.indices, self.X.indptr] if hasattr(self.X, "indptr") else [self.X]
         arrays += [array for array in (self.y, self.weight, self.offset) if array is not None]
-        held = self.X.dtype in _AS_THEY_ARE
+        held = self.X.dtype in AS_THEY_ARE
         width = 0 if held else 8
         return Size(self.X.shape[0], sum(max(array.itemsize, width) * array.size for array in arrays), held=held)
 
@@ -156,22 +155,3 @@ def _column(name: str, values: Any, n_rows: int) -> Array | None:
     if column.shape != (n_rows,):
         raise DataError(f"X has {n_rows} rows and {name} has shape {column.shape}: it must be ({n_rows},)")
     return column
-
-
-def feature_bytes(dtype: Any) -> int:
-    """Bytes of a value of that type once it is in `as_features`."""
-    return int(dtype.itemsize) if dtype in _AS_THEY_ARE else 4 if dtype == np.float16 else 8
-
-
-def as_features(X: Any) -> Any:
-    """Features in a type that the kernels take: float32, float64, uint8 and int8 as they are."""
-    if X.dtype in _AS_THEY_ARE:
-        return X
-    if X.dtype.kind == "c":
-        raise DataError("Complex data not supported: X must be real")
-    if X.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
-        raise DataError(f"X must be numbers, not {X.dtype}: derive numbers from the dates first")
-    try:
-        return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"X must be numbers: {error}") from None

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError, shortened
-from ..protocols import Rows
+from ..protocols.rows import Rows
 from . import arrow
 
 Array = npt.NDArray[Any]

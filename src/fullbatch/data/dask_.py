@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..errors import DataError, MissingExtraError
-from ..protocols import Rows, Size
-from .arrays import as_features, feature_bytes, is_dask_array
+from ..protocols.rows import Rows, Size
+from .arrow import as_table
 from .cut import cut, cut_parts
-from .frames import as_table
+from .features import as_features, feature_bytes
 from .parts import PartPiece, Shared
 
 try:
@@ -200,7 +200,7 @@ def dask_array_sources(
             continue
         if hasattr(column, "to_dask_array"):  # a series
             column = column.to_dask_array()
-        column = _of_known_chunks(column) if is_dask_array(column) else array.from_array(np.asarray(column))
+        column = _of_known_chunks(column) if isinstance(column, array.Array) else array.from_array(np.asarray(column))
         if column.shape != X.shape[:1]:
             raise DataError(f"X has {sum(rows)} rows and {name} has shape {column.shape}: it must be ({sum(rows)},)")
         beside.append(column.rechunk((X.chunks[0],)).to_delayed().tolist())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..shown import named
+from ..wording.shown import named
 from .csv_ import csv_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import DataError, first_line
+from .arrow import as_table
 from .columns import Missing, choose_columns
 from .cut import cut
 from .parts import part_sources
@@ -54,41 +55,6 @@ def is_spread(data: Any) -> str | None:
     if ("dask", "DataFrame") in names:
         return "Dask data frame"
     return "Ray Dataset" if ("ray", "Dataset") in names else None
-
-
-def is_table(data: Any) -> bool:
-    """Whether `data` is a table in memory: of pandas, polars, Arrow, or anything else that speaks Arrow."""
-    return isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"))
-
-
-def as_table(data: Any) -> pa.Table:
-    """A table in memory as an Arrow table, without a copy where its owner's format allows.
-
-    Raises
-    ------
-    DataError
-        It is no table, or a column mixes types.
-    """
-    if isinstance(data, pa.Table):
-        try:
-            data.schema.names  # noqa: B018 - an error, where one is no text
-        except UnicodeDecodeError:
-            raise DataError("the table is damaged: the name of a column is no text") from None
-        return data
-    if hasattr(data, "collect"):
-        raise DataError(f"{type(data).__name__} is not computed yet: call its collect() first")
-    try:
-        if type(data).__module__.partition(".")[0] == "pandas":
-            _check_names(data.columns)
-            return pa.Table.from_pandas(data, preserve_index=False)
-        return pa.table(data)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"the table cannot be used: {'; '.join(map(str, error.args))}") from None
-    except TypeError as error:
-        raise DataError(
-            f"{type(data).__name__} cannot be used as a table ({error}): give a pandas or polars data frame of plain "
-            "columns, or an Arrow table"
-        ) from None
 
 
 def table_sources(
@@ -180,11 +146,3 @@ def _parts(data: Any, spread: str) -> tuple[list[Any], list[pa.Schema]]:
     from .dask_ import partitions
 
     return partitions(data)
-
-
-def _check_names(names: Any) -> None:
-    strange = next((name for name in names if not isinstance(name, str)), None)
-    if strange is not None:
-        raise DataError(f"the table's column {strange!r} is not named by text: rename its columns")
-    if not names.is_unique:
-        raise DataError(f"the table: two columns are named {names[names.duplicated()][0]!r}: rename one of them")

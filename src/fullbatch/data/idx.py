@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, first_line
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 from .cut import cut
 from .paths import cannot_read, open_file
 

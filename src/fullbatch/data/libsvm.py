@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sklearn.datasets import load_svmlight_file
 
 from ..errors import DataError
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .cut import cut, cut_parts
 from .paths import check_rows, expand, open_file

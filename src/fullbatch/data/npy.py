@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, first_line
-from ..protocols import Rows, Size
-from .arrays import as_features, feature_bytes
+from ..protocols.rows import Rows, Size
 from .cut import cut, cut_parts
+from .features import as_features, feature_bytes
 from .paths import cannot_read, check_rows, expand, open_file
 
 Array = npt.NDArray[Any]

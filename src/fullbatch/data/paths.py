@@ -11,7 +11,7 @@ from typing import IO, Any
 from urllib.parse import unquote
 
 from ..errors import DataError, MissingExtraError
-from ..shown import named, real, without_secrets
+from ..wording.shown import named, real, without_secrets
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -206,7 +206,7 @@ def _url_of(name: str, system: Any, url: str) -> str:
 
 def _file_system(url: str) -> tuple[Any, str]:
     """The file system of fsspec that a URL belongs to, and the name of the file there."""
-    from ..remote_ import file_system
+    from .remote_ import file_system
 
     return file_system(url)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..protocols import Category, Rows, Size
+from ..protocols.rows import Category, Rows, Size
 from .columns import Columns
 
 Array = npt.NDArray[Any]

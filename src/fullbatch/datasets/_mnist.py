@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..data.idx import IdxSource, idx_sources, read_idx
 from ..errors import DataError, MissingExtraError
-from ..shown import WithoutSecrets, named, without_secrets
+from ..wording.shown import WithoutSecrets, named, without_secrets
 
 Array = npt.NDArray[Any]
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..protocols import Engine
+    from ..protocols.seams import Engine
 
 ENGINES = ("threads", "serial", "ray", "dask")
 

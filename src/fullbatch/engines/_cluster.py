@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from ..protocols import Source
+from ..protocols.rows import Source
 
 
 class Lost(Exception):

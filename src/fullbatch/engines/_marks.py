@@ -2,8 +2,8 @@
 
 import hashlib
 
-from .. import digest
-from ..protocols import Rows
+from ..data import digest
+from ..protocols.rows import Rows
 
 
 def mark(rows: Rows) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..protocols import Rows, Size
+from ..protocols.rows import Rows, Size
 
 logger = logging.getLogger("fullbatch.plan")
 

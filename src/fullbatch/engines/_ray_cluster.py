@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import EngineError, MissingExtraError
-from ..protocols import Model, Source
+from ..protocols.rows import Source
+from ..protocols.seams import Model
 from ._cluster import Lost
 from ._nearness import arranged
 from ._worker import RemoteWorker

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..protocols import Rows, Size, Source
+from ..protocols.rows import Rows, Size, Source
 from ._memory import Plan, allot, measured_size, resized, told_size
 
 # A budget is spent anew when blocks turn out larger than told, by more than one such part of it.

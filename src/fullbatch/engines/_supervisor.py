@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import EngineError
-from ..protocols import Array, Source
-from ..schema import Schema
+from ..protocols.rows import Array, Source
+from ..protocols.schema import Schema
 from ._cluster import Cluster, Limits, Lost
 from ._question import Ask, Call, Member, Question
 from ._shares import Move, moves, parts, runs, split

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from ..data.features import encode
 from ..errors import BlockError, DataError, MissingExtraError, ModelError
-from ..features import encode
-from ..protocols import Block, Model, Parameters, Rows, Source
-from ..schema import Schema
-from ..shown import redacted
+from ..protocols.rows import Rows, Source
+from ..protocols.schema import Schema
+from ..protocols.seams import Block, Model, Parameters
+from ..wording.shown import redacted
 from ._marks import mark
 from ._memory import Plan, budget
 from ._shelf import Shelf
@@ -360,7 +361,7 @@ class RemoteWorker(Worker):
 
     def ready(self) -> tuple[str, str]:
         """The kind of processor, once the worker runs."""
-        from ..compiled import compile_target  # Numba loads slowly
+        from ..kernels.compiled import compile_target  # Numba loads slowly
 
         return compile_target()
 

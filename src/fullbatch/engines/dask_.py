@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..cpus import available_cpus
 from ..errors import EngineError, MissingExtraError
-from ..protocols import Model, Source
+from ..machine.cpus import available_cpus
+from ..protocols.rows import Source
+from ..protocols.seams import Model
 from ._cluster import Limits, Lost
 from ._memory import budget, check_memory
 from ._shares import split

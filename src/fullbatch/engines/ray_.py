@@ -9,8 +9,9 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ..errors import EngineError, MissingExtraError
-from ..protocols import Model, Source
-from ..shown import redacted
+from ..protocols.rows import Source
+from ..protocols.seams import Model
+from ..wording.shown import redacted
 from ._cluster import Limits
 from ._memory import check_memory
 from ._ray_config import engine_options

@@ -2,7 +2,7 @@
 
 from os import PathLike, fspath
 
-from ..saved import read
+from ..saving.files import read
 from .glm import GeneralizedLinearRegressor
 from .logistic import LogisticRegression
 

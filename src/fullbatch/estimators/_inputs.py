@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..data.arrays import array_sources, is_dask_array
-from ..data.frames import is_spread, is_table, table_sources
+from ..data.arrow import is_table
+from ..data.frames import is_spread, table_sources
 from ..data.table import TableSource
 from ..errors import DataError, located
-from ..models._describe import describe
+from ..models.describe import describe
 from ..models.linear import bad_offset
-from ..protocols import Rows, Source
-from ..schema import Features, Problem
+from ..protocols.rows import Rows, Source
+from ..protocols.schema import Features, Problem
 
 Array = npt.NDArray[Any]
 

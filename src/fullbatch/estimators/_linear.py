@@ -19,26 +19,26 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .. import saved
-from ..arguments import check_flag, check_whole, is_number
-from ..callbacks import Callback, Progress, check_callbacks
-from ..checkpoints import check_checkpoint
-from ..contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..data.arrays import array_sources
-from ..data.frames import as_table, is_table
-from ..driver import minimize
+from ..data.arrow import as_table, is_table
+from ..data.features import encode
 from ..engines import is_engine, make_engine
 from ..errors import DamagedError, DataError, FitWarning, ModelFileError
-from ..features import encode
-from ..models._describe import is_sparse
 from ..models.linear import Linear
-from ..objective import Objective
-from ..protocols import Model, Rows
-from ..result import Result
-from ..schema import Features, Schema
-from ..shown import named
+from ..objective.objective import Objective
+from ..objective.variables import Standardized
+from ..protocols.rows import Rows, is_sparse
+from ..protocols.schema import Features, Schema
+from ..protocols.seams import Model
+from ..run.callbacks import Callback, Progress, check_callbacks
+from ..run.checkpoints import check_checkpoint
+from ..run.driver import minimize
+from ..run.result import Result
+from ..saving import files
+from ..saving.contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..solvers import check_solver
-from ..variables import Standardized
+from ..wording.arguments import check_flag, check_whole, is_number
+from ..wording.shown import named
 from ._inputs import (
     check_rows,
     first_column,
@@ -313,10 +313,10 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata["zero_based"] = self.zero_based_
         self._add_saved(arrays, metadata)
-        metadata = saved.plain(metadata)
+        metadata = files.plain(metadata)
         for name, problem in self._contents().problems(metadata, arrays):
             raise ModelFileError(f"cannot save to {path}: {name} {problem}")
-        saved.write(path, type(self).__name__, arrays, metadata)
+        files.write(path, type(self).__name__, arrays, metadata)
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         """Add what the subclass must keep."""

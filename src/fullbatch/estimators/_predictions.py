@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from ..errors import DataError
-from ..protocols import Source
+from ..protocols.rows import Source
 from ._measures import Tally
 
 Array = npt.NDArray[Any]

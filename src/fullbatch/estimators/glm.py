@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
-from ..arguments import check_number
-from ..callbacks import Callback
-from ..checkpoints import Checkpoint
-from ..contents import Either, Member, Named, Null, Number, Text
-from ..losses import LOSSES
+from ..kernels.losses import LOSSES
 from ..models.linear import Linear
-from ..objective import Objective
-from ..protocols import Engine
-from ..schema import Schema
+from ..objective.objective import Objective
+from ..protocols.schema import Schema
+from ..protocols.seams import Engine
+from ..run.callbacks import Callback
+from ..run.checkpoints import Checkpoint
+from ..saving.contents import Either, Member, Named, Null, Number, Text
+from ..wording.arguments import check_number
 from ._linear import LinearEstimator
 from ._measures import Spread, Tally, half_deviance
 

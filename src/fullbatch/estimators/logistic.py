@@ -11,16 +11,17 @@ import pyarrow as pa
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 
-from ..arguments import is_number
-from ..callbacks import Callback
-from ..checkpoints import Checkpoint
-from ..contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
 from ..errors import DataError
-from ..models._describe import as_labels
+from ..models.describe import as_labels
 from ..models.linear import Linear
-from ..objective import Objective
-from ..protocols import Block, Engine, Rows
-from ..schema import Description, Schema
+from ..objective.objective import Objective
+from ..protocols.rows import Rows
+from ..protocols.schema import Description, Schema
+from ..protocols.seams import Block, Engine
+from ..run.callbacks import Callback
+from ..run.checkpoints import Checkpoint
+from ..saving.contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
+from ..wording.arguments import is_number
 from ._linear import LinearEstimator
 from ._measures import Tally
 

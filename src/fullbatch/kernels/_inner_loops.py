@@ -15,9 +15,9 @@ from typing import Any
 from numba.core import types
 from numba.extending import intrinsic
 
-from ..compiled import VECTOR_BYTES
 from ._prefetch import write_prefetch
 from ._vectors import Matrix, Vectors, carried, counting
+from .compiled import VECTOR_BYTES
 
 # Rows that the loops for one output, and for more, take at a time.
 ROWS, ROWS_OF_MORE = 8, 4

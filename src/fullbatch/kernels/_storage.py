@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from numba.extending import overload
 
-from ..compiled import INSIDE
+from .compiled import INSIDE
 
 
 class Storage(NamedTuple):

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import VECTOR_BYTES, as_written, inlined
 from ._inner_loops import (
     BACKWARD,
     CACHE_LINE,
@@ -24,6 +23,7 @@ from ._inner_loops import (
     ROWS_OF_MORE,
     backward_squares_one,
 )
+from .compiled import VECTOR_BYTES, as_written, inlined
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from ..compiled import VECTOR_BYTES
+from .compiled import VECTOR_BYTES
 
 _PART_BYTES = 16  # shuffles within such a part of a vector are cheap, across it they are not
 _INDEX = ir.IntType(64)

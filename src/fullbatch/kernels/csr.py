@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import inlined
 from ._prefetch import prefetch
 from ._storage import Storage, register
+from .compiled import inlined
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import overload
 
-from ..compiled import INSIDE, VECTOR_BYTES
 from ._storage import STORAGES, Storage, register
 from ._tiles import (
     Workspace,
@@ -31,6 +30,7 @@ from ._tiles import (
     scaled_rows,
     size_of,
 )
+from .compiled import INSIDE, VECTOR_BYTES
 
 Array = npt.NDArray[Any]
 

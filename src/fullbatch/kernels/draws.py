@@ -6,8 +6,8 @@
 
 import numpy as np
 
-from ..compiled import inlined
-from ..sampling import DRAWS, POISSON
+from ..protocols.sampling import DRAWS, POISSON
+from .compiled import inlined
 
 _ALL, _WITHOUT, _BOOTSTRAP = DRAWS.index("all"), DRAWS.index("without"), DRAWS.index("bootstrap")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..blas import one_thread
+from ..machine.blas import one_thread
 from .dense import DenseRows, TiledRows
 from .passes import weighted_gram
 

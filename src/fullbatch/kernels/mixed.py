@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import inlined
 from ._storage import Storage, register
+from .compiled import inlined
 from .csr import add_sums, fill
 
 Array = npt.NDArray[Any]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._compile import kernel
+from .cache import kernel
 
 Array = npt.NDArray[Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiled import inlined
-from ..losses import pointwise, softmax_diagonal, softmax_hess_vec
 from . import csr, dense, mixed  # noqa: F401  they register their products
-from ._compile import kernel
 from ._storage import backward, backward_gram, backward_squares, flush, forward, size, workspace
+from .cache import kernel
+from .compiled import inlined
 from .draws import draw_tile
+from .losses import pointwise, softmax_diagonal, softmax_hess_vec
 
 Array = npt.NDArray[Any]
 
@@ -60,7 +60,7 @@ def loss_grad(
     Parameters
     ----------
     loss : named tuple
-        One of `fullbatch.losses`.
+        One of `fullbatch.kernels.losses`.
     rows : DenseRows, ByteRows, TiledRows, MixedRows or SparseRows
         The block.
     models : int

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ..compiled import inlined
-from ._compile import kernel
+from .cache import kernel
+from .compiled import inlined
 
 Array = npt.NDArray[Any]
 

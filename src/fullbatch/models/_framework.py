@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, MissingExtraError, ModelError
-from ..protocols import Block, Eval, HessVec, Parameters, Product, Rows, ValueGrad
-from ..schema import Description, Schema
-from ._describe import describe, is_sparse
+from ..protocols.answers import Eval, Product
+from ..protocols.requests import HessVec, ValueGrad
+from ..protocols.rows import Rows, is_sparse
+from ..protocols.schema import Description, Schema
+from ..protocols.seams import Block, Parameters
+from .describe import describe
 
 Array = npt.NDArray[Any]
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, xlogy
 
-from ..losses import Gamma, Huber, Logistic, Poisson, Quantile, Softmax, Squared, SquaredHinge, Tweedie
-from ..protocols import Rows
-from ..schema import Moments, Schema
-from ._describe import as_numbers, as_weight, column_moments
+from ..kernels.losses import Gamma, Huber, Logistic, Poisson, Quantile, Softmax, Squared, SquaredHinge, Tweedie
+from ..protocols.rows import Rows
+from ..protocols.schema import Moments, Schema
+from .describe import as_numbers, as_weight, column_moments
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ class NullSums:
     Parameters
     ----------
     loss : named tuple
-        One of `fullbatch.losses`.
+        One of `fullbatch.kernels.losses`.
     with_intercept : bool
         Whether the model has one.
     moments : Moments
@@ -142,7 +142,7 @@ def null_of(model: Any, schema: Schema, loss: Any) -> Null:
     schema : Schema
         Of all blocks.
     loss : named tuple
-        One of `fullbatch.losses`.
+        One of `fullbatch.kernels.losses`.
     """
     if schema.class_weight is None:
         null: Null = Null() if schema.null is None else schema.null.null()

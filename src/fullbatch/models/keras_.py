@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import MissingExtraError, ModelError
-from ..protocols import Rows
-from ..schema import Schema
+from ..protocols.rows import Rows
+from ..protocols.schema import Schema
 from ._framework import FrameworkBlock, Program, Recipe, check_frozen, dense, parameters_of
 
 Array = npt.NDArray[Any]

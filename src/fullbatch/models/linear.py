@@ -8,41 +8,26 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_flag, is_number
-from ..blas import one_thread
+from ..data.features import codes_of_levels, sparse_columns
 from ..errors import DataError
-from ..factor import triangle_of
-from ..features import codes_of_levels, sparse_columns
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
 from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.gram import grams
+from ..kernels.losses import LOSSES, Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.mixed import MixedRows
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..losses import LOSSES, Huber, Quantile, Squared, SquaredHinge, straight_from, widened
-from ..protocols import (
-    Block,
-    Category,
-    Curvature,
-    DrawnValueGrad,
-    Eval,
-    HessVec,
-    Matrix,
-    Parameters,
-    Product,
-    Request,
-    RowCurvature,
-    Rows,
-    RowSample,
-    Sample,
-    Squares,
-    SquareSums,
-    ValueGrad,
-)
-from ..sampling import Draw, uniform_of_rows
-from ..schema import CONSTANT, Description, Problem, Schema
-from ._describe import as_numbers, as_weight, canonical, describe, is_sparse, read_only
+from ..machine.blas import one_thread
+from ..objective.factor import triangle_of
+from ..protocols.answers import Eval, Matrix, Product, RowCurvature, Sample, SquareSums
+from ..protocols.requests import Curvature, DrawnValueGrad, HessVec, Request, RowSample, Squares, ValueGrad
+from ..protocols.rows import Category, Rows, is_sparse
+from ..protocols.sampling import Draw, uniform_of_rows
+from ..protocols.schema import CONSTANT, Description, Problem, Schema
+from ..protocols.seams import Block, Parameters
+from ..wording.arguments import check_flag, is_number
 from ._null import Null, null_of, sums_of
+from .describe import as_numbers, as_weight, canonical, describe, read_only
 
 Array = npt.NDArray[Any]
 
@@ -80,14 +65,14 @@ class Linear:
     Parameters
     ----------
     loss : str
-        A name in `fullbatch.losses.LOSSES`: "squared", "huber", "quantile", "poisson", "gamma" and "tweedie" for
-        numbers; "logistic" and "squared_hinge" for two classes, "softmax" for any number.
+        A name in `fullbatch.kernels.losses.LOSSES`: "squared", "huber", "quantile", "poisson", "gamma" and "tweedie"
+        for numbers; "logistic" and "squared_hinge" for two classes, "softmax" for any number.
     intercept : bool
         Whether there is one; it is not penalised.
     class_weight : "balanced" or mapping of label to weight, optional
         Multiplies the sample weights of each class; "balanced" is total weight / (classes * weight of the class).
     options : mapping of str to float, optional
-        What shapes the loss, such as {"delta": 1.0} for "huber": the fields of its class in `fullbatch.losses`.
+        What shapes the loss, such as {"delta": 1.0} for "huber": the fields of its class in `fullbatch.kernels.losses`.
     """
 
     loss: str
@@ -249,7 +234,7 @@ class LinearBlock(Block):
     Parameters
     ----------
     loss : named tuple
-        One of `fullbatch.losses`.
+        One of `fullbatch.kernels.losses`.
     outputs : int
         Linear predictors.
     intercept : bool

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import MissingExtraError, ModelError
-from ._describe import is_sparse
+from ..protocols.rows import is_sparse
 from ._framework import Program, Recipe, check_frozen, dense, parameters_of
 
 Array = npt.NDArray[Any]

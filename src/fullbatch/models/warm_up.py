@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..losses import LOSSES
-from ..protocols import Category, Curvature, HessVec, Request, Rows, ValueGrad
-from ..schema import Schema
+from ..kernels.losses import LOSSES
+from ..protocols.requests import Curvature, HessVec, Request, ValueGrad
+from ..protocols.rows import Category, Rows
+from ..protocols.schema import Schema
 from .linear import Linear, LinearBlock
 
 # Kinds of rows that sources give: dense ones in C order, read where they are or copied into tiles, bytes of more than a
@@ -30,7 +31,7 @@ def warm_up(losses: Sequence[str] = (), storages: Sequence[str] = STORAGES) -> I
     Parameters
     ----------
     losses : sequence of str
-        Names in `fullbatch.losses.LOSSES`; default: all of them.
+        Names in `fullbatch.kernels.losses.LOSSES`; default: all of them.
     storages : sequence of str
         Names in `STORAGES`.
 

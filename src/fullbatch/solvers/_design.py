@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..blas import one_thread
-from ..cpus import available_cpus
-from ..protocols import Facts, Sample
+from ..machine.blas import one_thread
+from ..machine.cpus import available_cpus
+from ..protocols.answers import Sample
+from ..protocols.seams import Facts
 
 Array = npt.NDArray[Any]
 

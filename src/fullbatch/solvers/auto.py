@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..protocols import Curvature, Facts, RowSample, Squares
+from ..protocols.requests import Curvature, RowSample, Squares
+from ..protocols.seams import Facts
 from ._design import stays_sparse
 from .lbfgs import LBFGS
 from .least_squares import LeastSquares

@@ -7,9 +7,11 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_whole
-from ..protocols import Facts, Steps, ValueGrad
-from ._descent import (
+from ..protocols.requests import ValueGrad
+from ..protocols.seams import Facts, Steps
+from ..wording.arguments import check_whole
+from ._memory import Inverse, Vectors, remember, times_inverse
+from .descent import (
     DescentState,
     along_gradient,
     check_precision,
@@ -20,7 +22,6 @@ from ._descent import (
     search,
     stuck,
 )
-from ._memory import Inverse, Vectors, remember, times_inverse
 
 Array = npt.NDArray[Any]
 

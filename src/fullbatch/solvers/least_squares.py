@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_number, check_whole
-from ..blas import one_thread
-from ..factor import CONSTANT, EPS, Factor, lengths, triangle_of
-from ..protocols import Facts, Point, Squares, Steps
-from ._descent import DescentState, first_state, is_finite, moved
+from ..machine.blas import one_thread
+from ..objective.factor import CONSTANT, EPS, Factor, lengths, triangle_of
+from ..protocols.answers import Point
+from ..protocols.requests import Squares
+from ..protocols.seams import Facts, Steps
+from ..wording.arguments import check_number, check_whole
+from .descent import DescentState, first_state, is_finite, moved
 
 Array = npt.NDArray[Any]
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..blas import one_thread
-from ..protocols import Facts, RowCurvature
+from ..machine.blas import one_thread
+from ..protocols.answers import RowCurvature
+from ..protocols.seams import Facts
 from ._design import Design, mean_squares
 from .preconditioners import Directions, directions
 

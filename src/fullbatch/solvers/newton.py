@@ -6,25 +6,25 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arguments import check_number
-from ..protocols import Array, Curvature, Curves, Facts, Point, Steps, ValueGrad
-from ._curved import FLOOR, Curved
-from ._descent import (
-    BEYOND,
+from ..objective.hessian import FLOOR, Curved
+from ..objective.measure import BEYOND, looked_beyond, measure, relative
+from ..protocols.answers import Curves, Point
+from ..protocols.requests import Curvature, ValueGrad
+from ..protocols.rows import Array
+from ..protocols.seams import Facts, Steps
+from ..wording.arguments import check_number
+from ._vectors import dot
+from .descent import (
     DescentState,
     along_gradient,
     check_precision,
     first_state,
     is_finite,
-    looked_beyond,
-    measure,
     moved,
     precision_of,
-    relative,
     search,
     stuck,
 )
-from ._vectors import dot
 
 logger = logging.getLogger(__name__)
 

@@ -6,20 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_whole
-from ..protocols import Facts, HessVec, Steps, ValueGrad
-from ._descent import (
-    DescentState,
-    along_gradient,
-    check_precision,
-    first_state,
-    moved,
-    precision_of,
-    relative,
-    search,
-    stuck,
-)
+from ..objective.measure import relative
+from ..protocols.requests import HessVec, ValueGrad
+from ..protocols.seams import Facts, Steps
+from ..wording.arguments import check_whole
 from ._vectors import dot, norm
+from .descent import DescentState, along_gradient, check_precision, first_state, moved, precision_of, search, stuck
 
 Array = npt.NDArray[Any]
 

@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_number, check_whole, is_number
-from ..protocols import Curvature, Facts, RowCurvature, RowSample, Steps, ValueGrad
-from ._descent import along_gradient, check_precision, first_state, is_finite, measure, precision_of, relative_decrease
+from ..objective.measure import measure
+from ..protocols.answers import RowCurvature
+from ..protocols.requests import Curvature, RowSample, ValueGrad
+from ..protocols.seams import Facts, Steps
+from ..wording.arguments import check_number, check_whole, is_number
 from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from ._vectors import dot
+from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
 from .low_rank import MOST_DIRECTIONS, bytes_of_directions, bytes_of_projections, low_rank_hessian, most_directions
 from .preconditioners import bytes_of_matrices, refined, sampled_hessian, shape

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import check_number, check_whole
-from ..protocols import Point, ValueGrad
+from ..protocols.answers import Point
+from ..protocols.requests import ValueGrad
+from ..wording.arguments import check_number, check_whole
 
 Array = npt.NDArray[Any]
 

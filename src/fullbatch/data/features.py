@@ -1,0 +1,173 @@
+"""The columns of a model from the columns of the data: in types that kernels take, one for each level of a category."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, located, shortened
+from ..protocols.rows import Category, Rows
+from ..protocols.schema import Features
+
+Array = npt.NDArray[Any]
+
+# Dense where at most this many columns stand for each value of a row: that takes at most twice the memory of CSR,
+# whose entries bring an index along, and passes over it are several times faster.
+DENSE_COLUMNS = 3
+
+Unknown = Literal["error", "ignore"]
+
+# Types of features that kernels take.
+AS_THEY_ARE = (np.float32, np.float64, np.uint8, np.int8)
+
+
+def feature_bytes(dtype: Any) -> int:
+    """Bytes of a value of that type once it is in `as_features`."""
+    return int(dtype.itemsize) if dtype in AS_THEY_ARE else 4 if dtype == np.float16 else 8
+
+
+def as_features(X: Any) -> Any:
+    """Features in a type that the kernels take: float32, float64, uint8 and int8 as they are."""
+    if X.dtype in AS_THEY_ARE:
+        return X
+    if X.dtype.kind == "c":
+        raise DataError("Complex data not supported: X must be real")
+    if X.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
+        raise DataError(f"X must be numbers, not {X.dtype}: derive numbers from the dates first")
+    try:
+        return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"X must be numbers: {error}") from None
+
+
+def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "error") -> Rows:
+    """The rows with categorical columns made numbers.
+
+    Parameters
+    ----------
+    rows : Rows
+        As read from the source.
+    features : Features
+        Columns and levels of all the data.
+    source : Source or str
+        Where the rows come from, for messages.
+    unknown : {"error", "ignore"}
+        What to do with a level that is not among `features`: refuse it, or set none of its column's levels.
+
+    Returns
+    -------
+    Rows
+        Without categories; X is dense or CSR, by the number of columns alone.
+
+    Raises
+    ------
+    DataError
+        The columns are not those of `features`, levels are numbers in one and text in the other, or a level is
+        unknown.
+    """
+    _check_columns(rows, features, source)
+    if not features.levels:
+        return rows
+    n, p = rows.X.shape
+    places, values = [], []
+    first = p
+    for number, (column, levels) in enumerate(zip(rows.categories, features.levels, strict=True)):
+        _check_kind(column, levels, features.column(p + number), source)
+        place, known = _places(column, levels)
+        if not known.all() and unknown == "error":
+            row = int(np.flatnonzero(~known)[0])
+            level = column.levels.tolist()[column.codes[row]]
+            raise DataError(
+                f"{located(source, row)}, column {features.column(p + number)!r}: unknown level {level!r}; those of "
+                f"the fit are {shortened(levels.tolist())}. Fit with rows that have it, correct it, or use "
+                'unknown="ignore", which counts it as none of them'
+            )
+        places.append(place + first)
+        values.append(known)
+        first += len(levels)
+    if features.size <= DENSE_COLUMNS * (p + len(places)):
+        X = np.zeros((n, features.size), rows.X.dtype)
+        X[:, :p] = rows.X
+        for place, value in zip(places, values, strict=True):
+            X[np.arange(n), place] = value
+    else:
+        X = sparse_columns(rows.X, np.column_stack(places), np.column_stack(values), features.size)
+    return replace(rows, X=X, categories=(), names=())
+
+
+def codes_of_levels(rows: Rows, features: Features) -> Array:
+    """(n, q) int32 numbers of the rows' levels among the levels of all categorical columns, which must be known."""
+    first, codes = 0, np.empty((rows.X.shape[0], len(features.levels)), np.int32)
+    for number, (column, levels) in enumerate(zip(rows.categories, features.levels, strict=True)):
+        codes[:, number] = first + np.searchsorted(levels, column.levels).astype(np.int32)[column.codes]
+        first += len(levels)
+    return codes
+
+
+def _check_columns(rows: Rows, features: Features, source: Any) -> None:
+    numbers, fitted_numbers = rows.names[: rows.X.shape[1]], features.names[: features.numeric]
+    for name in features.names:
+        if name in rows.names and (name in numbers) != (name in fitted_numbers):
+            now, then = ("numbers", "categories") if name in numbers else ("text or categories", "numbers")
+            raise DataError(f"{source}: column {name!r} is {now}, the fit had {then}: give it as it was")
+    if rows.names and features.names and rows.names != features.names:
+        missing = [name for name in features.names if name not in rows.names]
+        extra = [name for name in rows.names if name not in features.names]
+        raise DataError(
+            f"{source}: the columns are not those of the fit"
+            + (f"; missing: {shortened(missing)}" if missing else "")
+            + (f"; unknown: {shortened(extra)}" if extra else "")
+            + ("" if missing or extra else f": they must come in the order {shortened(features.names)}")
+        )
+    if rows.X.shape[1] != features.numeric or len(rows.categories) != len(features.levels):
+        raise DataError(
+            f"{source}: {rows.X.shape[1]} columns of numbers and {len(rows.categories)} of categories, the model has "
+            f"{features.numeric} and {len(features.levels)}"
+        )
+
+
+def _check_kind(column: Category, levels: Array, name: int | str, source: Any) -> None:
+    """Text that looks like numbers was read as numbers, or the reverse: to call all levels unknown would hide it."""
+    if len(column.levels) and (column.levels.dtype.kind == "U") != (levels.dtype.kind == "U"):
+        raise DataError(
+            f"{source}: column {name!r} has levels like {column.levels.tolist()[0]!r}, those of the fit are like "
+            f"{levels.tolist()[0]!r}: use text or numbers in both"
+        )
+
+
+def _places(column: Category, levels: Array) -> tuple[Array, Array]:
+    """Where each row's level is among `levels`, and whether it is there."""
+    if not len(column.levels):
+        return np.zeros(0, np.int64), np.zeros(0, bool)
+    place = np.minimum(np.searchsorted(levels, column.levels), len(levels) - 1)
+    known = levels[place] == column.levels
+    return place[column.codes], known[column.codes]
+
+
+def sparse_columns(X: Array, places: Array, values: Array, columns: int) -> Any:
+    """CSR rows of dense columns and of one value for each categorical column.
+
+    Parameters
+    ----------
+    X : (n, p) array
+        The dense columns, which come first.
+    places, values : (n, q) arrays
+        Column and value of each categorical column's entry.
+    columns : int
+        Of the result.
+    """
+    from scipy.sparse import csr_array
+
+    n, p = X.shape
+    entries = p + places.shape[1]
+    indices = np.empty((n, entries), np.int32)
+    indices[:, :p] = np.arange(p)
+    indices[:, p:] = places
+    data = np.empty((n, entries), X.dtype)
+    data[:, :p] = X
+    data[:, p:] = values
+    starts = np.arange(0, n * entries + 1, entries) if entries else np.zeros(n + 1, np.int64)
+    if n * entries < 2**31:
+        starts = starts.astype(np.int32)
+    return csr_array((data.ravel(), indices.ravel(), starts), (n, columns))

@@ -1,0 +1,222 @@
+"""The set-up read that every model shares: checks a block's rows and says what the schema must know of them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..kernels.moments import csr_moments, dense_moments
+from ..kernels.wide import SparseVector, is_wide, numbered
+from ..protocols.rows import Rows, is_sparse
+from ..protocols.schema import Counts, Description, Moments, Problem
+
+Array = npt.NDArray[Any]
+
+FEATURE_TYPES = ("float32", "float64", "uint8", "int8")
+
+
+def canonical(X: Any) -> Any:
+    """CSR rows with sorted indices and no entry stored twice; a copy where they are not so. Dense rows as they are."""
+    if not is_sparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()  # never the caller's own
+    X.sum_duplicates()
+    return X
+
+
+def as_weight(weight: Array | None) -> Array:
+    """Sample weights as the kernels take them: float64, empty for 'all are 1'."""
+    return read_only(np.zeros(0) if weight is None else as_numbers(weight, "sample weights"))
+
+
+def as_numbers(values: Any, what: str) -> Array:
+    """Targets, weights or offsets as float64.
+
+    Raises
+    ------
+    DataError
+        They are text, dates, or something else that is no number.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
+        raise DataError(f"{what} must be numbers, not {values.dtype}: derive numbers from the dates first")
+    try:
+        return values.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be numbers: {error}") from None
+
+
+def read_only(array: Array) -> Array:
+    """A C-ordered view that cannot be written to: Numba compiles read-only and writable arrays apart, and one
+    compiled pass for all engines is one set of bits.
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def describe(rows: Rows, source: str, labels: bool) -> Description:
+    """Check the rows of a block and describe them.
+
+    Parameters
+    ----------
+    rows : Rows
+        As read from the source.
+    source : str
+        Its name, for messages.
+    labels : bool
+        Targets are classes; otherwise numbers.
+
+    Raises
+    ------
+    DataError
+        Something is wrong with the block as a whole: shapes, types, lengths. What is wrong with one row goes into
+        the description, so that the first such row of all the data can be named.
+    """
+    if rows.y is None:
+        raise DataError(f"{source}: no target y, which a model needs to learn from: name it with target")
+    _check_shapes(rows, source)
+    X, y = canonical(rows.X), rows.y
+    n, p = X.shape
+    problems: list[tuple[int, int | str | None, str]] = []
+
+    weight = as_weight(rows.weight)
+    bad_weight = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if bad_weight.size:
+        row = int(bad_weight[0])
+        problems.append((row, None, f"the sample weight is {weight[row]}, it must be finite and not negative"))
+        weight = as_weight(None)
+
+    counts = target = None
+    if labels:
+        labels_of_rows, bad_row, what = as_labels(y, source)
+        if bad_row is not None:
+            problems.append((bad_row, None, what))
+        classes, index = np.unique(labels_of_rows, return_inverse=True)
+        counts = _count(classes, index, weight, "labels", source)
+    else:
+        targets = as_numbers(y, f"{source}: target y")
+        bad_target = np.flatnonzero(~np.isfinite(targets))
+        if bad_target.size:
+            problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
+        else:
+            target = column_moments(targets, weight)
+
+    if is_sparse(X):
+        data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
+        touched = None
+        if is_wide(p, X.nnz):
+            touched, number = numbered(indices, p)
+            indices = read_only(number)
+        row, column, mean, squares = csr_moments(data, indices, indptr, weight, p if touched is None else touched.size)
+        if touched is not None:
+            column = touched[column] if row >= 0 else column
+            mean, squares = (SparseVector(p, touched, values) for values in (mean, squares))
+    else:
+        row, column, mean, squares = dense_moments(read_only(X), weight)
+    if row >= 0:
+        name = rows.names[column] if rows.names else int(column)
+        problems.append((row, name, _not_finite("input X", X[row, column])))
+
+    problem = None
+    if problems:
+        first, column_or_none, what = min(problems, key=lambda found: found[0])
+        problem = Problem(first, column_or_none, what, source, first)
+    total = float(weight.sum()) if weight.size else float(n)
+    moments = Moments(total, mean * rows.scale, squares * rows.scale**2)
+    columns = rows.names[p:] or range(p, p + len(rows.categories))
+    levels = tuple(
+        _count(column.levels, column.codes, weight, f"levels of column {name!r}", source)
+        for name, column in zip(columns, rows.categories, strict=True)
+    )
+    entries, has_offset = int(X.nnz) if is_sparse(X) else None, rows.offset is not None
+    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries, has_offset, target)
+
+
+def column_moments(values: Array, weight: Array) -> Moments:
+    """Of one column of numbers; `weight` is empty where each row counts once."""
+    if weight.size:  # what does not count may be anything
+        values, weight = values[weight > 0], weight[weight > 0]
+    total = float(weight.sum()) if weight.size else float(len(values))
+    if not total > 0:
+        return Moments(0.0, np.zeros(1), np.zeros(1))
+    with np.errstate(over="ignore", invalid="ignore"):  # huge targets: their moments are then not finite
+        mean = np.einsum("i,i->", values, weight) / total if weight.size else values.mean()
+        deviations = (values - mean) ** 2
+        squares = np.einsum("i,i->", deviations, weight) if weight.size else deviations.sum()
+    return Moments(total, np.array([mean]), np.array([squares]))
+
+
+def _count(values: Array, index: Array, weight: Array, name: str, source: str) -> Counts:
+    return Counts(values, np.bincount(index, weight if weight.size else None, len(values)) * 1.0, name, source)
+
+
+def _check_shapes(rows: Rows, source: str) -> None:
+    X, y = rows.X, np.asarray(rows.y)
+    if not is_sparse(X):
+        if not isinstance(X, np.ndarray):
+            kind = getattr(X, "format", type(X).__name__)
+            raise DataError(f"{source}: features are {kind}, they must be a NumPy array or scipy.sparse CSR")
+        if X.ndim != 2:
+            raise DataError(f"{source}: features have {X.ndim} dimension(s), they must be rows by columns")
+    if str(X.dtype) not in FEATURE_TYPES:
+        raise DataError(f"{source}: features are {X.dtype}, they must be one of {', '.join(FEATURE_TYPES)}")
+    if np.ndim(y) != 1:
+        raise DataError(f"{source}: target y has {np.ndim(y)} dimensions, it must have one value a row")
+    if is_sparse(X) and X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
+        raise DataError(
+            f"{source}: column indices run from {X.indices.min()} to {X.indices.max()} in {X.shape[1]} columns"
+        )
+    if rows.categories and (is_sparse(X) or rows.scale != 1.0):
+        raise DataError(f"{source}: categorical columns stand beside dense columns of scale 1 only")
+    columns = X.shape[1] + len(rows.categories)
+    if rows.names and len(rows.names) != columns:
+        raise DataError(f"{source}: {len(rows.names)} names for {columns} columns")
+    for number, category in enumerate(rows.categories):
+        if category.codes.shape != (X.shape[0],):
+            raise DataError(f"{source}: {X.shape[0]} rows but column {X.shape[1] + number} has {category.codes.shape}")
+    for name, values in (("target y", y), ("sample weight", rows.weight)):
+        if values is not None and np.shape(values) != (X.shape[0],):
+            raise DataError(f"{source}: {X.shape[0]} rows of features but {name} has shape {np.shape(values)}")
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas.NA answers neither yes nor no
+        return True
+
+
+def _not_finite(what: str, value: Any) -> str:
+    name = "NaN" if np.isnan(value) else "infinity"
+    return f"{what} contains {name}: remove or fill in such values first"
+
+
+def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
+    """Labels in a type that sorts, the first row that has no label, and what is wrong there."""
+    kind = y.dtype.kind
+    if kind == "O":
+        missing = [row for row, label in enumerate(y) if _is_missing(label)]
+        if missing:
+            return y[:0], missing[0], "target y contains NaN or None instead of a label"
+        if all(isinstance(label, str) for label in y):
+            return y.astype(str), None, ""
+        try:
+            whole = all(isinstance(label, int | np.integer) for label in y)  # exact beyond 2**53 too
+            return as_labels(np.array(y.tolist()) if whole else y.astype(np.float64), source)
+        except (TypeError, ValueError):
+            raise DataError(f"{source}: target y mixes text and other objects: use text or numbers") from None
+    y = y.astype(y.dtype.newbyteorder("="), copy=False)  # Arrow and Numba know this machine's only
+    if kind in "iubUS":
+        return y, None, ""
+    if kind == "f":
+        bad = np.flatnonzero(y != np.floor(y))  # NaN and infinity are handled apart: infinity equals its floor
+        strange = np.flatnonzero(~np.isfinite(y))
+        if strange.size:
+            return y[:0], int(strange[0]), _not_finite("target y", y[strange[0]])
+        if bad.size:
+            row = int(bad[0])
+            return y[:0], row, f"the label {y[row]} is not a class (Unknown label type: continuous)"
+        return y, None, ""
+    raise DataError(f"{source}: target y is of type {y.dtype}: labels must be integers, booleans or text")

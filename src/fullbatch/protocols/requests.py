@@ -1,0 +1,127 @@
+"""What a solver may ask of the blocks. Every answer is a sum over rows that adds up: see `answers`."""
+
+from dataclasses import dataclass
+
+from .rows import Array
+from .sampling import Draw
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueGrad:
+    """Ask for loss and gradient.
+
+    Parameters
+    ----------
+    theta : (size,) or (C, size) float64 array
+        The point; or C points, answered together: by one read of the data where the model can.
+    double : bool
+        Products in float64 whatever the precision of the rows, for one point of a linear model: what is asked where
+        rounding is all that is left. Other models answer in their own precision.
+    """
+
+    theta: Array
+    double: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnValueGrad:
+    """Ask for loss and gradient of several models, each of which counts rows in its own way.
+
+    That is how cross-validation and bootstrap share one read of the data.
+
+    Parameters
+    ----------
+    theta : (C, size) float64 array
+        A point for each model.
+    draws : tuple of C Draw
+        How often each model counts a row.
+    """
+
+    theta: Array
+    draws: tuple[Draw, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowSample:
+    """Ask for a random share of the rows, the same rows however the data is cut into blocks.
+
+    Parameters
+    ----------
+    fraction : float
+        Probability, in [0, 1], that a row is taken.
+    seed : int
+        Whether a row is taken is a pure function of its global number and this seed.
+    """
+
+    fraction: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HessVec:
+    """Ask for the Hessian times a vector.
+
+    Parameters
+    ----------
+    theta : (size,) float64 array
+        Where.
+    v : (size,) float64 array
+        The vector.
+    """
+
+    theta: Array
+    v: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curvature:
+    """Ask for second derivatives, of all rows or of a random share of them.
+
+    Parameters
+    ----------
+    theta : (size,) float64 array
+        Where.
+    form : {"diagonal", "gram", "meat", "rows"}
+        - "diagonal" of the Hessian;
+        - "gram", the whole Hessian, and "meat", the sum of squared gradients of single rows (each with its weight; for
+          one linear predictor): both with loss and gradient, for few parameters;
+        - "rows": those of every row's loss in its linear predictors, answered with a `RowCurvature`.
+    fraction : float
+        Probability that a row is taken, as in `RowSample`; 1 for all rows.
+    seed : int
+        As in `RowSample`.
+    double : bool
+        As in `ValueGrad`.
+    widened : float
+        For "gram" of a loss with straight stretches: everything is that of a loss whose curved stretch is so many times
+        as wide (`kernels.losses.widened`).
+    """
+
+    theta: Array
+    form: str
+    fraction: float = 1.0
+    seed: int = 0
+    double: bool = False
+    widened: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Squares:
+    """Ask, under the squared loss, for everything that any least-squares fit of these rows needs.
+
+    Parameters
+    ----------
+    exact : bool
+        Triangles of QR decompositions, which keep the condition number, instead of Gram matrices, which square it.
+    folds : int
+        Rows are dealt to so many folds, each with sums of its own.
+    seed : int
+        The fold of a row is a pure function of its global number and this seed.
+    """
+
+    exact: bool = False
+    folds: int = 1
+    seed: int = 0
+
+
+Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | Squares

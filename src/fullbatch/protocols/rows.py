@@ -1,0 +1,98 @@
+"""The rows of a block as a source reads them, and what names where they come from."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Category:
+    """A categorical column of one block.
+
+    Parameters
+    ----------
+    codes : (n,) int32 array
+        Index of each row's level.
+    levels : (k,) array of int64 or str
+        Distinct levels of this block, sorted.
+    """
+
+    codes: Array
+    levels: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows of one block, as a source reads them.
+
+    Parameters
+    ----------
+    X : (n, p) dense array (float32, float64, uint8, int8) or scipy.sparse CSR array
+        Features as stored.
+    y : (n,) array or None
+        Targets.
+    weight : (n,) array or None
+        Sample weights; None is 1 for every row.
+    scale : float
+        The value of a feature is `X * scale`: bytes stay bytes (images are pixel bytes times 1/255).
+    offset : (n,) array or None
+        Added to every linear predictor, such as the logarithm of an exposure; None is 0 for every row.
+    categories : tuple of Category
+        Categorical columns, which stand behind those of X; for dense X without a scale.
+    names : tuple of str
+        Names of the columns of X and of the categorical ones; empty where they have none.
+    """
+
+    X: Any
+    y: Array | None = None
+    weight: Array | None = None
+    scale: float = 1.0
+    offset: Array | None = None
+    categories: tuple[Category, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class Size(NamedTuple):
+    """What the rows of a source take in memory.
+
+    Parameters
+    ----------
+    rows : int
+        How many there are.
+    nbytes : int
+        Bytes of the rows once they are read.
+    reading : int
+        Bytes taken besides while they are read.
+    shared : int
+        Bytes taken besides, once, while any source of these files is read.
+    held : bool
+        The source holds the rows itself: to keep them costs nothing more.
+    """
+
+    rows: int
+    nbytes: int
+    reading: int = 0
+    shared: int = 0
+    held: bool = False
+
+
+class Source(Protocol):
+    """Names where a block's rows come from: a recipe, cheap to send, read on the worker.
+
+    `str(source)` says in words which rows these are: it is what error messages show. `read` gives the same rows each
+    time; it is called on each pass where the rows do not fit into memory, from several threads for several sources.
+    A source that knows its `Size` before it is read may have it as an attribute `size`. Sources that share something
+    while they are read, such as a decoded file, may have a method `release()`: a worker calls it when it has read
+    all of its blocks. One that reads from a cluster's object store may have an attribute `stored`, a list of references
+    and the bytes read of each: it is then read near them, if possible.
+    """
+
+    def read(self) -> Rows: ...
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a scipy.sparse CSR array or matrix (told by its fields, so that scipy need not be loaded)."""
+    return hasattr(X, "indptr") and getattr(X, "format", "") == "csr"

@@ -1,0 +1,236 @@
+"""Where engines, models and solvers meet: what each of them must offer, and who answers what."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from .requests import ValueGrad
+from .rows import Array, Rows, Source
+from .schema import Description, Schema
+
+R = TypeVar("R")
+
+
+# --- models: what is computed on one block --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """What the driver must know of theta.
+
+    Parameters
+    ----------
+    size : int
+        Length of theta.
+    penalized : (size,) bool array
+        Which coordinates a penalty touches when the caller names none; intercepts are False.
+    dtype : str
+        Precision in which blocks compute, "float32" or "float64": solvers take it for the noise of loss and
+        gradient.
+    predictors : (K, width) int array, optional
+        Linear models: the coordinates of theta that make each of the K linear predictors, all of the same columns in
+        the same order. None for other models.
+    quadratic : bool
+        Whether the loss is a quadratic function of theta.
+    straight_from : float
+        The loss of a row, above its least, at which a straight stretch without curvature begins, as in the tails of
+        Huber's; 0 where there is none.
+    kinked : bool
+        Whether second derivatives of a row's loss jump, so that they tell nothing of what lies beyond the jump.
+    least : float
+        What the mean loss cannot fall below; -infinity where that is not known.
+    null : float
+        How far the mean loss of the null model, whose predictions are all alike, stands above `least`: half its mean
+        deviance, the measure of what is small. Infinite where that is not known.
+    about : str
+        The model in words: a checkpoint of another one is refused.
+    """
+
+    size: int
+    penalized: Array
+    dtype: str = "float64"
+    predictors: Array | None = None
+    quadratic: bool = False
+    straight_from: float = 0.0
+    kinked: bool = False
+    least: float = -np.inf
+    null: float = np.inf
+    about: str = ""
+
+
+class Block(Protocol):
+    """The rows of one worker's share with the model's formulas: a pure function of (rows, schema, request)."""
+
+    answers: frozenset[type]
+    parameters: Parameters
+
+    def evaluate(self, request: Any) -> Any:
+        """Answer a request with sums over this block's rows."""
+        ...
+
+    def loss(self, theta: Array) -> float:
+        """Sum of weighted losses over this block's rows at `theta`."""
+        return self.evaluate(ValueGrad(theta)).value
+
+    def grad(self, theta: Array) -> Array:
+        """Gradient of `loss` at `theta`, same shape as `theta`."""
+        return self.evaluate(ValueGrad(theta)).grad
+
+
+class Model(Protocol):
+    """A recipe for blocks, sent to the workers: describes rows, and builds the block that answers for them."""
+
+    def describe(self, rows: Rows, source: str) -> Description:
+        """What must be known of these rows before any block is built; descriptions of blocks add up."""
+        ...
+
+    def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
+        """The block of `rows`, whose first row has the global number `first_row`.
+
+        Categorical columns have become columns of X by then: `rows.categories` is empty, unless the model has an
+        attribute `takes_categories` that is true.
+        """
+        ...
+
+
+# --- engines: where the blocks live ---------------------------------------------------------------------------
+
+
+class Blocks(Protocol):
+    """Placed blocks."""
+
+    schema: Schema
+    parameters: Parameters
+    answers: frozenset[type]
+
+    def sum(self, request: Any) -> Any:
+        """Send the request to every block once; the answers added in the fixed tree order."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the blocks. May be called twice."""
+        ...
+
+
+class Engine(Protocol):
+    """Places blocks on workers. Belongs to whoever made it: the library closes only what it opened."""
+
+    def place(self, model: Model, sources: Sequence[Source]) -> Blocks:
+        """Read, describe and build one block per source, on the workers."""
+        ...
+
+    def map(self, task: Callable[[int, Source], R], sources: Sequence[Source]) -> Iterator[R]:
+        """What `task(number, source)` makes of each source, on the workers, in their order; nothing is kept."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the workers. May be called twice."""
+        ...
+
+
+# --- solvers: how theta moves ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What solvers may know of a problem before the first pass: shapes, kinds, and what the set-up read tells.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of all blocks.
+    parameters : Parameters
+        Of the model.
+    l2 : (size,) float64 array
+        Strength of the penalty.
+    answers : frozenset of type
+        Requests that the objective answers.
+    dense_columns : int or None
+        Values that a pass reads of each row; None for as many as a linear predictor has parameters.
+    looked_up : float
+        Values of a row, on average, that it finds through an index.
+    squares : (p,) float64 array or None
+        Linear models: weighted mean square, over all rows, of each column that the solver's coefficients multiply.
+    constant : (p,) bool array or None
+        Linear models: columns of which centring has left nothing but rounding.
+    least : float
+        What F cannot fall below: that of `parameters`, where all rows count.
+    """
+
+    rows: int
+    parameters: Parameters
+    l2: Array
+    answers: frozenset[type]
+    dense_columns: int | None = None
+    looked_up: float = 0.0
+    squares: Array | None = None
+    constant: Array | None = None
+    least: float = -np.inf
+
+
+class State(Protocol):
+    """What a solver carries from one accepted iterate to the next: arrays and scalars only."""
+
+    @property
+    def theta(self) -> Array: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def grad(self) -> Array: ...
+    @property
+    def iteration(self) -> int: ...  # accepted iterates after the starting point
+    @property
+    def first_norm(self) -> float: ...  # gradient norm at the starting point
+    @property
+    def failure(self) -> str: ...  # "" or the name of the Status that ends the run
+
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+Steps = Generator[Any, Any, S_co]
+
+
+class Solver(Protocol[S]):
+    """A method that yields requests and is sent their answers; it knows neither data nor workers.
+
+    A solver may have a method `for_problem(facts)` that returns the solver to use, once the `Facts` are known: with
+    options filled in, and with whatever it keeps during a run.
+    """
+
+    requests: frozenset[type]
+
+    def init(self, theta: Array) -> Steps[S]:
+        """State at the starting point."""
+        ...
+
+    def step(self, state: S) -> Steps[S]:
+        """One accepted iteration."""
+        ...
+
+    def optimality(self, state: S) -> float:
+        """Estimated relative distance to the optimum; the run ends when it is at most `tol`."""
+        ...
+
+
+class ChangeOfVariables(Protocol):
+    """A linear map between the solver's theta and the blocks' theta, applied on the driver."""
+
+    def to_blocks(self, theta: Array) -> Array:
+        """The blocks' theta for the solver's."""
+        ...
+
+    def to_solver(self, theta: Array) -> Array:
+        """The inverse of `to_blocks`."""
+        ...
+
+    def pull_back(self, grad: Array) -> Array:
+        """Gradient in the solver's variables from the gradient in the blocks' (the transposed map)."""
+        ...
+
+    def columns(self, X: Any) -> tuple[Any, Array | None]:
+        """The columns that the solver's coefficients multiply, from those that the blocks' coefficients do; for sparse
+        X without what is to be subtracted from each row, which comes second.
+        """
+        ...

@@ -1,0 +1,194 @@
+"""Whether a run that ends has converged: the solver's claim, checked against something that it did not make itself.
+
+For a linear model the blocks are asked for the Hessian at the iterate, in float64, and Newton's decrement says by how
+much F can still fall: (1/2) g'H^-1 g, whatever matrix the solver went by. Where the Hessian is too large to ask for,
+there are lower bounds: what single columns explain of the score, which costs nothing, and, of solvers that never saw
+second derivatives, by how much F can fall along a few conjugate directions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..objective.hessian import Curved
+from ..objective.measure import BEYOND, looked_beyond, measure, relative
+from ..objective.objective import Objective
+from ..protocols.answers import Curves
+from ..protocols.requests import Curvature, HessVec, ValueGrad
+from ..protocols.seams import Facts
+from ..solvers.auto import seconds_of_pass
+from ..solvers.newton import SURE, Newton
+
+Array = npt.NDArray[Any]
+
+# The Hessian is asked for as long as that takes no more than this share of what the run has taken, or so many seconds
+# of the cost model, which knows shapes alone.
+_SHARE, _SECONDS = 0.1, 0.05
+
+# Rows for each parameter of a sample that stands for all rows, where they are many.
+_ROWS_PER_PARAMETER = 60
+
+# A fit that leaves no more than this share of the null model's F is as good as exact.
+_NOTHING = 1e-6
+
+# Passes for conjugate directions where there are too many parameters for a Hessian: a share of those of the run, no less
+# and no more than so many; and the fall of the squared gradient from one to the next that makes more needless.
+_SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (3, 30), 1e-6
+
+# What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
+_OF_COLUMNS = 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What is known of an iterate.
+
+    Parameters
+    ----------
+    remaining_r2 : float
+        By how much F can still fall, as a share of what it is measured by (`objective.measure`: half the null
+        model's mean deviance, as a rule). For the squared loss: what R^2 could still gain. Infinite where that is not
+        known.
+    score_r2 : float or None
+        The largest share of the score's variance that a single column explains: `Objective.explained`.
+    known_by : {"hessian", "sample", "directions", "columns", "estimate"}
+        Whether `remaining_r2` comes from the Hessian of all rows, or of a sample of them, or along a few directions; or
+        from the solver itself, checked on single columns, or not at all.
+    curved : Curved or None
+        The Hessian.
+    bound : float
+        What `remaining_r2` cannot be more than: all that is left above the least that F can be.
+    kinked : bool
+        Whether second derivatives jump, so that single columns have a say beside the Hessian.
+    """
+
+    remaining_r2: float
+    score_r2: float | None
+    known_by: str
+    curved: Curved | None = None
+    bound: float = np.inf
+    kinked: bool = False
+
+    def holds(self, tol: float) -> bool:
+        """Whether a claim to be within `tol` is borne out."""
+        if self.bound <= tol:
+            return True
+        of_columns = self.score_r2 is None or self.score_r2 <= max(_OF_COLUMNS * tol, 1e-12)
+        return self.remaining_r2 <= tol and (of_columns or (self.known_by == "hessian" and not self.kinked))
+
+    @property
+    def words(self) -> str:
+        """How it is known, for messages."""
+        left = f"F could still fall by {self.remaining_r2:.1e} of the null model's"
+        columns = "" if self.score_r2 is None else f"; a single column explains {self.score_r2:.1e} of the score"
+        return {
+            "hessian": f"by the Hessian of all rows, {left}",
+            "sample": f"by the Hessian of a sample of the rows, {left}{columns}",
+            "directions": f"along a few conjugate directions, {left}{columns}",
+            "columns": f"by the solver's own estimate, {left}{columns}",
+            "estimate": "by the solver's own estimate: nothing else is known of such a model",
+        }[self.known_by]
+
+
+def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], Any]) -> Check:
+    """What is known of a solver's iterate: one pass where the Hessian can be asked for, else none.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised.
+    state : State
+        The iterate.
+    solver : Solver
+        Whose it is.
+    ask : callable
+        Answers requests.
+    """
+    facts = objective.facts
+    claims = hasattr(solver, "optimality")
+    own = float(solver.optimality(state)) if claims else np.inf
+    if facts.parameters.predictors is None or not np.isfinite(state.value):
+        return Check(own, None, "estimate")
+    by_passes = ValueGrad in solver.requests
+    bound = _above(state.value, facts)
+    if bound <= _NOTHING and facts.parameters.dtype == "float32" and by_passes:
+        told, state = bound, replace(state, value=ask(ValueGrad(state.theta, double=True)).value)
+        bound = _above(state.value, facts)  # of huge predictions float32 keeps no digit of F
+        own = max(own, bound - told)
+    score_r2 = objective.explained(state.theta, state.grad) if by_passes else None
+    if getattr(solver, "by_hessian", False):
+        curved = getattr(solver, "curved", None)
+        return Check(min(own, bound), score_r2, "hessian", curved, bound, facts.parameters.kinked)
+    for fraction in _fractions(facts, objective.num_passes):
+        curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
+        precision = "float64"
+        if fraction < 1 and curves.point is not None:  # the gradient is that of all rows
+            precision = facts.parameters.dtype
+            curves = curves._replace(point=curves.point._replace(value=state.value, grad=state.grad))
+        curved = Curved.of(curves, state.theta, facts, precision)
+        if curved is not None:
+            left = relative(curved.decrease + SURE * curved.rounding, state, facts)
+            for step, rise in curved.probes(BEYOND * measure(state, facts), facts.parameters.kinked):
+                if not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
+                    left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
+                    break
+            known_by = "hessian" if fraction == 1 else "sample"
+            return Check(min(left, bound), score_r2, known_by, curved, bound, facts.parameters.kinked)
+    if solver.requests != {ValueGrad} or HessVec not in facts.answers:  # others have seen second derivatives
+        return Check(min(own, bound), score_r2, "columns", None, bound)
+    along = relative(_along_directions(objective, state, ask), state, facts)
+    return Check(min(max(own, along) if claims else along, bound), score_r2, "directions", None, bound)
+
+
+def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any]) -> float:
+    """By how much F falls along a few conjugate directions by its Hessian: a lower bound of 1/2 g'H^-1 g, from below.
+
+    Each costs a pass; they are far fewer than those of the run, and end where they tell nothing new.
+    """
+    facts, fall = objective.facts, 0.0
+    scale = np.ones(len(state.grad))
+    if facts.squares is not None and facts.parameters.predictors is not None:
+        of_columns = facts.parameters.predictors[:, : len(facts.squares)]
+        scale[of_columns] = np.where(facts.squares > 0, np.sqrt(facts.squares), 1.0)
+    residual = -state.grad / scale
+    direction, square = residual, float(residual @ residual)
+    for _ in range(int(np.clip(_SHARE_ALONG * objective.num_passes, *_DIRECTIONS))):
+        product = ask(HessVec(state.theta, direction / scale)) / scale
+        curvature = float(direction @ product)
+        if not 0 < curvature < np.inf:
+            break
+        fall += 0.5 * square * (square / curvature)
+        residual = residual - (square / curvature) * product
+        before, square = square, float(residual @ residual)
+        if square <= _SETTLED * before:
+            break
+        direction = residual + (square / before) * direction
+    return fall
+
+
+def _above(value: float, facts: Facts) -> float:
+    """All that F could fall by, as a share of the null model's; infinite where that is not known."""
+    null = facts.parameters.null
+    return max(value - facts.least, 0.0) / null if np.isfinite(null) else np.inf
+
+
+def _fractions(facts: Facts, passes: int) -> list[float]:
+    """Shares of the rows whose Hessian may be asked for, one after another; none where that would cost too much."""
+    predictors = facts.parameters.predictors
+    if predictors is None or Curvature not in facts.answers:
+        return []
+    (outputs, width), size = predictors.shape, facts.parameters.size
+    if Newton.bytes_for(size) > Newton().max_bytes:
+        return []
+    allowed = max(_SECONDS, _SHARE * passes * seconds_of_pass(facts))
+
+    def cost(rows: float) -> float:
+        return rows * width * width * outputs * (outputs + 1) / 2 * 5e-11 + 1e-9 * size**3
+
+    if cost(facts.rows) <= allowed:
+        return [1.0]
+    rows = _ROWS_PER_PARAMETER * width * min(outputs, 4)
+    return [rows / facts.rows] if rows < facts.rows and cost(rows) <= allowed else []

@@ -1,0 +1,419 @@
+"""The one loop: asks a solver for requests, the objective for answers, and decides when to stop."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..objective.objective import Objective
+from ..protocols.requests import ValueGrad
+from ..protocols.seams import Facts, Solver, State, Steps
+from ..solvers import check_solver, make_solver, solver_of
+from ..solvers.auto import choices, choose
+from ..wording.arguments import check_flag, check_number, check_whole
+from .callbacks import Callback, Iterate, check_callbacks
+from .certificates import certify
+from .checkpoints import Checkpoint, Keeper, Spent, check_checkpoint, check_kept
+from .convergence import Check, checked
+from .gradient_check import check_gradient as check_gradient_at
+from .interrupts import Interrupted, before_sigterm, ctrl_c
+from .notices import notices
+from .result import Result, Status
+
+Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
+
+# A claim that is off by more than this factor is not left to the solver that made it.
+_FAR_OFF = 100.0
+
+
+def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
+    """Answer a generator's requests until it returns.
+
+    Parameters
+    ----------
+    steps : generator
+        Yields requests, is sent their answers, returns a value.
+    fun : callable
+        Answers a request, for example an `Objective`.
+
+    Returns
+    -------
+    What the generator returns.
+    """
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(fun(request))
+    except StopIteration as done:
+        return done.value
+
+
+def minimize(
+    objective: Objective,
+    theta0: Array,
+    *,
+    solver: str | Solver[Any] | Any = "auto",
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    callbacks: Sequence[Callback] = (),
+    resume: State | None = None,
+    checkpoint: Checkpoint | str | PathLike[str] | None = None,
+    check_gradient: bool = False,
+) -> Result:
+    """Minimise an objective.
+
+    Ctrl-C ends the run after the evaluation under way and returns the best iterate; a second Ctrl-C raises
+    KeyboardInterrupt at once. With `checkpoint`, SIGTERM saves the latest iterate before it ends the process.
+    A checkpoint that cannot be written is a warning, and is tried again at the next iterate.
+
+    Parameters
+    ----------
+    objective : Objective
+        Blocks and penalty.
+    theta0 : (size,) array
+        Starting point; not used with `resume`.
+    solver : str or Solver
+        "auto", "lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares", "scipy-lbfgsb", or a solver object.
+        "auto" chooses by the shape of the problem and says why in `Result.solver`; with `resume`, it is the solver
+        whose state that is.
+    tol : float
+        The run ends when F can fall by no more than this share of how far the null model's F stands above the least
+        that F can be (of models that are not linear: of max(|F|, |F0 - F|)), and that was checked: see
+        `Result.remaining_r2`. It means the same for any units of data, weights and theta, and from any start. (With
+        "scipy-lbfgsb": SciPy's ftol, the relative decrease of a single step; then the same check.)
+    max_iter : int
+        Accepted iterates at the most, those before a resume included.
+    callbacks : sequence of callables
+        Called with an `Iterate` at every accepted iterate, the starting point included; one that returns True, or
+        a text that says why, ends the run.
+    resume : solver state, optional
+        `Result.state` of an earlier run of the same problem and solver: the run goes on as if it had never ended.
+        (A state does not know its problem: one of another problem of the same size is not noticed.)
+    checkpoint : Checkpoint, path or URL, optional
+        A directory where the state is kept as the run goes on, and from which it goes on if there are checkpoints:
+        the result is the same to the byte as that of a run that was never ended, on any engine and number of workers.
+        `theta0` and `resume` are then not used, and one pass, counted with those of the set-up, tells whether data
+        and model are still the same.
+    check_gradient : bool
+        Whether to compare the model's gradient with differences of its loss before the run, at the starting point:
+        `fullbatch.run.gradient_check.check_gradient`. Its passes are counted with those of the set-up.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        An argument is none of its parameter's, theta0 or the state does not fit, F is not finite there, or the solver
+        cannot resume.
+    ModelFileError
+        The checkpoints are those of another run, by data, model, penalty or solver: the message says what differs. Or
+        none of them can be read.
+    TypeError
+        The solver needs answers that the blocks do not give.
+    ModelError
+        `check_gradient` was asked for, and the gradient is not that of the loss.
+    """
+    if callable(callbacks):
+        callbacks = [callbacks]
+    _check_arguments(objective, solver, tol, max_iter, callbacks, checkpoint, check_gradient)
+    method, why = _checked_solver(solver, objective, resume)
+    theta = _as_theta(resume.theta if resume is not None else theta0)
+    if theta.shape != (objective.size,):
+        raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
+    if not np.isfinite(theta).all():
+        raise ValueError("theta0 contains NaN or infinity")
+    keeper = None if checkpoint is None else Keeper.of(checkpoint, objective, method)
+    if keeper is not None and (kept := keeper.latest()) is not None:
+        check_kept(kept, objective, method)
+        resume = kept
+        method = solver_for_state(kept, method, objective.facts)
+    if check_gradient:
+        check_gradient_at(objective, theta)
+    return _Run(objective, method, why, tol, max_iter, callbacks, keeper).go(theta, resume)
+
+
+class _Run:
+    """One call of `minimize`: what all its parts must know."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        solver: Any,
+        why: str,
+        tol: float,
+        max_iter: int,
+        callbacks: Sequence[Callback],
+        keeper: Keeper | None,
+    ) -> None:
+        self.objective, self.solver, self.why = objective, solver, why
+        self.tol, self.max_iter = tol, max_iter
+        self.callbacks, self.keeper = callbacks, keeper
+        self.began, self.first_pass = time.perf_counter(), objective.num_passes
+        self.first_sampled = objective.num_sampled_passes
+        self.latest: Any = None
+        self.check: Check | None = None
+        self.resumed_at: int | None = None
+        self.stop_reason = ""
+
+    def go(self, theta: Array, resume: Any) -> Result:
+        # A trial point too far out: solvers look for infinities.
+        with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+            self.pressed = stack.enter_context(ctrl_c())
+            if self.keeper is not None:
+                stack.enter_context(before_sigterm(self._keep))
+                stack.callback(self._keep)  # however the run ends
+            try:
+                if hasattr(self.solver, "run"):
+                    return self._whole_run(theta)
+                return self._iterate(theta, resume)
+            except Interrupted:
+                if self.latest is None:
+                    raise KeyboardInterrupt from None
+                return self._result(Status.INTERRUPTED)
+
+    def _iterate(self, theta: Array, resume: Any) -> Result:
+        first = drive(self.solver.init(theta), self._ask) if resume is None else resume
+        _check_start(first)
+        self.latest, self.resumed_at = first, None if resume is None else resume.iteration
+        took_over = None
+        while True:
+            state = self.latest
+            if self.keeper is not None:
+                self.keeper.save_if_due(state, self._spent())
+            optimality = self.solver.optimality(state)
+            stop = took_over is not state and self._told_to_stop(state, optimality)
+            if optimality <= self.tol or state.failure:
+                check = self._checked(state)
+                if check.holds(self.tol):
+                    return self._result(Status.CONVERGED)
+                if not stop and self._goes_on_otherwise(check):
+                    took_over = self.latest
+                    continue
+            if stop:
+                return self._result(Status.STOPPED)
+            if state.failure:
+                return self._result(Status(state.failure))
+            if state.iteration >= self.max_iter:
+                return self._result(Status.MAX_ITER)
+            self.latest = drive(self.solver.step(state), self._ask)
+
+    def _checked(self, state: Any) -> Check:
+        self.check = checked(self.objective, state, self.solver, self._ask)
+        return self.check
+
+    def _goes_on_otherwise(self, check: Check) -> bool:
+        """Whether another solver takes over where this one's claim was not borne out, or it found no way on."""
+        state, ended = self.latest, hasattr(self.solver, "run")
+        in_part = check.known_by in ("directions", "columns")
+        if not (ended or state.failure or check.remaining_r2 > _FAR_OFF * self.tol or in_part):
+            return False  # a few more of its own steps may be enough
+        other = other_solver(self.solver, self.objective.facts)
+        if other is None:
+            return False
+        began = drive(other.init(state.theta), self._ask)
+        if not (np.isfinite(began.value) and np.isfinite(began.grad).all()):
+            return False
+        logger.info("%s ends away from the optimum (%s): %s goes on", _name(self.solver), check.words, _name(other))
+        self.why += f"{'; ' if self.why else ''}{_name(other)} went on where {_name(self.solver)} ended: {check.words}"
+        self.solver = other
+        values = getattr(state, "values", np.full(state.iteration + 1, began.value))
+        self.latest = replace(
+            began,
+            iteration=state.iteration,
+            values=np.append(values[:-1], began.value),
+            first_value=getattr(state, "first_value", began.first_value),
+            first_norm=state.first_norm,
+        )
+        return True
+
+    def _whole_run(self, theta: Array) -> Result:
+        def on_iterate(state: Any) -> bool:
+            if self.latest is None:
+                _check_start(state)
+            self.latest = state
+            return self._told_to_stop(state, np.inf)
+
+        self.latest, ended, words = self.solver.run(
+            lambda x: self._ask(ValueGrad(x)), theta, self.tol, self.max_iter, on_iterate
+        )
+        status = Status.STOPPED if self.stop_reason else Status(ended)
+        if status in (Status.CONVERGED, Status.LINE_SEARCH):
+            check = self._checked(self.latest)
+            claim = check.known_by in ("columns", "estimate") and status is Status.CONVERGED  # all that is known
+            if check.holds(self.tol) or (claim and replace(check, remaining_r2=self.tol).holds(self.tol)):
+                return self._result(Status.CONVERGED, words)
+            if self._goes_on_otherwise(check):
+                return self._iterate(theta, self.latest)
+            status = Status.LINE_SEARCH
+        return self._result(status, words)
+
+    def _spent(self) -> Spent:
+        return Spent(
+            self.objective.num_passes - self.first_pass,
+            self.objective.num_sampled_passes - self.first_sampled,
+            time.perf_counter() - self.began,
+        )
+
+    def _keep(self) -> None:
+        if self.keeper is not None and self.latest is not None:
+            self.keeper.try_to_save(self.latest, self._spent())
+
+    def _ask(self, request: Any) -> Any:
+        if self.pressed.is_set():
+            raise Interrupted
+        return self.objective(request)
+
+    def _told_to_stop(self, state: Any, optimality: float) -> bool:
+        spent = self._spent()
+        iterate = Iterate(
+            state.iteration, state.theta, state.value, state.grad, spent.passes, spent.seconds, optimality
+        )
+        for callback in self.callbacks:
+            answer = callback(iterate)
+            if answer:
+                self.stop_reason = answer if isinstance(answer, str) else Status.STOPPED.message
+        return bool(self.stop_reason)
+
+    def _result(self, status: Status, words: str = "") -> Result:
+        state = self.latest
+        resumable = not hasattr(self.solver, "run")
+        optimality = self.solver.optimality(state) if resumable else np.inf
+        check = self.check
+        if check is None or status not in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
+            linear = self.objective.blocks.parameters.predictors is not None
+            check = Check(optimality, None, "columns" if linear else "estimate")
+        told = () if self.pressed.is_set() else notices(self.objective, state, check, status, self._ask)
+        spent = self._spent()
+        return Result(
+            theta=state.theta,
+            value=state.value,
+            grad=state.grad,
+            status=status,
+            message=_message(status, self.stop_reason, check, [*filter(None, [words]), *(one.words for one in told)]),
+            optimality=optimality,
+            remaining_r2=check.remaining_r2,
+            score_r2=check.score_r2,
+            known_by=check.known_by,
+            notices=told,
+            first_grad_norm=state.first_norm,
+            iterations=state.iteration,
+            resumed_at=self.resumed_at,
+            passes=spent.passes,
+            setup_passes=self.objective.num_setup_passes,
+            sampled_passes=spent.sampled_passes,
+            seconds=spent.seconds,
+            solver=getattr(self.solver, "about", type(self.solver).__name__) + (f"; {self.why}" if self.why else ""),
+            certificate=certify(state.grad, self.objective.facts),
+            state=state if resumable else None,
+        )
+
+
+def _message(status: Status, reason: str, check: Check, words: Sequence[str]) -> str:
+    if status is Status.STOPPED:
+        return reason
+    of_check = [check.words] if status is Status.CONVERGED else []
+    more = "; ".join([*of_check, *words])
+    return f"{status.message} ({more})" if more else status.message
+
+
+def _name(solver: Any) -> str:
+    return type(solver).__name__
+
+
+def other_solver(solver: Any, facts: Facts) -> Any:
+    """The solver that goes on where this one's claim was not borne out; None where there is none.
+
+    Newton's method, whose Hessian is that of the check, where there is room for it; else L-BFGS with the Hessian of a
+    sample of the rows.
+    """
+    kind = type(solver)
+    newton = make_solver("newton")
+    if kind in (type(newton), type(make_solver("least-squares"))):
+        return None
+    if newton.requests <= facts.answers and newton.bytes_for(facts.parameters.size) <= newton.max_bytes:
+        return newton.for_problem(facts)
+    sampled = make_solver("sampled-lbfgs")
+    if kind is type(sampled) or not sampled.requests <= facts.answers:
+        return None
+    return sampled.for_problem(facts)
+
+
+def solver_for_state(state: Any, solver: Any, facts: Facts) -> Any:
+    """The solver that goes on from the state of a checkpoint: the one given, or the one that had taken over from it."""
+    if type(state) is getattr(solver, "state", None):
+        return solver
+    name = solver_of(state)
+    return solver if name is None else make_solver(name).for_problem(facts)
+
+
+def _check_arguments(
+    objective: Any, solver: Any, tol: Any, max_iter: Any, callbacks: Any, checkpoint: Any, check_gradient: Any
+) -> None:
+    """Refuse arguments of `minimize` that are none, whatever the problem."""
+    if not isinstance(objective, Objective):
+        raise ValueError(f"objective must be an Objective, got {objective!r}")
+    check_solver(solver)
+    check_number("tol", tol)
+    check_whole("max_iter", max_iter, 0)
+    check_callbacks(callbacks)
+    check_checkpoint(checkpoint)
+    check_flag("check_gradient", check_gradient)
+
+
+def _as_theta(theta: Any) -> Array:
+    """A copy of the starting point."""
+    try:
+        return np.array(theta, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"theta0 must be an array of numbers, got {theta!r}") from None
+
+
+def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any, str]:
+    """The solver object, once it is known that the blocks answer what it asks, and why it was chosen."""
+    facts, why = objective.facts, ""
+    if resume is not None and not hasattr(resume, "failure"):
+        raise TypeError(
+            f"resume takes a solver's state, Result.state or load_state(path), not a {type(resume).__name__}"
+        )
+    if isinstance(solver, str) and solver == "auto":
+        name = None if resume is None else solver_of(resume)
+        if name is None:
+            choice = choose(facts)
+            solver, why = choice.solver, f"chose {choice.name} because {choice.reason}"
+        else:
+            solver = next((one.solver for one in choices(facts) if one.name == name), name)
+            why = f"chose {name} because it is the solver of the state to resume"
+    method = make_solver(solver) if isinstance(solver, str) else solver
+    kind = type(method).__name__
+    if resume is not None and hasattr(method, "run"):
+        raise ValueError(f"{kind} keeps its own loop and cannot resume: use 'lbfgs'")
+    if resume is not None and not isinstance(resume, getattr(method, "state", object)):
+        raise ValueError(
+            f"the state to resume is a {type(resume).__name__}, which {kind} cannot go on from: "
+            f"use '{solver_of(resume)}'"
+        )
+    missing = method.requests - facts.answers
+    if missing:
+        needs = ", ".join(sorted(request.__name__ for request in missing))
+        raise TypeError(f"{kind} needs {needs}, which these blocks do not answer: use '{choose(facts).name}'")
+    if hasattr(method, "for_problem"):
+        method = method.for_problem(facts)
+    return method, why
+
+
+def _check_start(state: Any) -> None:
+    if not (np.isfinite(state.value) and np.isfinite(state.grad).all()):
+        raise ValueError(
+            f"the objective is not finite at the starting point: F = {state.value}; start elsewhere, or scale columns, "
+            "targets and offsets"
+        )

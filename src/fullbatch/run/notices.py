@@ -1,0 +1,214 @@
+"""What the reader of a result should know beside its numbers: each notice has a code, names columns and a remedy."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import shortened
+from ..objective.hessian import Curved
+from ..objective.objective import Objective
+from ..protocols.requests import ValueGrad
+from .convergence import Check
+from .result import OWN_MODEL, Notice, Status
+
+Array = npt.NDArray[Any]
+
+# Beside the null model's, this is no F: the data is fitted exactly.
+_NOTHING = 1e-6
+
+# A Newton step that is more than this share of a coefficient, where F has next to nothing left to lose by it, may lead
+# to infinity; how many times as far F is looked at to be sure; and along how many directions without curvature.
+_STILL_GROWING, _FAR, _MOST_WAYS = 0.02, 100.0, 3
+
+# Directions of less than this share of the largest curvature belong to columns that are combinations of others.
+_COLLINEAR = 1e-11
+
+# F that differs by no more than this share is the same.
+_ALIKE = 1e-9
+
+# Columns take part in a direction with at least this share of its largest part.
+_PART = 0.1
+
+# Means of so many spreads leave too few digits of a column.
+_DWARFED = {"float32": 1e3, "float64": 1e7}
+
+
+def notices(
+    objective: Objective, state: Any, check: Check, status: Status, ask: Callable[[Any], Any]
+) -> tuple[Notice, ...]:
+    """What is to be said of the end of a run; a pass or two where the optimum is suspected to be at infinity.
+
+    Parameters
+    ----------
+    objective : Objective
+        What was minimised.
+    state : State
+        Where it ended.
+    check : Check
+        What is known of that.
+    status : Status
+        How it ended.
+    ask : callable
+        Answers requests.
+    """
+    if objective.blocks.parameters.predictors is None:
+        failed = status is Status.LINE_SEARCH
+        return (Notice("not-converged", OWN_MODEL),) if failed else ()
+    found: list[Notice] = []
+    if status in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
+        found += _at_infinity(objective, state, check, ask)
+    found += _of_columns(objective, state, replace(check, curved=None) if found else check, ask)
+    if status in (Status.PRECISION, Status.LINE_SEARCH):
+        found.append(_rounding(objective, check))
+    return tuple(found)
+
+
+def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Iterator[Notice]:
+    """Whether F still falls far beyond theta, as it does without end where classes can be separated."""
+    facts = objective.facts
+    free = facts.l2 == 0
+    if (
+        facts.parameters.quadratic
+        or facts.parameters.kinked
+        or not free.any()
+        or not np.isfinite(facts.parameters.null)
+    ):
+        return
+    theta, size = _stored(objective, state.theta), np.minimum(_of_stored_columns(objective), 1e300)
+    exact = 0 < state.value - facts.least <= _NOTHING * facts.parameters.null
+    allowed = 1e-15 * (abs(state.value) + facts.parameters.null)
+
+    def F(at: Array) -> float:
+        return float(ask(ValueGrad(_of_solver(objective, at), double=True)).value)
+
+    for way in [np.where(free, theta, 0.0)] if exact else _ways(objective, state, check, theta, free):
+        part = np.abs(way) * size
+        largest = int(part.argmax())
+        if not (0 < part[largest] < np.inf and theta[largest]):
+            continue
+        way = way * (theta[largest] / way[largest])  # outward, as far as it is from zero
+        outward, far = F(theta + way), F(theta + _FAR * way)
+        if outward <= state.value + allowed >= far and F(theta - way) > state.value + 1e-9 * facts.parameters.null:
+            names = _names(objective, np.flatnonzero(part >= _PART * part[largest]))
+            what = "the classes can be separated" if exact else "some of the rows can be fitted ever better"
+            yield Notice(
+                "separable",
+                f"{what}, so the optimum is at infinity: coefficients would grow for ever along {names}; add a penalty",
+            )
+            return
+
+
+def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Array) -> Iterator[Array]:
+    """Along which parameters of the columns as stored may grow for ever: those that Newton's step makes grow still, and
+    those that have lost all their curvature.
+    """
+    newton = check.curved.direction(1e-14) if check.curved is not None else getattr(state, "direction", None)
+    if newton is not None and np.isfinite(newton).all():
+        way = _stored(objective, newton)
+        # These alone: other parameters would spoil so long a step.
+        yield np.where(free & (way * theta > 0) & (np.abs(way) > _STILL_GROWING * np.abs(theta)), way, 0.0)
+    if check.curved is not None:
+        for vector in check.curved.vectors[:, check.curved.values <= _COLLINEAR * check.curved.values[-1]].T[
+            :_MOST_WAYS
+        ]:
+            way = np.where(free, _stored(objective, vector / check.curved.scale), 0.0)
+            part = np.abs(way) * _of_stored_columns(objective)
+            yield np.where(part >= _PART * part.max(initial=0.0), way, 0.0)
+
+
+def _stored(objective: Objective, theta: Array) -> Array:
+    """Theta of the columns as stored."""
+    return theta if objective.variables is None else objective.variables.to_blocks(theta)
+
+
+def _of_solver(objective: Objective, theta: Array) -> Array:
+    """The inverse of `_stored`."""
+    return theta if objective.variables is None else objective.variables.to_solver(theta)
+
+
+def _of_stored_columns(objective: Objective) -> Array:
+    """Root mean squares of the columns as stored, and 1 for the intercept."""
+    schema = objective.blocks.schema
+    return _spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 1.0)
+
+
+def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Iterator[Notice]:
+    """Columns that tell nothing, and columns that tell what others do."""
+    constant, dependent = getattr(state, "constant", None), getattr(state, "dependent", None)
+    facts = objective.facts
+    if constant is None and facts.constant is not None:
+        constant = np.flatnonzero(_spread_over(objective, facts.constant, False))
+    if constant is not None and constant.size:
+        names = _names(objective, constant)
+        yield Notice("constant-columns", f"without variation, and so not used: {names}")
+    if dependent is None and check.curved is not None:
+        dependent = _same_predictions(objective, state, check.curved, ask)
+    if dependent is not None and dependent.size:
+        names = _names(objective, dependent)
+        yield Notice(
+            "collinear-columns",
+            f"each a combination of the others, so that coefficients are not the only ones that fit so well: {names}. "
+            "Leave one out, or add a penalty",
+        )
+
+
+def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Callable[[Any], Any]) -> Array:
+    """Parameters that can be moved together without any prediction's moving: two passes, where some look like it.
+
+    Directions without curvature may also be those of rows that have none at theta: a step along all of them, there or
+    back, then changes F.
+    """
+    facts = objective.facts
+    low = curved.values <= _COLLINEAR * curved.values[-1]
+    ways = curved.vectors[:, low]
+    ways = np.where((facts.l2 == 0)[:, None], ways, 0.0)
+    part = np.abs(ways).max(axis=1, initial=0.0)
+    dependent = np.flatnonzero(part >= _PART)
+    if not dependent.size:
+        return dependent
+    way = ways.sum(axis=1) / curved.scale
+    assert facts.squares is not None
+    size = float((np.abs(way) * np.sqrt(_spread_over(objective, facts.squares, 1.0))).max())
+    if not 0 < size < np.inf:
+        return dependent[:0]
+    for step in (10.0 * way / size, -10.0 * way / size):
+        moved = ask(ValueGrad(state.theta + step, double=True)).value
+        if not abs(moved - state.value) <= _ALIKE * (abs(state.value) + min(facts.parameters.null, 1e300)):
+            return dependent[:0]
+    return dependent
+
+
+def _rounding(objective: Objective, check: Check) -> Notice:
+    """Which columns leave too few digits."""
+    schema, precision = objective.blocks.schema, objective.blocks.parameters.dtype
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dwarfed = np.flatnonzero(np.abs(schema.mean) > _DWARFED[precision] * np.sqrt(schema.variance))
+    remedy = "Subtract a constant from them" if dwarfed.size else "Bring columns to comparable scales"
+    if precision == "float32":
+        remedy += ", or give the features as float64"
+    cause = f"of the columns {_names(objective, dwarfed)} the mean dwarfs the spread. " if dwarfed.size else ""
+    return Notice("precision", f"{check.words}. {cause[:1].upper()}{cause[1:]}{remedy}")
+
+
+def _spread_over(objective: Objective, of_columns: Any, of_intercept: Any) -> Array:
+    """A number for each coordinate of theta from one for each column."""
+    predictors = objective.blocks.parameters.predictors
+    assert predictors is not None
+    of_predictor = np.full(predictors.shape[1], of_intercept)
+    of_predictor[: len(of_columns)] = of_columns
+    spread = np.full(objective.size, of_intercept)
+    spread[predictors] = of_predictor
+    return spread
+
+
+def _names(objective: Objective, coordinates: Iterable[int]) -> str:
+    """The columns of some coordinates of theta, for a message."""
+    predictors, features = objective.blocks.parameters.predictors, objective.blocks.schema.features
+    assert predictors is not None
+    columns = np.unique(np.flatnonzero(np.isin(predictors, list(coordinates)).any(axis=0)))
+    return shortened(
+        ("the intercept" if column == features.size else features.name_out(int(column)) for column in columns), 8
+    )

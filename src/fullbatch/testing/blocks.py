@@ -1,0 +1,212 @@
+"""The contract that the blocks of every model keep; see `fullbatch.testing.check_block`."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.testing import assert_allclose
+
+from ..protocols.answers import Eval, Product
+from ..protocols.requests import HessVec, RowSample, ValueGrad
+from ..protocols.rows import Rows, is_sparse
+from ..protocols.sampling import uniform_of_rows
+from ..protocols.schema import Description, Schema
+from ..protocols.seams import Block, Model
+
+Array = npt.NDArray[Any]
+
+# (step of central differences, their relative error, relative error of reordered sums) for blocks that compute in
+# that precision.
+_TOLERANCES = {"float64": (1e-5, 1e-6, 1e-12), "float32": (1e-2, 3e-3, 1e-4)}
+
+
+def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int = 0) -> None:
+    """Check that a model's blocks are pure, additive, weighted right, and have the gradient of their loss.
+
+    Parameters
+    ----------
+    model : Model
+        Describes and builds the blocks.
+    rows : Rows
+        At least 6 rows, in memory, with every class among the first half of them.
+    theta : (size,) array, optional
+        Where to look; default: small random numbers.
+    seed : int
+        Of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    schema = Schema.of(model.describe(rows, "rows to check"))
+    block = model.build(rows, schema, 0)
+    size = block.parameters.size
+    assert block.parameters.penalized.shape == (size,), "one flag per parameter says whether a penalty touches it"
+    theta = 0.1 * rng.standard_normal(size) if theta is None else np.array(theta, np.float64)
+    _check_answer(block, theta)
+    _check_gradient(block, theta, rng)
+    _check_purity(block, theta)
+    _check_additivity(model, block, rows, schema, theta)
+    _check_weights(model, rows, schema, theta, rng)
+    _check_scale(model, rows, schema, theta)
+    _check_threads(model, rows, schema, theta)
+    _check_bad_rows(model, rows)
+    if HessVec in block.answers:
+        _check_products(block, theta, rng)
+    if RowSample in block.answers:
+        _check_sample(model, rows, schema)
+
+
+def _check_answer(block: Block, theta: Array) -> None:
+    assert ValueGrad in block.answers, "a block answers ValueGrad"
+    theta.flags.writeable = False  # blocks must live with read-only theta, as Ray hands it out
+    answer = block.evaluate(ValueGrad(theta))
+    assert isinstance(answer, Eval), f"ValueGrad is answered with an Eval, got {type(answer).__name__}"
+    assert answer.grad.shape == theta.shape, f"the gradient has shape {answer.grad.shape}, theta {theta.shape}"
+    assert answer.grad.dtype == np.float64, f"the gradient is {answer.grad.dtype}, sums over blocks are float64"
+    assert np.isfinite(answer.value), f"the loss is {answer.value}"
+    assert np.isfinite(answer.grad).all(), "the gradient is not finite"
+    assert block.loss(theta) == answer.value, "loss(theta) differs from evaluate"
+    assert np.array_equal(block.grad(theta), answer.grad), "grad(theta) differs from evaluate"
+    stacked = block.evaluate(ValueGrad(np.array([theta, 0.5 * theta])))
+    alone = block.evaluate(ValueGrad(0.5 * theta))
+    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    assert_allclose(stacked.value, [answer.value, alone.value], rtol=tolerance, err_msg="stacked thetas: value")
+    _assert_close(stacked.grad, np.array([answer.grad, alone.grad]), tolerance, "stacked thetas: gradient")
+
+
+def _check_gradient(block: Block, theta: Array, rng: np.random.Generator) -> None:
+    step, tolerance, _ = _TOLERANCES[block.parameters.dtype]
+    grad = block.grad(theta)
+    for _ in range(5):
+        direction = rng.standard_normal(theta.size)
+        direction /= np.linalg.norm(direction)
+        difference = (block.loss(theta + step * direction) - block.loss(theta - step * direction)) / (2 * step)
+        slope = float(grad @ direction)
+        scale = max(abs(slope), float(np.linalg.norm(grad)) / np.sqrt(theta.size))
+        assert abs(slope - difference) <= tolerance * scale, (
+            f"the gradient is not that of the loss: along a random direction it says {slope:.10g}, "
+            f"central differences say {difference:.10g}"
+        )
+
+
+def _check_products(block: Block, theta: Array, rng: np.random.Generator) -> None:
+    step, tolerance, _ = _TOLERANCES[block.parameters.dtype]
+    v = rng.standard_normal(theta.size)
+    v /= np.linalg.norm(v)
+    answer = block.evaluate(HessVec(theta, v))
+    assert isinstance(answer, Product), f"HessVec is answered with a Product, got {type(answer).__name__}"
+    assert answer.product.dtype == np.float64, f"the product is {answer.product.dtype}, sums over blocks are float64"
+    numeric = (block.grad(theta + step * v) - block.grad(theta - step * v)) / (2 * step)
+    message = "the product with the Hessian is not how the gradient changes along the vector"
+    scale = max(np.abs(numeric).max(), np.abs(block.grad(theta)).max())
+    assert_allclose(answer.product, numeric, rtol=0, atol=10 * tolerance * scale, err_msg=message)
+
+
+def _check_purity(block: Block, theta: Array) -> None:
+    before = block.evaluate(ValueGrad(theta))
+    block.evaluate(ValueGrad(theta + 1.0))
+    after = block.evaluate(ValueGrad(theta))
+    same = before.value == after.value and before.grad.tobytes() == after.grad.tobytes()
+    assert same, "the same theta gave another answer: a block must be a pure function of theta"
+
+
+def _check_additivity(model: Model, block: Block, rows: Rows, schema: Schema, theta: Array) -> None:
+    n = rows.X.shape[0]
+    whole = block.evaluate(ValueGrad(theta))
+    cuts = [0, n // 3, n // 3, n // 2 + 1, n]  # the second piece is empty
+    pieces = [model.build(_take(rows, slice(start, stop)), schema, start) for start, stop in itertools.pairwise(cuts)]
+    answers = [piece.evaluate(ValueGrad(theta)) for piece in pieces]
+    total = answers[0]
+    for answer in answers[1:]:
+        total = total + answer
+    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    assert_allclose(total.value, whole.value, rtol=tolerance, err_msg="losses of pieces do not add up to the whole's")
+    _assert_close(total.grad, whole.grad, tolerance, "gradients of pieces do not add up to the whole's")
+    described = [model.describe(_take(rows, slice(a, b)), "piece") for a, b in itertools.pairwise(cuts)]
+    summed: Description = described[0]
+    for description in described[1:]:
+        summed = summed + description
+    again = Schema.of(summed)
+    assert again.n_rows == n, "descriptions of pieces do not add up: rows"
+    assert_allclose(again.mean, schema.mean, rtol=1e-10, atol=1e-12, err_msg="descriptions do not add up: means")
+    assert_allclose(again.variance, schema.variance, rtol=1e-8, atol=1e-12, err_msg="descriptions do not add up")
+    if schema.classes is not None:
+        assert again.classes is not None
+        assert np.array_equal(again.classes, schema.classes), "descriptions of pieces do not add up: classes"
+
+
+def _check_weights(model: Model, rows: Rows, schema: Schema, theta: Array, rng: np.random.Generator) -> None:
+    n = rows.X.shape[0]
+    counts = rng.integers(0, 3, n)
+    counts[0] = 2  # not all zero
+    repeated = np.repeat(np.arange(n), counts)
+    unweighted = Rows(rows.X, rows.y, None, rows.scale)
+    weighted = model.build(Rows(rows.X, rows.y, counts.astype(np.float64), rows.scale), schema, 0)
+    copied = model.build(_take(unweighted, repeated), schema, 0)
+    by_weight, by_copies = weighted.evaluate(ValueGrad(theta)), copied.evaluate(ValueGrad(theta))
+    tolerance = _TOLERANCES[weighted.parameters.dtype][2]
+    message = "a row of weight 2 must count as two rows, one of weight 0 as none"
+    assert_allclose(by_weight.value, by_copies.value, rtol=tolerance, err_msg=message)
+    _assert_close(by_weight.grad, by_copies.grad, tolerance, message)
+    assert_allclose(by_weight.weight, by_copies.weight, rtol=1e-12, err_msg=message)
+
+
+def _check_scale(model: Model, rows: Rows, schema: Schema, theta: Array) -> None:
+    block = model.build(replace(rows, scale=2.0 * rows.scale), schema, 0)
+    doubled = rows.X.astype(np.float32 if block.parameters.dtype == "float32" else np.float64) * 2
+    by_scale = block.evaluate(ValueGrad(theta))
+    by_value = model.build(replace(rows, X=doubled), schema, 0).evaluate(ValueGrad(theta))
+    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    message = "features of scale 2 must count as features twice as large"
+    assert_allclose(by_scale.value, by_value.value, rtol=tolerance, err_msg=message)
+    _assert_close(by_scale.grad, by_value.grad, tolerance, message)
+
+
+def _check_threads(model: Model, rows: Rows, schema: Schema, theta: Array) -> None:
+    n = rows.X.shape[0]
+    pieces = [model.build(_take(rows, slice(i * n // 4, (i + 1) * n // 4)), schema, i * n // 4) for i in range(4)]
+    alone = [piece.evaluate(ValueGrad(theta)) for piece in pieces]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: pieces[i % 4].evaluate(ValueGrad(theta)), range(40)))
+    for i, answer in enumerate(together):
+        same = answer.value == alone[i % 4].value and answer.grad.tobytes() == alone[i % 4].grad.tobytes()
+        assert same, "blocks evaluated in several threads at once gave other answers: they share something"
+
+
+def _check_bad_rows(model: Model, rows: Rows) -> None:
+    X = rows.X.toarray() if is_sparse(rows.X) else rows.X
+    if X.dtype.kind != "f":
+        return
+    spoiled = X.copy()
+    spoiled[4, -1] = np.nan
+    problem = model.describe(replace(rows, X=spoiled), "spoiled rows").problem
+    assert problem is not None, "describe must report a NaN among the features"
+    assert (problem.row, problem.column) == (4, X.shape[1] - 1), (
+        f"a NaN in row 4, last column, was reported as {problem}"
+    )
+
+
+def _check_sample(model: Model, rows: Rows, schema: Schema) -> None:
+    n = rows.X.shape[0]
+    cuts = [0, n // 3, n]
+    first = 1_000_003  # global numbers need not begin with 0
+    whole = model.build(rows, schema, first).evaluate(RowSample(0.5, seed=1))
+    pieces = [model.build(_take(rows, slice(a, b)), schema, first + a) for a, b in itertools.pairwise(cuts)]
+    left, right = (piece.evaluate(RowSample(0.5, seed=1)) for piece in pieces)
+    assert np.array_equal((left + right).rows, whole.rows), "the rows sampled depend on how the data is cut"
+    taken = uniform_of_rows(first, n, seed=1) < 0.5
+    assert np.array_equal(whole.rows, first + np.flatnonzero(taken)), "the rows sampled are not those of the seed"
+    X = rows.X.toarray() if is_sparse(rows.X) else rows.X
+    sampled = whole.X.toarray() if is_sparse(whole.X) else whole.X
+    _assert_close(sampled, X[taken] * np.float64(rows.scale), 1e-6, "the sample holds other features than its rows")
+
+
+def _take(rows: Rows, which: Any) -> Rows:
+    weight = None if rows.weight is None else rows.weight[which]
+    return Rows(rows.X[which], None if rows.y is None else rows.y[which], weight, rows.scale)
+
+
+def _assert_close(actual: Array, wanted: Array, tolerance: float, message: str) -> None:
+    # Relative to the largest entry: small entries of a gradient are differences of large terms.
+    assert_allclose(actual, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(), err_msg=message)

@@ -1,0 +1,323 @@
+"""Claims are checked, and what is said of an end is so."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from problems import REFERENCES, breast_cancer, objective, start
+from scipy.sparse import csr_array
+
+from fullbatch import (
+    LBFGS,
+    Draw,
+    FitWarning,
+    GeneralizedLinearRegressor,
+    Linear,
+    LogisticRegression,
+    Newton,
+    Objective,
+    SerialEngine,
+    Status,
+    array_sources,
+    minimize,
+)
+from fullbatch.objective.hessian import Curved
+from fullbatch.protocols import Curvature, Point
+from fullbatch.run.convergence import Check
+
+SOLVERS = ["auto", "newton", "sampled-lbfgs", "lbfgs", "newton-cg", "scipy-lbfgsb"]
+
+
+@dataclass(frozen=True)
+class Boaster(LBFGS):
+    """Claims to have converged from its `after`-th iterate on."""
+
+    after: int = 2
+
+    def optimality(self, state):
+        return 0.0 if state.iteration >= self.after else 1.0
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", ["breast cancer 0.01", "digits 1e-3", "diabetes 1e-3"])
+def test_no_claim_without_a_check(solver, name):
+    data, loss, l2, optimum = REFERENCES[name]
+    fun = objective(*data(), loss, l2)
+    result = minimize(fun, start(fun), solver=solver)
+    assert result.status is Status.CONVERGED
+    if name == "digits 1e-3" and solver != "newton":  # 650 parameters: the Hessian would take longer than the run
+        assert result.known_by == ("directions" if solver in ("lbfgs", "scipy-lbfgsb") else "columns")
+        assert result.score_r2 <= 1e-6
+        assert result.value <= optimum * (1 + 1e-6)
+        return
+    assert result.remaining_r2 <= 1e-8
+    assert result.known_by == "hessian"
+    measure = min(fun.facts.parameters.null, 100 * (result.value - fun.facts.least))
+    left = result.remaining_r2 * measure
+    distance = result.value - optimum  # the optimum is known to 12 digits
+    assert left >= 0.3 * distance - 1e-12 * optimum
+    assert distance >= 0.3 * left - 1e-12 * optimum
+    if result.score_r2 is not None:
+        assert 0 <= result.score_r2 <= 100 * max(result.remaining_r2, 1e-12)
+    assert "of the null model's" in result.message
+
+
+@pytest.mark.parametrize("noise", [2e-3, 1e-4])
+@pytest.mark.parametrize("solver", ["auto", "least-squares", "newton", "scipy-lbfgsb"])
+def test_rows_of_float32_that_are_explained_nearly_whole(solver, noise):
+    """What float32 hides of F is looked at where little is left, and does not count where it hides nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 8)).astype(np.float32)
+    y = X.astype(float) @ rng.standard_normal(8) + noise * rng.standard_normal(3000)
+    fun = objective(X, y, "squared", l2=0.0, blocks=7)
+    result = minimize(fun, start(fun), solver=solver)
+    design = np.column_stack((X.astype(float), np.ones(3000)))
+    optimum = 0.5 * float(((y - design @ np.linalg.lstsq(design, y)[0]) ** 2).mean())
+    assert result.status is Status.CONVERGED
+    assert result.value - optimum <= 1e-8 * fun.facts.parameters.null
+    if solver == "least-squares":
+        assert result.passes <= 2
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "scipy-lbfgsb", "auto"])
+@pytest.mark.parametrize("l2", [1e-6, 1e-4])
+def test_wide_rows_whose_columns_are_nearly_one(solver, l2):
+    """What is left lies in combinations of columns, of which single columns tell nothing."""
+    rng = np.random.default_rng(2)
+    Z = rng.standard_normal((60, 2600))
+    X = rng.standard_normal((60, 1)) + 1e-3 * Z
+    y = (Z[:, :5].sum(axis=1) + rng.logistic(size=60) > 0).astype(int)
+    few = np.linalg.qr((X - X.mean(axis=0)).T)[1].T  # the same problem in as many columns as rows
+    exact = objective(few, y, l2=l2)
+    best = minimize(exact, start(exact), solver="newton", tol=1e-13).value
+    fun = objective(X, y, l2=l2)
+    result = minimize(fun, start(fun), solver=solver)
+    assert result.status is Status.CONVERGED
+    assert result.value - best <= 2e-8 * fun.facts.parameters.null
+    if result.known_by == "directions":
+        assert result.value - best <= 2 * result.remaining_r2 * fun.facts.parameters.null + 1e-14
+
+
+@pytest.mark.parametrize("kind", ["dense", "wide"])
+def test_a_claim_that_fails_goes_on_with_another_solver(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    if kind == "dense":
+        fun = lambda: objective(*breast_cancer())  # noqa: E731
+        other = "Newton"
+    else:  # too wide for a Hessian: what single columns explain gives the claim away
+        X = csr_array((rng.random((300, 4000)) < 0.01).astype(float))
+        y = (X[:, :40].sum(axis=1) + rng.random(300) > 0.9).astype(int)
+        fun = lambda: objective(X, y, l2=1e-3)  # noqa: E731
+        other = "SampledLBFGS"
+    one = fun()
+    result = minimize(one, start(one), solver=Boaster())
+    assert f"{other} went on where Boaster ended" in result.solver
+    true = fun()
+    best = minimize(true, start(true), solver="sampled-lbfgs", tol=1e-12)
+    assert result.status is Status.CONVERGED
+    assert result.value - best.value <= 1e-7 * best.value
+    assert result.known_by == ("hessian" if kind == "dense" else "columns")
+    assert result.iterations == len(result.state.values) - 1
+
+    # A run that is ended after another solver took over goes on to the same bytes.
+    two = fun()
+    ended = minimize(two, start(two), solver=Boaster(), checkpoint=tmp_path / "run", max_iter=result.iterations - 1)
+    assert ended.status is Status.MAX_ITER
+    three = fun()
+    again = minimize(three, start(three), solver=Boaster(), checkpoint=tmp_path / "run")
+    assert again.resumed_at == result.iterations - 1
+    assert again.theta.tobytes() == result.theta.tobytes()
+
+
+def test_a_claim_that_nobody_can_better_is_no_success():
+    """A fold answers nothing but loss and gradient: single columns give the claim away, and the solver goes on."""
+    blocks = objective(*breast_cancer(standardized=False), l2=0.0).blocks
+    fun = Objective(blocks, draw=Draw("without", 0, 5, 0))
+    result = minimize(fun, start(fun), solver=Boaster(), max_iter=12)
+    assert result.status is Status.MAX_ITER
+    assert not result.success
+
+
+def test_callbacks_see_each_iterate_once_whoever_made_it():
+    fun = objective(*breast_cancer())
+    seen = []
+    minimize(fun, start(fun), solver=Boaster(), callbacks=[lambda iterate: seen.append(iterate.iteration)])
+    assert seen == list(range(len(seen)))
+    assert len(seen) > 4
+
+
+def test_many_rows_are_checked_by_a_sample_of_them():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((30_000, 200)).astype(np.float32)
+    y = (X[:, :5].sum(axis=1) + rng.logistic(size=30_000) > 0).astype(int)
+    fun = objective(X, y, l2=1e-4)
+    result = minimize(fun, start(fun), solver="sampled-lbfgs")
+    assert result.known_by == "sample"
+    assert result.remaining_r2 <= 1e-8
+    assert result.sampled_passes > 0
+    claim = minimize(fun, start(fun), solver=Boaster())
+    assert "by the Hessian of a sample of the rows" in claim.solver
+    assert claim.value == pytest.approx(result.value, rel=1e-7)
+
+
+def test_what_is_left_is_half_the_square_of_the_newton_decrement():
+    fun = objective(*breast_cancer())
+    theta = np.full(31, 0.05)
+    curves = fun(Curvature(theta, "gram"))
+    curved = Curved.of(curves, theta, fun.facts, "float64")
+    step = np.linalg.solve(curves.matrix, curves.point.grad)
+    assert curved.decrease == pytest.approx(0.5 * curves.point.grad @ step, rel=1e-9)
+    np.testing.assert_allclose(curved.direction(0.0), -step, rtol=1e-7)
+    assert 0 < curved.rounding < 1e-12 * curves.point.value
+    assert Curved.of(curves._replace(point=Point(np.nan, np.full(31, np.nan))), theta, fun.facts, "float64") is None
+
+
+@pytest.mark.parametrize(
+    ("check", "holds"),
+    [
+        (Check(1e-9, 1e-9, "columns"), True),
+        (Check(1e-9, 1e-3, "columns"), False),
+        (Check(1e-9, 1e-3, "hessian"), True),
+        (Check(1e-7, 0.0, "hessian"), False),
+        (Check(1e-9, None, "estimate"), True),
+        (Check(np.nan, None, "estimate"), False),
+    ],
+)
+def test_which_checks_bear_a_claim_out(check, holds):
+    assert check.holds(1e-8) is holds
+    assert check.words
+
+
+def codes(result):
+    return {notice.code: notice.words for notice in result.notices}
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "sampled-lbfgs"])
+@pytest.mark.parametrize("tol", [1e-3, 1e-4, 1e-7])
+def test_separable_classes_are_told_by_every_solver_at_every_tol(solver, tol):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((100, 2))
+    for X, y in (
+        (np.array([[-2.0], [-1], [1], [2]]), [0, 0, 1, 1]),
+        (A, np.digitize(A[:, 0], [-0.5, 0.5])),
+        (rng.standard_normal((10, 30)), np.arange(10) % 2),
+    ):
+        with pytest.warns(FitWarning, match=r"^\[separable\] the classes can be separated, .* add a penalty"):
+            model = LogisticRegression(C=np.inf, tol=tol, solver=solver).fit(X, y)
+        assert "'x0'" in codes(model.result_)["separable"]
+        assert np.isfinite(model.coef_).all()
+        assert model.score(X, y) == 1.0
+
+
+def test_a_level_without_events_is_at_infinity():
+    rng = np.random.default_rng(1)
+    X = np.column_stack((rng.standard_normal(300), np.arange(300) < 30))
+    y = rng.poisson(np.where(X[:, 1] > 0, 0.0, 2.0))
+    with pytest.warns(FitWarning, match="ever better, so the optimum is at infinity: .* along 'x1'; add a penalty"):
+        GeneralizedLinearRegressor("poisson").fit(X, y)
+
+
+def test_columns_that_say_nothing_or_the_same_are_named():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((200, 5))
+    X[:, 3] = 7.3
+    X[:, 4] = X[:, 0] - 2 * X[:, 1]
+    for loss, y in (("squared", X[:, 2] + rng.standard_normal(200)), ("poisson", rng.poisson(2.0, 200))):
+        with pytest.warns(FitWarning, match=r"^\[collinear-columns\] "):
+            model = GeneralizedLinearRegressor(loss).fit(X, y)
+        told = codes(model.result_)
+        assert set(told) == {"constant-columns", "collinear-columns"}
+        assert told["constant-columns"].endswith("not used: 'x3'")
+        assert "fit so well: 'x0', 'x1', 'x4'." in told["collinear-columns"]
+        assert np.abs(model.coef_).max() < 5
+        assert model.coef_[3] == 0.0
+
+
+def test_nothing_is_said_where_there_is_nothing_to_say(recwarn):
+    X, y = breast_cancer()
+    for solver in SOLVERS:
+        model = LogisticRegression(solver=solver).fit(X, y)
+        assert model.result_.notices == ()
+    assert not [one for one in recwarn if issubclass(one.category, FitWarning)]
+
+
+def test_an_end_in_rounding_names_the_columns():
+    """The driver can do nothing where the blocks' own products are all there is."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((400, 3)) + np.array([0, 1e6, 0])
+    y = (X[:, 0] + rng.logistic(size=400) > 0).astype(int)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X.astype(np.float32), y))
+    blocks.answers = frozenset(answer for answer in blocks.answers if answer.__name__ == "ValueGrad")
+    result = minimize(Objective(blocks), np.zeros(4), solver="lbfgs", tol=0)
+    assert result.status in (Status.PRECISION, Status.LINE_SEARCH)
+    assert not result.success
+    assert "'x1' the mean dwarfs the spread" in codes(result)["precision"]
+    assert "give the features as float64" in codes(result)["precision"]
+    assert "your own" not in result.message
+
+
+def test_float32_rows_end_where_float64_rows_do():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((500, 6))
+    X[:, 5] = X[:, 0] + 1e-3 * X[:, 5]
+    X[:, ::2] += 1000
+    X = X.astype(np.float32)
+    apart = 500 * (X[:, 5].astype(float) - X[:, 0])
+    y = (X[:, 1] + apart - apart.mean() + rng.logistic(size=500) > 0).astype(int)
+    model, exact = LogisticRegression(C=np.inf).fit(X, y), LogisticRegression(C=np.inf).fit(X.astype(np.float64), y)
+    assert model.result_.state.double == 1
+    np.testing.assert_allclose(model.coef_, exact.coef_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e2, 1e5])
+@pytest.mark.parametrize("loss", ["huber", "quantile"])
+def test_straight_stretches_are_crossed(loss, scale):
+    from scipy.optimize import linprog
+
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((150, 3))
+    y = scale * (X @ [1.0, 2.0, -1.0] + rng.standard_t(3, 150))
+    share = 0.8 if loss == "quantile" else 0.5
+    options = {"quantile": share, "smoothing": 1e-5} if loss == "quantile" else {"delta": 1e-5}
+    model = GeneralizedLinearRegressor(loss, loss_options=options).fit(X, y)
+    assert model.result_.status is Status.CONVERGED
+    columns = np.column_stack((X, np.ones(150)))
+    programme = linprog(
+        np.concatenate((np.zeros(4), np.full(150, share), np.full(150, 1 - share))),
+        A_eq=np.hstack((columns, np.eye(150), -np.eye(150))),
+        b_eq=y,
+        bounds=[(None, None)] * 4 + [(0, None)] * 300,
+    )
+    residual = y - model.predict(X)
+    pinball = np.maximum(share * residual, (share - 1) * residual).sum()
+    assert pinball <= programme.fun * (1 + 1e-6) + 150 * 1e-5
+
+
+def test_newton_at_any_unit_takes_the_same_steps():
+    X, y = breast_cancer()
+    passes = set()
+    for unit in (1.0, 1e-7, 1e9):
+        fun = objective(X * unit, y, l2=0.0)
+        passes.add(minimize(fun, start(fun), solver=Newton(), tol=1e-6).passes)
+    assert max(passes) - min(passes) <= 1
+
+
+def test_a_state_of_before_goes_on():
+    """Fields that are new take their defaults."""
+    fun = objective(*breast_cancer())
+    state = minimize(fun, start(fun), solver="newton", max_iter=2).state
+    old = replace(state, damping=1e-4, left=np.inf, rounding=0.0)
+    assert minimize(fun, None, resume=old).status is Status.CONVERGED
+
+
+def test_softmax_coefficients_sum_to_zero():
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((200, 3))
+    y = (X @ rng.standard_normal((3, 4)) + rng.gumbel(size=(200, 4))).argmax(axis=1)
+    X = X + np.array([5, 0, -3])
+    for solver in ("auto", "lbfgs"):
+        model = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
+        np.testing.assert_allclose(model.coef_.sum(axis=0), 0, atol=1e-12)
+        assert model.intercept_.sum() == pytest.approx(0, abs=1e-12)
+        value = -np.mean(model.predict_log_proba(X)[np.arange(200), y])
+        assert value == pytest.approx(model.result_.value, rel=1e-10)
