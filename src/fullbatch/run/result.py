@@ -90,8 +90,8 @@ class Result:
     known_by : str
         Where `remaining_r2` comes from: "hessian" of all rows; "sample", that of a sample of them;
         "directions", the same along a few conjugate directions alone; "columns", the solver's own estimate, which was
-        made with second derivatives, checked by `score_r2`; "estimate", the solver's own, of a model of which no more is
-        known.
+        made with second derivatives, checked by `score_r2`; "estimate", the solver's own, of a model of which no more
+        is known.
     notices : tuple of Notice
         What else the reader should know: each with a code.
     first_grad_norm : float

@@ -200,7 +200,9 @@ class Newton:
             return replace(state, sure=0)
         if self._facts.parameters.kinked:
             # A step that begins nearby and does not cross a kink ends where it should, but for rounding.
-            if before is not state and not state.left <= max(_SETTLED * min(before.left, _NEAR * scale), state.rounding):
+            if before is not state and not state.left <= max(
+                _SETTLED * min(before.left, _NEAR * scale), state.rounding
+            ):
                 return replace(state, sure=0)
         elif before is not state and state.left <= _FAST * before.left < np.inf:
             return replace(state, sure=1)
