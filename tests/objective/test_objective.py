@@ -154,3 +154,18 @@ def test_what_a_change_of_variables_cannot_translate_is_refused_before_a_pass():
     theta = np.zeros(plain.size)
     diagonal, hessian = plain(Curvature(theta, "diagonal")).matrix, plain(Curvature(theta, "gram")).matrix
     np.testing.assert_allclose(diagonal, np.diag(hessian), rtol=1e-12)
+
+
+def test_sums_that_float32_cannot_hold_are_asked_for_again_in_float64():
+    X, y = np.array([[100.0], [120.0], [127.0]]), np.array([0.0, 1.0, 3.0])
+    exact = objective(X, y, "poisson", l2=0.0, centred=False)
+    theta = np.array([0.75, 0.0])  # exp(95.25) is more than float32 holds
+    for kind in (np.float32, np.int8):
+        fun = objective(X.astype(kind), y, "poisson", l2=0.0, centred=False)
+        assert fun.facts.parameters.dtype == "float32"
+        point = fun.value_and_grad(theta)
+        assert fun.num_passes == 2
+        assert point.value == pytest.approx(exact.full_loss(theta), rel=1e-12)
+        np.testing.assert_allclose(point.grad, exact.full_grad(theta), rtol=1e-12)
+        fun.value_and_grad(np.zeros(2))
+        assert fun.num_passes == 3

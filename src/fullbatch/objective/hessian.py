@@ -17,6 +17,9 @@ _LOST = {"float64": 1e-14, "float32": 1e-6}
 _KNOWN = {"float64": 2e-14, "float32": 3e-7}
 FLOOR = {"float64": 1e-18, "float32": 3e-7}
 
+# Rounding of float64 of a column that was centred, as a share of the column as stored; sums of second derivatives.
+_CENTRED, _CENTRED_SQUARES = 3e-17, 2e-15
+
 
 # Damping of a step that looks beyond the next iterate, and how many of Newton's steps it is long.
 _PROBED, _NEAREST, _FURTHEST = 1e-12, 10.0, 1e8
@@ -35,7 +38,7 @@ class Curved:
     Parameters
     ----------
     values : (size,) array
-        Eigenvalues, in growing order.
+        Eigenvalues, in growing order; 0 for those that are rounding.
     vectors : (size, size) array
         Eigenvectors, in columns.
     along : (size,) array
@@ -46,6 +49,8 @@ class Curved:
         Of the products.
     above : float
         How far F stands above the least it could be; infinite where that is not known.
+    noise : (size,) array
+        Of the gradient along the eigenvectors: share of its terms that is rounding.
     held : int array
         Parameters of columns without variation or penalty: they stay where they are.
     """
@@ -56,6 +61,7 @@ class Curved:
     scale: Array
     precision: str
     above: float
+    noise: Array
     held: Array
 
     @classmethod
@@ -66,12 +72,14 @@ class Curved:
             return None
         matrix, grad = curves.matrix.copy(), point.grad.copy()
         above = point.value - facts.least
-        squares, held = np.zeros(len(grad)), np.zeros(0, np.intp)
+        squares, held, larger = np.zeros(len(grad)), np.zeros(0, np.intp), np.ones(len(grad))
         predictors = facts.parameters.predictors
         if predictors is not None and facts.squares is not None:
             of_predictor = np.ones(predictors.shape[1])
             of_predictor[: len(facts.squares)] = facts.squares
             squares[predictors] = of_predictor
+            if facts.larger is not None:
+                larger[predictors[:, : len(facts.larger)]] = facts.larger
             constant = np.zeros(predictors.shape[1], bool)
             if facts.constant is not None:
                 constant[: len(facts.constant)] = facts.constant
@@ -89,15 +97,18 @@ class Curved:
                 return None
             values, vectors = np.linalg.eigh(scaled)
             along = vectors.T @ (grad / scale)
-        lost = _LOST[precision] * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
-        along[(values <= _KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
+            stored = np.abs(vectors).T @ (larger - 1.0)  # beyond the columns themselves
+        noise = np.maximum(_NOISE[precision], _CENTRED * stored)
+        values[values <= np.maximum(_KNOWN[precision], _CENTRED_SQUARES * stored * stored)] = 0.0
+        lost = _LOST[precision] / _NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
+        along[(values == 0) & (np.abs(along) <= lost)] = 0.0
         held = held[facts.l2[held] == 0]
-        return cls(values, vectors, along, scale, precision, above, held) if np.isfinite(along).all() else None
+        return cls(values, vectors, along, scale, precision, above, noise, held) if np.isfinite(along).all() else None
 
     def direction(self, damping: float) -> Array:
         """-(H + damping * diagonal)^-1 g: Levenberg's step."""
         with one_thread():
-            step: Array = -(self.vectors @ (self.along / (np.maximum(self.values, 0.0) + damping))) / self.scale
+            step: Array = -(self.vectors @ (self.along / (self.values + damping))) / self.scale
         step[self.held] = 0.0
         return step
 
@@ -108,9 +119,9 @@ class Curved:
         Where a row is about to saturate, or a loss has a kink, F may go on falling beyond.
         """
         with one_thread():
-            for part in (self.along / (np.maximum(self.values, 0.0) + _PROBED), self.along)[: 2 if kinked else 1]:
+            for part in (self.along / (self.values + _PROBED), self.along)[: 2 if kinked else 1]:
                 slope = float(part @ self.along)
-                curvature = float(part @ (np.maximum(self.values, 0.0) * part))
+                curvature = float(part @ (self.values * part))
                 if not (slope > 0 and 0 < curvature < np.inf):
                     continue
                 nearest = slope / curvature
@@ -133,12 +144,11 @@ class Curved:
         """
         if not np.isfinite(self.above):
             return 0.0
-        return _NOISE[self.precision] ** 2 * max(self.above, 0.0) * float((1.0 / self._curvature).sum())
+        return max(self.above, 0.0) * float((self.noise**2 / self._curvature).sum())
 
     @property
     def _curvature(self) -> Array:
-        known = self.values > _KNOWN[self.precision]
-        return np.where(known, self.values, FLOOR[self.precision])
+        return np.where(self.values > 0, self.values, FLOOR[self.precision])
 
 
 def _hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:

@@ -98,13 +98,15 @@ class Objective:
     def facts(self) -> Facts:
         """What solvers may know before the first pass."""
         blocks, schema = self.blocks, self.blocks.schema
-        squares = constant = None
+        squares = constant = larger = None
         if blocks.parameters.predictors is not None:
             mean, spread = self._columns
             size = np.abs(schema.mean)
             constant = (np.sqrt(schema.variance) <= CONSTANT * size) & (np.abs(mean) <= CONSTANT * size)
             with np.errstate(over="ignore", under="ignore"):
                 squares = np.where(constant, 0.0, mean**2 + spread**2)
+                own = np.where(mean == 0, np.sqrt(schema.variance), 0.0)  # of a column that was centred
+                larger = np.where(own > 0, np.hypot(size, own) / np.where(own > 0, own, 1.0), 1.0)
         return Facts(
             schema.n_rows,
             self._parameters,
@@ -115,6 +117,7 @@ class Objective:
             squares,
             constant,
             blocks.parameters.least if self.draw is None else -np.inf,
+            larger,
         )
 
     @cached_property
@@ -183,11 +186,25 @@ class Objective:
             return 0.0 if largest == 0 else min(largest / self._squares[1], 1.0) if self._squares[1] > 0 else 1.0
 
     def __call__(self, request: Any) -> Any:
-        """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""
+        """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that.
+
+        Where sums of float32 rows overflow, there is another one with float64 products.
+        """
         asked = self.translate(request)
         self.count(request)
         with np.errstate(over="ignore", invalid="ignore"):  # a trial point too far out: solvers look for infinities
-            return self.answer(request, self.blocks.sum(asked))
+            answer = self.answer(request, self.blocks.sum(asked))
+        if self._overflows(request, answer):
+            return self(replace(request, double=True))
+        return answer
+
+    def _overflows(self, request: Any, answer: Any) -> bool:
+        """Whether more than float32 holds came out of finite parameters."""
+        point = answer if isinstance(answer, Point) else getattr(answer, "point", None)
+        if point is None or getattr(request, "double", True) or self.blocks.parameters.dtype != "float32":
+            return False
+        finite = np.isfinite(point.value) and np.isfinite(point.grad).all()
+        return not finite and bool(np.isfinite(request.theta).all())
 
     def count(self, request: Any) -> None:
         """Add what answering a request costs to the counts."""

@@ -157,6 +157,9 @@ class Facts:
         Linear models: columns of which centring has left nothing but rounding.
     least : float
         What F cannot fall below: that of `parameters`, where all rows count.
+    larger : (p,) float64 array or None
+        Linear models: how many times larger columns are as stored than those that the solver's coefficients multiply,
+        1 or more. Second derivatives lose its square of their digits when columns are centred.
     """
 
     rows: int
@@ -168,6 +171,13 @@ class Facts:
     squares: Array | None = None
     constant: Array | None = None
     least: float = -np.inf
+    larger: Array | None = None
+
+    @property
+    def intercept(self) -> bool:
+        """Whether a linear predictor has a parameter beside those of the columns; True where there are no columns."""
+        predictors = self.parameters.predictors
+        return predictors is None or self.squares is None or predictors.shape[1] > len(self.squares)
 
 
 class State(Protocol):

@@ -117,7 +117,7 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     if bound <= _NOTHING and facts.parameters.dtype == "float32" and by_passes:
         told, state = bound, replace(state, value=ask(ValueGrad(state.theta, double=True)).value)
         bound = _above(state.value, facts)  # of huge predictions float32 keeps no digit of F
-        own = max(own, bound - told)
+        own += max(bound - told, 0.0)
     score_r2 = objective.explained(state.theta, state.grad) if by_passes else None
     if getattr(solver, "by_hessian", False):
         curved = getattr(solver, "curved", None)

@@ -1,0 +1,54 @@
+"""What a Hessian tells, and what rounding keeps from it."""
+
+import numpy as np
+import pytest
+from problems import objective, start
+from scipy.sparse import csr_array
+
+from fullbatch import Status, minimize
+from fullbatch.objective.hessian import Curved
+from fullbatch.protocols import Curvature
+
+
+def nearly_alike(far, apart, n=200):
+    """Two columns `far` spreads from zero that differ by `apart` of a spread, which is what the targets go by."""
+    rng = np.random.default_rng(0)
+    z, w = rng.standard_normal((2, n))
+    return np.column_stack((far + z, far + z + apart * w)), w
+
+
+@pytest.mark.parametrize(("far", "known"), [(0.0, True), (300.0, False)])
+def test_curvature_that_is_lost_when_columns_are_centred_counts_as_unknown(far, known):
+    X, _ = nearly_alike(far, 1e-6)
+    fun = objective(csr_array(X), np.random.default_rng(1).poisson(2.0, len(X)), "poisson", l2=0.0)
+    theta = start(fun)
+    curved = Curved.of(fun(Curvature(theta, "gram", double=True)), theta, fun.facts, "float64")
+    assert (curved.values[0] > 0) == known
+    if known:  # half of the squared difference, in columns of curvature 1
+        assert curved.values[0] == pytest.approx(0.25e-12, rel=0.2)
+
+
+@pytest.mark.parametrize("solver", ["auto", "sampled-lbfgs", "lbfgs"])
+def test_what_sparse_columns_far_from_zero_hide_is_not_taken_for_the_end(solver):
+    X, w = nearly_alike(300.0, 1e-8)
+    y = np.random.default_rng(2).poisson(np.exp(0.5 * w))
+    # The same columns, told apart: exact differences of what was stored.
+    few = np.column_stack((X[:, 0] - 300.0, (X[:, 1] - X[:, 0]) / 1e-8))
+    exact = objective(few, y, "poisson", l2=0.0)
+    best = minimize(exact, start(exact), solver="newton", tol=1e-12).value
+    fun = objective(csr_array(X), y, "poisson", l2=0.0)
+    result = minimize(fun, start(fun), solver=solver)
+    distance = exact.full_loss(_told_apart(result.theta, fun)) - best
+    assert result.status in (Status.CONVERGED, Status.PRECISION)
+    if result.status is Status.CONVERGED:
+        assert distance <= 1e-6 * fun.facts.parameters.null
+
+
+def _told_apart(theta, fun):
+    """Theta of the two columns told apart, from that of the columns as stored: in long double, since it cancels."""
+    a, b, c = np.asarray(fun.variables.to_blocks(theta), np.longdouble)
+    raw = np.array([a + b, 1e-8 * b, c + 300.0 * (a + b)], np.float64)
+    X, _ = nearly_alike(300.0, 1e-8)
+    mean = np.column_stack((X[:, 0] - 300.0, (X[:, 1] - X[:, 0]) / 1e-8)).mean(axis=0)
+    raw[2] += mean @ raw[:2]  # the objective told apart is centred
+    return raw
