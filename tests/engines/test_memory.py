@@ -11,8 +11,8 @@ import scipy.sparse as sp
 
 from fullbatch import DataError, Linear, LogisticRegression, RayEngine, SerialEngine, ThreadEngine, array_sources
 from fullbatch.engines import _memory
+from fullbatch.engines._block_cache import Shelf
 from fullbatch.engines._memory import allot, budget, check_memory
-from fullbatch.engines._shelf import Shelf
 from fullbatch.protocols import Curvature, HessVec, Rows, RowSample, Size, Squares, ValueGrad
 
 ROWS, COLUMNS, BLOCKS = 400, 5, 10

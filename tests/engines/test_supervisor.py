@@ -15,8 +15,8 @@ from tests.engines.cluster import Fault, ThreadCluster
 from fullbatch import DataError, EngineError, SerialEngine
 from fullbatch.data.arrays import array_sources
 from fullbatch.engines import _supervisor, _worker
+from fullbatch.engines._assignment import Move, moves, parts, runs, split
 from fullbatch.engines._cluster import Limits
-from fullbatch.engines._shares import Move, moves, parts, runs, split
 from fullbatch.engines._supervisor import SupervisedBlocks
 from fullbatch.engines._worker import Errand, RemoteWorker
 from fullbatch.models.linear import Linear

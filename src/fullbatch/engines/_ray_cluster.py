@@ -10,7 +10,7 @@ from ..errors import EngineError, MissingExtraError
 from ..protocols.rows import Source
 from ..protocols.seams import Model
 from ._cluster import Lost
-from ._nearness import arranged
+from ._locality import arranged
 from ._worker import RemoteWorker
 
 try:

@@ -18,9 +18,9 @@ import numpy as np
 from ..errors import EngineError
 from ..protocols.rows import Array, Source
 from ..protocols.schema import Schema
+from ._assignment import Move, moves, parts, runs, split
 from ._cluster import Cluster, Limits, Lost
-from ._question import Ask, Call, Member, Question
-from ._shares import Move, moves, parts, runs, split
+from ._round import Ask, Call, Member, Question
 from ._tree import Part, added
 from ._worker import Changed, Errand, agree, check_request, nbytes
 

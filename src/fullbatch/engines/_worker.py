@@ -17,9 +17,9 @@ from ..protocols.rows import Rows, Source
 from ..protocols.schema import Schema
 from ..protocols.seams import Block, Model, Parameters
 from ..wording.shown import redacted
-from ._marks import mark
+from ._block_cache import Shelf
+from ._content_hash import mark
 from ._memory import Plan, budget
-from ._shelf import Shelf
 from ._tree import Part, TreeSum, added
 
 R = TypeVar("R")

@@ -15,9 +15,9 @@ from ..errors import EngineError, MissingExtraError
 from ..machine.cpus import available_cpus
 from ..protocols.rows import Source
 from ..protocols.seams import Model
+from ._assignment import split
 from ._cluster import Limits, Lost
 from ._memory import budget, check_memory
-from ._shares import split
 from ._supervisor import SupervisedBlocks
 from ._worker import RemoteWorker, check_sources, named, release
 

@@ -8,7 +8,7 @@ from fullbatch import SerialEngine
 from fullbatch.data import digest
 from fullbatch.data.arrays import array_sources
 from fullbatch.engines import _worker
-from fullbatch.engines._marks import mark
+from fullbatch.engines._content_hash import mark
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Category, Rows
 

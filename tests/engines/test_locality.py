@@ -10,7 +10,7 @@ from tests.engines.cluster import ThreadCluster
 
 from fullbatch import Linear, SerialEngine, array_sources
 from fullbatch.engines._cluster import Limits
-from fullbatch.engines._nearness import arranged
+from fullbatch.engines._locality import arranged
 from fullbatch.engines._supervisor import SupervisedBlocks
 from fullbatch.protocols import ValueGrad
 
