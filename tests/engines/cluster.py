@@ -74,7 +74,7 @@ class ThreadCluster:
         done = {place: call for place, call in enumerate(calls) if call.done()}
         return {place: call.exception() or call.result() for place, call in done.items()}
 
-    def arranged(self, workers, shares):
+    def by_locality(self, workers, shares):
         return self.order or list(range(len(workers)))
 
     def put(self, value):

@@ -18,7 +18,7 @@ from fullbatch.engines import _supervisor, _worker
 from fullbatch.engines._assignment import Move, moves, parts, runs, split
 from fullbatch.engines._cluster import Limits
 from fullbatch.engines._supervisor import SupervisedBlocks
-from fullbatch.engines._worker import Errand, RemoteWorker
+from fullbatch.engines._worker import Message, RemoteWorker
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Rows, ValueGrad
 
@@ -312,7 +312,7 @@ def test_new_nodes_are_used(data, expected):
     assert blocks.health.moved == 6
     for member in blocks._members:  # what has moved is forgotten where it was
         cluster.collect([member.dropping or cluster.put(None)], 5)
-        assert sorted(member.worker.worker._shelf._things) == member.blocks
+        assert sorted(member.worker.worker._cache._cached) == member.blocks
     blocks.close()
 
 
@@ -527,7 +527,7 @@ def test_an_interrupt_at_any_line_of_a_move_loses_no_block(data, expected, fault
         assert len(blocks._members) == len(cluster.alive) == (2 if fault else 3)
         for member in blocks._members:
             cluster.collect([member.dropping or cluster.put(None)], 5)
-            assert sorted(member.worker.worker._shelf._things) == member.blocks
+            assert sorted(member.worker.worker._cache._cached) == member.blocks
         blocks.close()
         if not interrupted:
             break
@@ -601,11 +601,11 @@ def test_a_worker_that_is_asked_again_keeps_each_part_once(data, monkeypatch):
     monkeypatch.setattr("fullbatch.engines._worker.KEPT_BYTES", 0)
     blocks = SerialEngine().place(MODEL, data)
     request, worker = requests(1)[0], RemoteWorker(MODEL, len(data), 1)
-    marks = worker.hold_and_describe(dict(enumerate(data[:4]))).marks
+    hashes = worker.hold_and_describe(dict(enumerate(data[:4]))).hashes
     worker.drop([2, 3])
     worker.build(blocks.schema, [0, 1])
     for _ in range(2):
-        worker.answer(Errand([0, 1], 1, request))
-    worker.take_and_answer({2: data[2], 3: data[3]}, blocks.schema, marks, Errand([2, 3], 1, request))
-    worker.answer(Errand([0, 1], 1, request))
+        worker.answer(Message([0, 1], 1, request))
+    worker.take_and_answer({2: data[2], 3: data[3]}, blocks.schema, hashes, Message([2, 3], 1, request))
+    worker.answer(Message([0, 1], 1, request))
     assert [(part.level, part.position) for part in worker.merge(1)] == [(2, 0)]

@@ -410,7 +410,7 @@ class _DaskCluster:
                 raise TimeoutError
         return gathering.result()
 
-    def arranged(self, workers: Sequence[_Host], shares: Sequence[Sequence[Source]]) -> list[int]:
+    def by_locality(self, workers: Sequence[_Host], shares: Sequence[Sequence[Source]]) -> list[int]:
         return list(range(len(workers)))  # nothing that is read lies at workers: see `data.dask_`
 
     def put(self, value: Any) -> _Sealed:

@@ -126,8 +126,8 @@ class _AnotherRunError(ModelFileError):
     """A checkpoint is whole, and of another run."""
 
 
-class Keeper:
-    """Writes and reads the checkpoints of one run.
+class CheckpointWriter:
+    """Writes the checkpoints of one run, and reads those that an earlier part of it wrote.
 
     Parameters
     ----------
