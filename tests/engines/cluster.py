@@ -5,7 +5,7 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from fullbatch.engines._cluster import Lost
-from fullbatch.engines._worker import RemoteWorker
+from fullbatch.engines._remote_worker import RemoteWorker
 
 
 class Fault(Exception):

@@ -7,7 +7,7 @@ from scipy import sparse
 from fullbatch import SerialEngine
 from fullbatch.data import digest
 from fullbatch.data.arrays import array_sources
-from fullbatch.engines import _worker
+from fullbatch.engines import _remote_worker
 from fullbatch.engines._content_hash import content_hash
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Category, Rows
@@ -84,5 +84,5 @@ def test_objects_count_by_value():
 
 
 def test_engines_of_this_process_make_none(monkeypatch):
-    monkeypatch.setattr(_worker, "content_hash", None)
+    monkeypatch.setattr(_remote_worker, "content_hash", None)
     SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0])).close()

@@ -11,7 +11,7 @@ from ..protocols.rows import Source
 from ..protocols.seams import Model
 from ._cluster import Lost
 from ._locality import by_locality
-from ._worker import RemoteWorker
+from ._remote_worker import RemoteWorker
 
 try:
     import ray

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from ..errors import EngineError
 from ._cluster import Cluster, Lost
+from ._remote_worker import Answer
 from ._tree import Part
-from ._worker import Answer, Changed
+from ._worker import Changed
 
 # How often a sum that the workers make among themselves may fail though no worker is lost.
 _ATTEMPTS = 3

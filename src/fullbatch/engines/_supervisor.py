@@ -8,7 +8,6 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
@@ -16,13 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import EngineError
-from ..protocols.rows import Array, Source
+from ..protocols.rows import Source
 from ..protocols.schema import Schema
 from ._assignment import Move, moves, parts, runs, split
 from ._cluster import Cluster, Limits, Lost
+from ._remote_worker import Message, nbytes
 from ._round import Ask, Call, Member, Round
 from ._tree import Part, added
-from ._worker import Changed, Message, agree, check_request, nbytes
+from ._worker import Changed, agree, check_request
+from .health import Health
 
 logger = logging.getLogger(__name__)
 
@@ -40,32 +41,6 @@ _LOOK = 5.0
 _STRAGGLER = 3.0
 # Nothing is said or done about less waste than this, in seconds: the times of short passes are mostly chance.
 _NOTICEABLE = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Health:
-    """How the workers fare, for metrics and reports.
-
-    Parameters
-    ----------
-    workers : int
-        That hold blocks now.
-    losses : int
-        Workers lost so far.
-    moved : int
-        Blocks that went from one living worker to another so far.
-    seconds : (blocks,) float64 array
-        What each block took to answer the last request; before the first one, to be read and described.
-    sent, received : int
-        Bytes of arrays in the requests to workers, and in the answers that came here, so far.
-    """
-
-    workers: int
-    losses: int
-    moved: int
-    seconds: Array
-    sent: int
-    received: int
 
 
 class _Move(NamedTuple):
