@@ -36,7 +36,7 @@ _HOMES = {
     "Newton": "solvers.newton",
     "NewtonCG": "solvers.newton_cg",
     "LeastSquares": "solvers.least_squares",
-    "ridge_path": "solvers.least_squares",
+    "ridge_path": "solvers.ridge_path",
     "ScipyLBFGSB": "solvers.scipy_",
     "Progress": "run.callbacks",
     "History": "run.callbacks",
