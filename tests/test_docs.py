@@ -78,3 +78,16 @@ def test_every_public_name_is_on_the_api_page():
     for name, home in fullbatch._HOMES.items():
         module = f"fullbatch.{home}"
         assert f"::: {module}.{name}\n" in described or f"::: {module}\n" in described, f"{name} is not in docs/api.md"
+
+
+def test_the_loss_that_is_shown_is_the_one_in_the_source():
+    shown = [match["code"] for match in FENCE.finditer((ROOT / "docs" / "inside" / "loss.md").read_text())]
+    source = (ROOT / "src" / "fullbatch" / "kernels" / "losses.py").read_text()
+    assert len(shown) == 1
+    assert shown[0] in source
+
+
+def test_every_page_is_reached_from_one_of_the_two_doors():
+    """MkDocs would only say so in passing."""
+    listed = re.findall(r"^ +- .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md"))

@@ -158,6 +158,7 @@ def test_nothing_but_errors_stands_outside_of_a_room():
         ("gradient_check", "check_gradient"),
         ("lockstep", "lockstep"),
         ("losses", "LOSSES"),
+        ("models._framework", "Recipe"),
         ("objective", "Objective"),
         ("protocols", "ValueGrad"),
         ("result", "Notice"),
@@ -168,7 +169,7 @@ def test_nothing_but_errors_stands_outside_of_a_room():
         ("variables", "Standardized"),
     ],
 )
-def test_names_are_found_where_they_were_before_they_moved_into_rooms(module, name):
+def test_names_are_found_where_they_were_before_they_moved(module, name):
     program = f"""
 from importlib import import_module
 from fullbatch.{module} import {name}

@@ -9,7 +9,7 @@ import numpy as np
 import ray
 
 from fullbatch import Linear, RayEngine, array_sources
-from fullbatch.engines._shares import parts, split
+from fullbatch.engines._assignment import parts, split
 from fullbatch.protocols import ValueGrad
 
 from .model import INLINE_BYTES, Case

@@ -36,7 +36,7 @@ _HOMES = {
     "Newton": "solvers.newton",
     "NewtonCG": "solvers.newton_cg",
     "LeastSquares": "solvers.least_squares",
-    "ridge_path": "solvers.least_squares",
+    "ridge_path": "solvers.ridge_path",
     "ScipyLBFGSB": "solvers.scipy_",
     "Progress": "run.callbacks",
     "History": "run.callbacks",
@@ -64,7 +64,7 @@ _HOMES = {
 
 __all__ = ["__version__", *_HOMES]
 
-# Modules that moved into rooms after people had been told of them: they can still be imported by their old names.
+# Modules that moved after people had been told of them: they can still be imported by their old names.
 _MOVED = {
     "callbacks": "run.callbacks",
     "callbacks_ray_": "run.callbacks_ray_",
@@ -74,6 +74,7 @@ _MOVED = {
     "gradient_check": "run.gradient_check",
     "lockstep": "run.lockstep",
     "losses": "kernels.losses",
+    "models._framework": "models.framework",
     "result": "run.result",
     "sampling": "protocols.sampling",
     "saved": "run.saved",
@@ -88,7 +89,7 @@ class _Moved(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what looks through all modules must not load them
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.{_MOVED[self.__name__.rpartition('.')[2]]}"), name)
+        return getattr(import_module(f"{__name__}.{_MOVED[self.__name__.removeprefix(f'{__name__}.')]}"), name)
 
 
 sys.modules.update({module.__name__: module for module in (_Moved(f"{__name__}.{name}") for name in _MOVED)})

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from fullbatch.engines._cluster import Lost
-from fullbatch.engines._worker import RemoteWorker
+from fullbatch.engines._remote_worker import RemoteWorker
 
 
 class Fault(Exception):
@@ -74,7 +74,7 @@ class ThreadCluster:
         done = {place: call for place, call in enumerate(calls) if call.done()}
         return {place: call.exception() or call.result() for place, call in done.items()}
 
-    def arranged(self, workers, shares):
+    def by_locality(self, workers, shares):
         return self.order or list(range(len(workers)))
 
     def put(self, value):

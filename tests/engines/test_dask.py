@@ -58,9 +58,9 @@ def test_workers_are_left_as_they_were(whole, problem):
     sources, request, expected = problem
 
     def here():
-        from fullbatch.engines import dask_
+        from fullbatch.engines import _dask_cluster
 
-        return len(dask_._HERE)
+        return len(_dask_cluster._HERE)
 
     blocks = DaskEngine(whole).place(Linear("logistic"), sources)
     assert bytes_of(blocks.sum(request)) == bytes_of(expected)
@@ -165,7 +165,7 @@ def test_a_paused_worker_is_waited_for_and_the_budget_keeps_clear_of_its_limit(c
 
 def test_a_worker_that_stays_paused_is_lost_unless_something_runs_there(problem, monkeypatch, caplog):
     sources, request, expected = problem
-    monkeypatch.setattr("fullbatch.engines.dask_._PAUSED", 1.0)
+    monkeypatch.setattr("fullbatch.engines._dask_cluster._PAUSED", 1.0)
     monkeypatch.setattr("fullbatch.engines._supervisor._PATIENCE", 0.0)
     with two_of_which_one_can_pause() as (client, turn):
         blocks = DaskEngine(client, max_failures=1).place(Linear("logistic"), sources)

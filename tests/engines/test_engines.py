@@ -28,8 +28,8 @@ def test_contract_notices_a_sum_in_another_order():
         @staticmethod
         def naive_sum(worker, request):
             total = None
-            for index in sorted(worker._shelf._things, reverse=True):
-                answer = worker._shelf.get(index).evaluate(request)
+            for index in sorted(worker._cache._cached, reverse=True):
+                answer = worker._cache.get(index).evaluate(request)
                 total = answer if total is None else total + answer
             return total
 

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 
 from fullbatch import DataError, Linear, LogisticRegression, RayEngine, SerialEngine, ThreadEngine, array_sources
 from fullbatch.engines import _memory
+from fullbatch.engines._block_cache import BlockCache
 from fullbatch.engines._memory import allot, budget, check_memory
-from fullbatch.engines._shelf import Shelf
 from fullbatch.protocols import Curvature, HessVec, Rows, RowSample, Size, Squares, ValueGrad
 
 ROWS, COLUMNS, BLOCKS = 400, 5, 10
@@ -246,14 +246,14 @@ def test_spending_a_budget():
 def test_the_plan_tells_what_is_kept_where_blocks_turn_out_smaller_than_told():
     rows = Remade(0).read()
     told = dict.fromkeys(range(4), SimpleNamespace(size=Size(len(rows.X), 4 * BYTES)))
-    shelf = Shelf(12 * BYTES, 1)
-    shelf.add(told)
+    cache = BlockCache(12 * BYTES, 1)
+    cache.add(told)
     for number in told:
-        shelf.put(number, rows, rows)
-    kept = [number for number in told if shelf.get(number) is not None]
+        cache.put(number, rows, rows)
+    kept = [number for number in told if cache.get(number) is not None]
     assert kept == [0]  # beside the two lanes of blocks as large as told
-    assert (shelf.plan.streamed, shelf.plan.streamed_bytes) == (3, 3 * BYTES)
-    assert shelf.plan.peak == 3 * BYTES
+    assert (cache.plan.streamed, cache.plan.streamed_bytes) == (3, 3 * BYTES)
+    assert cache.plan.peak == 3 * BYTES
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from tests.engines.cluster import Fault, ThreadCluster
 
 from fullbatch import DataError, EngineError, SerialEngine
 from fullbatch.data.arrays import array_sources
-from fullbatch.engines import _supervisor, _worker
+from fullbatch.engines import _remote_worker, _supervisor, _worker
+from fullbatch.engines._assignment import Move, moves, parts, runs, split
 from fullbatch.engines._cluster import Limits
-from fullbatch.engines._shares import Move, moves, parts, runs, split
+from fullbatch.engines._remote_worker import Message, RemoteWorker
 from fullbatch.engines._supervisor import SupervisedBlocks
-from fullbatch.engines._worker import Errand, RemoteWorker
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Rows, ValueGrad
 
@@ -108,7 +108,7 @@ def test_answers_of_survivors_are_kept(data):
 
 
 def test_large_answers_are_added_by_the_workers(data, expected, monkeypatch):
-    monkeypatch.setattr(_worker, "KEPT_BYTES", 8)
+    monkeypatch.setattr(_remote_worker, "KEPT_BYTES", 8)
     for workers in (1, 2, 3, 5, 8):
         calls = []
         cluster = ThreadCluster(MODEL, 13, workers, lambda number, method, calls=calls: calls.append(method))
@@ -121,7 +121,7 @@ def test_large_answers_are_added_by_the_workers(data, expected, monkeypatch):
 @pytest.mark.parametrize("fault", ["die", "hang", "run_out"])
 @pytest.mark.parametrize("number", range(5))
 def test_a_loss_while_large_answers_are_added(data, expected, monkeypatch, number, fault):
-    monkeypatch.setattr(_worker, "KEPT_BYTES", 8)
+    monkeypatch.setattr(_remote_worker, "KEPT_BYTES", 8)
     cluster = ThreadCluster(MODEL, 13, 6)
     cluster.script = once(number, "merge", {"die": die, "hang": cluster.hang, "run_out": run_out}[fault])
     blocks = place(cluster, data, 5, failures=1, timeout=1.0 if fault == "hang" else 30.0)
@@ -144,7 +144,7 @@ def test_large_requests_are_stored_once(data, monkeypatch):
 def test_any_disturbances(data, expected, monkeypatch, seed):
     """Deaths, hangs and want of memory at random calls, fresh nodes now and then, large answers half of the time."""
     chance = random.Random(seed)
-    monkeypatch.setattr(_worker, "KEPT_BYTES", chance.choice([8, 10**6]))
+    monkeypatch.setattr(_remote_worker, "KEPT_BYTES", chance.choice([8, 10**6]))
     cluster = ThreadCluster(MODEL, 13, 4)
     faults = [die, die, run_out, cluster.hang]
     count = [0]
@@ -288,7 +288,7 @@ def test_blocks_are_closed_where_an_interrupt_leaves_some_without_a_worker(data,
 
 
 def test_blocks_that_cannot_be_taken_are_dropped_again(data):
-    worker = _worker.RemoteWorker(MODEL, 13, 1)
+    worker = RemoteWorker(MODEL, 13, 1)
     with pytest.raises(DataError, match="the data has changed"):
         worker.take({3: data[3]}, None, {3: b"of other rows"})
     assert worker.plan.blocks == 0
@@ -312,7 +312,7 @@ def test_new_nodes_are_used(data, expected):
     assert blocks.health.moved == 6
     for member in blocks._members:  # what has moved is forgotten where it was
         cluster.collect([member.dropping or cluster.put(None)], 5)
-        assert sorted(member.worker.worker._shelf._things) == member.blocks
+        assert sorted(member.worker.worker._cache._cached) == member.blocks
     blocks.close()
 
 
@@ -527,7 +527,7 @@ def test_an_interrupt_at_any_line_of_a_move_loses_no_block(data, expected, fault
         assert len(blocks._members) == len(cluster.alive) == (2 if fault else 3)
         for member in blocks._members:
             cluster.collect([member.dropping or cluster.put(None)], 5)
-            assert sorted(member.worker.worker._shelf._things) == member.blocks
+            assert sorted(member.worker.worker._cache._cached) == member.blocks
         blocks.close()
         if not interrupted:
             break
@@ -598,14 +598,14 @@ def test_limits_are_checked():
 
 def test_a_worker_that_is_asked_again_keeps_each_part_once(data, monkeypatch):
     """As when its answer was lost on the way, after it had taken over the blocks of another."""
-    monkeypatch.setattr("fullbatch.engines._worker.KEPT_BYTES", 0)
+    monkeypatch.setattr("fullbatch.engines._remote_worker.KEPT_BYTES", 0)
     blocks = SerialEngine().place(MODEL, data)
     request, worker = requests(1)[0], RemoteWorker(MODEL, len(data), 1)
-    marks = worker.hold_and_describe(dict(enumerate(data[:4]))).marks
+    hashes = worker.hold_and_describe(dict(enumerate(data[:4]))).hashes
     worker.drop([2, 3])
     worker.build(blocks.schema, [0, 1])
     for _ in range(2):
-        worker.answer(Errand([0, 1], 1, request))
-    worker.take_and_answer({2: data[2], 3: data[3]}, blocks.schema, marks, Errand([2, 3], 1, request))
-    worker.answer(Errand([0, 1], 1, request))
+        worker.answer(Message([0, 1], 1, request))
+    worker.take_and_answer({2: data[2], 3: data[3]}, blocks.schema, hashes, Message([2, 3], 1, request))
+    worker.answer(Message([0, 1], 1, request))
     assert [(part.level, part.position) for part in worker.merge(1)] == [(2, 0)]

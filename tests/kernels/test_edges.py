@@ -6,7 +6,7 @@ import scipy.sparse
 from test_passes import reference
 
 from fullbatch import Linear, array_sources
-from fullbatch.models import linear
+from fullbatch.models import _linear_block
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, ValueGrad
 from fullbatch.protocols.schema import Schema
 
@@ -123,7 +123,7 @@ def test_many_models_of_sparse_rows_share_tables_of_a_bounded_size(monkeypatch):
     block = model.build(rows, Schema.of(model.describe(rows, "test")), 0)
     thetas = RNG.normal(size=(5, 12))
     together = block.evaluate(ValueGrad(thetas))
-    monkeypatch.setattr(linear, "_TABLE_NUMBERS", 2 * 2 * 12)  # two models
+    monkeypatch.setattr(_linear_block, "_TABLE_NUMBERS", 2 * 2 * 12)  # two models
     apart = block.evaluate(ValueGrad(thetas))
     np.testing.assert_allclose(apart.value, together.value, rtol=1e-13)
     np.testing.assert_allclose(apart.grad, together.grad, rtol=1e-12, atol=1e-13)

@@ -39,7 +39,7 @@ def test_vectors_are_arithmetic_like_arrays(a, b):
 
 @pytest.fixture
 def every_block_is_wide(monkeypatch):
-    for module in ("fullbatch.models.linear", "fullbatch.models.describe"):
+    for module in ("fullbatch.models._linear_block", "fullbatch.models.describe"):
         monkeypatch.setattr(sys.modules[module], "is_wide", lambda columns, entries: True)
 
 
@@ -114,7 +114,7 @@ def test_engines_agree_to_the_bit_and_with_blocks_of_all_columns(ray_session, mo
         assert other.grad.tobytes() == total.grad.tobytes()
         assert other.value == total.value
         assert again.tobytes() == fitted.tobytes()
-    for module in ("fullbatch.models.linear", "fullbatch.models.describe"):
+    for module in ("fullbatch.models._linear_block", "fullbatch.models.describe"):
         monkeypatch.setattr(sys.modules[module], "is_wide", lambda columns, entries: False)
     full, all_columns, _ = answer(SerialEngine())
     np.testing.assert_allclose(np.asarray(total.grad), full.grad, rtol=1e-12, atol=1e-13)

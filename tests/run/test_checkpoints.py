@@ -28,7 +28,7 @@ from fullbatch import (
     load_state,
     minimize,
 )
-from fullbatch.run.checkpoints import Keeper
+from fullbatch.run.checkpoints import CheckpointWriter
 
 STEPS = 3  # iterates between two ends of a run
 
@@ -539,5 +539,5 @@ def test_an_unfinished_write_is_no_checkpoint_and_a_foreign_file_is_left_alone(t
     (tmp_path / ".checkpoint-00000003.fb-abc").write_text("half")
     (tmp_path / "notes.txt").write_text("mine")
     fun = softmax()
-    assert Keeper.of(tmp_path, fun, LBFGS()).latest() is None
+    assert CheckpointWriter.of(tmp_path, fun, LBFGS()).latest() is None
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]

@@ -35,7 +35,7 @@ from fullbatch import (
 from fullbatch.errors import DamagedError
 from fullbatch.estimators import _KINDS
 from fullbatch.run import saved
-from fullbatch.run.checkpoints import Keeper, Spent
+from fullbatch.run.checkpoints import CheckpointWriter, Spent
 from fullbatch.run.fingerprint import Fingerprint
 from fullbatch.saving import files
 from fullbatch.saving.archive import pack
@@ -460,11 +460,11 @@ def test_whatever_is_wrong_with_the_newest_the_one_before_is_taken(tmp_path, pro
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("metadata.json"), later)
     contents += [sealed(file.getvalue()), (VERSION1 / "LogisticRegression.fb").read_bytes(), b"", b"text"]
-    keeper = Keeper.of(tmp_path, problem, LBFGS(precision="float64"))
+    writer = CheckpointWriter.of(tmp_path, problem, LBFGS(precision="float64"))
     for content in contents:
         newest.write_bytes(content)
         caplog.clear()
-        assert keeper.latest().iteration == 3
+        assert writer.latest().iteration == 3
         assert "looking for the checkpoint before it" in caplog.text
         assert str(newest) in caplog.text
 
@@ -530,11 +530,11 @@ def check_kills(tmp_path, kills):
     _, _, parts, told = saved.apart("old", *files.read(VERSION1 / "run" / "checkpoint-00000003.fb")[1:])
     fingerprint = Fingerprint(told["fingerprint"], parts)
 
-    def keeper():
-        return Keeper(Checkpoint(folder, every=0), fingerprint, LBFGSState)
+    def writer():
+        return CheckpointWriter(Checkpoint(folder, every=0), fingerprint, LBFGSState)
 
     def keep():
-        kept = keeper()
+        kept = writer()
         for _ in range(5):
             kept.save(replace(state), Spent())
 
@@ -542,12 +542,12 @@ def check_kills(tmp_path, kills):
         for file in folder.glob("checkpoint-*.fb"):
             load_state(file)
 
-    keeper().save(state, Spent())
+    writer().save(state, Spent())
     kill_while(keep, check_run, kills, 2)
-    last = keeper()
+    last = writer()
     last.save(state, Spent())
     assert all(file.name.startswith("checkpoint-") for file in folder.iterdir())
-    assert keeper().latest().theta.tobytes() == state.theta.tobytes()
+    assert writer().latest().theta.tobytes() == state.theta.tobytes()
 
 
 def test_killed_while_saving(tmp_path):

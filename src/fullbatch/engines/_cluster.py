@@ -33,7 +33,7 @@ class Cluster(Protocol):
         """
         ...
 
-    def arranged(self, workers: Sequence[Any], shares: Sequence[Sequence[Source]]) -> list[int]:
+    def by_locality(self, workers: Sequence[Any], shares: Sequence[Sequence[Source]]) -> list[int]:
         """The number of each worker's share, where it makes a difference who reads what."""
         ...
 

@@ -10,8 +10,8 @@ from ..errors import EngineError, MissingExtraError
 from ..protocols.rows import Source
 from ..protocols.seams import Model
 from ._cluster import Lost
-from ._nearness import arranged
-from ._worker import RemoteWorker
+from ._locality import by_locality
+from ._remote_worker import RemoteWorker
 
 try:
     import ray
@@ -138,7 +138,7 @@ class RayCluster:
                 outcomes[place] = outcome
         return outcomes
 
-    def arranged(self, workers: Sequence[Any], shares: Sequence[Sequence[Source]]) -> list[int]:
+    def by_locality(self, workers: Sequence[Any], shares: Sequence[Sequence[Source]]) -> list[int]:
         """Workers read the blocks of a Ray Dataset that lie in their nodes' object stores."""
         stored = [[one for source in share for one in getattr(source, "stored", ())] for share in shares]
         if not any(stored):
@@ -152,7 +152,7 @@ class RayCluster:
         for home, share in zip(homes, stored, strict=True):
             for ref, nbytes in share:
                 home.update(dict.fromkeys(places.get(ref, {}).get("node_ids", ()), nbytes))
-        return arranged([str(nodes.get(place)) for place in range(len(workers))], homes)
+        return by_locality([str(nodes.get(place)) for place in range(len(workers))], homes)
 
     def put(self, value: Any) -> _Call:
         return _Call([_stored(value)])

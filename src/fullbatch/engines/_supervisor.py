@@ -8,7 +8,6 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
@@ -16,13 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import EngineError
-from ..protocols.rows import Array, Source
+from ..protocols.rows import Source
 from ..protocols.schema import Schema
+from ._assignment import Move, moves, parts, runs, split
 from ._cluster import Cluster, Limits, Lost
-from ._question import Ask, Call, Member, Question
-from ._shares import Move, moves, parts, runs, split
+from ._remote_worker import Message, nbytes
+from ._round import Ask, Call, Member, Round
 from ._tree import Part, added
-from ._worker import Changed, Errand, agree, check_request, nbytes
+from ._worker import Changed, agree, check_request
+from .health import Health
 
 logger = logging.getLogger(__name__)
 
@@ -40,32 +41,6 @@ _LOOK = 5.0
 _STRAGGLER = 3.0
 # Nothing is said or done about less waste than this, in seconds: the times of short passes are mostly chance.
 _NOTICEABLE = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Health:
-    """How the workers fare, for metrics and reports.
-
-    Parameters
-    ----------
-    workers : int
-        That hold blocks now.
-    losses : int
-        Workers lost so far.
-    moved : int
-        Blocks that went from one living worker to another so far.
-    seconds : (blocks,) float64 array
-        What each block took to answer the last request; before the first one, to be read and described.
-    sent, received : int
-        Bytes of arrays in the requests to workers, and in the answers that came here, so far.
-    """
-
-    workers: int
-    losses: int
-    moved: int
-    seconds: Array
-    sent: int
-    received: int
 
 
 class _Move(NamedTuple):
@@ -110,20 +85,20 @@ class SupervisedBlocks:
         self._seconds = [0.0] * len(sources)
         try:
             self._start_workers(num_workers)
-            shares = split(range(len(sources)), num_workers)
+            assignment = split(range(len(sources)), num_workers)
             workers = [member.worker for member in self._members]
-            order = cluster.arranged(workers, [[sources[block] for block in share] for share in shares])
+            order = cluster.by_locality(workers, [[sources[block] for block in blocks] for blocks in assignment])
             for member, number in zip(self._members, order, strict=True):
-                member.blocks = shares[number]
-            self.plan = reduce(add, self._question(self._hold, self._hold).answers()).log()
-            described = self._question(self._describe, self._hold_and_describe).answers()
+                member.blocks = assignment[number]
+            self.plan = reduce(add, self._round(self._hold, self._hold).answers()).log()
+            described = self._round(self._describe, self._hold_and_describe).answers()
             self._note_seconds(one.seconds for one in described)
             self._read_seconds = list(self._seconds)
-            self._marks = {index: mark for one in described for index, mark in one.marks.items()}
+            self._hashes = {index: each for one in described for index, each in one.hashes.items()}
             self.schema = Schema.of(self._total(one.parts for one in described))
             self._rows = [max(1, rows) for rows in self.schema.block_rows]
             self._sent_schema = cluster.put(self.schema)
-            self.parameters, self.answers = agree(self._question(self._build, self._take).answers())
+            self.parameters, self.answers = agree(self._round(self._build, self._take).answers())
         except BaseException:
             self.close()
             raise
@@ -155,9 +130,9 @@ class SupervisedBlocks:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def _question(self, ask: Ask, ask_anew: Ask) -> Question:
+    def _round(self, ask: Ask, ask_anew: Ask) -> Round:
         holders = [member for member in self._members if member.blocks]
-        return Question(self._cluster, holders, self._limits.timeout, ask, ask_anew, self._rehomed)
+        return Round(self._cluster, holders, self._limits.timeout, ask, ask_anew, self._reassigned)
 
     def _hold(self, member: Member, blocks: list[int]) -> Any:
         return self._cluster.call(member.worker, "hold", self._recipes(blocks))
@@ -175,7 +150,7 @@ class SupervisedBlocks:
         return self._cluster.call(member.worker, "take", *self._lineage(blocks))
 
     def _lineage(self, blocks: list[int]) -> tuple[Any, ...]:
-        return self._recipes(blocks), self._sent_schema, {index: self._marks[index] for index in blocks}
+        return self._recipes(blocks), self._sent_schema, {index: self._hashes[index] for index in blocks}
 
     def _recipes(self, blocks: list[int]) -> dict[int, Source]:
         return {index: self._sources[index] for index in blocks}
@@ -188,10 +163,10 @@ class SupervisedBlocks:
         turn = self._turn  # workers keep large answers until the next one
 
         def send(member: Member, blocks: list[int], method: str, *args: Any) -> Any:
-            errand = Errand(blocks, turn, None if stored else request)
+            message = Message(blocks, turn, None if stored else request)
             pieces = parts(frozenset(blocks), len(self._sources))
             self._sent += size
-            return self._cluster.call(member.worker, method, *args, errand, *stored, pieces=pieces)
+            return self._cluster.call(member.worker, method, *args, message, *stored, pieces=pieces)
 
         def ask(member: Member, blocks: list[int]) -> Any:
             return send(member, blocks, "answer")
@@ -199,14 +174,14 @@ class SupervisedBlocks:
         def ask_anew(member: Member, blocks: list[int]) -> Any:
             return send(member, blocks, "take_and_answer", *self._lineage(blocks))
 
-        question = self._question(ask, ask_anew)
+        asked = self._round(ask, ask_anew)
         try:
-            sums = question.sums(turn)
+            sums = asked.sums(turn)
         except BaseException:
-            if question.replaced:  # and nobody can tell who holds the blocks of those that were lost
+            if asked.replaced:  # and nobody can tell who holds the blocks of those that were lost
                 self.close()
             raise
-        self._note_seconds(piece.seconds for _, piece in question.pieces())
+        self._note_seconds(piece.seconds for _, piece in asked.pieces())
         return sums
 
     def _total(self, parts_of_workers: Iterable[list[Part]]) -> Any:
@@ -219,7 +194,7 @@ class SupervisedBlocks:
 
     # --- workers are lost -----------------------------------------------------------------------------------------
 
-    def _rehomed(self, gone: Mapping[Member, Exception]) -> Iterator[tuple[Member, list[int]]]:
+    def _reassigned(self, gone: Mapping[Member, Exception]) -> Iterator[tuple[Member, list[int]]]:
         """New members for the blocks of workers that were lost, or were started and could not answer."""
         for member, error in gone.items():
             if isinstance(error, Lost):
@@ -228,7 +203,7 @@ class SupervisedBlocks:
                 logger.warning("%s is given up, as it could not take blocks %s: %s", member, runs(member.blocks), error)
                 self._remove(member, self._cluster.end)
         for member, error in gone.items():
-            yield from self._rehome(member.blocks, None if isinstance(error, Lost) else error)
+            yield from self._reassign(member.blocks, None if isinstance(error, Lost) else error)
 
     def _lose(self, member: Member, reason: str) -> None:
         """A worker is gone, with all that it held.
@@ -250,7 +225,7 @@ class SupervisedBlocks:
             raise EngineError(f"{loss}, and max_failures={self._limits.max_failures} allows no more losses")
         logger.warning("%s; %d more losses allowed", loss, left)
 
-    def _rehome(self, blocks: list[int], error: Exception | None) -> list[tuple[Member, list[int]]]:
+    def _reassign(self, blocks: list[int], error: Exception | None) -> list[tuple[Member, list[int]]]:
         """New members for blocks: a fresh worker, else all that are left; after an error, those that have answered.
 
         Raises
@@ -285,16 +260,18 @@ class SupervisedBlocks:
                 if not self._newcomers:
                     self._begin(1)
                 before = len(self._members)
-                self._bury(self._welcome(min(_REPLACE, most) if self._members else most), self._cluster.kill)
+                self._end_unused(self._admit(min(_REPLACE, most) if self._members else most), self._cluster.kill)
                 if len(self._members) > before:
                     return self._members[-1]
-                self._bury({call.member: "it did not start in time" for call in self._newcomers}, self._cluster.kill)
+                self._end_unused(
+                    {call.member: "it did not start in time" for call in self._newcomers}, self._cluster.kill
+                )
                 self._newcomers = []
             if time.monotonic() > until:
                 return None
             time.sleep(0.05)
 
-    def _bury(self, failed: Mapping[Member, str], end: Callable[[Any], None]) -> None:
+    def _end_unused(self, failed: Mapping[Member, str], end: Callable[[Any], None]) -> None:
         """End workers that held nothing yet."""
         for member, reason in failed.items():
             logger.warning("%s was started in vain: %s", member, reason)
@@ -314,7 +291,7 @@ class SupervisedBlocks:
         until = time.monotonic() + self._limits.start_timeout
         while len(self._members) < wanted:
             self._begin(wanted - len(self._members) - len(self._newcomers))
-            for member, reason in self._welcome(until - time.monotonic()).items():
+            for member, reason in self._admit(until - time.monotonic()).items():
                 self._lose(member, reason)
             if self._newcomers and time.monotonic() >= until:
                 raise EngineError(
@@ -323,7 +300,7 @@ class SupervisedBlocks:
                 )
         self._members.sort(key=lambda member: member.number)
 
-    def _welcome(self, timeout: float) -> dict[Member, str]:
+    def _admit(self, timeout: float) -> dict[Member, str]:
         """Make members of the newcomers that run; returns those that never will, and why."""
         calls = self._newcomers
         outcomes = self._cluster.collect([call.answer for call in calls], max(0.0, timeout))
@@ -365,11 +342,11 @@ class SupervisedBlocks:
                 if not more:  # the others took over from a lost worker, unevenly
                     self._rebalance()
         if self._newcomers:
-            self._bury(self._welcome(0.0), self._cluster.kill)
+            self._end_unused(self._admit(0.0), self._cluster.kill)
             limit = min(_REPLACE, self._limits.start_timeout)
             late = [call.member for call in self._newcomers if now - call.member.heard > limit]
             # Only ended: what it waits for may be the work of others.
-            self._bury(dict.fromkeys(late, f"it does not run after {limit:g} s"), self._cluster.end)
+            self._end_unused(dict.fromkeys(late, f"it does not run after {limit:g} s"), self._cluster.end)
             self._newcomers = [call for call in self._newcomers if call.member not in late]
             self._uneven = True
         if self._uneven and not self._newcomers and not self._moves:  # no block is in two moves at a time
@@ -408,9 +385,9 @@ class SupervisedBlocks:
     def _plan(self, more: int = 0) -> list[Move]:
         """Moves that would speed up the members and so many newcomers."""
         pace = [member.slowness for member in self._members] + [1.0] * more
-        shares = [member.blocks for member in self._members] + [[] for _ in range(more)]
+        assignment = [member.blocks for member in self._members] + [[] for _ in range(more)]
         refusing = [place for place, member in enumerate(self._members) if member.refuses]
-        return moves(shares, lambda place, block: self._rows[block] * pace[place], len(self._sources), refusing)
+        return moves(assignment, lambda place, block: self._rows[block] * pace[place], len(self._sources), refusing)
 
     def _rebalance(self) -> None:
         """Start to move whole blocks to the workers that would be done first."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,15 +17,11 @@ from ..protocols.rows import Rows, Source
 from ..protocols.schema import Schema
 from ..protocols.seams import Block, Model, Parameters
 from ..wording.shown import redacted
-from ._marks import mark
+from ._block_cache import BlockCache
 from ._memory import Plan, budget
-from ._shelf import Shelf
-from ._tree import Part, TreeSum, added
+from ._tree import Part, TreeSum
 
 R = TypeVar("R")
-
-# Larger sums stay with the workers, which add them among themselves; the driver is sent one.
-KEPT_BYTES = 2**20
 
 
 class Changed(DataError):
@@ -46,14 +42,14 @@ class Described(NamedTuple):
     ----------
     parts : list of Part
         The descriptions, added as far as the summation tree allows.
-    marks : dict of int to bytes
+    hashes : dict of int to bytes
         Of the rows of each block: those that are read again must have the same.
     seconds : dict of int to float
         What reading and describing each block took.
     """
 
     parts: list[Part]
-    marks: dict[int, bytes]
+    hashes: dict[int, bytes]
     seconds: dict[int, float]
 
 
@@ -90,7 +86,7 @@ class Worker:
         self._total = blocks
         self._schema: Schema | None = None
         self._first_rows: list[int] = []
-        self._shelf = Shelf(budget(memory, neighbours), num_threads)
+        self._cache = BlockCache(budget(memory, neighbours), num_threads)
         self._num_threads = num_threads
         self._computing: AbstractContextManager[Any] = nullcontext()
         self._pool: ThreadPoolExecutor | None = None
@@ -100,53 +96,53 @@ class Worker:
     @property
     def plan(self) -> Plan:
         """What stays in memory and what is read on each pass, as far as it is known."""
-        return self._shelf.plan
+        return self._cache.plan
 
     def hold(self, sources: Mapping[int, Source]) -> Plan:
         """These blocks belong to this worker from now on. Nothing is read yet."""
         self._sources.update(sources)
-        self._shelf.add(sources)
+        self._cache.add(sources)
         return self.plan
 
     def describe(self, blocks: Iterable[int]) -> Described:
         """Read the rows of these blocks, once, and describe them."""
-        marks: dict[int, bytes] = {}
+        hashes: dict[int, bytes] = {}
 
         def describe(index: int) -> Any:
             source = self._sources[index]
             rows = source.read()
             with self._computing:
                 described = self._model.describe(rows, str(source))
-                marks[index] = self._mark(rows)
-            self._shelf.put(index, rows, rows)
+                hashes[index] = self._hash(rows)
+            self._cache.put(index, rows, rows)
             return described
 
-        return Described(self._tree_sum(describe, list(blocks)), marks, self.seconds)
+        return Described(self._tree_sum(describe, list(blocks)), hashes, self.seconds)
 
     def build(self, schema: Schema, blocks: Iterable[int]) -> Built:
         """Turn the rows that were read into blocks."""
         self._schema, self._first_rows = schema, list(schema.first_rows())
 
         def build(index: int) -> Built:
-            rows = self._shelf.take(index)
+            rows = self._cache.take(index)
             block = self._built(index, self._sources[index].read() if rows is None else rows, keep=True)
             return Built(block.parameters, block.answers)
 
         # Those that were not kept are built when they are asked; one is enough to tell what all answer.
         asked = list(blocks)
-        return agree(self._each(build, [index for index in asked if self._shelf.get(index) is not None] or asked[:1]))
+        return agree(self._each(build, [index for index in asked if self._cache.get(index) is not None] or asked[:1]))
 
     def drop(self, blocks: Iterable[int]) -> None:
         """Forget blocks that another worker has taken."""
         for index in blocks:
             self._sources.pop(index, None)
-        self._shelf.drop(blocks)
+        self._cache.drop(blocks)
 
     def sum(self, request: Any, blocks: Iterable[int]) -> list[Part]:
         """The answers of these blocks, added as far as the tree allows."""
 
         def answer(index: int) -> Any:
-            block = self._shelf.get(index)
+            block = self._cache.get(index)
             if block is not None:
                 with self._computing:
                     return block.evaluate(request)
@@ -154,7 +150,7 @@ class Worker:
             with self._computing:
                 return self._built(index, rows).evaluate(request)
 
-        return self._tree_sum(answer, self._shelf.order(blocks))
+        return self._tree_sum(answer, self._cache.order(blocks))
 
     @property
     def is_open(self) -> bool:
@@ -164,10 +160,10 @@ class Worker:
     def close(self) -> None:
         """Drop the blocks and end the threads."""
         self._schema = None
-        self._shelf.clear()
+        self._cache.clear()
         self._run_on(1)
 
-    def _mark(self, rows: Rows) -> bytes:
+    def _hash(self, rows: Rows) -> bytes:
         """Nothing: no block of this process is taken by another."""
         return b""
 
@@ -183,7 +179,7 @@ class Worker:
             rows = encode(rows, schema.features, str(self._sources[index]))
         block = self._model.build(rows, schema, self._first_rows[index])
         if keep:
-            self._shelf.put(index, block, rows)
+            self._cache.put(index, block, rows)
         return block
 
     def _tree_sum(self, answer: Callable[[int], Any], order: list[int]) -> list[Part]:
@@ -209,7 +205,7 @@ class Worker:
                             pass
                     seconds[index] = time.perf_counter() - start
 
-        self._run_on(self._shelf.lanes)
+        self._run_on(self._cache.lanes)
         try:
             if self._pool is None:
                 work()
@@ -300,129 +296,3 @@ def check_sources(sources: Any) -> list[Source]:
     if not listed:
         raise DataError("no data: the list of sources is empty")
     return listed
-
-
-class Errand(NamedTuple):
-    """What a worker is asked, in one argument: clusters send each on its own.
-
-    Parameters
-    ----------
-    blocks : iterable of int
-        That answer.
-    turn : int
-        Number of the request.
-    request : object
-        None where it is stored, once for all workers, and passed beside this.
-    """
-
-    blocks: Iterable[int]
-    turn: int
-    request: Any = None
-
-
-class Answer(NamedTuple):
-    """A part of what a worker in another process answers to a request.
-
-    Parameters
-    ----------
-    parts : list of Part
-        One part of the summation tree, or none.
-    seconds : dict of int to float
-        What each block took; told with the first part.
-    kept : bool
-        The parts are large and stay with the worker: `RemoteWorker.merge` hands them on.
-    """
-
-    parts: list[Part]
-    seconds: dict[int, float]
-    kept: bool = False
-
-    def plain(self) -> "Plain":
-        """As it is sent: naming a class in a message takes about as long as sending a gradient."""
-        return [tuple(part) for part in self.parts], self.seconds, self.kept
-
-    @classmethod
-    def of(cls, plain: "Plain") -> Self:
-        """As it was before."""
-        parts, seconds, kept = plain
-        return cls([Part(*part) for part in parts], seconds, kept)
-
-
-Plain = tuple[list[tuple[int, int, Any]], dict[int, float], bool]
-
-
-class RemoteWorker(Worker):
-    """A worker in another process, asked by a driver that may lose it at any time."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        # Of a turn, by the blocks that they are of: to be asked again, for the same blocks, changes nothing.
-        self._kept: tuple[int, dict[frozenset[int], list[Part]]] = (0, {})
-
-    def ready(self) -> tuple[str, str]:
-        """The kind of processor, once the worker runs."""
-        from ..kernels.compiled import compile_target  # Numba loads slowly
-
-        return compile_target()
-
-    def hold_and_describe(self, sources: Mapping[int, Source]) -> Described:
-        """Describe blocks of a worker that was lost before it did."""
-        self.hold(sources)
-        return self.describe(sources)
-
-    def answer(self, errand: Errand, stored: Any = None) -> list[Plain]:
-        """The answers of some blocks, one `Answer` for each part of the tree; large ones are kept for this turn."""
-        parts = self.sum(errand.request if stored is None else stored, errand.blocks)
-        seconds = [self.seconds, *({} for _ in parts[1:])]
-        if sum(nbytes(part.value) for part in parts) <= KEPT_BYTES:
-            return [Answer([part], one).plain() for part, one in zip(parts, seconds, strict=True)]
-        self._kept = (errand.turn, self._kept_in(errand.turn) | {frozenset(errand.blocks): parts})
-        return [Answer([], one, kept=True).plain() for one in seconds]
-
-    def take(self, sources: Mapping[int, Source], schema: Schema, marks: Mapping[int, bytes]) -> Built:
-        """Read and build blocks that another worker holds or held.
-
-        Raises
-        ------
-        DataError
-            The rows are not those that were first described.
-        """
-        try:
-            self.hold(sources)
-            for index, now in self.describe(sources).marks.items():
-                if now != marks[index]:
-                    raise Changed(f"the data has changed since it was first read: {sources[index]}")
-            return self.build(schema, sources)
-        except BaseException:  # all of them, or none
-            self.drop(sources)
-            raise
-
-    def take_and_answer(
-        self,
-        sources: Mapping[int, Source],
-        schema: Schema,
-        marks: Mapping[int, bytes],
-        errand: Errand,
-        stored: Any = None,
-    ) -> list[Plain]:
-        """Take blocks of a worker that was lost, and answer for them."""
-        self.take(sources, schema, marks)
-        return self.answer(errand, stored)
-
-    def merge(self, turn: int, *others: list[Part]) -> list[Part]:
-        """What this worker keeps of this turn, and what others do, added as far as the tree allows."""
-        return added(self._total, [*self._kept_in(turn).values(), *others]).parts()
-
-    def _kept_in(self, turn: int) -> dict[frozenset[int], list[Part]]:
-        return self._kept[1] if self._kept[0] == turn else {}
-
-    def _mark(self, rows: Rows) -> bytes:
-        return mark(rows)
-
-
-def nbytes(message: Any) -> int:
-    """Bytes in the arrays of a request or an answer."""
-    if isinstance(message, np.ndarray):
-        return message.nbytes
-    names = getattr(message, "__dataclass_fields__", ())  # as `dataclasses.fields` reads them, slowly
-    return sum(nbytes(getattr(message, name)) for name in names)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import MissingExtraError, ModelError
 from ..protocols.rows import Rows
 from ..protocols.schema import Schema
-from ._framework import FrameworkBlock, Program, Recipe, check_frozen, dense, parameters_of
+from .framework import FrameworkBlock, Program, Recipe, check_frozen, dense, parameters_of
 
 Array = npt.NDArray[Any]
 

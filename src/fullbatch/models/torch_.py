@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..errors import MissingExtraError, ModelError
 from ..protocols.rows import is_sparse
-from ._framework import Program, Recipe, check_frozen, dense, parameters_of
+from .framework import Program, Recipe, check_frozen, dense, parameters_of
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,8 @@ from ..kernels.losses import LOSSES
 from ..protocols.requests import Curvature, HessVec, Request, ValueGrad
 from ..protocols.rows import Category, Rows
 from ..protocols.schema import Schema
-from .linear import Linear, LinearBlock
+from ._linear_block import LinearBlock
+from .linear import Linear
 
 # Kinds of rows that sources give: dense ones in C order, read where they are or copied into tiles, bytes of more than a
 # few classes, CSR with 32-bit indices, dense beside categorical columns.

@@ -1,43 +1,30 @@
 """Checkpoints: a run that is killed goes on from the latest of them as if it had never ended."""
 
-import glob
 import logging
-import os
-import re
-import socket
 import time
-import uuid
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
-from functools import wraps
 from importlib.metadata import version
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import __version__
-from ..errors import DamagedError, MissingExtraError, ModelFileError
+from ..errors import DamagedError, ModelFileError
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
 from ..protocols.seams import Facts
-from ..saving import archive, files
 from ..wording.arguments import check_number, check_whole
-from ..wording.shown import named, real, without_secrets
+from ..wording.shown import named, real
 from . import saved
+from ._checkpoint_folder import folder_of
 from .fingerprint import Fingerprint
 
 Array = npt.NDArray[Any]
 
 logger = logging.getLogger(__name__)
-
-_NAME = re.compile(r"checkpoint-([0-9]{8,})\.fb")
-_UNFINISHED = re.compile(rf"\.{_NAME.pattern}-.*")
-# At URLs nothing can be locked: the name tells the machine and the process that writes.
-_OWNED = re.compile(r"\..*\.fb-(?P<host>.*)-(?P<process>[0-9]+)-[0-9a-f]{32}\.unfinished")
 
 # Packages whose other versions may round otherwise.
 _PACKAGES = ("numpy", "scipy", "numba")
@@ -126,8 +113,8 @@ class _AnotherRunError(ModelFileError):
     """A checkpoint is whole, and of another run."""
 
 
-class Keeper:
-    """Writes and reads the checkpoints of one run.
+class CheckpointWriter:
+    """Writes the checkpoints of one run, and reads those that an earlier part of it wrote.
 
     Parameters
     ----------
@@ -144,7 +131,7 @@ class Keeper:
         self._fingerprint = fingerprint
         # Another solver of ours may have taken over: see `driver.other_solver`.
         self._kinds = saved.STATES | {kind.__name__: kind}
-        self._folder = _folder(self._options.path)
+        self._folder = folder_of(self._options.path)
         self._numbers, taken = self._folder.open()
         self._last = max(taken, default=-1)
         self._damaged: set[int] = set()
@@ -301,157 +288,6 @@ def _allowed_distance(grad: Array, state: Any, facts: Facts, noise: float, value
 
 def _norm(vector: Array) -> float:
     return float(np.linalg.norm(vector))
-
-
-class _Folder(ABC):
-    """Where checkpoints are: numbered files."""
-
-    def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = named(path)
-
-    def __str__(self) -> str:
-        return self.path
-
-    @abstractmethod
-    def open(self) -> tuple[set[int], set[int]]:
-        """Make it if it is not there, and remove what was left unfinished.
-
-        Returns
-        -------
-        set of int
-            Numbers of the files that are there.
-        set of int
-            Numbers that are taken, by whatever has the name of a checkpoint.
-        """
-
-    @abstractmethod
-    def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
-        """A checkpoint's kind, arrays and metadata."""
-
-    @abstractmethod
-    def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
-        """Write a checkpoint, whole or not at all."""
-
-    @abstractmethod
-    def remove(self, number: int) -> None:
-        """Remove a checkpoint, if it is there."""
-
-    def where(self, number: int) -> str:
-        """A checkpoint's place, as its reader is told it."""
-        return f"{self.path.rstrip('/')}/{_name(number)}"
-
-
-class _Local(_Folder):
-    """A directory of this machine."""
-
-    def open(self) -> tuple[set[int], set[int]]:
-        directory = Path(self.path)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            files.remove_unfinished(directory, _UNFINISHED)
-            found = {file.name: file.is_file() for file in directory.iterdir()}
-        except OSError as error:
-            raise ModelFileError(f"cannot keep checkpoints in {directory}: {error.strerror}") from None
-        return _numbers(name for name, is_file in found.items() if is_file), _numbers(found)
-
-    def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
-        return files.read(self.where(number))
-
-    def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
-        files.write(self.where(number), kind, arrays, metadata)
-
-    def remove(self, number: int) -> None:
-        Path(self.where(number)).unlink(missing_ok=True)
-
-
-def _safely(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Errors of a file system of URLs, of whatever kind, as ours: without the secrets of the URL."""
-
-    @wraps(method)
-    def safe(folder: "_Remote", *arguments: Any) -> Any:
-        try:
-            return method(folder, *arguments)
-        except (ModelFileError, MissingExtraError):
-            raise
-        except Exception as error:  # each file system has kinds of its own
-            problem = f"{folder}: {type(error).__name__}: {without_secrets(str(error), folder.path)}"
-        raise ModelFileError(problem)  # here, so that it does not bring the other one along
-
-    return safe
-
-
-class _Remote(_Folder):
-    """A directory that a URL names."""
-
-    _files: Any
-    _inside: str
-
-    @_safely
-    def open(self) -> tuple[set[int], set[int]]:
-        from ..data.remote_ import file_system
-
-        self._files, self._inside = file_system(self.path)
-        self._files.makedirs(self._inside, exist_ok=True)
-        self._files.invalidate_cache()
-        try:
-            listed = self._files.ls(self._inside, detail=True)
-        except FileNotFoundError:  # stores of objects have no directories, only names that begin alike
-            listed = []
-        found = {file["name"].rpartition("/")[2]: file.get("type") == "file" for file in listed}
-        for name in filter(_UNFINISHED.fullmatch, found):
-            if not _is_written(name):
-                self._files.rm_file(f"{self._inside}/{name}")
-        return _numbers(name for name, is_file in found.items() if is_file), _numbers(found)
-
-    @_safely
-    def read(self, number: int) -> tuple[str, dict[str, Array], dict[str, Any]]:
-        with self._files.open(f"{self._inside}/{_name(number)}", "rb") as file:
-            return archive.unpack(file, self.where(number))
-
-    @_safely
-    def write(self, number: int, kind: str, arrays: archive.Arrays, metadata: Mapping[str, Any]) -> None:
-        owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-        unfinished = f"{self._inside}/.{_name(number)}-{owner}.unfinished"
-        with self._files.open(unfinished, "wb") as file:
-            archive.pack(file, kind, arrays, files.plain(metadata))
-        if glob.has_magic(unfinished):  # fsspec would look for files that match
-            self._files.cp_file(unfinished, f"{self._inside}/{_name(number)}")
-            self._files.rm_file(unfinished)
-        else:
-            self._files.mv(unfinished, f"{self._inside}/{_name(number)}")
-
-    @_safely
-    def remove(self, number: int) -> None:
-        if self._files.exists(f"{self._inside}/{_name(number)}"):
-            self._files.rm_file(f"{self._inside}/{_name(number)}")
-
-
-def _is_written(name: str) -> bool:
-    """Whether an unfinished file at a URL belongs to a process that lives, or to one of another machine."""
-    owner = _OWNED.fullmatch(name)
-    if owner is None:
-        return False
-    if owner["host"] != socket.gethostname() or os.name != "posix":
-        return True
-    try:
-        os.kill(int(owner["process"]), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _folder(path: str | PathLike[str]) -> _Folder:
-    return _Remote(path) if "://" in real(path) else _Local(path)
-
-
-def _name(number: int) -> str:
-    return f"checkpoint-{number:08}.fb"
-
-
-def _numbers(names: Iterable[str]) -> set[int]:
-    return {int(match[1]) for match in map(_NAME.fullmatch, names) if match}
 
 
 def _versions() -> dict[str, str]:

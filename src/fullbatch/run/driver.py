@@ -19,7 +19,7 @@ from ..solvers.auto import choices, choose
 from ..wording.arguments import check_flag, check_number, check_whole
 from .callbacks import Callback, Iterate, check_callbacks
 from .certificates import certify
-from .checkpoints import Checkpoint, Keeper, Spent, check_checkpoint, check_kept
+from .checkpoints import Checkpoint, CheckpointWriter, Spent, check_checkpoint, check_kept
 from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
 from .interrupts import Interrupted, before_sigterm, ctrl_c
@@ -132,14 +132,14 @@ def minimize(
         raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
     if not np.isfinite(theta).all():
         raise ValueError("theta0 contains NaN or infinity")
-    keeper = None if checkpoint is None else Keeper.of(checkpoint, objective, method)
-    if keeper is not None and (kept := keeper.latest()) is not None:
+    writer = None if checkpoint is None else CheckpointWriter.of(checkpoint, objective, method)
+    if writer is not None and (kept := writer.latest()) is not None:
         check_kept(kept, objective, method)
         resume = kept
         method = solver_for_state(kept, method, objective.facts)
     if check_gradient:
         check_gradient_at(objective, theta)
-    return _Run(objective, method, why, tol, max_iter, callbacks, keeper).go(theta, resume)
+    return _Run(objective, method, why, tol, max_iter, callbacks, writer).go(theta, resume)
 
 
 class _Run:
@@ -153,11 +153,11 @@ class _Run:
         tol: float,
         max_iter: int,
         callbacks: Sequence[Callback],
-        keeper: Keeper | None,
+        writer: CheckpointWriter | None,
     ) -> None:
         self.objective, self.solver, self.why = objective, solver, why
         self.tol, self.max_iter = tol, max_iter
-        self.callbacks, self.keeper = callbacks, keeper
+        self.callbacks, self.writer = callbacks, writer
         self.began, self.first_pass = time.perf_counter(), objective.num_passes
         self.first_sampled = objective.num_sampled_passes
         self.latest: Any = None
@@ -169,7 +169,7 @@ class _Run:
         # A trial point too far out: solvers look for infinities.
         with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             self.pressed = stack.enter_context(ctrl_c())
-            if self.keeper is not None:
+            if self.writer is not None:
                 stack.enter_context(before_sigterm(self._keep))
                 stack.callback(self._keep)  # however the run ends
             try:
@@ -188,8 +188,8 @@ class _Run:
         took_over = None
         while True:
             state = self.latest
-            if self.keeper is not None:
-                self.keeper.save_if_due(state, self._spent())
+            if self.writer is not None:
+                self.writer.save_if_due(state, self._spent())
             optimality = self.solver.optimality(state)
             stop = took_over is not state and self._told_to_stop(state, optimality)
             if optimality <= self.tol or state.failure:
@@ -265,8 +265,8 @@ class _Run:
         )
 
     def _keep(self) -> None:
-        if self.keeper is not None and self.latest is not None:
-            self.keeper.try_to_save(self.latest, self._spent())
+        if self.writer is not None and self.latest is not None:
+            self.writer.try_to_save(self.latest, self._spent())
 
     def _ask(self, request: Any) -> Any:
         if self.pressed.is_set():

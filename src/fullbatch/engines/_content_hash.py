@@ -1,4 +1,4 @@
-"""The mark of a block's rows: whether they are still those that were first read, on whatever kind of processor."""
+"""A hash of a block's rows: whether they are still those that were first read, on whatever kind of processor."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from ..data import digest
 from ..protocols.rows import Rows
 
 
-def mark(rows: Rows) -> bytes:
+def content_hash(rows: Rows) -> bytes:
     """The same for the same contents: made of what was read, not of sums, which processors round each in its way.
 
     Parameters

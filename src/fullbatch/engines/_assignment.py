@@ -1,4 +1,4 @@
-"""Who holds which blocks: runs of neighbours, so that a worker's answer is few parts of the summation tree."""
+"""Which worker holds which blocks: runs of neighbours, so that a worker's answer is few parts of the summation tree."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -10,16 +10,16 @@ from ._tree import Part, TreeSum
 
 
 class Move(NamedTuple):
-    """One block goes from one share to another, both by their place in the list of shares."""
+    """One block goes from one worker to another, both by their place in the assignment."""
 
     block: int
     donor: int
     receiver: int
 
 
-def split(blocks: Sequence[int], shares: int) -> list[list[int]]:
+def split(blocks: Sequence[int], workers: int) -> list[list[int]]:
     """Runs of near-equal length, none of them empty."""
-    return [run.tolist() for run in np.array_split(np.array(blocks, int), shares) if len(run)]
+    return [run.tolist() for run in np.array_split(np.array(blocks, int), workers) if len(run)]
 
 
 @lru_cache(maxsize=4096)
@@ -32,7 +32,7 @@ def parts(blocks: frozenset[int], leaves: int) -> int:
 
 
 def moves(
-    shares: Sequence[Sequence[int]],
+    assignment: Sequence[Sequence[int]],
     seconds: Callable[[int, int], float],
     leaves: int,
     refusing: Iterable[int] = (),
@@ -41,20 +41,20 @@ def moves(
 
     Parameters
     ----------
-    shares : sequence of sequences of int
+    assignment : sequence of sequences of int
         Blocks of each worker.
     seconds : callable
-        `seconds(place, block)`: what the worker in that place of `shares` needs for the block.
+        `seconds(place, block)`: what the worker in that place of `assignment` needs for the block.
     leaves : int
         Number of all blocks.
     refusing : iterable of int
         Places that receive nothing.
     """
-    receivers = sorted(set(range(len(shares))) - set(refusing))
+    receivers = sorted(set(range(len(assignment))) - set(refusing))
     if not receivers:
         return []
-    held = [frozenset(share) for share in shares]
-    times = [sum(seconds(place, block) for block in share) for place, share in enumerate(held)]
+    held = [frozenset(blocks) for blocks in assignment]
+    times = [sum(seconds(place, block) for block in blocks) for place, blocks in enumerate(held)]
     slowest, planned = max(times), list[Move]()
     while True:
         donor, receiver = int(np.argmax(times)), min(receivers, key=lambda place: times[place])

@@ -1,4 +1,4 @@
-"""Marks tell other contents, and nothing else."""
+"""Hashes tell other contents, and nothing else."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from scipy import sparse
 from fullbatch import SerialEngine
 from fullbatch.data import digest
 from fullbatch.data.arrays import array_sources
-from fullbatch.engines import _worker
-from fullbatch.engines._marks import mark
+from fullbatch.engines import _remote_worker
+from fullbatch.engines._content_hash import content_hash
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Category, Rows
 
@@ -55,12 +55,14 @@ def small_chunks(monkeypatch):
     ],
 )
 def test_every_part_counts(part, changed):
-    assert mark(Rows(**PARTS)) != mark(Rows(**{**PARTS, part: changed}))
+    assert content_hash(Rows(**PARTS)) != content_hash(Rows(**{**PARTS, part: changed}))
 
 
 def test_memory_order_does_not_count():
     strided = np.repeat(X, 2, axis=1)[:, ::2]
-    assert len({mark(Rows(**{**PARTS, "X": same})) for same in (X, X.copy(), np.asfortranarray(X), strided)}) == 1
+    assert (
+        len({content_hash(Rows(**{**PARTS, "X": same})) for same in (X, X.copy(), np.asfortranarray(X), strided)}) == 1
+    )
 
 
 def test_sparse_rows():
@@ -68,19 +70,19 @@ def test_sparse_rows():
     changed = rows.copy()
     changed.indices[-1] = 49 if changed.indices[-1] < 49 else 48
     wider = sparse.csr_array((rows.data, rows.indices, rows.indptr), (40, 51))
-    assert mark(Rows(rows)) == mark(Rows(rows.copy()))
-    assert len({mark(Rows(one)) for one in (rows, changed, wider, rows.toarray())}) == 4
+    assert content_hash(Rows(rows)) == content_hash(Rows(rows.copy()))
+    assert len({content_hash(Rows(one)) for one in (rows, changed, wider, rows.toarray())}) == 4
 
 
 def test_objects_count_by_value():
     def labels(*ends):
         return Rows(X, np.array([f"label {i}" for i in range(38)] + list(ends), object))
 
-    assert mark(labels("a", "b")) == mark(labels("".join(["a"]), chr(98)))
-    assert mark(labels("a", "b")) != mark(labels("a", "c"))
-    assert mark(labels("a", 1)) != mark(labels("a", "1"))
+    assert content_hash(labels("a", "b")) == content_hash(labels("".join(["a"]), chr(98)))
+    assert content_hash(labels("a", "b")) != content_hash(labels("a", "c"))
+    assert content_hash(labels("a", 1)) != content_hash(labels("a", "1"))
 
 
 def test_engines_of_this_process_make_none(monkeypatch):
-    monkeypatch.setattr(_worker, "mark", None)
+    monkeypatch.setattr(_remote_worker, "content_hash", None)
     SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0])).close()

@@ -1,4 +1,4 @@
-"""Who takes which share at first: the worker on whose node most of it is already."""
+"""Which worker reads which blocks at first: the one on whose node most of them lie."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 
-def arranged(nodes: Sequence[str], homes: Sequence[Mapping[str, int]]) -> list[int]:
+def by_locality(nodes: Sequence[str], homes: Sequence[Mapping[str, int]]) -> list[int]:
     """A share for each worker, so that the fewest bytes travel.
 
     Parameters
@@ -21,7 +21,7 @@ def arranged(nodes: Sequence[str], homes: Sequence[Mapping[str, int]]) -> list[i
     list of int
         The number of each worker's share; in their order where nothing is gained otherwise.
     """
-    near = np.array([[home.get(node, 0) for home in homes] for node in nodes], float)
-    _, best = linear_sum_assignment(near, maximize=True)
-    gained = near[np.arange(len(nodes)), best].sum() > np.trace(near)
+    local = np.array([[home.get(node, 0) for home in homes] for node in nodes], float)
+    _, best = linear_sum_assignment(local, maximize=True)
+    gained = local[np.arange(len(nodes)), best].sum() > np.trace(local)
     return [int(share) for share in best] if gained else list(range(len(nodes)))

@@ -1,4 +1,4 @@
-"""Where a worker keeps rows and blocks: in memory up to a budget; it reads the others again when they are needed."""
+"""What a worker keeps in memory, rows and blocks, up to a budget; it reads the others again when they are needed."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from ._memory import Plan, allot, measured_size, resized, told_size
 _PARTS = 64
 
 
-class Shelf:
+class BlockCache:
     """Rows or blocks by the number of the block, as far as the memory budget goes.
 
     Which of them are here decides how long a pass takes, and nothing else.
@@ -27,7 +27,7 @@ class Shelf:
     def __init__(self, limit: int | None, num_threads: int) -> None:
         self._limit, self._num_threads = limit, num_threads
         self._sizes: dict[int, Size | None] = {}
-        self._things: dict[int, Any] = {}
+        self._cached: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._allot()
 
@@ -42,14 +42,14 @@ class Shelf:
         with self._lock:
             for index in blocks:
                 self._sizes.pop(index, None)
-                self._things.pop(index, None)
+                self._cached.pop(index, None)
             self._allot()
 
     def _allot(self) -> None:
         self._allotted = allot(self._sizes, self._limit, self._num_threads)
         self._untold = 0  # bytes beyond those that were allotted
-        for index in self._things.keys() - self._allotted.kept:
-            del self._things[index]
+        for index in self._cached.keys() - self._allotted.kept:
+            del self._cached[index]
 
     @property
     def plan(self) -> Plan:
@@ -61,7 +61,7 @@ class Shelf:
         """Blocks that may be read or computed at the same time, beside those that are kept."""
         return self._allotted.lanes
 
-    def put(self, index: int, thing: Any, rows: Rows) -> None:
+    def put(self, index: int, entry: Any, rows: Rows) -> None:
         """Keep rows, or the block made of them, if there is room."""
         with self._lock:
             told = self._sizes[index]
@@ -70,27 +70,27 @@ class Shelf:
             if self._limit is not None and self._untold > self._limit // _PARTS:
                 self._allot()
             if index in self._allotted.kept:
-                self._things[index] = thing
+                self._cached[index] = entry
 
     def get(self, index: int) -> Any:
         """What is kept of a block, or None."""
-        return self._things.get(index)
+        return self._cached.get(index)
 
     def take(self, index: int) -> Any:
         """What is kept of a block, or None; it is kept no longer."""
         with self._lock:
-            return self._things.pop(index, None)
+            return self._cached.pop(index, None)
 
     def order(self, blocks: Iterable[int]) -> list[int]:
         """These blocks, those kept spread among those to read: reading goes on while blocks in memory are computed."""
         asked = sorted(blocks)
-        away = [index for index in asked if index not in self._things]
+        away = [index for index in asked if index not in self._cached]
         if not away:
             return asked
-        kept = [index for index in asked if index in self._things]
+        kept = [index for index in asked if index in self._cached]
         places = [((k + 0.5) / len(one), index) for one in (kept, away) for k, index in enumerate(one)]
         return [index for _, index in sorted(places)]
 
     def clear(self) -> None:
         """Keep nothing."""
-        self._things = {}
+        self._cached = {}

@@ -10,24 +10,24 @@ from tests.engines.cluster import ThreadCluster
 
 from fullbatch import Linear, SerialEngine, array_sources
 from fullbatch.engines._cluster import Limits
-from fullbatch.engines._nearness import arranged
+from fullbatch.engines._locality import by_locality
 from fullbatch.engines._supervisor import SupervisedBlocks
 from fullbatch.protocols import ValueGrad
 
 
 def test_the_fewest_bytes_travel():
     homes = [{"a": 5}, {"b": 5, "a": 9}, {"c": 1}]
-    assert arranged(["a", "b", "c"], homes) == [0, 1, 2]
-    assert arranged(["c", "a", "b"], homes) == [2, 0, 1]
-    assert arranged(["a", "a", "b"], [{"b": 3}, {"a": 3}, {"a": 2}]) in ([1, 2, 0], [2, 1, 0])
+    assert by_locality(["a", "b", "c"], homes) == [0, 1, 2]
+    assert by_locality(["c", "a", "b"], homes) == [2, 0, 1]
+    assert by_locality(["a", "a", "b"], [{"b": 3}, {"a": 3}, {"a": 2}]) in ([1, 2, 0], [2, 1, 0])
 
 
-def test_shares_stay_in_order_where_nothing_is_gained():
-    assert arranged(["a", "b", "c"], [{}, {}, {}]) == [0, 1, 2]
-    assert arranged(["a", "a", "b"], [{"a": 1}, {"a": 1}, {"a": 1}]) == [0, 1, 2]
+def test_blocks_stay_in_order_where_nothing_is_gained():
+    assert by_locality(["a", "b", "c"], [{}, {}, {}]) == [0, 1, 2]
+    assert by_locality(["a", "a", "b"], [{"a": 1}, {"a": 1}, {"a": 1}]) == [0, 1, 2]
 
 
-def test_workers_take_the_shares_that_the_cluster_chose():
+def test_workers_take_the_blocks_that_the_cluster_chose():
     X = np.random.default_rng(0).standard_normal((60, 3))
     data, model = array_sources(X, np.arange(60) % 2, blocks=6), Linear("logistic")
     cluster = ThreadCluster(model, 6, 3)

@@ -1,4 +1,4 @@
-"""One question to the workers that hold blocks: until each block is answered for, by a worker that still holds it."""
+"""One round of requests to the workers that hold blocks, until a worker that still holds it has answered for each."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from ..errors import EngineError
 from ._cluster import Cluster, Lost
+from ._remote_worker import Answer
 from ._tree import Part
-from ._worker import Answer, Changed
+from ._worker import Changed
 
 # How often a sum that the workers make among themselves may fail though no worker is lost.
 _ATTEMPTS = 3
@@ -50,11 +51,11 @@ class _Merge(NamedTuple):
 
 Ask = Callable[[Member, list[int]], Any]
 # Told who is gone and why, it finds others for their blocks.
-Rehome = Callable[[Mapping[Member, Exception]], Iterable[tuple[Member, list[int]]]]
+Reassign = Callable[[Mapping[Member, Exception]], Iterable[tuple[Member, list[int]]]]
 
 
-class Question:
-    """One question to all blocks.
+class Round:
+    """One request to all blocks.
 
     Parameters
     ----------
@@ -68,9 +69,9 @@ class Question:
         `ask(member, blocks)` starts the call to a worker that holds the blocks.
     ask_anew : callable
         The same for a worker that must build them first.
-    rehome : callable
-        `rehome(gone)`: who holds the blocks of these workers now; `gone` says why they do not: `Lost`, or what kept one
-        that has answered nothing yet from doing so.
+    reassign : callable
+        `reassign(gone)`: who holds the blocks of these workers now; `gone` says why they do not: `Lost`, or what kept
+        one that has answered nothing yet from doing so.
 
     Attributes
     ----------
@@ -79,10 +80,10 @@ class Question:
     """
 
     def __init__(
-        self, cluster: Cluster, members: list[Member], timeout: float, ask: Ask, ask_anew: Ask, rehome: Rehome
+        self, cluster: Cluster, members: list[Member], timeout: float, ask: Ask, ask_anew: Ask, reassign: Reassign
     ) -> None:
         self._cluster, self._timeout = cluster, timeout
-        self._ask_anew, self._rehome = ask_anew, rehome
+        self._ask_anew, self._reassign = ask_anew, reassign
         self._answered: list[tuple[Member, Any]] = []
         self.replaced = False
         now = time.monotonic()
@@ -136,12 +137,12 @@ class Question:
         while True:
             self.answers()
             pieces = self.pieces()
-            keepers = {member for member, piece in pieces if piece.kept}
-            if not keepers:
+            holders = {member for member, piece in pieces if piece.kept}
+            if not holders:
                 return [piece.parts for _, piece in pieces]
             calls: list[_Merge] = []
             until = time.monotonic() + self._timeout
-            merged = self._collect_by(until, self._merge(sorted(keepers, key=lambda one: one.blocks), turn, calls))
+            merged = self._collect_by(until, self._merge(sorted(holders, key=lambda one: one.blocks), turn, calls))
             if not isinstance(merged, Exception):
                 return [merged, *(piece.parts for _, piece in pieces)]
             gone = self._to_blame(calls, until)
@@ -159,19 +160,19 @@ class Question:
         self.replaced |= bool(gone)
         self._open = [call for call in self._open if call.member not in gone]
         self._answered = [(member, answer) for member, answer in self._answered if member not in gone]
-        for taker, blocks in self._rehome(gone):
+        for taker, blocks in self._reassign(gone):
             if not any(call.member is taker for call in self._open):
                 taker.heard = time.monotonic()
             self._open.append(Call(taker, blocks, self._ask_anew(taker, blocks)))
 
-    def _merge(self, keepers: list[Member], turn: int, calls: list[_Merge]) -> Any:
+    def _merge(self, holders: list[Member], turn: int, calls: list[_Merge]) -> Any:
         """A tree of calls: the first worker adds what the others have added to what it kept."""
         others, step = [], 1
-        while step < len(keepers):
-            others.append(self._merge(keepers[step : 2 * step], turn, calls))
+        while step < len(holders):
+            others.append(self._merge(holders[step : 2 * step], turn, calls))
             step *= 2
-        call = self._cluster.call(keepers[0].worker, "merge", turn, *others)
-        calls.append(_Merge(keepers[0], call, others))
+        call = self._cluster.call(holders[0].worker, "merge", turn, *others)
+        calls.append(_Merge(holders[0], call, others))
         return call
 
     def _to_blame(self, calls: list[_Merge], until: float) -> dict[Member, Exception]:

@@ -1,0 +1,385 @@
+"""A block of a linear model: every request as compiled passes over its rows."""
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.features import codes_of_levels, sparse_columns
+from ..kernels import passes
+from ..kernels.csr import SparseRows, scratch
+from ..kernels.dense import DenseRows, TiledRows, dense_rows
+from ..kernels.gram import grams
+from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
+from ..kernels.mixed import MixedRows
+from ..kernels.wide import is_wide, numbered
+from ..machine.blas import one_thread
+from ..objective.factor import triangle_of
+from ..protocols.answers import Eval, Matrix, Product, RowCurvature, Sample, SquareSums
+from ..protocols.requests import Curvature, DrawnValueGrad, HessVec, Request, RowSample, Squares, ValueGrad
+from ..protocols.rows import Category, Rows, is_sparse
+from ..protocols.sampling import Draw, uniform_of_rows
+from ..protocols.schema import Schema
+from ..protocols.seams import Block, Parameters
+from ._coefficients import Coefficients, layout, reference_of
+from ._null import Null
+from .describe import as_weight, canonical, read_only
+
+Array = npt.NDArray[Any]
+
+_FORMS = ("diagonal", "gram", "meat", "rows")
+
+# Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
+# are then read twice.
+_FUSED_FEATURES = 64
+
+# What the kernels take for no draws.
+_EVERY_ROW = read_only(np.zeros((0, 4), np.int64))
+
+# Numbers of a table of coefficients and sums of several models of sparse rows: 64 MB.
+_TABLE_NUMBERS = 2**23
+
+# Rows that are copied at a time for sums of squares: a few hundred for each of the usual number of folds.
+_ROWS_OF_SQUARES = 4096
+
+# Sums of squares below it have lost digits to underflow, unless all they add up is 0.
+_UNDERFLOW = 1e-290
+
+
+class LinearBlock(Block):
+    """Rows with a linear model's loss, gradient and second derivatives.
+
+    Products run in the precision of dense features (float32 for bytes), float64 for sparse and categorical ones; sums
+    in float64.
+
+    Parameters
+    ----------
+    loss : named tuple
+        One of `fullbatch.kernels.losses`.
+    outputs : int
+        Linear predictors.
+    intercept : bool
+        Whether theta ends in intercepts.
+    rows : Rows
+        With class indices for labels, and weights that count the classes' weights.
+    schema : Schema
+        Of all blocks.
+    first_row : int
+        Global number of the first row.
+    null : Null
+        The null model of all rows.
+    precision : str, optional
+        Of the products; default: as above.
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        outputs: int,
+        intercept: bool,
+        rows: Rows,
+        schema: Schema,
+        first_row: int,
+        null: Null = Null(),  # noqa: B008  it cannot change
+        precision: str | None = None,
+    ) -> None:
+        self._loss, self._outputs, self._intercept = loss, outputs, intercept
+        self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
+        X, weight, offset = rows.X, as_weight(rows.weight), as_weight(rows.offset)
+        y = np.asarray(rows.y, np.float64)
+        if weight.size and not weight.all():  # what does not count may be anything: zero times infinity is not zero
+            y = np.where(weight > 0, y, 1.0)
+        y = read_only(y)
+        self._schema, self._null = schema, null
+        self._total = float(weight.sum()) if weight.size else float(len(y))
+        self._features = schema.n_features
+        self._rows: SparseRows | DenseRows | TiledRows | MixedRows
+        self._touched: Array | None = None  # columns of the kernels' coefficients, where these are not all
+        if is_sparse(X):
+            X = canonical(X)
+            if is_wide(self._features, X.nnz):
+                self._touched, number = numbered(read_only(X.indices), self._features)
+                X = type(X)((X.data, number, X.indptr), shape=(X.shape[0], self._touched.size))
+            data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
+            self._rows = SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
+            reference = np.zeros(0)
+            precision = "float64"
+        else:
+            if precision is None:
+                precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
+            reference = np.zeros(0) if rows.categories else reference_of(schema, rows.scale, precision)
+            if rows.categories:
+                codes = read_only(codes_of_levels(rows, schema.features))
+                self._rows = MixedRows(_as_stored(X), codes, y, weight, offset)
+            else:
+                stored = read_only(reference.astype(precision))
+                self._rows = dense_rows(_as_stored(X), stored, y, weight, offset, precision, outputs)
+        self._X = X
+        penalized, predictors = layout(outputs, self._features, intercept)
+        self._coefficients = Coefficients(
+            outputs, self._features, intercept, penalized.size, precision, self._scale, reference, self._touched
+        )
+        quadratic = isinstance(loss, Squared)
+        about = f"{loss} {'with' if intercept else 'without'} an intercept"
+        self.parameters = Parameters(
+            penalized.size,
+            penalized,
+            precision,
+            predictors,
+            quadratic,
+            straight_from(loss),
+            isinstance(loss, Huber | Quantile | SquaredHinge),
+            null.least,
+            null.deviance,
+            about,
+        )
+        answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature}
+        self.answers = frozenset(answers | ({Squares} if quadratic else set()))
+
+    def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
+        """Answer a request with sums over this block's rows."""
+        if isinstance(request, RowSample):
+            return self._sample(request)
+        if isinstance(request, HessVec):
+            W_and_V = self._coefficients.of_thetas(np.stack((request.theta, request.v)))
+            product = passes.hess_vec(self._loss, self._rows, W_and_V)
+            return Product(self._coefficients.gradients(product)[0], self._total)
+        if isinstance(request, Curvature):
+            return self._curvature(request)
+        if isinstance(request, Squares):
+            return self._squares(request)
+        draws = request.draws if isinstance(request, DrawnValueGrad) else ()
+        theta, size = np.asarray(request.theta, np.float64), self.parameters.size
+        if theta.shape[-1:] != (size,) or theta.ndim > 2:
+            raise ValueError(f"theta has shape {theta.shape}, it must be ({size},), or (models, {size})")
+        thetas = theta.reshape(-1, size)
+        if draws and (theta.ndim != 2 or len(draws) != len(thetas)):
+            raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)} for theta {theta.shape}")
+        if theta.ndim == 1:
+            if getattr(request, "double", False) and self.parameters.dtype != "float64":
+                return self._in_double.evaluate(request)
+            return self._point(thetas)
+        most = self._models_at_once()
+        parts = [slice(first, first + most) for first in range(0, len(thetas), most)]
+        answers = [self._loss_grad(thetas[part], draws[part]) for part in parts]
+        value, grad, weight, squares = (np.concatenate(of_parts) for of_parts in zip(*answers, strict=True))
+        weight[[draw.form == "all" for draw in draws]] = self._total  # to the bit as when nothing is drawn
+        return Eval(value, grad, weight if draws else self._total, squares)
+
+    def _point(self, thetas: Array) -> Eval:
+        """The answer to one point of one model."""
+        value, grads, _, squares = self._loss_grad(thetas)
+        return Eval(float(value[0]), grads[0], self._total, float(squares[0]))
+
+    def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array, Array]:
+        """Loss and gradient of each model, the sum of the weights that it counts, and that of its squared slopes."""
+        W = self._coefficients.of_thetas(thetas)
+        codes = read_only(np.array([draw.code for draw in draws], np.int64)) if draws else _EVERY_ROW
+        value, W_grad, weight, squares = passes.loss_grad(
+            self._loss, self._ready(W), len(thetas), W, codes, self._first_row
+        )
+        return value, self._coefficients.gradients(W_grad), weight, squares
+
+    @cached_property
+    def _in_double(self) -> "LinearBlock":
+        """The same rows with products in float64: they are converted tile by tile, and kept once."""
+        return self._block(self._X, slice(None), "float64")
+
+    def _models_at_once(self) -> int:
+        """How many models one pass answers without too large a table."""
+        width = (self._features if self._touched is None else self._touched.size) + 1
+        return max(1, _TABLE_NUMBERS // (2 * self._outputs * width))
+
+    def _ready(self, W: Array) -> SparseRows | DenseRows | TiledRows | MixedRows:
+        """The rows, with this thread's scratch for a pass at W."""
+        return self._rows._replace(scratch=scratch(2 * W.size)) if isinstance(self._rows, SparseRows) else self._rows
+
+    def _curvature(self, request: Curvature) -> Matrix | RowCurvature:
+        if request.fraction < 1:
+            return self._part(request)._curvature(replace(request, fraction=1.0))
+        if request.double and self.parameters.dtype != "float64":
+            return self._in_double._curvature(request)
+        if request.form not in _FORMS:
+            raise ValueError(f"unknown form {request.form!r}: choose from {', '.join(_FORMS)}")
+        W = self._coefficients.of_thetas(request.theta[None])
+        if request.form == "diagonal":
+            squares = passes.diagonal(self._loss, self._rows, W)
+            return Matrix(
+                self._coefficients.per_parameter(squares[:, :-1] * self._scale**2, squares[:, -1]), self._total
+            )
+        if request.form == "rows":
+            curvature = passes.curvatures(self._loss, self._rows, W, True)
+            coupling = curvature * np.sqrt(_reciprocal(self._rows.weight)) if self._outputs > 1 else None
+            return RowCurvature(curvature.T, None if coupling is None else coupling.T)
+        if self._touched is not None:
+            raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
+        if request.widened != 1.0:
+            return self._widened(request)
+        if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
+            value, W_grad, matrix, squares = passes.gram(self._loss, self._rows, W, request.form == "meat")
+            point = Eval(float(value), self._coefficients.gradients(W_grad)[0], self._total, float(squares))
+            return Matrix(self._coefficients.matrices_of(matrix[None])[0], self._total, point)
+        if request.form == "meat":
+            raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
+        point = self._point(request.theta[None])
+        return Matrix(self._hessian(passes.curvatures(self._loss, self._rows, W, False)), self._total, point)
+
+    def _widened(self, request: Curvature) -> Matrix:
+        """The answer under a loss that is curved over a wider stretch."""
+        loss, share = widened(self._loss, request.widened)
+        answer = self._block(self._X, slice(None), loss=loss)._curvature(replace(request, widened=1.0))
+        assert isinstance(answer, Matrix)
+        assert answer.point is not None
+        value, grad, squares = answer.point.value, answer.point.grad, answer.point.squares or 0.0
+        point = Eval(share * value, share * grad, self._total, share**2 * squares)
+        return Matrix(share * answer.matrix, self._total, point)
+
+    def _hessian(self, curvature: Array) -> Array:
+        """The whole Hessian, (size, size): for softmax w (p_k [k = l] - p_k p_l) in the predictors k and l."""
+        if self._outputs == 1:
+            return self._grams(curvature)[0]
+        size, predictors = self.parameters.size, self.parameters.predictors
+        assert predictors is not None
+        share = curvature * _reciprocal(self._rows.weight)
+        hessian = np.zeros((size, size))
+        for k in range(self._outputs):
+            products = curvature[k] * share[: k + 1]
+            for other, gram in enumerate(self._grams(np.vstack((products, curvature[k : k + 1])))):
+                if other > k:  # the last one: w p_k
+                    hessian[np.ix_(predictors[k], predictors[k])] += gram
+                else:
+                    hessian[np.ix_(predictors[k], predictors[other])] -= gram
+                    if other < k:
+                        hessian[np.ix_(predictors[other], predictors[k])] -= gram
+        return hessian
+
+    def _grams(self, factors: Array) -> Array:
+        matrices = grams(self._rows, self._features, self.parameters.dtype, factors)
+        return self._coefficients.matrices_of(matrices)
+
+    def _squares(self, request: Squares) -> SquareSums:
+        """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
+        rows, count, first = self._rows, len(self._rows.y), int(self._intercept)
+        center, target = _middle(self._schema) if self._intercept else (np.zeros(self._features), 0.0)
+        width = first + self._features + 1
+        fold = (uniform_of_rows(self._first_row, count, request.seed) * request.folds).astype(np.intp)
+        weight = rows.weight if rows.weight.size else np.ones(count)
+        matrices = np.zeros((request.folds, width, width))
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, count, _ROWS_OF_SQUARES):
+                taken: Any = slice(start, min(start + _ROWS_OF_SQUARES, count))
+                if request.folds > 1:
+                    taken = start + np.argsort(fold[taken], kind="stable")
+                X = self._features_of(taken)
+                data = np.ones((X.shape[0], width))
+                data[:, first:-1] = X
+                if self._scale != 1.0:
+                    data[:, first:-1] *= self._scale
+                data[:, first:-1] -= center
+                data[:, -1] = rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0) - target
+                if rows.weight.size:
+                    data *= np.sqrt(weight[taken])[:, None]
+                    data[weight[taken] == 0] = 0.0  # also where it is not finite
+                cuts = (
+                    np.searchsorted(fold[taken], np.arange(request.folds + 1)) if request.folds > 1 else (0, len(data))
+                )
+                for one, matrix in enumerate(matrices):
+                    part = data[cuts[one] : cuts[one + 1]]
+                    if request.exact:
+                        matrix[:] = triangle_of(np.vstack((matrix, part)))
+                    else:
+                        matrix += _products(part)
+        totals = np.bincount(fold, weight, minlength=request.folds)
+        return SquareSums(matrices, totals, center, request.exact, target)
+
+    def _stored(self, taken: Any) -> Any:
+        """(m, p) features of some rows, as the source gave them."""
+        X = self._X[taken]
+        if self._touched is None:
+            return X
+        return type(X)((X.data, self._touched[X.indices], X.indptr), shape=(X.shape[0], self._features))
+
+    def _features_of(self, taken: Any) -> Array:
+        """(m, p) features of some rows, as stored."""
+        X = self._stored(taken)
+        if isinstance(self._rows, MixedRows):
+            return _one_hot(X, self._rows.codes[taken], self._features)
+        dense: Array = X.toarray() if is_sparse(X) else X
+        return dense
+
+    def _part(self, request: Any) -> "LinearBlock":
+        """The block of the rows that a request takes."""
+        taken = self._taken(request)
+        return self._block(self._stored(taken), taken)
+
+    def _block(self, X: Any, taken: Any, precision: str | None = None, loss: Any = None) -> "LinearBlock":
+        """A block of the rows `taken`, whose features are X."""
+        rows = self._rows
+        weight = rows.weight[taken] if rows.weight.size else None
+        offset = rows.offset[taken] if rows.offset.size else None
+        categories: tuple[Category, ...] = ()
+        if isinstance(rows, MixedRows):
+            levels = self._schema.features.levels
+            first = np.cumsum([0, *map(len, levels)]).astype(np.int32)
+            categories = tuple(Category(rows.codes[taken, c] - first[c], one) for c, one in enumerate(levels))
+        part = Rows(X, rows.y[taken], weight, self._scale, offset, categories)
+        intercept, schema = self._intercept, self._schema
+        return LinearBlock(
+            loss or self._loss, self._outputs, intercept, part, schema, self._first_row, self._null, precision
+        )
+
+    def _taken(self, request: Any) -> Array:
+        count = len(self._rows.y)
+        return np.flatnonzero(uniform_of_rows(self._first_row, count, request.seed) < request.fraction)
+
+    def _sample(self, request: RowSample) -> Sample:
+        taken = self._taken(request)
+        X = self._stored(taken)
+        if isinstance(self._rows, MixedRows):
+            codes = self._rows.codes[taken]
+            X = sparse_columns(X, X.shape[1] + codes, np.ones(codes.shape), self._features)
+        weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
+        offset = None if self._offset is None else self._rows.offset[taken]
+        X = (X * np.float64(self._scale)).astype(self.parameters.dtype)
+        return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
+
+
+def _middle(schema: Schema) -> tuple[Array, float]:
+    """What least squares subtract from columns and target: their means, so that squares are small.
+
+    Any other numbers would do, if they are finite and all blocks take the same.
+    """
+    target = schema.target_mean if schema.null is None else float(schema.null.moments.mean[0])  # less the offset
+    center = np.where(np.isfinite(schema.mean), schema.mean, 0.0)
+    return center, target if target is not None and np.isfinite(target) else 0.0
+
+
+def _products(rows: Array) -> Array:
+    """The Gram matrix; NaN on its diagonal where squares underflow."""
+    gram: Array = rows.T @ rows
+    small = np.flatnonzero(gram.diagonal() < _UNDERFLOW)
+    lost = small[rows[:, small].any(axis=0)]
+    gram[lost, lost] = np.nan
+    return gram
+
+
+def _one_hot(X: Array, codes: Array, columns: int) -> Array:
+    """Dense columns, then a column for each level."""
+    ones = np.zeros((len(X), columns), X.dtype)
+    ones[:, : X.shape[1]] = X
+    ones[np.arange(len(X))[:, None], X.shape[1] + codes] = 1
+    return ones
+
+
+def _reciprocal(weight: Array) -> Array | float:
+    """1 / weight; 0 where a row weighs nothing."""
+    return np.divide(1.0, weight, out=np.zeros_like(weight), where=weight != 0) if weight.size else 1.0
+
+
+def _as_stored(X: Array) -> Array:
+    """A read-only view in C or Fortran order; other strides are copied."""
+    if X.flags.f_contiguous and not X.flags.c_contiguous:
+        return read_only(X.T).T
+    return read_only(X)
