@@ -10,6 +10,7 @@ from ..errors import DataError, first_line
 from .arrow import as_table
 from .columns import Missing, choose_columns
 from .cut import cut
+from .kinds import Kind, kind_of
 from .parts import part_sources
 from .table import TableSource
 
@@ -47,14 +48,6 @@ class FramePiece:
         table = pa.ipc.open_stream(state.pop("stream")).read_all()
         for name, value in {"table": table, **state}.items():
             object.__setattr__(self, name, value)
-
-
-def is_spread(data: Any) -> str | None:
-    """Whether `data` is a table spread over processes, "Dask data frame" or "Ray Dataset"; else None."""
-    names = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(data).__mro__}
-    if ("dask", "DataFrame") in names:
-        return "Dask data frame"
-    return "Ray Dataset" if ("ray", "Dataset") in names else None
 
 
 def table_sources(
@@ -104,14 +97,15 @@ def table_sources(
     DataError
         A column is not there or cannot be used, or there are no rows.
     """
-    spread = is_spread(data)
+    kind = kind_of(data)
+    spread = kind in (Kind.DASK_FRAME, Kind.RAY_DATASET)
     parts: list[Any] = []
-    if spread is None:
+    if spread:
+        parts, schemas = _parts(data, kind)
+        where = [part.where for part in parts]
+    else:
         table = as_table(data)
         schemas, where = [table.schema], ["the table"]
-    else:
-        parts, schemas = _parts(data, spread)
-        where = [part.where for part in parts]
     columns = choose_columns(
         schemas,
         where,
@@ -124,7 +118,7 @@ def table_sources(
         missing=missing,
         dtype=dtype,
     )
-    if spread is not None:
+    if spread:
         return part_sources(parts, columns, blocks, block_rows)
     table = table.select(columns.used)
     try:
@@ -137,9 +131,9 @@ def table_sources(
     ]
 
 
-def _parts(data: Any, spread: str) -> tuple[list[Any], list[pa.Schema]]:
+def _parts(data: Any, kind: Kind) -> tuple[list[Any], list[pa.Schema]]:
     """The parts of a table that is spread over processes, and the columns of each."""
-    if spread == "Ray Dataset":
+    if kind is Kind.RAY_DATASET:
         from .ray_ import dataset_blocks
 
         return dataset_blocks(data)
