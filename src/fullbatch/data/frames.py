@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ..errors import DataError, first_line
 from .arrow import as_table
-from .columns import Missing, choose_columns
+from .columns import Missing, Roles, choose_columns
 from .cut import cut
 from .kinds import Kind, kind_of
 from .parts import part_sources
@@ -76,11 +76,11 @@ def table_sources(
     target, weight, offset : str, optional
         Columns of that meaning.
     features : sequence of str, optional
-        Columns to learn from; default: all but the above and `exclude`.
+        Columns to learn from; default: all but the above, `exclude`, and what pandas kept its index in.
     exclude : sequence of str
         Columns to leave out.
     categorical : sequence of str
-        Features whose whole numbers are levels; text is levels anyway.
+        Features whose whole numbers are levels; text and dictionaries (pandas categoricals) are levels anyway.
     missing : {"error", "drop"} or mapping of column to value
         Refuse missing values, leave their rows out, or put a value in their place.
     dtype : {"float32", "float64", "uint8", "int8"}, optional
@@ -97,6 +97,7 @@ def table_sources(
     DataError
         A column is not there or cannot be used, or there are no rows.
     """
+    roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
     kind = kind_of(data)
     spread = kind in (Kind.DASK_FRAME, Kind.RAY_DATASET)
     parts: list[Any] = []
@@ -106,18 +107,7 @@ def table_sources(
     else:
         table = as_table(data)
         schemas, where = [table.schema], ["the table"]
-    columns = choose_columns(
-        schemas,
-        where,
-        target=target,
-        weight=weight,
-        offset=offset,
-        features=features,
-        exclude=exclude,
-        categorical=categorical,
-        missing=missing,
-        dtype=dtype,
-    )
+    columns = choose_columns(roles, schemas, where)
     if spread:
         return part_sources(parts, columns, blocks, block_rows)
     table = table.select(columns.used)
