@@ -4,7 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from os import PathLike
@@ -27,9 +27,9 @@ from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features, Schema
-from ..protocols.seams import Model
+from ..protocols.seams import Engine, Model
 from ..run.callbacks import Callback, Progress, check_callbacks
-from ..run.checkpoints import check_checkpoint
+from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
 from ..saving import files
@@ -46,8 +46,64 @@ Array = npt.NDArray[Any]
 _TOO_FAR = 1e3
 
 
+# A dataclass writes `__init__` as scikit-learn wants it: one that has a parameter for each field, stores them, and does
+# nothing else. Parameters that the estimators have in common thus stand here alone.
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearEstimator(BaseEstimator):  # type: ignore[misc]
-    """A linear model with scikit-learn's manners. Subclasses say which loss and which penalty."""
+    """A linear model with scikit-learn's manners: what all of them have in common.
+
+    Subclasses say which loss and which penalty, and describe the parameters and attributes that they add.
+
+    Parameters
+    ----------
+    tol : float, default=1e-4
+        The fit ends when the share of the deviance that the model explains, D^2 (it is R^2 without a link), could rise
+        by at most tol squared, and that was checked: near the minimum it goes with the square of the gradient, which
+        scikit-learn's `tol` bounds.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept, for each linear predictor.
+    max_iter : int, default=1000
+        Iterations at the most.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients instead of zeros.
+    standardize : bool, default=False
+        Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
+    unknown : {"error", "ignore"}, default="error"
+        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
+    solver : str or Solver, default="auto"
+        As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
+    engine : str or Engine, default="threads"
+        "threads", "serial", "ray", "dask", or an engine object, which stays open after the fit.
+    checkpoint : Checkpoint, path or URL, default=None
+        A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
+        same to the byte. See `fullbatch.Checkpoint`.
+    callbacks : sequence of callables, default=()
+        Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
+    verbose : int, default=0
+        1 shows progress on standard error.
+
+    Attributes
+    ----------
+    features_ : Features
+        How the columns of the data become those of `coef_`.
+    n_iter_ : (1,) int array
+        Iterations.
+    n_samples_fit_ : int
+        Rows seen in fit.
+    l2_ : float
+        Strength of the penalty on the mean loss.
+    n_features_in_ : int
+        Columns seen in fit; `coef_` has one more for each further level of a categorical one.
+    feature_names_in_ : (n_features_in_,) array of str
+        Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
+    has_offset_ : bool
+        Whether the rows had offsets, which predictions then need too.
+    zero_based_ : bool or None
+        Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
+    result_ : Result
+        How the fit went: objective, gradient norm, passes, seconds, and which rule ended it. Its `theta` is in the
+        solver's variables. A loaded model has none.
+    """
 
     # Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
     _saved_parameters: ClassVar[Mapping[str, Rule]] = {
@@ -65,21 +121,21 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         "feature_names_in": Member("U", ("data columns",), optional=True),
     }
 
-    # Set by the subclasses' __init__.
-    tol: float
-    fit_intercept: bool
-    max_iter: int
-    warm_start: bool
-    standardize: bool
-    unknown: str
-    solver: Any
-    engine: Any
-    checkpoint: Any
-    callbacks: Sequence[Callback]
-    verbose: int
+    tol: float = 1e-4
+    fit_intercept: bool = True
+    max_iter: int = 1000
+    warm_start: bool = False
+    standardize: bool = False
+    unknown: str = "error"
+    solver: Any = "auto"
+    engine: str | Engine = "threads"
+    checkpoint: Checkpoint | str | PathLike[str] | None = None
+    callbacks: Sequence[Callback] = ()
+    verbose: int = 0
+
     # Set by fit.
-    coef_: Array
-    intercept_: Any
+    coef_: Array = field(init=False)
+    intercept_: Any = field(init=False)
 
     @abstractmethod
     def _model(self) -> Model:
