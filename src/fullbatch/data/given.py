@@ -24,7 +24,7 @@ from .table import TableSource
 
 Array = npt.NDArray[Any]
 
-# Matrices of other types become those of the first. (Predictions are made in float: bytes would overflow.)
+# Matrices of other types become those of the first.
 _TYPES_TO_FIT = [np.float64, np.float32, np.uint8, np.int8]
 _TYPES_TO_PREDICT = [np.float64, np.float32]
 
