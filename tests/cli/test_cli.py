@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from sklearn.linear_model import PoissonRegressor
 from tables import table, write_libsvm, write_parquet_directory
 
 from fullbatch import load_model
+from fullbatch.cli._data import FileOptions
+from fullbatch.data.columns import Roles
 from fullbatch.datasets import load_mnist
 
 
@@ -495,3 +498,8 @@ def test_warnings_are_shown_as_text(tmp_path):
     done = fullbatch("fit", "t.csv", "--target", "y", "--checkpoint", run, "-q", cwd=tmp_path)
     (line,) = [line for line in done.stderr.splitlines() if "looking for the checkpoint before it" in line]
     assert "r[red]un\\x1b" in line
+
+
+def test_the_command_line_has_the_roles_as_options():
+    roles, options = ([field.name for field in fields(kind)] for kind in (Roles, FileOptions))
+    assert options[: len(roles) - 1] == [role for role in roles if role != "dtype"]

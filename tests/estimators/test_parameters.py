@@ -1,5 +1,8 @@
 """Wrong parameters of the estimators: refused before any data is read, by name, with what was given."""
 
+import re
+from inspect import Parameter, signature
+
 import numpy as np
 import pytest
 from nonsense import Nothing
@@ -13,6 +16,7 @@ from fullbatch import (
     ThreadEngine,
     array_sources,
 )
+from fullbatch.estimators import LinearEstimator
 from fullbatch.solvers.lbfgs import LBFGS
 
 X = np.random.default_rng(0).standard_normal((40, 2))
@@ -102,6 +106,26 @@ def test_a_wrong_parameter_is_named(kind, name, value):
 def test_every_parameter_is_tried(kind):
     tried = OF_CLASSES if kind is LogisticRegression else OF_NUMBERS
     assert set(kind().get_params()) == set(tried)
+
+
+@pytest.mark.parametrize("kind", [LogisticRegression, GeneralizedLinearRegressor])
+def test_shared_parameters_are_in_the_signature_as_they_are_defined_once(kind):
+    shared = {name: parameter.default for name, parameter in signature(LinearEstimator).parameters.items()}
+    assert set(shared) == set(SHARED)
+    parameters = signature(kind).parameters
+    assert {name: parameters[name].default for name in shared} == shared
+    by_place = [name for name, parameter in parameters.items() if parameter.kind is not Parameter.KEYWORD_ONLY]
+    assert by_place == (["loss"] if kind is GeneralizedLinearRegressor else [])
+    assert not set(vars(kind)) & set(shared), "a subclass defines a shared parameter anew"
+
+
+@pytest.mark.parametrize("kind", [LogisticRegression, GeneralizedLinearRegressor])
+def test_every_parameter_is_described_where_it_is_defined(kind):
+    described = [set(re.findall(r"^    (\w+) : ", cls.__doc__, re.MULTILINE)) for cls in (LinearEstimator, kind)]
+    own = set(signature(kind).parameters) - set(SHARED)
+    assert set(SHARED) <= described[0]
+    assert own <= described[1]
+    assert all(name in kind.__doc__ for name in SHARED)
 
 
 @pytest.mark.parametrize(

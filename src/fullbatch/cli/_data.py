@@ -1,9 +1,12 @@
 """Which data a command works on: the options that say so, and the sources they stand for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -35,56 +38,129 @@ def _column(name: str, what: str) -> Any:
     return typer.Option(name, metavar="COLUMN", help=f"{what} (of .npy files: the file).", show_default=False)
 
 
+def _columns(what: str) -> Any:
+    return typer.Option(metavar="A,B,...", help=what, show_default=False)
+
+
 def _tab(delimiter: str | None) -> str | None:
     return None if delimiter is None else delimiter.replace("\\t", "\t")
 
 
-Target = Annotated[str | None, _column("--target", "Column to learn")]
-Weight = Annotated[str | None, _column("--weight", "Column of sample weights")]
-Offset = Annotated[str | None, _column("--offset", "Column added to the linear predictor, such as a log exposure")]
-Features = Annotated[
-    str | None, typer.Option(metavar="A,B,...", help="Columns to learn from; default: all others.", show_default=False)
-]
-Exclude = Annotated[str | None, typer.Option(metavar="A,B,...", help="Columns to leave out.", show_default=False)]
-Categorical = Annotated[
-    str | None,
-    typer.Option(metavar="A,B,...", help="Features whose numbers are categories; text is anyway.", show_default=False),
-]
-Missing = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="error|drop|COLUMN=VALUE",
-        help="Missing values: an error (default), leave the row out, or put a value in their place (may be repeated).",
-        show_default=False,
-    ),
-]
-Format = Annotated[
-    FormatName | None, typer.Option("--format", help="Default: by how the names end.", show_default=False)
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(help="Between the values of a CSV file; \\t is a tab.", callback=_tab, show_default=False),
-]
-Types = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="COLUMN=TYPE",
-        help="Type of a CSV file's column that is not guessed right: string, double (may be repeated).",
-        show_default=False,
-    ),
-]
-NoQuotes = Annotated[bool, typer.Option("--no-quotes", help="Quotation marks of a CSV file are part of the values.")]
-Encoding = Annotated[
-    str | None, typer.Option(help="Of a CSV file's text, such as latin1; default: UTF-8.", show_default=False)
-]
-ZeroBased = Annotated[
-    bool | None,
-    typer.Option(
-        "--zero-based/--one-based",
-        help="Whether columns of libsvm files are counted from 0 or 1; default: as in the fit, which looks for a 0.",
-        show_default=False,
-    ),
-]
+@dataclass(frozen=True)
+class FileOptions:
+    """Options that say what the files of a command hold and how they read; None for what is not told."""
+
+    target: Annotated[str | None, _column("--target", "Column to learn")] = None
+    weight: Annotated[str | None, _column("--weight", "Column of sample weights")] = None
+    offset: Annotated[
+        str | None, _column("--offset", "Column added to the linear predictor, such as a log exposure")
+    ] = None
+    features: Annotated[str | None, _columns("Columns to learn from; default: all others.")] = None
+    exclude: Annotated[str | None, _columns("Columns to leave out.")] = None
+    categorical: Annotated[str | None, _columns("Features whose numbers are categories; text is anyway.")] = None
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="error|drop|COLUMN=VALUE",
+            help="Missing values: an error (default), leave the row out, or put a value in their place (may be "
+            "repeated).",
+            show_default=False,
+        ),
+    ] = None
+    format_: Annotated[
+        FormatName | None, typer.Option("--format", help="Default: by how the names end.", show_default=False)
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="Between the values of a CSV file; \\t is a tab.", callback=_tab, show_default=False),
+    ] = None
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=TYPE",
+            help="Type of a CSV file's column that is not guessed right: string, double (may be repeated).",
+            show_default=False,
+        ),
+    ] = None
+    no_quotes: Annotated[
+        bool, typer.Option("--no-quotes", help="Quotation marks of a CSV file are part of the values.")
+    ] = False
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a CSV file's text, such as latin1; default: UTF-8.", show_default=False)
+    ] = None
+    zero_based: Annotated[
+        bool | None,
+        typer.Option(
+            "--zero-based/--one-based",
+            help="Whether columns of libsvm files are counted from 0 or 1; default: as in the fit, which looks for a "
+            "0.",
+            show_default=False,
+        ),
+    ] = None
+
+    @property
+    def format_name(self) -> str | None:
+        """The format that is told."""
+        return None if self.format_ is None else self.format_.value
+
+    def for_sources(self, known_types: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The options as `file_sources` takes them, which leaves out those that are None.
+
+        Parameters
+        ----------
+        known_types : mapping of column to type, optional
+            Types of columns of CSV files, unless they are told.
+        """
+        types = {**(known_types or {}), **pairs(self.types or [], "--types")}
+        return {
+            "target": self.target,
+            "weight": self.weight,
+            "offset": self.offset,
+            "features": split(self.features),
+            "exclude": split(self.exclude),
+            "categorical": split(self.categorical),
+            "missing": _missing(self.missing or [], types),
+            "delimiter": self.delimiter,
+            "types": types or None,
+            "quoted": False if self.no_quotes else None,
+            "encoding": self.encoding,
+            "zero_based": self.zero_based,
+        }
+
+
+def with_file_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command that takes `files`: its options on the command line are those of `FileOptions`.
+
+    Typer reads a command's options from its signature, in which they then stand at the place of `files`.
+
+    Parameters
+    ----------
+    without : sequence of str
+        Fields of `FileOptions` that are no options of this command.
+    """
+    hints = get_type_hints(FileOptions, include_extras=True)
+    options = [
+        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=hints[option.name])
+        for option in fields(FileOptions)
+        if option.name not in without
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            files = FileOptions(**{option.name: given.pop(option.name) for option in options})
+            command(**given, files=files)
+
+        own = signature(command)
+        parameters: list[Parameter] = []
+        for name, parameter in own.parameters.items():
+            parameters += options if name == "files" else [parameter]
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
 Directory = Annotated[
     Path | None, typer.Option(help="Directory with the four full files of MNIST (see fetch).", show_default=False)
 ]
@@ -106,62 +182,39 @@ def is_mnist(data: Sequence[str]) -> bool:
     return list(data) == ["mnist"]
 
 
-def open_files(
-    data: Sequence[str],
-    format_: FormatName | None,
-    features: str | None = None,
-    exclude: str | None = None,
-    categorical: str | None = None,
-    missing: Sequence[str] | None = None,
-    types: Sequence[str] | None = None,
-    **options: Any,
-) -> list[Any]:
+def open_files(data: Sequence[str], files: FileOptions) -> list[Any]:
     """Sources of the files that options name."""
     from ..data.files import file_sources
 
-    told = pairs(types or [], "--types")
-    return file_sources(
-        data,
-        format=None if format_ is None else format_.value,
-        features=split(features),
-        exclude=split(exclude),
-        categorical=split(categorical),
-        missing=_missing(missing or [], told),
-        types=told or None,
-        **options,
-    )
+    return file_sources(data, format=files.format_name, **files.for_sources())
 
 
-def open_files_for(
-    fitted: Any,
-    data: Sequence[str],
-    format_: FormatName | None,
-    missing: Sequence[str] | None,
-    types: Sequence[str] | None,
-    zero_based: bool | None,
-    **options: Any,
-) -> list[Any]:
+def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list[Any]:
     """Sources of the columns that a fitted model knows, of the types that it knows."""
     from ..data.files import file_format, file_sources
 
-    kind = file_format(data, None if format_ is None else format_.value)
-    names, told = fitted.features_.names, pairs(types or [], "--types")
+    kind = file_format(data, files.format_name)
+    names = fitted.features_.names
+    levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
+    known = {}
+    if kind in ("csv", "tsv"):  # text that looks like numbers would be guessed to be numbers
+        known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
+    options = files.for_sources(known)
     if kind == "libsvm":
-        zero_based = fitted.zero_based_ if zero_based is None else zero_based
-        if zero_based is None:
+        if options["zero_based"] is None:
+            options["zero_based"] = fitted.zero_based_
+        if options["zero_based"] is None:
             raise DataError(
                 "the model was not fitted on libsvm files: tell whether these count columns from 0 or from 1, with "
                 "--zero-based or --one-based"
             )
         options["n_features"] = fitted.n_features_in_
-    elif names and kind != "npy":
-        levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True))
-        options |= {"features": names, "categorical": list(levels)}
-        if kind in ("csv", "tsv"):  # text that looks like numbers would be guessed to be numbers
-            told = {name: "string" for name, known in levels.items() if known.dtype.kind == "U"} | told
     elif kind != "npy":
-        raise DataError(f"the model was fitted without names of columns, so that {kind} files cannot be matched to it")
-    options |= {"missing": _missing(missing or [], told), "types": told or None, "zero_based": zero_based}
+        if not names:
+            raise DataError(
+                f"the model was fitted without names of columns, so that {kind} files cannot be matched to it"
+            )
+        options |= {"features": names, "categorical": list(levels)}
     return file_sources(data, format=kind, **options)
 
 

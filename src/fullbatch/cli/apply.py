@@ -9,23 +9,15 @@ import typer
 from ..errors import DataError
 from ._data import (
     DATA_HELP,
-    Delimiter,
     Directory,
-    Encoding,
     Engine,
     EngineName,
-    Format,
-    Missing,
-    NoQuotes,
-    Offset,
-    Target,
-    Types,
-    Weight,
+    FileOptions,
     Workers,
-    ZeroBased,
     is_mnist,
     open_files_for,
     refuse_overwriting,
+    with_file_options,
 )
 from ._screen import AsJson, show
 
@@ -42,6 +34,7 @@ Unknown = Annotated[
 ]
 
 
+@with_file_options(without=("target", "weight", "features", "exclude", "categorical"))
 def predict(
     model: ModelFile,
     data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; they need no target.")],
@@ -49,14 +42,8 @@ def predict(
         Path, typer.Option(help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block.")
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class too.")] = False,
-    offset: Offset = None,
-    missing: Missing = None,
-    format_: Format = None,
-    delimiter: Delimiter = None,
-    types: Types = None,
-    no_quotes: NoQuotes = False,
-    encoding: Encoding = None,
-    zero_based: ZeroBased = None,
+    *,
+    files: FileOptions,
     ignore_unknown: Unknown = False,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
@@ -67,28 +54,19 @@ def predict(
     fitted = _load(model, ignore_unknown)
     refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])
     with closing(_opened(fitted, engine, workers)):
-        options = {"offset": offset, "types": types, "zero_based": zero_based}
-        text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
-        sources = _open(fitted, data, directory, format_, missing, **options, **text)
+        sources = _open(fitted, data, directory, files)
         rows = fitted.write_predictions(sources, output, probabilities=proba)
     show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
 
 
+@with_file_options(without=("features", "exclude", "categorical"))
 def evaluate(
     model: ModelFile,
     data: Annotated[
         list[str] | None, typer.Argument(help=f"{DATA_HELP}; or mnist, the default: its test rows.")
     ] = None,
-    target: Target = None,
-    weight: Weight = None,
-    offset: Offset = None,
-    missing: Missing = None,
-    format_: Format = None,
-    delimiter: Delimiter = None,
-    types: Types = None,
-    no_quotes: NoQuotes = False,
-    encoding: Encoding = None,
-    zero_based: ZeroBased = None,
+    *,
+    files: FileOptions,
     ignore_unknown: Unknown = False,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
@@ -99,9 +77,7 @@ def evaluate(
     fitted = _load(model, ignore_unknown)
     data = data or ["mnist"]
     with closing(_opened(fitted, engine, workers)):
-        options = {"target": target, "weight": weight, "offset": offset, "types": types, "zero_based": zero_based}
-        text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
-        measured = fitted.evaluate(_open(fitted, data, directory, format_, missing, **options, **text))
+        measured = fitted.evaluate(_open(fitted, data, directory, files))
     measured["rows"] = int(measured["rows"])  # type: ignore[assignment]
     show({"model": str(model), "data": " ".join(data), **measured}, as_json)
 
@@ -121,9 +97,7 @@ def _opened(fitted: Any, engine: EngineName, workers: int | None) -> Any:
     return opened
 
 
-def _open(
-    fitted: Any, data: list[str], directory: Path | None, format_: Any, missing: Any, **options: Any
-) -> list[Any]:
+def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptions) -> list[Any]:
     """Sources of the columns that the model knows."""
     if is_mnist(data):
         from ..datasets import load_mnist
@@ -131,4 +105,4 @@ def _open(
         if fitted.n_features_in_ != 784:
             raise DataError(f"the model has {fitted.n_features_in_} columns, mnist has 784: name other data")
         return load_mnist(directory).test_sources()
-    return open_files_for(fitted, data, format_, missing, **options)
+    return open_files_for(fitted, data, files)

@@ -12,27 +12,16 @@ import typer
 from ..errors import FitWarning, ModelFileError
 from ._data import (
     DATA_HELP,
-    Categorical,
-    Delimiter,
     Directory,
-    Encoding,
     Engine,
     EngineName,
-    Exclude,
-    Features,
-    Format,
+    FileOptions,
     Memory,
-    Missing,
-    NoQuotes,
-    Offset,
-    Target,
-    Types,
-    Weight,
     Workers,
-    ZeroBased,
     is_mnist,
     open_files,
     pairs,
+    with_file_options,
 )
 from ._screen import INTERRUPTED, NOT_CONVERGED, AsJson, Quiet, plan_shown, print_line, screen, show
 
@@ -57,21 +46,11 @@ class ModelName(StrEnum):
     tweedie = "tweedie"
 
 
+@with_file_options()
 def fit(
     data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; or mnist: the 10,000 images that ship here.")],
-    target: Target = None,
-    weight: Weight = None,
-    offset: Offset = None,
-    features: Features = None,
-    exclude: Exclude = None,
-    categorical: Categorical = None,
-    missing: Missing = None,
-    format_: Format = None,
-    delimiter: Delimiter = None,
-    types: Types = None,
-    no_quotes: NoQuotes = False,
-    encoding: Encoding = None,
-    zero_based: ZeroBased = None,
+    *,
+    files: FileOptions,
     model: Annotated[
         ModelName, typer.Option(help="Loss: logistic for two classes or more, the others for numbers.")
     ] = ModelName.logistic,
@@ -131,9 +110,7 @@ def fit(
         mnist = load_mnist(directory)
         sources: list[Any] = mnist.train_sources()
     else:
-        named = {"target": target, "weight": weight, "offset": offset, "zero_based": zero_based}
-        text = {"delimiter": delimiter, "quoted": False if no_quotes else None, "encoding": encoding}
-        sources = open_files(data, format_, features, exclude, categorical, missing, types, **named, **text)
+        sources = open_files(data, files)
     opened = make_engine(engine.value, workers, memory, max_failures)
     callbacks: list[Any] = [] if quiet else [Progress(screen)]
     if time_limit is not None:

@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..protocols.rows import Rows, Size
 from .cut import cut
 from .features import AS_THEY_ARE, as_features
+from .kinds import Kind, kind_of
 
 Array = npt.NDArray[Any]
 
@@ -104,7 +105,7 @@ def array_sources(
     """
     if not np.isfinite(scale):
         raise DataError(f"scale must be finite, got {scale}")
-    if is_dask_array(X):
+    if kind_of(X) is Kind.DASK_ARRAY:
         from .dask_ import dask_array_sources
 
         return dask_array_sources(X, y, sample_weight, offset, scale, tuple(names), blocks, block_rows)
@@ -141,11 +142,6 @@ def _rows(X: Any, start: int, stop: int) -> Any:
     # Set one by one: the constructor would copy 64-bit indices into 32 bits.
     rows.data, rows.indices, rows.indptr = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first
     return rows
-
-
-def is_dask_array(data: Any) -> bool:
-    """Whether it is a Dask array."""
-    return hasattr(data, "to_delayed") and hasattr(data, "rechunk")
 
 
 def _column(name: str, values: Any, n_rows: int) -> Array | None:

@@ -16,11 +16,6 @@ Array = npt.NDArray[Any]
 LONGEST_LEVEL = 256
 
 
-def is_table(data: Any) -> bool:
-    """Whether `data` is a table in memory: of pandas, polars, Arrow, or anything else that speaks Arrow."""
-    return isinstance(data, pa.Table) or (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns"))
-
-
 def as_table(data: Any) -> pa.Table:
     """A table in memory as an Arrow table, without a copy where its owner's format allows.
 

@@ -1,4 +1,4 @@
-"""What the columns of a table mean: chosen once, for all of its files."""
+"""What the columns of a table mean: as a person says it, and as it is chosen once, for all of its files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,53 @@ Missing = Literal["error", "drop"] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Roles:
+    """What the columns of tables mean to a person, before any table is seen.
+
+    The one definition of these options, in the order in which they are handed on: functions that make sources of tables
+    have them as keywords of their own, and say here what they were told.
+
+    Parameters
+    ----------
+    target, weight, offset, features, exclude, categorical, missing, dtype
+        As for `fullbatch.table_sources`.
+
+    Raises
+    ------
+    ValueError
+        An option is unknown, or not of its type.
+    """
+
+    target: str | None = None
+    weight: str | None = None
+    offset: str | None = None
+    features: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    categorical: Sequence[str] = ()
+    missing: Missing = "error"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        for option in ("features", "exclude", "categorical"):
+            given = getattr(self, option)
+            if isinstance(given, str):
+                raise ValueError(f"{option} must be a list of columns, got the text {given!r}: write [{given!r}]")
+        if self.features is not None and not len(self.features):
+            raise ValueError("features is an empty list: name a column, or leave it out for all")
+        if not isinstance(self.missing, Mapping) and self.missing not in ("error", "drop"):
+            raise ValueError(f'missing must be "error", "drop", or a mapping of column to value, got {self.missing!r}')
+        for name, value in self.missing.items() if isinstance(self.missing, Mapping) else ():
+            if value is None or value != value or value in (np.inf, -np.inf):
+                raise ValueError(
+                    f"missing={{{name!r}: {value!r}}}: that is no value to put in the place of a missing one"
+                )
+        if self.dtype not in (None, "float32", "float64", "uint8", "int8"):
+            raise ValueError(f"dtype must be float32, float64, uint8 or int8, got {self.dtype!r}")
+
+
+@dataclass(frozen=True)
 class Columns:
-    """What the columns of a table mean. Made by `choose_columns`.
+    """The columns of a table, and what each of them is. Made by `choose_columns`.
 
     Parameters
     ----------
@@ -178,39 +223,18 @@ def _joint(mine: pa.DataType, other: pa.DataType, text_wins: bool) -> pa.DataTyp
 
 
 def choose_columns(
-    schemas: Sequence[pa.Schema],
-    files: Sequence[str],
-    *,
-    target: str | None = None,
-    weight: str | None = None,
-    offset: str | None = None,
-    features: Sequence[str] | None = None,
-    exclude: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    missing: Missing = "error",
-    dtype: str | None = None,
-    text_wins: bool = False,
+    roles: Roles, schemas: Sequence[pa.Schema], files: Sequence[str], text_wins: bool = False
 ) -> Columns:
-    """Say what the columns of a table mean.
+    """The columns of a table that have these roles.
 
     Parameters
     ----------
+    roles : Roles
+        As a person says it.
     schemas : sequence of pyarrow.Schema
         Names and types of the columns of each file.
     files : sequence of str
         What has these columns, for messages.
-    target, weight, offset : str, optional
-        Columns of that meaning.
-    features : sequence of str, optional
-        Columns to learn from; default: all but the above, `exclude`, and what pandas kept its index in.
-    exclude : sequence of str
-        Columns to leave out.
-    categorical : sequence of str
-        Features whose whole numbers are levels; text and dictionaries (pandas categoricals) are levels anyway.
-    missing : {"error", "drop"} or mapping of column to value
-        Refuse missing values, leave their rows out, or put a value in their place.
-    dtype : {"float32", "float64", "uint8", "int8"}, optional
-        Precision of the numeric features; default: float32, uint8 or int8 if all of them are, otherwise float64.
     text_wins : bool
         As for `agree`.
 
@@ -219,29 +243,28 @@ def choose_columns(
     DataError
         A column is not there, or of a type that cannot be used.
     ValueError
-        An option is unknown, or a column is given two meanings.
+        A column is given two meanings, or is categorical and no feature.
     """
-    _check_options(features, exclude, categorical, missing, dtype)
     schema, where = agree(schemas, files, text_wins), files[0]
     names = schema.names
     repeated = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if repeated is not None:
         raise DataError(f"{where}: two columns are named {repeated!r}: rename one of them")
-    meanings = [name for name in (target, weight, offset) if name is not None]
-    left_out = {*meanings, *exclude, *_index_columns(schema)}
-    chosen = [name for name in names if name not in left_out] if features is None else list(features)
-    fills = list(missing) if isinstance(missing, Mapping) else []
-    for name in (*meanings, *chosen, *exclude, *categorical, *fills):
+    meanings = [name for name in (roles.target, roles.weight, roles.offset) if name is not None]
+    left_out = {*meanings, *roles.exclude, *_index_columns(schema)}
+    chosen = [name for name in names if name not in left_out] if roles.features is None else list(roles.features)
+    fills = list(roles.missing) if isinstance(roles.missing, Mapping) else []
+    for name in (*meanings, *chosen, *roles.exclude, *roles.categorical, *fills):
         if name not in names:
             raise DataError(f"{where}: there is no column {name!r}: its columns are {shortened(names)}")
         if not name:
             raise DataError(f"{where}: column {names.index(name)} has no name: name it, or leave it out with exclude")
-    twice = [name for name in (*meanings, *chosen) if (*meanings, *chosen, *exclude).count(name) > 1]
+    twice = [name for name in (*meanings, *chosen) if (*meanings, *chosen, *roles.exclude).count(name) > 1]
     if twice:
         raise ValueError(
             f"the column {twice[0]!r} is given two meanings: target, weight, offset, features and exclude differ"
         )
-    stray = [name for name in categorical if name not in chosen]
+    stray = [name for name in roles.categorical if name not in chosen]
     if stray:
         raise ValueError(f"the categorical column {stray[0]!r} is not among the features")
     for other, file in zip(schemas, files, strict=True):
@@ -257,32 +280,17 @@ def choose_columns(
                 f"{where}: column {name!r} is {types[name]}: features are numbers or text. Leave it out with exclude, "
                 "or derive numbers or text from it"
             )
-    for name in (weight, offset):
+    for name in (roles.weight, roles.offset):
         if name is not None and arrow.kind(types[name]) not in ("number", "null"):
             raise DataError(f"{where}: column {name!r} is {types[name]}, it must be numbers")
     levels = [
         name
         for name in chosen
-        if name in categorical or arrow.kind(types[name]) == "text" or pa.types.is_dictionary(types[name])
+        if name in roles.categorical or arrow.kind(types[name]) == "text" or pa.types.is_dictionary(types[name])
     ]
     numeric = [name for name in chosen if name not in levels]
-    dtype = dtype or _common_type([types[name] for name in numeric], any(name in numeric for name in fills))
-    return Columns(tuple(numeric), tuple(levels), dtype, target, weight, offset, missing)
-
-
-def _check_options(features: Any, exclude: Any, categorical: Any, missing: Any, dtype: Any) -> None:
-    for option, given in (("features", features), ("exclude", exclude), ("categorical", categorical)):
-        if isinstance(given, str):
-            raise ValueError(f"{option} must be a list of columns, got the text {given!r}: write [{given!r}]")
-    if features is not None and not len(features):
-        raise ValueError("features is an empty list: name a column, or leave it out for all")
-    if not isinstance(missing, Mapping) and missing not in ("error", "drop"):
-        raise ValueError(f'missing must be "error", "drop", or a mapping of column to value, got {missing!r}')
-    for name, value in missing.items() if isinstance(missing, Mapping) else ():
-        if value is None or value != value or value in (np.inf, -np.inf):
-            raise ValueError(f"missing={{{name!r}: {value!r}}}: that is no value to put in the place of a missing one")
-    if dtype not in (None, "float32", "float64", "uint8", "int8"):
-        raise ValueError(f"dtype must be float32, float64, uint8 or int8, got {dtype!r}")
+    dtype = roles.dtype or _common_type([types[name] for name in numeric], any(name in numeric for name in fills))
+    return Columns(tuple(numeric), tuple(levels), dtype, roles.target, roles.weight, roles.offset, roles.missing)
 
 
 def _index_columns(schema: pa.Schema) -> list[str]:

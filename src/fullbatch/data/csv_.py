@@ -15,7 +15,7 @@ from pyarrow import csv
 
 from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
-from .columns import Missing, agree, choose_columns
+from .columns import Missing, Roles, agree, choose_columns
 from .cut import cut, cut_parts
 from .paths import check_rows, expand, open_file
 from .table import TableSource
@@ -216,6 +216,7 @@ def csv_sources(
         A file is missing or damaged, files do not have the same columns, a column cannot be used, or there are no
         rows.
     """
+    roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
     files = expand(paths, (".csv", ".tsv", ".txt"))
     told = {name: _type(name, type_) for name, type_ in (types or {}).items()}
     if len(delimiter) != 1:
@@ -230,19 +231,7 @@ def csv_sources(
         formats.append(replace(plain, names=names))
         texts.append(TextRows(path, start, quoted, empty=len(names) == 1))
         schemas.append(_guess(path, formats[-1], texts[-1], {target, *categorical, *exclude}))
-    columns = choose_columns(
-        schemas,
-        files,
-        target=target,
-        weight=weight,
-        offset=offset,
-        features=features,
-        exclude=exclude,
-        categorical=categorical,
-        missing=missing,
-        dtype=dtype,
-        text_wins=True,
-    )
+    columns = choose_columns(roles, schemas, files, text_wins=True)
     guessed = agree(schemas, files, text_wins=True)
     used = {name: guessed.field(name).type for name in columns.used}
     whole = target if target is not None and target not in told and pa.types.is_integer(used[target]) else None

@@ -1,12 +1,14 @@
 """Sources from files of any kind that fullbatch reads, chosen by how their names end."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from ..wording.shown import named
+from .columns import Roles
 from .csv_ import csv_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources
@@ -27,7 +29,7 @@ ENDINGS = {
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 
 # Options that a format knows beyond those of every table.
-_TABLE = ("target", "weight", "offset", "features", "exclude", "categorical", "missing", "dtype")
+_TABLE = tuple(field.name for field in fields(Roles))
 _OPTIONS = {
     "parquet": _TABLE,
     "csv": (*_TABLE, "delimiter", "quoted", "encoding", "column_names", "types"),

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from ..errors import DataError, first_line
 from .arrow import as_table
-from .columns import Missing, choose_columns
+from .columns import Missing, Roles, choose_columns
 from .cut import cut
+from .kinds import Kind, kind_of
 from .parts import part_sources
 from .table import TableSource
 
@@ -49,14 +50,6 @@ class FramePiece:
             object.__setattr__(self, name, value)
 
 
-def is_spread(data: Any) -> str | None:
-    """Whether `data` is a table spread over processes, "Dask data frame" or "Ray Dataset"; else None."""
-    names = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(data).__mro__}
-    if ("dask", "DataFrame") in names:
-        return "Dask data frame"
-    return "Ray Dataset" if ("ray", "Dataset") in names else None
-
-
 def table_sources(
     data: Any,
     *,
@@ -83,11 +76,11 @@ def table_sources(
     target, weight, offset : str, optional
         Columns of that meaning.
     features : sequence of str, optional
-        Columns to learn from; default: all but the above and `exclude`.
+        Columns to learn from; default: all but the above, `exclude`, and what pandas kept its index in.
     exclude : sequence of str
         Columns to leave out.
     categorical : sequence of str
-        Features whose whole numbers are levels; text is levels anyway.
+        Features whose whole numbers are levels; text and dictionaries (pandas categoricals) are levels anyway.
     missing : {"error", "drop"} or mapping of column to value
         Refuse missing values, leave their rows out, or put a value in their place.
     dtype : {"float32", "float64", "uint8", "int8"}, optional
@@ -104,27 +97,18 @@ def table_sources(
     DataError
         A column is not there or cannot be used, or there are no rows.
     """
-    spread = is_spread(data)
+    roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
+    kind = kind_of(data)
+    spread = kind in (Kind.DASK_FRAME, Kind.RAY_DATASET)
     parts: list[Any] = []
-    if spread is None:
+    if spread:
+        parts, schemas = _parts(data, kind)
+        where = [part.where for part in parts]
+    else:
         table = as_table(data)
         schemas, where = [table.schema], ["the table"]
-    else:
-        parts, schemas = _parts(data, spread)
-        where = [part.where for part in parts]
-    columns = choose_columns(
-        schemas,
-        where,
-        target=target,
-        weight=weight,
-        offset=offset,
-        features=features,
-        exclude=exclude,
-        categorical=categorical,
-        missing=missing,
-        dtype=dtype,
-    )
-    if spread is not None:
+    columns = choose_columns(roles, schemas, where)
+    if spread:
         return part_sources(parts, columns, blocks, block_rows)
     table = table.select(columns.used)
     try:
@@ -137,9 +121,9 @@ def table_sources(
     ]
 
 
-def _parts(data: Any, spread: str) -> tuple[list[Any], list[pa.Schema]]:
+def _parts(data: Any, kind: Kind) -> tuple[list[Any], list[pa.Schema]]:
     """The parts of a table that is spread over processes, and the columns of each."""
-    if spread == "Ray Dataset":
+    if kind is Kind.RAY_DATASET:
         from .ray_ import dataset_blocks
 
         return dataset_blocks(data)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DataError, first_line
-from .columns import Missing, choose_columns
+from .columns import Missing, Roles, choose_columns
 from .parts import part_sources
 from .paths import check_file, check_rows, expand, is_url, open_file
 from .table import TableSource
@@ -80,20 +80,10 @@ def parquet_sources(
         A file is missing, damaged or no Parquet, files do not have the same columns, a column cannot be used, or
         there are no rows.
     """
+    roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
     files = expand(paths, (".parquet", ".pq"))
     footers, schemas = zip(*map(_footer, files), strict=True)
-    columns = choose_columns(
-        schemas,
-        files,
-        target=target,
-        weight=weight,
-        offset=offset,
-        features=features,
-        exclude=exclude,
-        categorical=categorical,
-        missing=missing,
-        dtype=dtype,
-    )
+    columns = choose_columns(roles, schemas, files)
     groups = [
         group
         for path, footer in zip(files, footers, strict=True)

@@ -3,10 +3,11 @@
 from os import PathLike, fspath
 
 from ..saving.files import read
+from ._linear import LinearEstimator
 from .glm import GeneralizedLinearRegressor
 from .logistic import LogisticRegression
 
-__all__ = ["GeneralizedLinearRegressor", "LogisticRegression", "load_model"]
+__all__ = ["GeneralizedLinearRegressor", "LinearEstimator", "LogisticRegression", "load_model"]
 
 _KINDS = {kind.__name__: kind for kind in (GeneralizedLinearRegressor, LogisticRegression)}
 

@@ -4,7 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from os import PathLike
@@ -15,13 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import column_or_1d
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..data.arrays import array_sources
-from ..data.arrow import as_table, is_table
 from ..data.features import encode
+from ..data.given import Given, given_to_evaluate, given_to_fit, given_to_predict, sources_to_predict
 from ..engines import is_engine, make_engine
 from ..errors import DamagedError, DataError, FitWarning, ModelFileError
 from ..models.linear import Linear
@@ -29,9 +27,9 @@ from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features, Schema
-from ..protocols.seams import Model
+from ..protocols.seams import Engine, Model
 from ..run.callbacks import Callback, Progress, check_callbacks
-from ..run.checkpoints import check_checkpoint
+from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
 from ..saving import files
@@ -39,35 +37,73 @@ from ..saving.contents import Contents, Either, Flag, Member, Null, Number, Part
 from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
 from ..wording.shown import named
-from ._inputs import (
-    check_rows,
-    first_column,
-    is_sources,
-    listed,
-    needs_table,
-    refuse_arrays,
-    refuse_lazy,
-    refuse_problem,
-    rows_of_table,
-    sources_of_table,
-    sources_to_predict,
-    spread_sources,
-    spread_sources_to_predict,
-    weights,
-)
 from ._measures import Tally
-from ._predictions import Evaluate, Predict, PredictTable, write
+from ._predictions import Evaluate, Predict, PredictTable, check_rows, refuse_problem, write
 
 Array = npt.NDArray[Any]
 
 # A warm start is dropped where F is so many times the null model's.
 _TOO_FAR = 1e3
 
-_FEATURE_TYPES = [np.float64, np.float32, np.uint8, np.int8]
 
-
+# A dataclass writes `__init__` as scikit-learn wants it: one that has a parameter for each field, stores them, and does
+# nothing else. Parameters that the estimators have in common thus stand here alone.
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearEstimator(BaseEstimator):  # type: ignore[misc]
-    """A linear model with scikit-learn's manners. Subclasses say which loss and which penalty."""
+    """A linear model with scikit-learn's manners: what all of them have in common.
+
+    Subclasses say which loss and which penalty, and describe the parameters and attributes that they add.
+
+    Parameters
+    ----------
+    tol : float, default=1e-4
+        The fit ends when the share of the deviance that the model explains, D^2 (it is R^2 without a link), could rise
+        by at most tol squared, and that was checked: near the minimum it goes with the square of the gradient, which
+        scikit-learn's `tol` bounds.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept, for each linear predictor.
+    max_iter : int, default=1000
+        Iterations at the most.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients instead of zeros.
+    standardize : bool, default=False
+        Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
+    unknown : {"error", "ignore"}, default="error"
+        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
+    solver : str or Solver, default="auto"
+        As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
+    engine : str or Engine, default="threads"
+        "threads", "serial", "ray", "dask", or an engine object, which stays open after the fit.
+    checkpoint : Checkpoint, path or URL, default=None
+        A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
+        same to the byte. See `fullbatch.Checkpoint`.
+    callbacks : sequence of callables, default=()
+        Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
+    verbose : int, default=0
+        1 shows progress on standard error.
+
+    Attributes
+    ----------
+    features_ : Features
+        How the columns of the data become those of `coef_`.
+    n_iter_ : (1,) int array
+        Iterations.
+    n_samples_fit_ : int
+        Rows seen in fit.
+    l2_ : float
+        Strength of the penalty on the mean loss.
+    n_features_in_ : int
+        Columns seen in fit; `coef_` has one more for each further level of a categorical one.
+    feature_names_in_ : (n_features_in_,) array of str
+        Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
+    has_offset_ : bool
+        Whether the rows had offsets, which predictions then need too.
+    zero_based_ : bool or None
+        Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
+    result_ : Result
+        How the fit went: objective, gradient norm, passes, seconds, and which rule ended it. Its `theta` is in the
+        solver's variables. A loaded model has none.
+    """
 
     # Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
     _saved_parameters: ClassVar[Mapping[str, Rule]] = {
@@ -85,21 +121,21 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         "feature_names_in": Member("U", ("data columns",), optional=True),
     }
 
-    # Set by the subclasses' __init__.
-    tol: float
-    fit_intercept: bool
-    max_iter: int
-    warm_start: bool
-    standardize: bool
-    unknown: str
-    solver: Any
-    engine: Any
-    checkpoint: Any
-    callbacks: Sequence[Callback]
-    verbose: int
+    tol: float = 1e-4
+    fit_intercept: bool = True
+    max_iter: int = 1000
+    warm_start: bool = False
+    standardize: bool = False
+    unknown: str = "error"
+    solver: Any = "auto"
+    engine: str | Engine = "threads"
+    checkpoint: Checkpoint | str | PathLike[str] | None = None
+    callbacks: Sequence[Callback] = ()
+    verbose: int = 0
+
     # Set by fit.
-    coef_: Array
-    intercept_: Any
+    coef_: Array = field(init=False)
+    intercept_: Any = field(init=False)
 
     @abstractmethod
     def _model(self) -> Model:
@@ -159,16 +195,15 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         # A copy learns, and hands over what it has learnt at the very end: a fit that fails anywhere changes nothing.
         learner = type(self).__new__(type(self))
         learner.__dict__.update(vars(self))
-        sources = learner._sources(X, y, sample_weight)
-        zero_based = first_column(sources)
+        given = given_to_fit(X, y, sample_weight, asked_by=type(self).__name__)
         with ExitStack() as stack:
-            blocks = stack.enter_context(closing(learner._opened(stack).place(learner._model(), sources)))
-            learner._fit_blocks(blocks, zero_based)
+            blocks = stack.enter_context(closing(learner._opened(stack).place(learner._model(), given.sources)))
+            learner._fit_blocks(blocks, given)
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
         return self
 
-    def _fit_blocks(self, blocks: Any, zero_based: bool | None) -> None:
+    def _fit_blocks(self, blocks: Any, given: Given) -> None:
         schema = blocks.schema
         linear = self._linear(schema)
         outputs = linear.outputs(schema)
@@ -191,11 +226,12 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         )
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
         intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
-        self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, zero_based
+        self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
         self._keep(theta[:coefs].reshape(outputs, -1).copy(), intercept.copy(), schema)
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
-        if schema.features.names and not hasattr(self, "feature_names_in_"):
-            self.feature_names_in_ = np.array(schema.features.names, object)
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+        if names := given.names or schema.features.names:
+            self.feature_names_in_ = np.array(names, object)
         self.n_iter_ = np.array([result.iterations])
         self.result_ = result
         self._warn(result, schema)
@@ -236,17 +272,13 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             The data cannot be used; says where and why.
         """
         check_is_fitted(self)
-        spread = spread_sources(X, y, sample_weight)
-        if spread is not None:
-            X, y, sample_weight = spread, None, None
-        if is_sources(X):
-            refuse_arrays(y, sample_weight)
-            tally = reduce(add, self._mapped(Evaluate(self._bare()), sources_to_predict(X, self.zero_based_)))
+        name = type(self).__name__
+        given = given_to_evaluate(X, y, sample_weight, self.features_, self.zero_based_, asked_by=name)
+        if isinstance(given, Rows):
+            self._compare_columns(X, given)
+            tally = self._tally_of(given, "the rows")
         else:
-            if y is None:
-                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-            y = column_or_1d(y)
-            tally = self._tally_of(replace(self._rows(X), y=y, weight=weights(sample_weight, len(y))), "the rows")
+            tally = reduce(add, self._mapped(Evaluate(self._bare()), given))
         if not tally.weight > 0:
             raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
         return {"rows": float(tally.rows), "weight": tally.weight, **self._measures(tally)}
@@ -278,7 +310,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if probabilities and not hasattr(self, "predict_proba"):
             raise ValueError(f"{type(self).__name__} has no probabilities: it predicts numbers")
-        sources = sources_to_predict(sources, self.zero_based_, all_rows=True)
+        sources = sources_to_predict(sources, self.zero_based_)
         with ExitStack() as stack:
             return write(path, PredictTable(self._bare(), probabilities), self._opened(stack), sources)
 
@@ -415,49 +447,21 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         return np.zeros(objective.size)
 
-    # --- data ---------------------------------------------------------------------------------------------------
+    # --- rows to predict for --------------------------------------------------------------------------------------
 
-    def _sources(self, X: Any, y: Any, sample_weight: Any) -> list[Any]:
-        if is_sources(X):
-            refuse_arrays(y, sample_weight)
-            self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-            return listed(X)
-        refuse_lazy(X)
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        spread = spread_sources(X, y, sample_weight)
-        if spread is not None:
-            self.__dict__.pop("feature_names_in_", None)
-            return spread
-        if needs_table(X):
-            y = column_or_1d(y)
-            sample_weight = weights(sample_weight, len(y))
-            table = as_table(X)
-            self.feature_names_in_ = np.array(table.column_names, object)
-            return sources_of_table(table, y, sample_weight)
-        # Values are checked block by block, on the workers, where row and column can be told.
-        checked = validate_data(self, X, accept_sparse="csr", dtype=_FEATURE_TYPES, order="C", ensure_all_finite=False)
-        y = column_or_1d(y, warn=True)
-        return array_sources(checked, y, weights(sample_weight, len(y)), names=getattr(self, "feature_names_in_", ()))
+    def _compare_columns(self, X: Any, rows: Rows) -> None:
+        """Columns of a table were found by their names. Those of a matrix scikit-learn compares with the fit's."""
+        if not rows.names:
+            validate_data(self, X, reset=False, skip_check_array=True)
 
-    def _rows(self, X: Any) -> Rows:
-        """Rows in memory to predict for."""
-        refuse_lazy(X)
-        if needs_table(X) or (is_table(X) and self.features_.levels):
-            return rows_of_table(X, self.features_)
-        if self.features_.levels:
-            raise ValueError("this model has categorical columns: give a frame with their names, or sources")
-        return Rows(validate_data(self, X, accept_sparse="csr", dtype=_FEATURE_TYPES[:2], reset=False))
-
-    def _eta(self, X: Any, source: Any = "the rows") -> Array:
-        """(n, outputs) linear predictors of rows to predict for."""
+    def _eta(self, rows: Rows, source: Any) -> Array:
+        """(n, outputs) linear predictors of rows as a source reads them, which are checked first."""
         check_is_fitted(self)
-        if not isinstance(X, Rows):
-            return self._eta_of(self._rows(X), source)
-        check_rows(X, source)
-        return self._eta_of(X, source)
+        check_rows(rows, source)
+        return self._eta_of(rows, source)
 
     def _eta_of(self, rows: Rows, source: Any) -> Array:
+        """(n, outputs) linear predictors of rows."""
         return self._predictors(self._encoded(rows, source))
 
     def _encoded(self, rows: Rows, source: Any) -> Rows:
@@ -506,14 +510,12 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     def _answer(self, formula: str, X: Any) -> Array:
         """What the method `formula` makes of the linear predictors of rows, in here or, of sources, on workers."""
         check_is_fitted(self)
-        spread = spread_sources_to_predict(X, self.features_)
-        if spread is not None:
-            X = spread
-        if not is_sources(X):
-            answer: Array = getattr(self, formula)(self._eta(X))
-            return answer
-        sources = sources_to_predict(X, self.zero_based_, all_rows=True)
-        return np.concatenate(self._mapped(Predict(self._bare(), formula), sources))
+        given = given_to_predict(X, self.features_, self.zero_based_, asked_by=type(self).__name__)
+        if not isinstance(given, Rows):
+            return np.concatenate(self._mapped(Predict(self._bare(), formula), given))
+        self._compare_columns(X, given)
+        answer: Array = getattr(self, formula)(self._eta_of(given, "the rows"))
+        return answer
 
 
 # What tells the lengths of a saved model's arrays.

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from ..errors import DataError
-from ..protocols.rows import Source
+from ..errors import DataError, located
+from ..models.describe import describe
+from ..models.linear import bad_offset
+from ..protocols.rows import Rows, Source
+from ..protocols.schema import Problem
 from ._measures import Tally
 
 Array = npt.NDArray[Any]
+
+
+def check_rows(rows: Rows, source: Any) -> None:
+    """Refuse rows that cannot be predicted for: wrong shapes, and features or offsets that are not finite.
+
+    Raises
+    ------
+    DataError
+        Names the first such row.
+    """
+    targets = replace(rows, y=np.zeros(rows.X.shape[0]), weight=None)  # not looked at
+    found = [describe(targets, str(source), labels=False).problem, bad_offset(rows, str(source))]
+    refuse_problem(min(filter(None, found), key=lambda problem: problem.row, default=None), source)
+
+
+def refuse_problem(problem: Problem | None, source: Any) -> None:
+    """Tell of the first row that cannot be used, if there is one."""
+    if problem is not None:
+        column = "" if problem.column is None else f", column {problem.column!r}"
+        raise DataError(f"{located(source, problem.row)}{column}: {problem.what}")
 
 
 @dataclass(frozen=True)

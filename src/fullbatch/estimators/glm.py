@@ -1,7 +1,7 @@
 """Regression on one linear predictor: generalised linear models, and robust and quantile regression."""
 
-from collections.abc import Mapping, Sequence
-from os import PathLike
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,9 +12,6 @@ from ..kernels.losses import LOSSES
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..protocols.schema import Schema
-from ..protocols.seams import Engine
-from ..run.callbacks import Callback
-from ..run.checkpoints import Checkpoint
 from ..saving.contents import Either, Member, Named, Null, Number, Text
 from ..wording.arguments import check_number
 from ._linear import LinearEstimator
@@ -28,6 +25,7 @@ _LOG_LINK = ("poisson", "gamma", "tweedie")
 _LARGEST_ETA = 700.0
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: ignore[misc]
     """Regression on one linear predictor, by exact gradients over blocks of rows.
 
@@ -44,29 +42,8 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         {"power": 1.5} for "tweedie".
     alpha : float, default=0.0
         Strength of the L2 penalty.
-    tol : float, default=1e-4
-        The fit ends when R^2 (D^2 for a logarithmic link) could rise by at most tol squared, and that was checked.
-    fit_intercept : bool, default=True
-        Whether to fit an intercept.
-    max_iter : int, default=1000
-        Iterations at the most.
-    warm_start : bool, default=False
-        Start from the last fit's coefficients instead of zeros.
-    standardize : bool, default=False
-        Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
-    unknown : {"error", "ignore"}, default="error"
-        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
-    solver : str or Solver, default="auto"
-        As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
-    engine : str or Engine, default="threads"
-        "threads", "serial", "ray", "dask", or an engine object, which stays open after the fit.
-    checkpoint : Checkpoint, path or URL, default=None
-        A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
-        same to the byte. See `fullbatch.Checkpoint`.
-    callbacks : sequence of callables, default=()
-        Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
-    verbose : int, default=0
-        1 shows progress on standard error.
+    tol, fit_intercept, max_iter, warm_start, standardize, unknown, solver, engine, checkpoint, callbacks, verbose
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
     ----------
@@ -74,24 +51,8 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         Coefficients.
     intercept_ : float
         Intercept; 0 without.
-    features_ : Features
-        How the columns of the data become those of `coef_`.
-    n_iter_ : (1,) int array
-        Iterations.
-    n_samples_fit_ : int
-        Rows seen in fit.
-    l2_ : float
-        Strength of the penalty on the mean loss.
-    n_features_in_ : int
-        Columns seen in fit; `coef_` has one more for each further level of a categorical one.
-    feature_names_in_ : (n_features_in_,) array of str
-        Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
-    has_offset_ : bool
-        Whether the rows had offsets, which predictions then need too.
-    zero_based_ : bool or None
-        Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
-    result_ : Result
-        How the fit went. Its `theta` is in the solver's variables. A loaded model has none.
+    features_, n_iter_, n_samples_fit_, l2_, n_features_in_, feature_names_in_, has_offset_, zero_based_, result_
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Examples
     --------
@@ -114,38 +75,9 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         **LinearEstimator._saved_members,
     }
 
-    def __init__(
-        self,
-        loss: str = "squared",
-        *,
-        loss_options: Mapping[str, float] | None = None,
-        alpha: float = 0.0,
-        tol: float = 1e-4,
-        fit_intercept: bool = True,
-        max_iter: int = 1000,
-        warm_start: bool = False,
-        standardize: bool = False,
-        unknown: str = "error",
-        solver: Any = "auto",
-        engine: str | Engine = "threads",
-        checkpoint: Checkpoint | str | PathLike[str] | None = None,
-        callbacks: Sequence[Callback] = (),
-        verbose: int = 0,
-    ) -> None:
-        self.loss = loss
-        self.loss_options = loss_options
-        self.alpha = alpha
-        self.tol = tol
-        self.fit_intercept = fit_intercept
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.standardize = standardize
-        self.unknown = unknown
-        self.solver = solver
-        self.engine = engine
-        self.checkpoint = checkpoint
-        self.callbacks = callbacks
-        self.verbose = verbose
+    loss: str = field(default="squared", kw_only=False)
+    loss_options: Mapping[str, float] | None = None
+    alpha: float = 0.0
 
     def _check_parameters(self) -> None:
         known = [name for name, loss in LOSSES.items() if not loss.labels]

@@ -1,8 +1,7 @@
 """Logistic regression, binary and multinomial."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,9 +16,7 @@ from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
-from ..protocols.seams import Block, Engine
-from ..run.callbacks import Callback
-from ..run.checkpoints import Checkpoint
+from ..protocols.seams import Block
 from ..saving.contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
 from ..wording.arguments import is_number
 from ._linear import LinearEstimator
@@ -28,6 +25,7 @@ from ._measures import Tally
 Array = npt.NDArray[Any]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
     """Logistic regression with an L2 penalty, by exact gradients over blocks of rows.
 
@@ -41,32 +39,10 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         Inverse of the penalty's strength; `np.inf` for none.
     l2 : float or None, default=None
         Strength of the penalty on the mean loss, which then stands instead of 1 / (C sum of w_i).
-    tol : float, default=1e-4
-        The fit ends when the share of the deviance that the model explains, D^2, could rise by at most tol squared, and
-        that was checked: near the minimum it goes with the square of the gradient, which scikit-learn's `tol` bounds.
-    fit_intercept : bool, default=True
-        Whether to fit an intercept for each linear predictor.
     class_weight : "balanced", mapping of label to weight, or None, default=None
         Multiplies the sample weights of each class.
-    max_iter : int, default=1000
-        Iterations at the most.
-    warm_start : bool, default=False
-        Start from the last fit's coefficients instead of zeros.
-    standardize : bool, default=False
-        Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
-    unknown : {"error", "ignore"}, default="error"
-        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
-    solver : str or Solver, default="auto"
-        As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
-    engine : str or Engine, default="threads"
-        "threads", "serial", "ray", "dask", or an engine object, which stays open after the fit.
-    checkpoint : Checkpoint, path or URL, default=None
-        A directory where the fit keeps its state, and from which it goes on if it was ended there: the result is the
-        same to the byte. See `fullbatch.Checkpoint`.
-    callbacks : sequence of callables, default=()
-        Called with an `Iterate` at every iterate; theirs is `theta` of the solver, which sees centred columns.
-    verbose : int, default=0
-        1 shows progress on standard error.
+    tol, fit_intercept, max_iter, warm_start, standardize, unknown, solver, engine, checkpoint, callbacks, verbose
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
     ----------
@@ -76,25 +52,8 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         Coefficients; one row for two classes.
     intercept_ : (1,) or (K,) float64 array
         Intercepts; zeros without.
-    features_ : Features
-        How the columns of the data become those of `coef_`.
-    n_iter_ : (1,) int array
-        Iterations.
-    n_samples_fit_ : int
-        Rows seen in fit.
-    l2_ : float
-        Strength of the penalty on the mean loss.
-    n_features_in_ : int
-        Columns seen in fit; `coef_` has one more for each further level of a categorical one.
-    feature_names_in_ : (n_features_in_,) array of str
-        Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
-    has_offset_ : bool
-        Whether the rows had offsets, which predictions then need too.
-    zero_based_ : bool or None
-        Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
-    result_ : Result
-        How the fit went: objective, gradient norm, passes, seconds, and which rule ended it. Its `theta` is in the
-        solver's variables. A loaded model has none.
+    features_, n_iter_, n_samples_fit_, l2_, n_features_in_, feature_names_in_, has_offset_, zero_based_, result_
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Examples
     --------
@@ -119,38 +78,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         **LinearEstimator._saved_members,
     }
 
-    def __init__(
-        self,
-        *,
-        C: float = 1.0,
-        l2: float | None = None,
-        tol: float = 1e-4,
-        fit_intercept: bool = True,
-        class_weight: str | Mapping[Any, float] | None = None,
-        max_iter: int = 1000,
-        warm_start: bool = False,
-        standardize: bool = False,
-        unknown: str = "error",
-        solver: Any = "auto",
-        engine: str | Engine = "threads",
-        checkpoint: Checkpoint | str | PathLike[str] | None = None,
-        callbacks: Sequence[Callback] = (),
-        verbose: int = 0,
-    ) -> None:
-        self.C = C
-        self.l2 = l2
-        self.tol = tol
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.max_iter = max_iter
-        self.warm_start = warm_start
-        self.standardize = standardize
-        self.unknown = unknown
-        self.solver = solver
-        self.engine = engine
-        self.checkpoint = checkpoint
-        self.callbacks = callbacks
-        self.verbose = verbose
+    C: float = 1.0
+    l2: float | None = None
+    class_weight: str | Mapping[Any, float] | None = None
 
     def _check_parameters(self) -> None:
         if not (is_number(self.C) and self.C > 0):

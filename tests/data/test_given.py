@@ -1,0 +1,144 @@
+"""What a person gives to fit, predict and evaluate becomes the same rows, whichever kind of data it is."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+
+from fullbatch import DataError, array_sources, table_sources
+from fullbatch.data.given import given_to_evaluate, given_to_fit, given_to_predict
+from fullbatch.data.kinds import Kind, kind_of
+from fullbatch.protocols.rows import Rows
+from fullbatch.protocols.schema import Features
+
+X = np.random.default_rng(0).standard_normal((20, 3))
+Y = np.arange(20) % 3
+WEIGHT = np.arange(20) + 1.0
+OFFSET = np.linspace(-1, 1, 20)
+FRAME = pd.DataFrame(X, columns=["a", "b", "c"])
+TEXTS = FRAME.assign(d=np.array(["n", "s"])[Y % 2])
+NUMBERS, TEXT = Features(3, (), ("a", "b", "c")), Features(3, (np.array(["n", "s"]),), ("a", "b", "c", "d"))
+
+
+def rows_of(sources):
+    (source,) = sources
+    return source.read()
+
+
+def dask_frame():
+    return pytest.importorskip("dask.dataframe").from_pandas(FRAME.assign(y=Y), npartitions=2)
+
+
+def dask_array():
+    return pytest.importorskip("dask.array").from_array(X, chunks=(8, 3))
+
+
+KINDS = {
+    "an array": (lambda: X, Kind.MATRIX),
+    "lists": (lambda: X.tolist(), Kind.MATRIX),
+    "sparse": (lambda: sp.coo_matrix(X), Kind.MATRIX),
+    "a frame of numbers": (lambda: FRAME, Kind.NUMBERS_TABLE),
+    "a frame with text": (lambda: TEXTS, Kind.TABLE),
+    "polars": (lambda: pl.from_pandas(FRAME), Kind.TABLE),
+    "Arrow": (lambda: pa.table(FRAME), Kind.TABLE),
+    "a lazy frame": (lambda: pl.from_pandas(FRAME).lazy(), Kind.LAZY),
+    "a Dask array": (dask_array, Kind.DASK_ARRAY),
+    "a Dask frame": (dask_frame, Kind.DASK_FRAME),
+    "a source": (lambda: array_sources(X, Y)[0], Kind.SOURCES),
+    "sources": (lambda: array_sources(X, Y, blocks=3), Kind.SOURCES),
+    "an iterator of sources": (lambda: iter(array_sources(X, Y)), Kind.SOURCES),
+    "an empty list": (lambda: [], Kind.MATRIX),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_are_told_by_their_looks(name):
+    make, kind = KINDS[name]
+    assert kind_of(make()) is kind
+
+
+@pytest.mark.parametrize(
+    "name", ["an array", "lists", "sparse", "a frame of numbers", "polars", "Arrow", "a Dask array"]
+)
+def test_what_is_beside_the_features_goes_into_the_rows(name):
+    rows = rows_of(given_to_fit(KINDS[name][0](), Y, WEIGHT, OFFSET, asked_by="Model").sources)
+    features = rows.X.toarray() if sp.issparse(rows.X) else rows.X
+    np.testing.assert_array_equal(features, X)
+    np.testing.assert_array_equal(rows.y, Y)
+    np.testing.assert_array_equal(rows.weight, WEIGHT)
+    np.testing.assert_array_equal(rows.offset, OFFSET)
+
+
+def test_labels_are_given_like_any_target():
+    labels = np.array(["no", "yes", "maybe"])[Y]
+    for given in (X, TEXTS):
+        assert rows_of(given_to_fit(given, labels, asked_by="Model").sources).y.tolist() == labels.tolist()
+
+
+def test_columns_of_spread_tables_are_named_or_series_beside_them():
+    by_name = rows_of(given_to_fit(dask_frame(), "y", asked_by="Model").sources)
+    assert by_name.names == ("a", "b", "c")
+    frame = dask_frame()
+    beside = rows_of(given_to_fit(frame, frame["y"], offset=frame["a"], asked_by="Model").sources)
+    assert beside.names == ("a", "b", "c", "y")
+    np.testing.assert_array_equal(beside.y, Y)
+    np.testing.assert_array_equal(beside.offset, X[:, 0])
+
+
+def test_one_number_weighs_all_rows():
+    assert rows_of(given_to_fit(X, Y, 2.0, asked_by="Model").sources).weight.tolist() == [2.0] * 20
+
+
+def test_names_are_those_of_frames_in_their_order():
+    swapped = TEXTS[["d", "c", "a", "b"]]
+    assert given_to_fit(swapped, Y, asked_by="Model").names == ("d", "c", "a", "b")
+    assert given_to_fit(FRAME, Y, asked_by="Model").names == ("a", "b", "c")
+    assert given_to_fit(X, Y, asked_by="Model").names == ()
+    assert given_to_fit(pd.DataFrame(X), Y, asked_by="Model").names == ()
+    with pytest.raises(TypeError, match=r"\['int', 'str'\] as feature name"):
+        given_to_fit(FRAME.rename(columns={"b": 3}), Y, asked_by="Model")
+
+
+def test_rows_in_memory_to_predict_for_are_read_and_others_are_sources():
+    for given in (X, FRAME, pa.table(FRAME)):
+        rows = given_to_predict(given, NUMBERS, None, asked_by="Model")
+        assert isinstance(rows, Rows)
+        np.testing.assert_array_equal(rows.X, X)
+    assert given_to_predict(TEXTS[["d", "b", "a", "c"]], TEXT, None, asked_by="Model").names == ("a", "b", "c", "d")
+    for given in (dask_array(), dask_frame(), array_sources(X)):
+        np.testing.assert_array_equal(rows_of(given_to_predict(given, NUMBERS, None, asked_by="Model")).X, X)
+
+
+def test_rows_to_evaluate_have_targets_and_weights():
+    rows = given_to_evaluate(FRAME, Y, WEIGHT, NUMBERS, None, asked_by="Model")
+    np.testing.assert_array_equal(rows.y, Y)
+    np.testing.assert_array_equal(rows.weight, WEIGHT)
+    sources = given_to_evaluate(dask_frame(), "y", None, NUMBERS, None, asked_by="Model")
+    np.testing.assert_array_equal(rows_of(sources).y, Y)
+
+
+@pytest.mark.parametrize("name", ["an array", "polars", "a Dask array", "a Dask frame"])
+def test_no_target_is_refused_before_anything_is_read(name):
+    for ask in (
+        given_to_fit,
+        lambda *given, asked_by: given_to_evaluate(*given, None, NUMBERS, None, asked_by=asked_by),
+    ):
+        with pytest.raises(ValueError, match="Model requires y to be passed, but the target y is None"):
+            ask(KINDS[name][0](), None, asked_by="Model")
+
+
+def test_what_cannot_be_used_is_refused():
+    with pytest.raises(ValueError, match="sources bring their targets and weights with them"):
+        given_to_fit(array_sources(X, Y), offset=OFFSET, asked_by="Model")
+    with pytest.raises(ValueError, match=r"LazyFrame is not computed yet: give what its collect\(\) returns"):
+        given_to_predict(KINDS["a lazy frame"][0](), NUMBERS, None, asked_by="Model")
+    with pytest.raises(ValueError, match="the target of a Dask data frame is the name of a column, or a Dask series"):
+        given_to_fit(dask_frame(), Y, asked_by="Model")
+    with pytest.raises(ValueError, match="X has 20 rows and the offset has 19"):
+        given_to_fit(TEXTS, Y, offset=OFFSET[1:], asked_by="Model")
+    with pytest.raises(ValueError, match="has categorical columns: give a frame with their names"):
+        given_to_predict(X, TEXT, None, asked_by="Model")
+    with pytest.raises(DataError, match="would leave rows without a prediction"):
+        given_to_predict(table_sources(FRAME, missing="drop"), NUMBERS, None, asked_by="Model")
