@@ -114,7 +114,8 @@ def test_lockstep_shares_passes_and_changes_no_answer():
     blocks_sum = shared.blocks.sum
     shared.blocks.sum = lambda request: counted.append(request.theta.shape) or blocks_sum(request)
     states = lockstep(objectives, [LBFGS()] * 4, [start(shared)] * 4, tol=1e-10, max_iter=500)
-    assert len(counted) == max(result.passes for result in alone)
+    # Runs of their own have their ends checked, along two conjugate directions.
+    assert len(counted) == max(result.passes for result in alone) - 2
     assert counted[0] == (4, shared.size)
     for state, result in zip(states, alone, strict=True):
         assert state.value == pytest.approx(result.value, rel=1e-12)

@@ -38,7 +38,7 @@ class Curved:
     Parameters
     ----------
     values : (size,) array
-        Eigenvalues, in growing order; 0 for those that are rounding.
+        Eigenvalues, in growing order; 0 for those that centring left nothing of.
     vectors : (size, size) array
         Eigenvectors, in columns.
     along : (size,) array
@@ -99,16 +99,16 @@ class Curved:
             along = vectors.T @ (grad / scale)
             stored = np.abs(vectors).T @ (larger - 1.0)  # beyond the columns themselves
         noise = np.maximum(_NOISE[precision], _CENTRED * stored)
-        values[values <= np.maximum(_KNOWN[precision], _CENTRED_SQUARES * stored * stored)] = 0.0
+        values[values <= _CENTRED_SQUARES * stored * stored] = 0.0
         lost = _LOST[precision] / _NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
-        along[(values == 0) & (np.abs(along) <= lost)] = 0.0
+        along[(values <= _KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
         held = held[facts.l2[held] == 0]
         return cls(values, vectors, along, scale, precision, above, noise, held) if np.isfinite(along).all() else None
 
     def direction(self, damping: float) -> Array:
         """-(H + damping * diagonal)^-1 g: Levenberg's step."""
         with one_thread():
-            step: Array = -(self.vectors @ (self.along / (self.values + damping))) / self.scale
+            step: Array = -(self.vectors @ (self.along / (np.maximum(self.values, 0.0) + damping))) / self.scale
         step[self.held] = 0.0
         return step
 
@@ -119,9 +119,9 @@ class Curved:
         Where a row is about to saturate, or a loss has a kink, F may go on falling beyond.
         """
         with one_thread():
-            for part in (self.along / (self.values + _PROBED), self.along)[: 2 if kinked else 1]:
+            for part in (self.along / (np.maximum(self.values, 0.0) + _PROBED), self.along)[: 2 if kinked else 1]:
                 slope = float(part @ self.along)
-                curvature = float(part @ (self.values * part))
+                curvature = float(part @ (np.maximum(self.values, 0.0) * part))
                 if not (slope > 0 and 0 < curvature < np.inf):
                     continue
                 nearest = slope / curvature
@@ -148,7 +148,7 @@ class Curved:
 
     @property
     def _curvature(self) -> Array:
-        return np.where(self.values > 0, self.values, FLOOR[self.precision])
+        return np.where(self.values > _KNOWN[self.precision], self.values, FLOOR[self.precision])
 
 
 def _hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:

@@ -105,8 +105,9 @@ class Objective:
             constant = (np.sqrt(schema.variance) <= CONSTANT * size) & (np.abs(mean) <= CONSTANT * size)
             with np.errstate(over="ignore", under="ignore"):
                 squares = np.where(constant, 0.0, mean**2 + spread**2)
-                own = np.where(mean == 0, np.sqrt(schema.variance), 0.0)  # of a column that was centred
-                larger = np.where(own > 0, np.hypot(size, own) / np.where(own > 0, own, 1.0), 1.0)
+                centred = (mean == 0) & (schema.variance > 0) & ~constant
+                own = np.where(centred, np.sqrt(schema.variance), 1.0)
+                larger = np.where(centred, np.hypot(size / own, 1.0), 1.0)
         return Facts(
             schema.n_rows,
             self._parameters,

@@ -36,7 +36,7 @@ _NOTHING = 1e-6
 
 # Passes for conjugate directions where there are too many parameters for a Hessian: a share of the run's, no less and
 # no more than so many; and the fall of the squared gradient from one to the next that makes more needless.
-_SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (3, 30), 1e-6
+_SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (2, 30), 1e-6
 
 # What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
 _OF_COLUMNS = 100.0
