@@ -33,6 +33,7 @@ _OPTIONS = [
     (r'missing="drop"', "--missing drop"),
     (r"missing=\{'([^']*)': [^}]*\}", r"--missing \1=..."),
     (r'types=\{\'([^\']*)\': "(\w+)"\}', r"--types \1=\2"),
+    (r"categorical=\['([^']*)'\] of table_sources.*", r"--categorical \1"),
     (r"missing_values=\[('[^']*')\]", r"--missing-values \1"),
     (r"units=\[('[^']*')\]", r"--units \1"),
     (r"(decimal|thousands)=('[^']+'|\"[^\"]+\")", r"--\1 \2"),

@@ -1,5 +1,6 @@
 """Tables in memory as Arrow tables, and the values of their columns as NumPy arrays: numbers, targets, levels."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from ..errors import DataError
 from ..protocols.rows import Category
+from ..protocols.schema import EXACT
 
 Array = npt.NDArray[Any]
 
@@ -144,25 +146,47 @@ def target(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Array
         return category.levels[category.codes]
     if kind(column.type) == "other":
         raise DataError(f"{where}: column {name!r} is {column.type}: targets are numbers or text")
-    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+    return _exact(column)
+
+
+def _exact(column: pa.ChunkedArray) -> Array:
+    """A plain column of numbers, decimals as integers where all are whole."""
+    if pa.types.is_null(column.type):
         column = column.cast(pa.float64())
+    elif pa.types.is_decimal(column.type):
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid:  # of fractions, or too large
+            column = column.cast(pa.float64())
     return np.asarray(column.to_numpy())
 
 
-def category(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Category:
-    """A plain column as a categorical one, whose levels are text or whole numbers."""
+def category(column: pa.ChunkedArray, name: str, where: str, rows: Array, asked: bool = True) -> Category:
+    """A plain column as a categorical one, whose levels are text or whole numbers.
+
+    Parameters
+    ----------
+    column, name, where, rows
+        As for `numbers`.
+    asked : bool
+        Somebody called it categorical.
+    """
     if kind(column.type) == "number":
-        values = column.cast(pa.float64()).to_numpy() if pa.types.is_decimal(column.type) else column.to_numpy()
-        wrong = (values != np.floor(values)) | (np.abs(values.astype(np.float64)) >= 2.0**63)
+        values = _exact(column)
+        is_float = values.dtype.kind == "f"
+        wrong = (
+            (values != np.floor(values)) | (np.abs(values) >= EXACT) if is_float else values > np.iinfo(np.int64).max
+        )
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
+            of = ", of floating-point numbers below 2**53" if is_float else ""
             raise DataError(
                 f"{where}: row {rows[first]}, column {name!r}: {values[first]} is no level: levels are text or whole "
-                "numbers below 2**63"
+                f"numbers below 2**63{of}"
             )
         levels, codes = np.unique(values.astype(np.int64), return_inverse=True)
         return Category(codes.astype(np.int32), levels)
-    return levels_and_codes(column, name, where, rows)
+    return replace(levels_and_codes(column, name, where, rows), asked=asked)
 
 
 def levels_and_codes(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Category:

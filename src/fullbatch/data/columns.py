@@ -77,6 +77,8 @@ class Columns:
         Columns of that meaning.
     missing : "error", "drop" or mapping
         What to do with missing values.
+    guessed : tuple of str
+        Those of the categorical ones that are so because they are text, and not because somebody said so.
     """
 
     numeric: tuple[str, ...]
@@ -86,6 +88,7 @@ class Columns:
     weight: str | None
     offset: str | None
     missing: Missing
+    guessed: tuple[str, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -132,7 +135,9 @@ class Columns:
             weight = arrow.numbers(columns[self.weight], self.weight, where, rows)
         if self.offset is not None:
             offset = arrow.numbers(columns[self.offset], self.offset, where, rows)
-        categories = tuple(arrow.category(columns[name], name, where, rows) for name in self.categorical)
+        categories = tuple(
+            arrow.category(columns[name], name, where, rows, name not in self.guessed) for name in self.categorical
+        )
         return Rows(X, y, weight, 1.0, offset, categories, self.features)
 
     def _without_missing(self, table: pa.Table, where: str, rows: Array) -> tuple[dict[str, Any], Array]:
@@ -288,9 +293,19 @@ def choose_columns(
         for name in chosen
         if name in roles.categorical or arrow.kind(types[name]) == "text" or pa.types.is_dictionary(types[name])
     ]
+    guessed = [name for name in levels if name not in roles.categorical and not pa.types.is_dictionary(types[name])]
     numeric = [name for name in chosen if name not in levels]
     dtype = roles.dtype or _common_type([types[name] for name in numeric], any(name in numeric for name in fills))
-    return Columns(tuple(numeric), tuple(levels), dtype, roles.target, roles.weight, roles.offset, roles.missing)
+    return Columns(
+        tuple(numeric),
+        tuple(levels),
+        dtype,
+        roles.target,
+        roles.weight,
+        roles.offset,
+        roles.missing,
+        tuple(guessed),
+    )
 
 
 def _index_columns(schema: pa.Schema) -> list[str]:
