@@ -142,3 +142,35 @@ def test_what_cannot_be_used_is_refused():
         given_to_predict(X, TEXT, None, asked_by="Model")
     with pytest.raises(DataError, match="would leave rows without a prediction"):
         given_to_predict(table_sources(FRAME, missing="drop"), NUMBERS, None, asked_by="Model")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.int64])
+def test_buffers_are_matrices(dtype):
+    X = np.arange(12, dtype=dtype).reshape(6, 2)
+    for buffer in (memoryview(X), memoryview(X).toreadonly()):
+        (source,) = given_to_fit(buffer, np.arange(6), asked_by="a test").sources
+        assert source.read().X.tolist() == X.tolist()
+        assert given_to_predict(buffer, Features(2), None, asked_by="a test").X.tolist() == X.tolist()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: (row for row in [[1.0], [2.0]]), "X is a generator of list objects: give rows as an array"),
+        (lambda: zip([1.0], [2.0], strict=True), "X is a zip of tuple objects"),
+        (lambda: map(np.array, [[1.0], [2.0]]), "X is a map of ndarray objects"),
+        (lambda: iter([*array_sources(np.ones((2, 1))), "t.csv"]), "X is a list_iterator of str objects"),
+        (lambda: open(__file__), "X is an open file: give its name to file_sources"),
+    ],
+)
+def test_what_is_gone_through_once_brings_sources_only(make, message):
+    features = Features(1)
+    ways = (
+        lambda X: given_to_fit(X, [0, 1], asked_by="a test"),
+        lambda X: given_to_fit(X, asked_by="a test"),
+        lambda X: given_to_predict(X, features, None, asked_by="a test"),
+        lambda X: given_to_evaluate(X, [0, 1], None, features, None, asked_by="a test"),
+    )
+    for way in ways:
+        with pytest.raises(DataError, match=message):
+            way(make())

@@ -1,6 +1,7 @@
 """Tables in memory as Arrow tables, and the values of their columns as NumPy arrays: numbers, targets, levels."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ Array = npt.NDArray[Any]
 
 # A longer text is no category; NumPy keeps all levels as wide as the longest.
 LONGEST_LEVEL = 256
+
+
+# What stands for a boolean value, in Python and in texts.
+_TRUTH = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 
 
 def as_table(data: Any) -> pa.Table:
@@ -89,8 +94,16 @@ def filled(column: pa.ChunkedArray, where: pa.ChunkedArray, value: Any, name: st
     """A plain column with `value` where it has none."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not value.is_integer() and pa.types.is_integer(column.type):
+    if isinstance(value, float) and not value.is_integer() and kind(column.type) == "number":
         column = column.cast(pa.float64())
+    if pa.types.is_decimal(column.type) and isinstance(value, int | float):
+        digits = Decimal(value)
+        holds = abs(digits) < Decimal(10) ** (column.type.precision - column.type.scale)
+        column = column if holds else column.cast(pa.float64())
+    if isinstance(value, bool) and pa.types.is_integer(column.type):
+        value = int(value)
+    if pa.types.is_boolean(column.type) and isinstance(value, str | int | float):
+        value = _TRUTH.get(value.lower() if isinstance(value, str) else value, value)
     try:
         scalar = pa.scalar(value, column.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):

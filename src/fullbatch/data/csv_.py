@@ -287,13 +287,17 @@ def csv_sources(
             tuple(column_names or ()), told, delimiter, quoted, encoding, None, numbers, (*_MISSING, *missing_values)
         )
         names, start = (plain.names, 0) if column_names is not None else _header(path, plain)
-        _check_told(path, told, names)
         formats.append(replace(plain, names=names))
         texts.append(TextRows(path, start, quoted, empty=len(names) == 1))
+        if texts[-1].rows:
+            _check_told(path, told, names)
         schemas.append(_guess(path, formats[-1], texts[-1], roles))
+    check_rows(files, [text.rows for text in texts])
+    filled = [number for number, text in enumerate(texts) if text.rows]  # the others decide nothing
+    files, formats = [files[number] for number in filled], [formats[number] for number in filled]
+    texts, schemas = [texts[number] for number in filled], [schemas[number] for number in filled]
     columns = choose_columns(roles, schemas, files, text_wins=True)
-    guessed = agree(schemas, files, text_wins=True)
-    used = {name: guessed.field(name).type for name in columns.used}
+    used = agree(schemas, files, columns.used, text_wins=True)
     whole = target if target is not None and target not in told and pa.types.is_integer(used[target]) else None
     for name in (*columns.numeric, target, weight, offset):
         if name is not None and name not in told and pa.types.is_integer(used[name]):
@@ -301,7 +305,6 @@ def csv_sources(
     used = {name: pa.float64() if pa.types.is_null(type_) else type_ for name, type_ in used.items()}
     formats = [replace(form, types=used, whole=whole) for form in formats]
     rows = [text.rows for text in texts]
-    check_rows(files, rows)
     sources = []
     for parts in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows)):
         pieces = [
@@ -313,11 +316,13 @@ def csv_sources(
 
 
 def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
-    """Names of the columns, and the byte behind them."""
+    """Names of the columns, and the byte behind them; an empty file has none."""
     with open_file(path) as file:
         line = file.readline()
         while form.quoted and line.count(b'"') % 2 and (more := file.readline()):
             line += more
+    if not line:
+        return (), 0
     if not line.strip():
         raise DataError(f"{path}: the first line is empty: it must name the columns")
     if b"\r" in line.strip():
@@ -342,7 +347,7 @@ def _guess(path: str, form: CsvFormat, text: TextRows, roles: Roles) -> pa.Schem
         return pa.schema([(name, form.types.get(name, pa.null())) for name in form.names])
     table = form.parse(text.head(_HEAD), form.names, path, 0)
     learnt = form.names if roles.features is None else roles.features
-    used = {*learnt, roles.target, roles.weight, roles.offset} - {*roles.exclude, *form.types}
+    used = {*learnt, roles.target, roles.weight, roles.offset} - {"", *roles.exclude, *form.types}
     for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if name not in used or not pa.types.is_string(column.type):
             continue
