@@ -1,6 +1,7 @@
 """Sources from Dask data frames and arrays: the workers compute the partitions that they need."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,52 @@ def partitions(frame: Any) -> tuple[list[Partition], list[pa.Schema]]:
         raise DataError("no rows: the Dask data frame is empty, at least one row is needed")
     found = [Partition(number, part, rows, nbytes) for number, part, (rows, nbytes, _) in filled]
     return found, [schema for _, _, (_, _, schema) in filled]
+
+
+def with_series(frame: Any, series: Mapping[str, Any]) -> Any:
+    """A Dask data frame with series beside it as columns of these names, row by row as they stand.
+
+    Dask would pair them by their indexes, of which it drops and repeats rows in silence where they differ.
+
+    Raises
+    ------
+    DataError
+        They are in other partitions; on computing: their partitions have other lengths or other indexes.
+    """
+    from dask.dataframe import from_delayed
+
+    for collection in (frame, *series.values()):
+        _refuse_persisted(collection, "collection")
+    meta = frame._meta.assign(**{name: one._meta.to_numpy() for name, one in series.items()})
+    columns = [one.to_delayed() for one in series.values()]
+    parts = frame.to_delayed()
+    for name, column in zip(series, columns, strict=True):
+        if len(column) != len(parts):
+            raise DataError(
+                f"the Dask data frame has {len(parts)} partitions and the {name} has {len(column)}: give both in the "
+                "same partitions, or the name of a column"
+            )
+    beside = dask.delayed(_beside)
+    made = [
+        beside(number, part, tuple(series), *ones)
+        for number, (part, *ones) in enumerate(zip(parts, *columns, strict=True))
+    ]
+    return from_delayed(made, meta=meta, verify_meta=False)
+
+
+def _beside(number: int, part: Any, names: tuple[str, ...], *columns: Any) -> Any:
+    """A partition with columns beside it, if they have its rows."""
+    for name, column in zip(names, columns, strict=True):
+        where = f"partition {number} of the Dask data frame"
+        if len(column) != len(part):
+            raise DataError(f"{where} has {len(part)} rows and that of the {name} has {len(column)}")
+        if not part.index.equals(column.index):
+            row = next((row for row, (a, b) in enumerate(zip(part.index, column.index, strict=True)) if a != b), 0)
+            raise DataError(
+                f"{where} and the {name} have different indexes: row {row} is {part.index[row]!r} and "
+                f"{column.index[row]!r}. Give both in one order, or reset both indexes to pair them by position"
+            )
+    return part.assign(**{name: column.to_numpy() for name, column in zip(names, columns, strict=True)})
 
 
 def _refuse_persisted(collection: Any, kind: str) -> None:

@@ -80,10 +80,12 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
         case Kind.DASK_FRAME | Kind.RAY_DATASET:
             return Given(_sources_of_spread_table(X, kind, {"target": y, "weight": weight, "offset": offset}))
         case Kind.TABLE:
+            _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
             y = column_or_1d(values_of(y))
             table = as_table(X)
             beside = {"target": y, "weight": _weights(weight, len(y)), "offset": offset}
             return Given(_sources_of_table(table, beside), tuple(table.column_names))
+    _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
     names = _names(X)
     # Values are checked block by block, on the workers, where row and column can be told.
     matrix = _matrix(X, _TYPES_TO_FIT, asked_by, order="C", ensure_all_finite=False)
@@ -145,6 +147,7 @@ def given_to_evaluate(
             return array_sources(X, y, weight)
         case Kind.DASK_FRAME | Kind.RAY_DATASET:
             return _sources_of_spread_table(X, kind, {"target": y, "weight": weight})
+    _check_indexes(X, {"y": y, "sample_weight": weight})
     y = column_or_1d(values_of(y))
     return replace(_rows(X, kind, features, asked_by), y=y, weight=_weights(weight, len(y)))
 
@@ -234,17 +237,22 @@ def _sources_of_table(table: pa.Table, beside: Mapping[str, Any]) -> list[TableS
 def _sources_of_spread_table(X: Any, kind: Kind, beside: Mapping[str, Any]) -> list[TableSource]:
     """Sources of a Dask data frame or Ray Dataset, where what is beside it are names of columns, or Dask series."""
     columns: dict[str, Any] = {}
+    series: dict[str, Any] = {}
     for meaning, given in beside.items():
         if given is None or isinstance(given, str):
             columns[meaning] = given
         elif kind is Kind.DASK_FRAME and hasattr(given, "to_frame"):
-            columns[meaning] = name = _free_name(meaning, X.columns)
-            X = X.assign(**{name: given})
+            columns[meaning] = name = _free_name(meaning, [*X.columns, *series])
+            series[name] = given
         else:
-            series = ", or a Dask series" if kind is Kind.DASK_FRAME else ""
+            or_series = ", or a Dask series" if kind is Kind.DASK_FRAME else ""
             raise ValueError(
-                f"the {meaning} of a {kind.value} is the name of a column{series}, got {type(given).__name__}"
+                f"the {meaning} of a {kind.value} is the name of a column{or_series}, got {type(given).__name__}"
             )
+    if series:
+        from .dask_ import with_series
+
+        X = with_series(X, series)
     return table_sources(X, **columns)
 
 
@@ -300,6 +308,31 @@ def _weights(weight: Any, n: int) -> Array | None:
     if weight is None:
         return None
     return np.full(n, weight, np.float64) if isinstance(weight, Real) else np.asarray(weight)
+
+
+def _check_indexes(X: Any, beside: Mapping[str, Any]) -> None:
+    """Refuse series of pandas whose rows are not those of the frame, by its index; all are paired by position.
+
+    An index that merely counts the rows says nothing, unless the other one counts the same rows in another order.
+    """
+    mine: Any = getattr(X, "index", None)
+    for name, values in beside.items():
+        other: Any = getattr(values, "index", None)
+        if not (hasattr(mine, "equals") and hasattr(other, "equals")) or len(mine) != len(other) or mine.equals(other):
+            continue
+        if (_is_count(mine) or _is_count(other)) and not mine.isin(other).all():
+            continue
+        differ = (row for row, (one, its) in enumerate(zip(mine, other, strict=True)) if one != its)
+        row = next(differ, 0)
+        raise DataError(
+            f"X and {name} have different indexes: row {row} is {mine[row]!r} in X and {other[row]!r} in {name}. Give "
+            f"both in one order, or {name}.to_numpy() to pair them by position"
+        )
+
+
+def _is_count(index: Any) -> bool:
+    """Whether an index of pandas is the one that frames have by default."""
+    return type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
 
 
 def _refuse_unready(X: Any, kind: Kind, y: Any, asked_by: str) -> None:
