@@ -156,7 +156,9 @@ def test_codes_that_are_text_in_one_file_only_are_text_in_all(tmp_path):
 def test_a_stray_text_among_numbers_makes_no_levels_of_them(tmp_path):
     values = [str(i) for i in range(200)]
     path = write(tmp_path / "t.csv", "a,y\n" + "".join(f"{value},{i % 2}\n" for i, value in enumerate(["?", *values])))
-    with pytest.raises(DataError, match=r"t\.csv: row 0, column 'a': '\?' is no number\. .*missing_values=\['\?'\]"):
+    with pytest.raises(
+        DataError, match=r"t\.csv: row 0, column 'a': '\?' stands for a missing value.*missing_values=\['\?'\]"
+    ):
         read(path)
     assert len(read(path, types={"a": "string"})[0].categories[0].levels) == 201
 

@@ -70,7 +70,7 @@ def test_marks_of_missing_values_are_asked_about_whatever_their_share(tmp_path, 
         tmp_path / "t.csv", [mark if is_mark else value for value, is_mark in zip(VALUES, marked, strict=True)], column
     )
     first = int(np.flatnonzero(marked)[0])
-    message = f"row {first}, column '{column}': {mark!r} is no number.*missing_values=[{mark!r}]"
+    message = f"row {first}, column '{column}': {mark!r} stands for a missing value.*missing_values=[{mark!r}]"
     with pytest.raises(DataError, match=re.escape(message).replace(r"\.\*", ".*")):
         read(path)
     if share < 1:
@@ -133,3 +133,17 @@ def test_groups_of_digits(text):
 def test_options_that_cannot_be(tmp_path, told, message):
     with pytest.raises(ValueError, match=message):
         read(write(tmp_path / "t.csv", ["1"]), **told)
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=repr)
+@pytest.mark.parametrize(
+    "rows", [60, 300_000]
+)  # within the first megabyte, from which types are guessed, and behind it
+def test_marks_among_truth_values(tmp_path, mark, rows):
+    texts = ["true", "False"] * (rows // 2)
+    path = write(tmp_path / "t.csv", [*texts, mark])
+    message = f"row {rows}, column 'x': {mark!r} stands for a missing value"
+    with pytest.raises(DataError, match=re.escape(message)):
+        [source.read() for source in csv_sources(path, target="y")]
+    assert read(path, missing_values=[mark], missing={"x": False}).X.sum() == rows // 2
+    assert len(read(path, types={"x": "string"}).categories[0].levels) == 3

@@ -17,7 +17,7 @@ from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .columns import Missing, Roles, agree, choose_columns
 from .cut import cut, cut_parts
-from .number_text import NumberText, stray_text
+from .number_text import NumberText, is_mark, stray_text
 from .paths import check_rows, expand, open_file
 from .table import TableSource
 
@@ -156,7 +156,7 @@ class CsvFormat:
             reads = partial(self._reads_as, texts, type_)
             row = first_failure(len(texts), reads)
             if not reads(row, row + 1):
-                if _is_number(type_):
+                if _is_number(type_) or is_mark(texts[row].as_py()):
                     raise DataError(stray_text(where, first_row + row, name, texts[row].as_py(), self.numbers))
                 raise DataError(
                     f"{where}: row {first_row + row}, column {name!r}: {texts[row].as_py()!r} is not of type {type_}, "

@@ -86,38 +86,32 @@ def with_series(frame: Any, series: Mapping[str, Any]) -> Any:
     DataError
         They are in other partitions; on computing: their partitions have other lengths or other indexes.
     """
-    from dask.dataframe import from_delayed
-
-    for collection in (frame, *series.values()):
-        _refuse_persisted(collection, "collection")
-    meta = frame._meta.assign(**{name: one._meta.to_numpy() for name, one in series.items()})
-    columns = [one.to_delayed() for one in series.values()]
-    parts = frame.to_delayed()
-    for name, column in zip(series, columns, strict=True):
-        if len(column) != len(parts):
+    for name, one in series.items():
+        _refuse_persisted(one, "series")
+        if one.npartitions != frame.npartitions:
             raise DataError(
-                f"the Dask data frame has {len(parts)} partitions and the {name} has {len(column)}: give both in the "
-                "same partitions, or the name of a column"
+                f"the Dask data frame has {frame.npartitions} partitions and the {name} has {one.npartitions}: give "
+                "both in the same partitions, or the name of a column"
             )
-    beside = dask.delayed(_beside)
-    made = [
-        beside(number, part, tuple(series), *ones)
-        for number, (part, *ones) in enumerate(zip(parts, *columns, strict=True))
-    ]
-    return from_delayed(made, meta=meta, verify_meta=False)
+    meta = frame._meta.assign(**{name: one._meta.to_numpy() for name, one in series.items()})
+    # In one expression, so that Dask, which may join partitions as it reads them, does it alike for all of them.
+    return frame.map_partitions(_beside, *series.values(), names=tuple(series), meta=meta, align_dataframes=False)
 
 
-def _beside(number: int, part: Any, names: tuple[str, ...], *columns: Any) -> Any:
+def _beside(part: Any, *columns: Any, names: tuple[str, ...]) -> Any:
     """A partition with columns beside it, if they have its rows."""
     for name, column in zip(names, columns, strict=True):
-        where = f"partition {number} of the Dask data frame"
         if len(column) != len(part):
-            raise DataError(f"{where} has {len(part)} rows and that of the {name} has {len(column)}")
+            raise DataError(
+                f"a partition of the Dask data frame has {len(part)} rows and that of the {name} has {len(column)}: "
+                "give both of the same rows, or the name of a column"
+            )
         if not part.index.equals(column.index):
             row = next((row for row, (a, b) in enumerate(zip(part.index, column.index, strict=True)) if a != b), 0)
+            first, its = (index[row : row + 1].tolist()[0] for index in (part.index, column.index))
             raise DataError(
-                f"{where} and the {name} have different indexes: row {row} is {part.index[row]!r} and "
-                f"{column.index[row]!r}. Give both in one order, or reset both indexes to pair them by position"
+                f"the Dask data frame and the {name} have different indexes: row {row} of a partition is {first!r} and "
+                f"{its!r}. Give both in one order, or reset both indexes"
             )
     return part.assign(**{name: column.to_numpy() for name, column in zip(names, columns, strict=True)})
 

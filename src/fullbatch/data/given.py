@@ -324,8 +324,9 @@ def _check_indexes(X: Any, beside: Mapping[str, Any]) -> None:
             continue
         differ = (row for row, (one, its) in enumerate(zip(mine, other, strict=True)) if one != its)
         row = next(differ, 0)
+        first, its = (index[row : row + 1].tolist()[0] for index in (mine, other))
         raise DataError(
-            f"X and {name} have different indexes: row {row} is {mine[row]!r} in X and {other[row]!r} in {name}. Give "
+            f"X and {name} have different indexes: row {row} is {first!r} in X and {its!r} in {name}. Give "
             f"both in one order, or {name}.to_numpy() to pair them by position"
         )
 

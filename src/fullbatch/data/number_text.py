@@ -107,7 +107,7 @@ class NumberText:
         """Of a column of text that nobody called text: the first that shows it to be something else, if it does.
 
         Nearly all are numbers, or dates, in whatever way they are written; or there is nothing but marks of missing
-        values beside the numbers.
+        values beside numbers or truth values.
         """
         valid = pc.is_valid(texts)
         marks = pc.and_(valid, _are_marks(texts))
@@ -115,18 +115,21 @@ class NumberText:
         numbers = pc.or_(plain, pc.or_(_matches(texts, _LIKE["."]), _matches(texts, _LIKE[","])))
         dates = _matches(texts, _DATE)
         rest = _count(valid) - _count(marks)
+        truths = pc.is_in(pc.ascii_lower(pc.ascii_trim_whitespace(texts)), pa.array(["true", "false"], texts.type))
         if rest == 0:
             return _first(marks)
         if _count(pc.and_(valid, numbers)) > _STRAY * rest:
             return _first(pc.and_(valid, pc.invert(plain)))
+        if _count(truths) == rest:
+            return _first(marks)
         if _count(pc.and_(valid, dates)) > _STRAY * rest:
             return _first(pc.and_(valid, dates))
         return None
 
     def complaint(self, text: str) -> str:
         """What is wrong with a text that should be a number, and what reads it."""
-        if _is_mark(text):
-            return f"is no number. Where it stands for a missing value, read it so, with missing_values=[{text!r}]"
+        if is_mark(text):
+            return f"stands for a missing value, it seems. Read it so, with missing_values=[{text!r}]"
         if told := " or ".join(dict.fromkeys(map(self._difference, self._other_ways(text)))):
             return f"is no number as it stands. Read it with {told}"
         if re.fullmatch(_DATE, text):
@@ -194,7 +197,8 @@ def _are_marks(texts: Any) -> Any:
     return pc.is_in(plain, pa.array(["", *_MARKERS], plain.type))
 
 
-def _is_mark(text: str) -> bool:
+def is_mark(text: str) -> bool:
+    """Whether a text often stands for a missing value."""
     return text.strip().lower() in ("", *_MARKERS)
 
 
