@@ -503,3 +503,19 @@ def test_warnings_are_shown_as_text(tmp_path):
 def test_the_command_line_has_the_roles_as_options():
     roles, options = ([field.name for field in fields(kind)] for kind in (Roles, FileOptions))
     assert options[: len(roles) - 1] == [role for role in roles if role != "dtype"]
+
+
+def test_numbers_in_disguise_are_read_with_the_options_that_the_error_names(tmp_path):
+    rows = [(f"{k % 5 + 0.5:.1f}".replace(".", ",") if k % 9 else "?", f"{k % 7}%", k % 2) for k in range(90)]
+    file = tmp_path / "t.csv"
+    file.write_text("x;z;y\n" + "".join(f"{x};{z};{y}\n" for x, z, y in rows))
+    fit = ["fit", file, "--target", "y", "--delimiter", ";", "--quiet"]
+    told = []
+    for option in (["--missing-values", "?"], ["--decimal", ","], ["--units", "%"]):
+        error = fullbatch(*fit, *told, code=1).stderr
+        assert f"{option[0]} '{option[1]}'" in error
+        told += option
+    model = tmp_path / "model.fb"
+    done = fullbatch(*fit, *told, "--missing", "drop", "--save", model, "--json")
+    assert json.loads(done.stdout)["rows"] == 80
+    fullbatch("evaluate", model, file, "--target", "y", "--delimiter", ";", *told, "--missing", "drop")

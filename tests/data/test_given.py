@@ -1,5 +1,8 @@
 """What a person gives to fit, predict and evaluate becomes the same rows, whichever kind of data it is."""
 
+import io
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -142,3 +145,89 @@ def test_what_cannot_be_used_is_refused():
         given_to_predict(X, TEXT, None, asked_by="Model")
     with pytest.raises(DataError, match="would leave rows without a prediction"):
         given_to_predict(table_sources(FRAME, missing="drop"), NUMBERS, None, asked_by="Model")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.int64])
+def test_buffers_are_matrices(dtype):
+    X = np.arange(12, dtype=dtype).reshape(6, 2)
+    for buffer in (memoryview(X), memoryview(X).toreadonly()):
+        (source,) = given_to_fit(buffer, np.arange(6), asked_by="a test").sources
+        assert source.read().X.tolist() == X.tolist()
+        assert given_to_predict(buffer, Features(2), None, asked_by="a test").X.tolist() == X.tolist()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: (row for row in [[1.0], [2.0]]), "X is a generator of list objects: give rows as an array"),
+        (lambda: zip([1.0], [2.0], strict=True), "X is a zip of tuple objects"),
+        (lambda: map(np.array, [[1.0], [2.0]]), "X is a map of ndarray objects"),
+        (lambda: iter([*array_sources(np.ones((2, 1))), "t.csv"]), "X is a list_iterator of str objects"),
+        (lambda: io.StringIO("1,2"), "X is an open file: give its name to file_sources"),
+    ],
+)
+def test_what_is_gone_through_once_brings_sources_only(make, message):
+    features = Features(1)
+    ways = (
+        lambda X: given_to_fit(X, [0, 1], asked_by="a test"),
+        lambda X: given_to_fit(X, asked_by="a test"),
+        lambda X: given_to_predict(X, features, None, asked_by="a test"),
+        lambda X: given_to_evaluate(X, [0, 1], None, features, None, asked_by="a test"),
+    )
+    for way in ways:
+        with pytest.raises(DataError, match=message):
+            way(make())
+
+
+@pytest.mark.parametrize("frame", [FRAME, TEXTS], ids=["numbers", "texts"])
+@pytest.mark.parametrize("beside", ["y", "weight", "offset"])
+def test_series_with_another_index_are_refused_and_those_that_only_count_are_paired_by_position(frame, beside):
+    def given(X, values):
+        told = {"y": Y, "weight": None, "offset": None} | {beside: values}
+        rows = rows_of(given_to_fit(X, told["y"], told["weight"], told["offset"], asked_by="Model").sources)
+        return {"y": rows.y, "weight": rows.weight, "offset": rows.offset}[beside].tolist()
+
+    n = len(frame)
+    values, shuffled = pd.Series(np.arange(n) % 2), np.random.default_rng(0).permutation(n)
+    named = frame.set_axis([f"row {k}" for k in range(n)])
+    for X, same in (
+        (frame, values),
+        (frame.iloc[shuffled], values.iloc[shuffled]),
+        (named, values),  # a default index is no name
+        (frame, values.set_axis(named.index)),
+        (frame.set_axis(np.arange(n) + 1000), values),
+        (frame.iloc[shuffled], values.to_numpy()),
+    ):
+        assert given(X, same) == same.tolist()
+    for X, other in (
+        (frame.iloc[shuffled], values),
+        (frame, values.iloc[shuffled]),
+        (named, values.set_axis(named.index[::-1])),
+        (named, values.set_axis([f"other {k}" for k in range(n)])),
+    ):
+        row = int(np.flatnonzero(X.index != other.index)[0])
+        name = {"y": "y", "weight": "sample_weight", "offset": "offset"}[beside]
+        mine, its = X.index.tolist()[row], other.index.tolist()[row]
+        told = f"different indexes: row {row} is {mine!r} in X and {its!r} in {name}"
+        with pytest.raises(DataError, match=re.escape(told)):
+            given(X, other)
+
+
+def test_series_beside_a_dask_frame_are_paired_by_position():
+    dd = pytest.importorskip("dask.dataframe")
+    frame = FRAME.assign(y=Y).set_axis([7] * 10 + list(range(10)))  # by label, rows would be repeated
+    lazy, n = dd.from_pandas(frame, npartitions=3, sort=False), len(frame)
+    rows = rows_of(given_to_fit(lazy[["a", "b"]], lazy["y"] * 2, offset=lazy["c"], asked_by="Model").sources)
+    assert rows.X.tolist() == frame[["a", "b"]].to_numpy().tolist()
+    assert rows.y.tolist() == (Y * 2).tolist()
+    assert rows.offset.tolist() == frame["c"].tolist()
+    for other, message in (
+        (dd.from_pandas(frame["y"], npartitions=2, sort=False), "has 3 partitions and the target has 2"),
+        (lazy["y"].loc[lazy["a"] > 0.5], r"a partition of the Dask data frame has \d+ rows and that of the target has"),
+        (
+            dd.from_pandas(frame["y"].set_axis(range(n)), npartitions=3, sort=False),
+            r"the Dask data frame and the target have different indexes: row 0 of a partition is \d+ and \d+",
+        ),
+    ):
+        with pytest.raises(DataError, match=message):
+            given_to_fit(lazy[["a", "b"]], other, asked_by="Model")

@@ -82,6 +82,28 @@ class FileOptions:
             show_default=False,
         ),
     ] = None
+    decimal: Annotated[
+        str | None, typer.Option(help="Before fractions in a CSV file; default: a point.", show_default=False)
+    ] = None
+    thousands: Annotated[
+        str | None, typer.Option(help="Between groups of digits in a CSV file, as in 1,234.", show_default=False)
+    ] = None
+    units: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIGN",
+            help="Sign at numbers of a CSV file that is left out, such as % or $ (may be repeated).",
+            show_default=False,
+        ),
+    ] = None
+    missing_values: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help='Text of a CSV file that stands for a missing value, such as "?" (may be repeated).',
+            show_default=False,
+        ),
+    ] = None
     no_quotes: Annotated[
         bool, typer.Option("--no-quotes", help="Quotation marks of a CSV file are part of the values.")
     ] = False
@@ -122,6 +144,10 @@ class FileOptions:
             "missing": _missing(self.missing or [], types),
             "delimiter": self.delimiter,
             "types": types or None,
+            "decimal": self.decimal,
+            "thousands": self.thousands,
+            "units": self.units or None,
+            "missing_values": self.missing_values or None,
             "quoted": False if self.no_quotes else None,
             "encoding": self.encoding,
             "zero_based": self.zero_based,

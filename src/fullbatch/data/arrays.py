@@ -133,6 +133,22 @@ def array_sources(
     ]
 
 
+def values_of(column: Any) -> Array:
+    """Targets, labels or weights as an array in which they are what they were, whatever they were given as.
+
+    NumPy makes texts of numbers, None and NaN that stand in a list beside texts. They stay objects here, as they are in
+    an array of objects or in a series, so that they are told.
+    """
+    array = np.asarray(column)
+    if array.dtype.kind == "T":  # texts of any length, of which other packages know nothing
+        return array.astype(object)
+    if array.dtype.kind not in "USO" or array is column:
+        return array
+    objects = np.asarray(column, object)
+    is_text = array.dtype.kind in "US" and any(all(isinstance(one, t) for one in objects.flat) for t in (str, bytes))
+    return array if is_text else objects
+
+
 def _rows(X: Any, start: int, stop: int) -> Any:
     """Some rows, without a copy of their entries, which slicing a sparse array would make."""
     if not hasattr(X, "indptr"):
@@ -147,7 +163,7 @@ def _rows(X: Any, start: int, stop: int) -> Any:
 def _column(name: str, values: Any, n_rows: int) -> Array | None:
     if values is None:
         return None
-    column = np.asarray(values)
+    column = values_of(values)
     if column.shape != (n_rows,):
         raise DataError(f"X has {n_rows} rows and {name} has shape {column.shape}: it must be ({n_rows},)")
     return column

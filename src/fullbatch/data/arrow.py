@@ -1,5 +1,7 @@
 """Tables in memory as Arrow tables, and the values of their columns as NumPy arrays: numbers, targets, levels."""
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,16 @@ import pyarrow.compute as pc
 
 from ..errors import DataError
 from ..protocols.rows import Category
+from ..protocols.schema import EXACT
 
 Array = npt.NDArray[Any]
 
 # A longer text is no category; NumPy keeps all levels as wide as the longest.
 LONGEST_LEVEL = 256
+
+
+# What stands for a boolean value, in Python and in texts.
+_TRUTH = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 
 
 def as_table(data: Any) -> pa.Table:
@@ -87,8 +94,16 @@ def filled(column: pa.ChunkedArray, where: pa.ChunkedArray, value: Any, name: st
     """A plain column with `value` where it has none."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not value.is_integer() and pa.types.is_integer(column.type):
+    if isinstance(value, float) and not value.is_integer() and kind(column.type) == "number":
         column = column.cast(pa.float64())
+    if pa.types.is_decimal(column.type) and isinstance(value, int | float):
+        digits = Decimal(value)
+        holds = abs(digits) < Decimal(10) ** (column.type.precision - column.type.scale)
+        column = column if holds else column.cast(pa.float64())
+    if isinstance(value, bool) and pa.types.is_integer(column.type):
+        value = int(value)
+    if pa.types.is_boolean(column.type) and isinstance(value, str | int | float):
+        value = _TRUTH.get(value.lower() if isinstance(value, str) else value, value)
     try:
         scalar = pa.scalar(value, column.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):
@@ -144,25 +159,47 @@ def target(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Array
         return category.levels[category.codes]
     if kind(column.type) == "other":
         raise DataError(f"{where}: column {name!r} is {column.type}: targets are numbers or text")
-    if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
+    return _exact(column)
+
+
+def _exact(column: pa.ChunkedArray) -> Array:
+    """A plain column of numbers, decimals as integers where all are whole."""
+    if pa.types.is_null(column.type):
         column = column.cast(pa.float64())
+    elif pa.types.is_decimal(column.type):
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowInvalid:  # of fractions, or too large
+            column = column.cast(pa.float64())
     return np.asarray(column.to_numpy())
 
 
-def category(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Category:
-    """A plain column as a categorical one, whose levels are text or whole numbers."""
+def category(column: pa.ChunkedArray, name: str, where: str, rows: Array, asked: bool = True) -> Category:
+    """A plain column as a categorical one, whose levels are text or whole numbers.
+
+    Parameters
+    ----------
+    column, name, where, rows
+        As for `numbers`.
+    asked : bool
+        Somebody called it categorical.
+    """
     if kind(column.type) == "number":
-        values = column.cast(pa.float64()).to_numpy() if pa.types.is_decimal(column.type) else column.to_numpy()
-        wrong = (values != np.floor(values)) | (np.abs(values.astype(np.float64)) >= 2.0**63)
+        values = _exact(column)
+        is_float = values.dtype.kind == "f"
+        wrong = (
+            (values != np.floor(values)) | (np.abs(values) >= EXACT) if is_float else values > np.iinfo(np.int64).max
+        )
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
+            of = ", of floating-point numbers below 2**53" if is_float else ""
             raise DataError(
                 f"{where}: row {rows[first]}, column {name!r}: {values[first]} is no level: levels are text or whole "
-                "numbers below 2**63"
+                f"numbers below 2**63{of}"
             )
         levels, codes = np.unique(values.astype(np.int64), return_inverse=True)
         return Category(codes.astype(np.int32), levels)
-    return levels_and_codes(column, name, where, rows)
+    return replace(levels_and_codes(column, name, where, rows), asked=asked)
 
 
 def levels_and_codes(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Category:

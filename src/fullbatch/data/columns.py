@@ -1,7 +1,9 @@
 """What the columns of a table mean: as a person says it, and as it is chosen once, for all of its files."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +79,8 @@ class Columns:
         Columns of that meaning.
     missing : "error", "drop" or mapping
         What to do with missing values.
+    guessed : tuple of str
+        Those of the categorical ones that are so because they are text, and not because somebody said so.
     """
 
     numeric: tuple[str, ...]
@@ -86,6 +90,7 @@ class Columns:
     weight: str | None
     offset: str | None
     missing: Missing
+    guessed: tuple[str, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -132,7 +137,9 @@ class Columns:
             weight = arrow.numbers(columns[self.weight], self.weight, where, rows)
         if self.offset is not None:
             offset = arrow.numbers(columns[self.offset], self.offset, where, rows)
-        categories = tuple(arrow.category(columns[name], name, where, rows) for name in self.categorical)
+        categories = tuple(
+            arrow.category(columns[name], name, where, rows, name not in self.guessed) for name in self.categorical
+        )
         return Rows(X, y, weight, 1.0, offset, categories, self.features)
 
     def _without_missing(self, table: pa.Table, where: str, rows: Array) -> tuple[dict[str, Any], Array]:
@@ -142,7 +149,10 @@ class Columns:
         dropped = None
         for name, column in columns.items():
             if pa.types.is_null(column.type):  # of a file without any value in this column
-                column = columns[name] = column.cast(pa.string() if name in self.categorical else pa.float64())
+                is_text = name in self.categorical and not isinstance(fill.get(name, ""), Real)
+                is_whole = isinstance(fill.get(name), Integral)
+                type_ = pa.string() if is_text else pa.int64() if is_whole else pa.float64()
+                column = columns[name] = column.cast(type_)
             absent = arrow.absent(column)
             if not pc.any(absent).as_py():
                 continue
@@ -162,8 +172,10 @@ class Columns:
         return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()]
 
 
-def agree(schemas: Sequence[pa.Schema], files: Sequence[str], text_wins: bool = False) -> pa.Schema:
-    """Names and types of the columns of all files.
+def agree(
+    schemas: Sequence[pa.Schema], files: Sequence[str], names: Sequence[str], text_wins: bool = False
+) -> dict[str, pa.DataType]:
+    """Types of some columns, each of which stands once in each file.
 
     A column may be numbers of several types; a file without values in a column does not count.
 
@@ -173,37 +185,34 @@ def agree(schemas: Sequence[pa.Schema], files: Sequence[str], text_wins: bool = 
         Of each file.
     files : sequence of str
         Their names, for messages.
+    names : sequence of str
+        Of the columns.
     text_wins : bool
         Types were guessed from text: where one file has text, the numbers of another are text too.
 
     Returns
     -------
-    pyarrow.Schema
-        The columns that all files have, in the order of the first; of a column that some files lack, an error when it
-        is used (see `choose_columns`).
+    dict of str to pyarrow.DataType
+        By name.
 
     Raises
     ------
     DataError
         A column is numbers in one file and something else in another.
     """
-    fields = []
-    for field in schemas[0]:
-        types, first = field.type, files[0]
+    types = {}
+    for name in names:
+        mine, first = schemas[0].field(name).type, files[0]
         for schema, file in zip(schemas[1:], files[1:], strict=True):
-            number = schema.get_field_index(field.name)
-            if number < 0:
-                continue
+            other = schema.field(name).type
             try:
-                other = schema.field(number).type
-                types, first = _joint(types, other, text_wins), file if pa.types.is_null(types) else first
+                mine, first = _joint(mine, other, text_wins), file if pa.types.is_null(mine) else first
             except TypeError:
                 raise DataError(
-                    f"{file}: column {field.name!r} is {other}, in {first} it is {types}: every file needs the same "
-                    "columns"
+                    f"{file}: column {name!r} is {other}, in {first} it is {mine}: every file needs the same columns"
                 ) from None
-        fields.append(pa.field(field.name, types))
-    return pa.schema(fields, schemas[0].metadata)
+        types[name] = mine
+    return types
 
 
 def _joint(mine: pa.DataType, other: pa.DataType, text_wins: bool) -> pa.DataType:
@@ -245,20 +254,23 @@ def choose_columns(
     ValueError
         A column is given two meanings, or is categorical and no feature.
     """
-    schema, where = agree(schemas, files, text_wins), files[0]
-    names = schema.names
-    repeated = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-    if repeated is not None:
-        raise DataError(f"{where}: two columns are named {repeated!r}: rename one of them")
+    where = files[0]
+    names = list(dict.fromkeys(name for schema in schemas for name in schema.names))
     meanings = [name for name in (roles.target, roles.weight, roles.offset) if name is not None]
-    left_out = {*meanings, *roles.exclude, *_index_columns(schema)}
+    left_out = {*meanings, *roles.exclude, *(kept for schema in schemas for kept in _index_columns(schema))}
     chosen = [name for name in names if name not in left_out] if roles.features is None else list(roles.features)
+    if (
+        roles.features is None
+        and "" in chosen
+        and len(chosen) > 1
+        and all(schema.names.index("") == 0 for schema in schemas if "" in schema.names)
+    ):
+        chosen.remove("")  # an index that was written without a name, as by pandas and R
     fills = list(roles.missing) if isinstance(roles.missing, Mapping) else []
     for name in (*meanings, *chosen, *roles.exclude, *roles.categorical, *fills):
         if name not in names:
             raise DataError(f"{where}: there is no column {name!r}: its columns are {shortened(names)}")
-        if not name:
-            raise DataError(f"{where}: column {names.index(name)} has no name: name it, or leave it out with exclude")
+    _check_names([*meanings, *chosen], schemas, files)
     twice = [name for name in (*meanings, *chosen) if (*meanings, *chosen, *roles.exclude).count(name) > 1]
     if twice:
         raise ValueError(
@@ -267,13 +279,7 @@ def choose_columns(
     stray = [name for name in roles.categorical if name not in chosen]
     if stray:
         raise ValueError(f"the categorical column {stray[0]!r} is not among the features")
-    for other, file in zip(schemas, files, strict=True):
-        lacking = [name for name in (*meanings, *chosen) if name not in other.names]
-        if lacking:
-            raise DataError(
-                f"{file}: there is no column {lacking[0]!r}, which {where} has: every file needs the same columns"
-            )
-    types = {name: schema.field(name).type for name in names}
+    types = agree(schemas, files, [*meanings, *chosen], text_wins)
     for name in chosen:
         if arrow.kind(types[name]) == "other":
             raise DataError(
@@ -288,9 +294,36 @@ def choose_columns(
         for name in chosen
         if name in roles.categorical or arrow.kind(types[name]) == "text" or pa.types.is_dictionary(types[name])
     ]
+    guessed = [name for name in levels if name not in roles.categorical and not pa.types.is_dictionary(types[name])]
     numeric = [name for name in chosen if name not in levels]
     dtype = roles.dtype or _common_type([types[name] for name in numeric], any(name in numeric for name in fills))
-    return Columns(tuple(numeric), tuple(levels), dtype, roles.target, roles.weight, roles.offset, roles.missing)
+    return Columns(
+        tuple(numeric),
+        tuple(levels),
+        dtype,
+        roles.target,
+        roles.weight,
+        roles.offset,
+        roles.missing,
+        tuple(guessed),
+    )
+
+
+def _check_names(used: Sequence[str], schemas: Sequence[pa.Schema], files: Sequence[str]) -> None:
+    """Each column that is used has a name, and stands once in each file."""
+    counts = [Counter(schema.names) for schema in schemas]
+    for name in used:
+        for count, schema, file in zip(counts, schemas, files, strict=True):
+            if not name and count[name]:
+                number = max(number for number, other in enumerate(schema.names) if not other)
+                raise DataError(f"{file}: column {number} has no name: name it, or leave it out with exclude")
+            if count[name] > 1:
+                raise DataError(f"{file}: two columns are named {name!r}: rename one of them")
+            if not count[name]:
+                has = next(other for other, whose in zip(files, counts, strict=True) if whose[name])
+                raise DataError(
+                    f"{file}: there is no column {name!r}, which {has} has: every file needs the same columns"
+                )
 
 
 def _index_columns(schema: pa.Schema) -> list[str]:

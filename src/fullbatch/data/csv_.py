@@ -17,13 +17,15 @@ from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .columns import Missing, Roles, agree, choose_columns
 from .cut import cut, cut_parts
+from .number_text import NumberText, is_mark, stray_text
 from .paths import check_rows, expand, open_file
 from .table import TableSource
 
 # Types are guessed from the rows in so many first bytes of each file.
 _HEAD = 2**20
-# A column of which more than this share reads as numbers is no text.
-_STRAY = 0.9
+# Texts that are missing values, whatever else is told.
+_MISSING = tuple(csv.ConvertOptions().null_values)
+_PLAIN = NumberText()
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class CsvFormat:
     encoding : str
         Of the text; line ends and delimiters must be as in ASCII.
     whole : str or None
-        Column of numbers that become int64 where all of a block's are whole: labels, or counts.
+        Column of numbers that are read as int64 where all of a block's are whole: labels, or counts.
+    numbers : NumberText
+        How numbers are written.
+    missing_values : tuple of str
+        Texts that stand for missing values.
     """
 
     names: tuple[str, ...]
@@ -52,6 +58,8 @@ class CsvFormat:
     quoted: bool
     encoding: str
     whole: str | None = None
+    numbers: NumberText = _PLAIN
+    missing_values: tuple[str, ...] = _MISSING
 
     def parse(self, content: bytes, names: Sequence[str], where: str, first_row: int) -> pa.Table:
         """Columns of the rows in `content`.
@@ -69,7 +77,7 @@ class CsvFormat:
 
         types = {name: type_ for name, type_ in self.types.items() if name in names}
         try:
-            table = self._read(content, names, types, on_ragged)
+            table = self._parse(content, names, types, on_ragged)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             if ragged:
                 row = ragged[0]
@@ -83,10 +91,24 @@ class CsvFormat:
             raise DataError(f"{where}, rows from {first_row} on: {error}") from None
         if any(pa.types.is_binary(field.type) for field in table.schema):  # what is no text is guessed to be bytes
             self.check_text(content, where, first_row)
-        if self.whole in names:
-            with suppress(pa.ArrowInvalid):  # of fractions
-                number = table.column_names.index(self.whole)
-                table = table.set_column(number, self.whole, table[self.whole].cast(pa.int64()))
+        return table
+
+    def _parse(
+        self, content: bytes, names: Sequence[str], types: Mapping[str, pa.DataType], on_ragged: Any
+    ) -> pa.Table:
+        if self.whole is not None and self.whole in names:
+            with suppress(pa.ArrowInvalid):  # of fractions, for which the next attempt is
+                return self._parse_as(content, names, {**types, self.whole: pa.int64()}, on_ragged)
+        return self._parse_as(content, names, types, on_ragged)
+
+    def _parse_as(self, content: bytes, names: Sequence[str], types: Mapping[str, Any], on_ragged: Any) -> pa.Table:
+        if self.numbers.is_plain:
+            return self._read(content, names, types, on_ragged)
+        told = {name: pa.string() if _is_number(type_) else type_ for name, type_ in types.items()}
+        table = self._read(content, names, told, on_ragged)
+        for number, name in enumerate(table.column_names):
+            if name in types and _is_number(types[name]):
+                table = table.set_column(number, name, self.numbers.convert(table.column(number), types[name]))
         return table
 
     def _read(self, content: bytes, names: Sequence[str], types: Any, on_ragged: Any = None) -> pa.Table:
@@ -103,7 +125,13 @@ class CsvFormat:
                 invalid_row_handler=on_ragged,
                 ignore_empty_lines=len(self.names) > 1,  # in a file of one column they are missing values
             ),
-            csv.ConvertOptions(column_types=types, include_columns=list(names), strings_can_be_null=True),
+            csv.ConvertOptions(
+                column_types=types,
+                include_columns=list(names),
+                strings_can_be_null=True,
+                null_values=self.missing_values,
+                decimal_point=self.numbers.decimal,
+            ),
         )
 
     def check_text(self, content: bytes, where: str, first_row: int) -> None:
@@ -125,13 +153,26 @@ class CsvFormat:
             except pa.ArrowInvalid:
                 continue
             texts = texts.combine_chunks()
-            row = first_failure(len(texts), partial(_reads_as, texts, type_))
-            if not _reads_as(texts, type_, row, row + 1):
+            reads = partial(self._reads_as, texts, type_)
+            row = first_failure(len(texts), reads)
+            if not reads(row, row + 1):
+                if _is_number(type_) or is_mark(texts[row].as_py()):
+                    raise DataError(stray_text(where, first_row + row, name, texts[row].as_py(), self.numbers))
                 raise DataError(
                     f"{where}: row {first_row + row}, column {name!r}: {texts[row].as_py()!r} is not of type {type_}, "
                     f'as the column is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" '
                     "for numbers"
                 )
+
+    def _reads_as(self, texts: Any, type_: pa.DataType, start: int, stop: int) -> bool:
+        try:
+            if _is_number(type_):
+                self.numbers.convert(texts[start:stop], type_)
+            else:
+                pc.ascii_trim_whitespace(texts[start:stop]).cast(type_)
+        except pa.ArrowInvalid:
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -179,13 +220,18 @@ def csv_sources(
     encoding: str = "utf8",
     column_names: Sequence[str] | None = None,
     types: Mapping[str, str] | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
+    units: Sequence[str] = (),
+    missing_values: Sequence[str] = (),
     blocks: int | None = None,
     block_rows: int | None = None,
 ) -> list[TableSource]:
     """Cut CSV files into sources, one per block. They are read once here, to count their rows.
 
     Whether a column is numbers or text is guessed from the first megabyte of each file. An empty value, and NA,
-    NaN, NULL and the like, is missing.
+    NaN, NULL and the like, is missing. Text that looks like numbers or dates, or like numbers with marks of missing
+    values between them, is an error that names the option which reads it, unless `types` or `categorical` ask for text.
 
     Parameters
     ----------
@@ -205,6 +251,14 @@ def csv_sources(
         Names of all columns of files that have no header; default: the first line of each file names them.
     types : mapping of column to type, optional
         Arrow types of columns for which the guess is wrong: "string", "double", "int64", "bool".
+    decimal : str
+        Stands before the fraction of a number.
+    thousands : str, optional
+        Stands between groups of digits, as in 1,234,567.
+    units : sequence of str
+        Signs before or behind numbers that are left out: with "%" and "$", 12% is 12 and $5 is 5.
+    missing_values : sequence of str
+        Texts that stand for missing values, such as "?", beside those that do anyway.
 
     Returns
     -------
@@ -222,18 +276,28 @@ def csv_sources(
     if len(delimiter) != 1:
         raise ValueError(f"delimiter must be one character, got {delimiter!r}")
     _check_encoding(encoding)
+    for option, texts_told in (("units", units), ("missing_values", missing_values)):
+        if isinstance(texts_told, str):
+            raise ValueError(f"{option} must be a list of texts, got the text {texts_told!r}: write [{texts_told!r}]")
+    numbers = NumberText(decimal, thousands, tuple(units))
     formats, texts, schemas = [], [], []
     for path in files:
         refuse_compressed(path)
-        plain = CsvFormat(tuple(column_names or ()), told, delimiter, quoted, encoding)
+        plain = CsvFormat(
+            tuple(column_names or ()), told, delimiter, quoted, encoding, None, numbers, (*_MISSING, *missing_values)
+        )
         names, start = (plain.names, 0) if column_names is not None else _header(path, plain)
-        _check_told(path, told, names)
         formats.append(replace(plain, names=names))
         texts.append(TextRows(path, start, quoted, empty=len(names) == 1))
-        schemas.append(_guess(path, formats[-1], texts[-1], {target, *categorical, *exclude}))
+        if texts[-1].rows:
+            _check_told(path, told, names)
+        schemas.append(_guess(path, formats[-1], texts[-1], roles))
+    check_rows(files, [text.rows for text in texts])
+    filled = [number for number, text in enumerate(texts) if text.rows]  # the others decide nothing
+    files, formats = [files[number] for number in filled], [formats[number] for number in filled]
+    texts, schemas = [texts[number] for number in filled], [schemas[number] for number in filled]
     columns = choose_columns(roles, schemas, files, text_wins=True)
-    guessed = agree(schemas, files, text_wins=True)
-    used = {name: guessed.field(name).type for name in columns.used}
+    used = agree(schemas, files, columns.used, text_wins=True)
     whole = target if target is not None and target not in told and pa.types.is_integer(used[target]) else None
     for name in (*columns.numeric, target, weight, offset):
         if name is not None and name not in told and pa.types.is_integer(used[name]):
@@ -241,7 +305,6 @@ def csv_sources(
     used = {name: pa.float64() if pa.types.is_null(type_) else type_ for name, type_ in used.items()}
     formats = [replace(form, types=used, whole=whole) for form in formats]
     rows = [text.rows for text in texts]
-    check_rows(files, rows)
     sources = []
     for parts in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows)):
         pieces = [
@@ -253,11 +316,13 @@ def csv_sources(
 
 
 def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
-    """Names of the columns, and the byte behind them."""
+    """Names of the columns, and the byte behind them; an empty file has none."""
     with open_file(path) as file:
         line = file.readline()
         while form.quoted and line.count(b'"') % 2 and (more := file.readline()):
             line += more
+    if not line:
+        return (), 0
     if not line.strip():
         raise DataError(f"{path}: the first line is empty: it must name the columns")
     if b"\r" in line.strip():
@@ -276,35 +341,40 @@ def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
     return tuple(names), len(line)
 
 
-def _guess(path: str, form: CsvFormat, text: TextRows, declared: set[str | None]) -> pa.Schema:
+def _guess(path: str, form: CsvFormat, text: TextRows, roles: Roles) -> pa.Schema:
     """Types of the columns by the first rows; without a row, nothing is known of them."""
     if not text.rows:
         return pa.schema([(name, form.types.get(name, pa.null())) for name in form.names])
     table = form.parse(text.head(_HEAD), form.names, path, 0)
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if name not in declared and name not in form.types and pa.types.is_string(column.type):
-            _refuse_stray_text(path, name, column.combine_chunks())
+    learnt = form.names if roles.features is None else roles.features
+    used = {*learnt, roles.target, roles.weight, roles.offset} - {"", *roles.exclude, *form.types}
+    for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if name not in used or not pa.types.is_string(column.type):
+            continue
+        if not form.numbers.is_plain and not pa.types.is_string((read := _as_numbers(form, column)).type):
+            table = table.set_column(number, name, read)
+        elif name not in roles.categorical:
+            _refuse_stray_text(path, name, column.combine_chunks(), form.numbers)
     return table.schema
 
 
-def _refuse_stray_text(path: str, name: str, texts: Any) -> None:
-    """A few texts among numbers are mistakes, not levels."""
-    is_number = pc.match_substring_regex(texts, r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
-    share = pc.mean(is_number.cast(pa.float64())).as_py() or 0.0
-    if share > _STRAY:
-        row = pc.index(is_number, False).as_py()
-        raise DataError(
-            f"{path}: row {row}, column {name!r}: {texts[row].as_py()!r} is no number, as most of the column's values "
-            f'are. Correct it; or tell that it is text, types={{{name!r}: "string"}}, or leave it out with exclude'
-        )
+def _refuse_stray_text(path: str, name: str, texts: Any, numbers: NumberText) -> None:
+    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels."""
+    row = numbers.stray(texts)
+    if row is not None:
+        raise DataError(stray_text(path, row, name, texts[row].as_py(), numbers))
 
 
-def _reads_as(texts: Any, type_: pa.DataType, start: int, stop: int) -> bool:
-    try:
-        pc.utf8_trim_whitespace(texts[start:stop]).cast(type_)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _as_numbers(form: CsvFormat, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as numbers, whole ones if they are; as they are where one is no number."""
+    for type_ in (pa.int64(), pa.float64()):
+        with suppress(pa.ArrowInvalid):
+            return form.numbers.convert(texts, type_)
+    return texts
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
 
 
 def _check_encoding(encoding: str) -> None:

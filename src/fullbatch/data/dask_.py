@@ -1,6 +1,7 @@
 """Sources from Dask data frames and arrays: the workers compute the partitions that they need."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,46 @@ def partitions(frame: Any) -> tuple[list[Partition], list[pa.Schema]]:
         raise DataError("no rows: the Dask data frame is empty, at least one row is needed")
     found = [Partition(number, part, rows, nbytes) for number, part, (rows, nbytes, _) in filled]
     return found, [schema for _, _, (_, _, schema) in filled]
+
+
+def with_series(frame: Any, series: Mapping[str, Any]) -> Any:
+    """A Dask data frame with series beside it as columns of these names, row by row as they stand.
+
+    Dask would pair them by their indexes, of which it drops and repeats rows in silence where they differ.
+
+    Raises
+    ------
+    DataError
+        They are in other partitions; on computing: their partitions have other lengths or other indexes.
+    """
+    for name, one in series.items():
+        _refuse_persisted(one, "series")
+        if one.npartitions != frame.npartitions:
+            raise DataError(
+                f"the Dask data frame has {frame.npartitions} partitions and the {name} has {one.npartitions}: give "
+                "both in the same partitions, or the name of a column"
+            )
+    meta = frame._meta.assign(**{name: one._meta.to_numpy() for name, one in series.items()})
+    # In one expression, so that Dask, which may join partitions as it reads them, does it alike for all of them.
+    return frame.map_partitions(_beside, *series.values(), names=tuple(series), meta=meta, align_dataframes=False)
+
+
+def _beside(part: Any, *columns: Any, names: tuple[str, ...]) -> Any:
+    """A partition with columns beside it, if they have its rows."""
+    for name, column in zip(names, columns, strict=True):
+        if len(column) != len(part):
+            raise DataError(
+                f"a partition of the Dask data frame has {len(part)} rows and that of the {name} has {len(column)}: "
+                "give both of the same rows, or the name of a column"
+            )
+        if not part.index.equals(column.index):
+            row = next((row for row, (a, b) in enumerate(zip(part.index, column.index, strict=True)) if a != b), 0)
+            first, its = (index[row : row + 1].tolist()[0] for index in (part.index, column.index))
+            raise DataError(
+                f"the Dask data frame and the {name} have different indexes: row {row} of a partition is {first!r} and "
+                f"{its!r}. Give both in one order, or reset both indexes"
+            )
+    return part.assign(**{name: column.to_numpy() for name, column in zip(names, columns, strict=True)})
 
 
 def _refuse_persisted(collection: Any, kind: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, located, shortened
-from ..protocols.rows import Category, Rows
+from ..protocols.rows import Category, Rows, dates_in
 from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
@@ -33,12 +33,18 @@ def as_features(X: Any) -> Any:
         return X
     if X.dtype.kind == "c":
         raise DataError("Complex data not supported: X must be real")
-    if X.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
-        raise DataError(f"X must be numbers, not {X.dtype}: derive numbers from the dates first")
+    refuse_dates("X", X)
     try:
         return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"X must be numbers: {error}") from None
+
+
+def refuse_dates(what: str, values: Any) -> None:
+    """Refuse dates and spans of time, which NumPy would turn into counts of their unit."""
+    dates = dates_in(values)
+    if dates is not None:
+        raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
 
 
 def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "error") -> Rows:

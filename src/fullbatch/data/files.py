@@ -30,10 +30,11 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 
 # Options that a format knows beyond those of every table.
 _TABLE = tuple(field.name for field in fields(Roles))
+_TEXT = ("quoted", "encoding", "column_names", "types", "decimal", "thousands", "units", "missing_values")
 _OPTIONS = {
     "parquet": _TABLE,
-    "csv": (*_TABLE, "delimiter", "quoted", "encoding", "column_names", "types"),
-    "tsv": (*_TABLE, "quoted", "encoding", "column_names", "types"),
+    "csv": (*_TABLE, "delimiter", *_TEXT),
+    "tsv": (*_TABLE, *_TEXT),
     "libsvm": ("n_features", "zero_based", "dense", "dtype"),
     "npy": ("target", "weight", "offset", "scale"),
 }

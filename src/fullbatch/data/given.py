@@ -5,6 +5,7 @@ The one way in for data that is not named by files: estimators give what they go
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from io import IOBase
 from numbers import Real
 from typing import Any
 
@@ -16,8 +17,9 @@ from sklearn.utils import check_array, column_or_1d
 from ..errors import DataError
 from ..protocols.rows import Rows
 from ..protocols.schema import Features
-from .arrays import array_sources
+from .arrays import array_sources, values_of
 from .arrow import as_table
+from .features import refuse_dates
 from .frames import table_sources
 from .kinds import Kind, kind_of
 from .table import TableSource
@@ -68,8 +70,8 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
     """
     kind = kind_of(X)
     if kind is Kind.SOURCES:
+        sources = _listed(X)
         _refuse_beside_sources(y, weight, offset)
-        sources = [X] if hasattr(X, "read") else list(X)
         return Given(sources, zero_based=_first_column(sources))
     _refuse_unready(X, kind, y, asked_by)
     match kind:
@@ -78,14 +80,16 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
         case Kind.DASK_FRAME | Kind.RAY_DATASET:
             return Given(_sources_of_spread_table(X, kind, {"target": y, "weight": weight, "offset": offset}))
         case Kind.TABLE:
-            y = column_or_1d(y)
+            _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
+            y = column_or_1d(values_of(y))
             table = as_table(X)
             beside = {"target": y, "weight": _weights(weight, len(y)), "offset": offset}
             return Given(_sources_of_table(table, beside), tuple(table.column_names))
+    _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
     names = _names(X)
     # Values are checked block by block, on the workers, where row and column can be told.
     matrix = _matrix(X, _TYPES_TO_FIT, asked_by, order="C", ensure_all_finite=False)
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(values_of(y), warn=True)
     return Given(array_sources(matrix, y, _weights(weight, len(y)), offset, names=names), names)
 
 
@@ -134,15 +138,17 @@ def given_to_evaluate(
     """
     kind = kind_of(X)
     if kind is Kind.SOURCES:
+        sources = _listed(X)
         _refuse_beside_sources(y, weight)
-        return _counted_alike(X, zero_based)
+        return _counted_alike(sources, zero_based)
     _refuse_unready(X, kind, y, asked_by)
     match kind:
         case Kind.DASK_ARRAY:
             return array_sources(X, y, weight)
         case Kind.DASK_FRAME | Kind.RAY_DATASET:
             return _sources_of_spread_table(X, kind, {"target": y, "weight": weight})
-    y = column_or_1d(y)
+    _check_indexes(X, {"y": y, "sample_weight": weight})
+    y = column_or_1d(values_of(y))
     return replace(_rows(X, kind, features, asked_by), y=y, weight=_weights(weight, len(y)))
 
 
@@ -166,6 +172,20 @@ def sources_to_predict(given: Any, zero_based: bool | None) -> list[Any]:
 # --- sources ------------------------------------------------------------------------------------------------------
 
 
+def _listed(given: Any) -> list[Any]:
+    """A source, or several, as a list."""
+    sources = [given] if hasattr(given, "read") else list(given)
+    for source in sources:
+        if isinstance(source, IOBase):
+            raise DataError("X is an open file: give its name to file_sources, csv_sources or the like")
+        if not hasattr(source, "read"):
+            raise DataError(
+                f"X is a {type(given).__name__} of {type(source).__name__} objects: give rows as an array, or as a "
+                "list of lists; what is gone through once may bring sources only"
+            )
+    return sources
+
+
 def _first_column(sources: list[Any]) -> bool | None:
     """Whether the files of sources count columns from 0 rather than from 1; None where they do neither."""
     told = {getattr(source, "zero_based", None) for source in sources} - {None}
@@ -176,7 +196,7 @@ def _first_column(sources: list[Any]) -> bool | None:
 
 def _counted_alike(given: Any, zero_based: bool | None) -> list[Any]:
     """Sources as a list, unless their columns are counted otherwise than those of the fit."""
-    sources = [given] if hasattr(given, "read") else list(given)
+    sources = _listed(given)
     for source in sources:
         now = getattr(source, "zero_based", None)
         if None not in (zero_based, now) and now != zero_based:
@@ -201,14 +221,14 @@ def _sources_of_table(table: pa.Table, beside: Mapping[str, Any]) -> list[TableS
     for meaning, values in beside.items():
         if values is None:
             continue
-        values = np.asarray(values)
+        values = values_of(values)
         if values.shape != (table.num_rows,):
             has = len(values) if values.ndim == 1 else f"shape {values.shape}"
             raise ValueError(f"X has {table.num_rows} rows and the {meaning} has {has}")
         columns[meaning] = name = _free_name(meaning, table.column_names)
         try:
             values = pa.array(values.astype(values.dtype.newbyteorder("="), copy=False), from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataError(f"the {meaning} mixes types, use text or numbers: {error}") from None
         table = table.append_column(name, values)
     return table_sources(table, **columns)
@@ -217,17 +237,22 @@ def _sources_of_table(table: pa.Table, beside: Mapping[str, Any]) -> list[TableS
 def _sources_of_spread_table(X: Any, kind: Kind, beside: Mapping[str, Any]) -> list[TableSource]:
     """Sources of a Dask data frame or Ray Dataset, where what is beside it are names of columns, or Dask series."""
     columns: dict[str, Any] = {}
+    series: dict[str, Any] = {}
     for meaning, given in beside.items():
         if given is None or isinstance(given, str):
             columns[meaning] = given
         elif kind is Kind.DASK_FRAME and hasattr(given, "to_frame"):
-            columns[meaning] = name = _free_name(meaning, X.columns)
-            X = X.assign(**{name: given})
+            columns[meaning] = name = _free_name(meaning, [*X.columns, *series])
+            series[name] = given
         else:
-            series = ", or a Dask series" if kind is Kind.DASK_FRAME else ""
+            or_series = ", or a Dask series" if kind is Kind.DASK_FRAME else ""
             raise ValueError(
-                f"the {meaning} of a {kind.value} is the name of a column{series}, got {type(given).__name__}"
+                f"the {meaning} of a {kind.value} is the name of a column{or_series}, got {type(given).__name__}"
             )
+    if series:
+        from .dask_ import with_series
+
+        X = with_series(X, series)
     return table_sources(X, **columns)
 
 
@@ -249,6 +274,9 @@ def _free_name(name: str, taken: Any) -> str:
 
 def _matrix(X: Any, types: list[Any], asked_by: str, **options: Any) -> Any:
     """A dense array or CSR matrix of whatever scikit-learn can make one of."""
+    if not (hasattr(X, "dtype") or hasattr(X, "dtypes")):  # lists, buffers
+        X = np.asarray(X)
+    refuse_dates("X", X)
     return check_array(X, accept_sparse="csr", dtype=types, estimator=asked_by, input_name="X", **options)
 
 
@@ -280,6 +308,32 @@ def _weights(weight: Any, n: int) -> Array | None:
     if weight is None:
         return None
     return np.full(n, weight, np.float64) if isinstance(weight, Real) else np.asarray(weight)
+
+
+def _check_indexes(X: Any, beside: Mapping[str, Any]) -> None:
+    """Refuse series of pandas whose rows are not those of the frame, by its index; all are paired by position.
+
+    An index that merely counts the rows says nothing, unless the other one counts the same rows in another order.
+    """
+    mine: Any = getattr(X, "index", None)
+    for name, values in beside.items():
+        other: Any = getattr(values, "index", None)
+        if not (hasattr(mine, "equals") and hasattr(other, "equals")) or len(mine) != len(other) or mine.equals(other):
+            continue
+        if (_is_count(mine) or _is_count(other)) and not mine.isin(other).all():
+            continue
+        differ = (row for row, (one, its) in enumerate(zip(mine, other, strict=True)) if one != its)
+        row = next(differ, 0)
+        first, its = (index[row : row + 1].tolist()[0] for index in (mine, other))
+        raise DataError(
+            f"X and {name} have different indexes: row {row} is {first!r} in X and {its!r} in {name}. Give "
+            f"both in one order, or {name}.to_numpy() to pair them by position"
+        )
+
+
+def _is_count(index: Any) -> bool:
+    """Whether an index of pandas is the one that frames have by default."""
+    return type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
 
 
 def _refuse_unready(X: Any, kind: Kind, y: Any, asked_by: str) -> None:

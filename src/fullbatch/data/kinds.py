@@ -42,4 +42,6 @@ def _are_sources(data: Any) -> bool:
     """Whether it is a source, or a list or iterator of sources."""
     if hasattr(data, "read") or isinstance(data, Iterator):
         return True
+    if isinstance(data, memoryview):  # a sequence of numbers, if it has one dimension
+        return False
     return isinstance(data, Sequence) and len(data) > 0 and all(hasattr(source, "read") for source in data)

@@ -81,15 +81,16 @@ def parquet_sources(
         there are no rows.
     """
     roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
-    files = expand(paths, (".parquet", ".pq"))
-    footers, schemas = zip(*map(_footer, files), strict=True)
+    given = expand(paths, (".parquet", ".pq"))
+    read = [(path, *_footer(path)) for path in given]
+    check_rows(given, [_claimed_rows(footer) for _, footer, _ in read])
+    files, footers, schemas = zip(*(one for one in read if _claimed_rows(one[1])), strict=True)  # others decide nothing
     columns = choose_columns(roles, schemas, files)
     groups = [
         group
         for path, footer in zip(files, footers, strict=True)
         for group in _as_parquet(path, partial(_row_groups, path, footer, columns.used))
     ]
-    check_rows(files, [group.rows for group in groups])
     return part_sources(groups, columns, blocks, block_rows)
 
 
@@ -156,6 +157,11 @@ def _as_parquet(path: str, action: Callable[[], Any]) -> Any:
         raise
     except Exception as error:  # of many kinds
         raise DataError(f"{path} is not a whole Parquet file: {first_line(error)}: write it again") from None
+
+
+def _claimed_rows(footer: Any) -> int:
+    """Rows that a footer tells of, in whatever place."""
+    return abs(footer.num_rows) + sum(abs(footer.row_group(number).num_rows) for number in range(footer.num_row_groups))
 
 
 def _row_groups(path: str, footer: Any, names: Sequence[str]) -> list[RowGroup]:

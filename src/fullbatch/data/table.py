@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ..protocols.rows import Category, Rows, Size
+from ..protocols.schema import in_one_type
 from .columns import Columns
 
 Array = npt.NDArray[Any]
@@ -106,17 +107,23 @@ def _joined(read: list[Rows]) -> Rows:
     for columns in zip(*(rows.categories for rows in read), strict=True):
         levels = _union([column.levels for column in columns])
         codes = [np.searchsorted(levels, column.levels).astype(np.int32)[column.codes] for column in columns]
-        categories.append(Category(np.concatenate(codes), levels))
+        categories.append(Category(np.concatenate(codes), levels, columns[0].asked))
     first = read[0]
     return Rows(
         np.concatenate([rows.X for rows in read]),
-        join(lambda rows: rows.y),
+        _targets(read),
         join(lambda rows: rows.weight),
         first.scale,
         join(lambda rows: rows.offset),
         tuple(categories),
         first.names,
     )
+
+
+def _targets(read: list[Rows]) -> Array | None:
+    """Targets of all, whole numbers as they are, also where files keep them in several types."""
+    parts = [rows.y for rows in read if rows.y is not None]
+    return np.concatenate(in_one_type(parts, "targets")) if parts else None
 
 
 def _union(levels: Iterable[Array]) -> Array:

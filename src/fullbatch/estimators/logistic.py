@@ -15,7 +15,7 @@ from ..models.describe import as_labels
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..protocols.rows import Rows
-from ..protocols.schema import Description, Schema
+from ..protocols.schema import Description, Schema, in_one_type
 from ..protocols.seams import Block
 from ..saving.contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
 from ..wording.arguments import is_number
@@ -187,8 +187,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
                 f"{source}: labels are like {y.tolist()[0]!r}, those of the fit like {self.classes_.tolist()[0]!r}: "
                 "use text or numbers in both"
             )
-        index = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
-        return np.where(self.classes_[index] == y, index, -1)
+        classes, y = in_one_type([self.classes_, y], "labels")
+        index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        return np.where(classes[index] == y, index, -1)
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         hit, loss = tally.sums.tolist()

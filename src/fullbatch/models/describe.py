@@ -1,15 +1,17 @@
 """The set-up read that every model shares: checks a block's rows and says what the schema must know of them."""
 
+from decimal import Decimal
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, shortened
 from ..kernels.moments import csr_moments, dense_moments
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..protocols.rows import Rows, is_sparse
-from ..protocols.schema import Counts, Description, Moments, Problem
+from ..protocols.rows import Rows, dates_in, is_sparse
+from ..protocols.schema import EXACT, Counts, Description, Moments, Problem
 
 Array = npt.NDArray[Any]
 
@@ -39,8 +41,8 @@ def as_numbers(values: Any, what: str) -> Array:
         They are text, dates, or something else that is no number.
     """
     values = np.asarray(values)
-    if values.dtype.kind in "mM":  # which NumPy would turn into counts of its unit
-        raise DataError(f"{what} must be numbers, not {values.dtype}: derive numbers from the dates first")
+    if (dates := dates_in(values)) is not None:  # which NumPy would turn into counts of their unit
+        raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
     try:
         return values.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
@@ -130,8 +132,22 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         _count(column.levels, column.codes, weight, f"levels of column {name!r}", source)
         for name, column in zip(columns, rows.categories, strict=True)
     )
+    guessed = tuple(name for name, column in zip(columns, rows.categories, strict=True) if not column.asked)
     entries, has_offset = int(X.nnz) if is_sparse(X) else None, rows.offset is not None
-    return Description((n,), p, moments, source, counts, problem, levels, rows.names, entries, has_offset, target)
+    return Description(
+        (n,),
+        p,
+        moments,
+        source,
+        counts,
+        problem,
+        levels,
+        rows.names,
+        entries,
+        has_offset,
+        target,
+        guessed=tuple(map(str, guessed)),
+    )
 
 
 def column_moments(values: Array, weight: Array) -> Moments:
@@ -196,6 +212,8 @@ def _not_finite(what: str, value: Any) -> str:
 def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
     """Labels in a type that sorts, the first row that has no label, and what is wrong there."""
     kind = y.dtype.kind
+    if kind == "T":  # NumPy's texts of any length, which hold what is missing as they like
+        y, kind = y.astype(object), "O"
     if kind == "O":
         missing = [row for row, label in enumerate(y) if _is_missing(label)]
         if missing:
@@ -203,10 +221,12 @@ def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
         if all(isinstance(label, str) for label in y):
             return y.astype(str), None, ""
         try:
-            whole = all(isinstance(label, int | np.integer) for label in y)  # exact beyond 2**53 too
-            return as_labels(np.array(y.tolist()) if whole else y.astype(np.float64), source)
-        except (TypeError, ValueError):
-            raise DataError(f"{source}: target y mixes text and other objects: use text or numbers") from None
+            return as_labels(_numbers_of(y), source)
+        except (TypeError, ValueError, OverflowError):
+            types = shortened(sorted({type(label).__name__ for label in y}))
+            raise DataError(
+                f"{source}: target y mixes text and other objects, of types {types}: use text or numbers"
+            ) from None
     y = y.astype(y.dtype.newbyteorder("="), copy=False)  # Arrow and Numba know this machine's only
     if kind in "iubUS":
         return y, None, ""
@@ -218,5 +238,21 @@ def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
         if bad.size:
             row = int(bad[0])
             return y[:0], row, f"the label {y[row]} is not a class (Unknown label type: continuous)"
+        if (rounded := np.flatnonzero(np.abs(y) >= EXACT)).size:
+            row = int(rounded[0])
+            what = f"the label {y[row]:.0f} is a floating-point number of 2**53 or more, which are rounded"
+            return y[:0], row, f"{what}: use integers or text"
         return y, None, ""
     raise DataError(f"{source}: target y is of type {y.dtype}: labels must be integers, booleans or text")
+
+
+def _numbers_of(labels: Array) -> Array:
+    """Numbers in an array of objects: integers where all are whole by their type, which floats are not."""
+    if any(isinstance(label, str | bytes | np.datetime64 | np.timedelta64) for label in labels):
+        raise TypeError("no numbers")
+    if not all(isinstance(label, Integral | Decimal | np.bool_) and label == int(label) for label in labels):
+        return labels.astype(np.float64)
+    whole = [int(label) for label in labels]
+    if all(isinstance(label, bool | np.bool_) for label in labels):
+        return labels.astype(bool)
+    return np.array(whole, np.uint64 if max(whole) >= 2**63 else np.int64)  # an OverflowError where neither holds them

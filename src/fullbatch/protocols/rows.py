@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -18,10 +19,13 @@ class Category:
         Index of each row's level.
     levels : (k,) array of int64 or str
         Distinct levels of this block, sorted.
+    asked : bool
+        Somebody called the column categorical; otherwise it is text, which may be something else.
     """
 
     codes: Array
     levels: Array
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +95,17 @@ class Source(Protocol):
     """
 
     def read(self) -> Rows: ...
+
+
+def dates_in(values: Any) -> str | None:
+    """The type of an array's dates or spans of time, also of those among objects; None where it has none."""
+    dtype = getattr(values, "dtype", None)
+    kind = getattr(dtype, "kind", "")
+    if kind == "O" and isinstance(values, np.ndarray):
+        return next(
+            (type(one).__name__ for one in values.flat if isinstance(one, np.datetime64 | np.timedelta64)), None
+        )
+    return str(dtype) if kind in ("m", "M") else None
 
 
 def is_sparse(X: Any) -> bool:

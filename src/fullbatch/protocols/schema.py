@@ -14,6 +14,12 @@ Array = npt.NDArray[Any]
 
 # A column whose spread is less than this share of its mean is constant, but for rounding.
 CONSTANT = 1e-13
+# More distinct labels, or levels of a column, than these are a mistake.
+MOST_LEVELS = 2**20
+# Text that nobody called categorical has at most so many levels, or repeats each of them this often.
+_FEW_LEVELS, _REPEATED = 50, 2.0
+# Whole numbers below this are exact as float64, and no other whole number is rounded to one of them.
+EXACT = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,13 @@ class Counts:
     name: str
     source: str
 
+    def __post_init__(self) -> None:
+        if len(self.values) > MOST_LEVELS:
+            raise DataError(
+                f"{len(self.values):,} different {self.name} in {self.source} and before: at most {MOST_LEVELS:,} can "
+                "be told apart. Are they ids, or numbers? Leave the column out, or learn numbers as numbers"
+            )
+
     def __add__(self, other: "Counts") -> "Counts":
         # An empty block has no labels and so no type of label: it must not turn the other's numbers into text.
         if not len(self.values):
@@ -98,10 +111,11 @@ class Counts:
                 f"{self.name} of {self.source} are like {self.values.tolist()[0]!r} and those of {other.source} like "
                 f"{other.values.tolist()[0]!r}: use text or numbers for all of them"
             )
-        values = np.union1d(self.values, other.values)
+        mine, others = in_one_type([self.values, other.values], self.name)
+        values = np.union1d(mine, others)
         weight = np.zeros(len(values))
-        weight[np.searchsorted(values, self.values)] += self.weight
-        weight[np.searchsorted(values, other.values)] += other.weight
+        weight[np.searchsorted(values, mine)] += self.weight
+        weight[np.searchsorted(values, others)] += other.weight
         return Counts(values, weight, self.name, self.source)
 
 
@@ -188,6 +202,8 @@ class Description:
         Of the targets; None when they are labels, or not all finite.
     null : sums or None
         What the model's null model must know of the rows; adds up.
+    guessed : tuple of str
+        Categorical columns that are so because they are text.
     """
 
     rows: tuple[int, ...]
@@ -202,6 +218,7 @@ class Description:
     offset: bool = False
     target: Moments | None = None
     null: Any = None
+    guessed: tuple[str, ...] = ()
 
     def __add__(self, other: "Description") -> "Description":
         self._check_columns(other)
@@ -223,6 +240,7 @@ class Description:
             self.offset or other.offset,
             None if self.target is None or other.target is None else self.target + other.target,
             None if self.null is None or other.null is None else self.null + other.null,
+            self.guessed,
         )
 
     def _check_columns(self, other: "Description") -> None:
@@ -299,6 +317,7 @@ class Schema:
             raise DataError("the sample weights sum to infinity: make them smaller")
         if moments.weight <= 0:
             raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
+        _check_repeated(described)
         # The mean of a level's column; sums of weights are rounded, and a share above 1 would have no variance.
         share = [np.minimum(counts.weight / moments.weight, 1.0) for counts in described.levels]
         labels = described.labels
@@ -347,9 +366,10 @@ class Schema:
         """
         if self.classes is None:
             return y
-        y = y.astype(self.classes.dtype) if y.dtype.kind == "O" else y
-        index = np.searchsorted(self.classes, y)
-        unknown = np.flatnonzero(self.classes[np.minimum(index, len(self.classes) - 1)] != y)
+        y = y.astype(self.classes.dtype) if y.dtype.kind in "OT" else y
+        classes, y = in_one_type([self.classes, y], "labels")
+        index = np.searchsorted(classes, y)
+        unknown = np.flatnonzero(classes[np.minimum(index, len(classes) - 1)] != y)
         if unknown.size:
             row = int(unknown[0])
             raise DataError(f"row {row} has the label {y.tolist()[row]!r}; the classes are {self.classes.tolist()}")
@@ -358,3 +378,49 @@ class Schema:
     def first_rows(self) -> Iterator[int]:
         """Global number of each block's first row, in block order."""
         return accumulate(self.block_rows[:-1], initial=0)
+
+
+def in_one_type(arrays: list[Array], name: str) -> list[Array]:
+    """Arrays of labels or levels in types that NumPy joins and compares without rounding one.
+
+    Parameters
+    ----------
+    arrays : list of arrays
+        Of numbers of any type, or of text.
+    name : str
+        What they are, for messages.
+
+    Raises
+    ------
+    DataError
+        No type holds all of their numbers.
+    """
+    filled = [array for array in arrays if array.size]
+    if np.result_type(*arrays).kind != "f" or all(array.dtype.kind == "f" for array in filled):
+        return arrays
+    if any(array.dtype.kind == "f" and not _is_whole(array) for array in filled):
+        return arrays  # of fractions: no labels
+    for type_ in (np.int64, np.uint64):
+        limits = np.iinfo(type_)
+        if all(int(array.min()) >= limits.min and int(array.max()) <= limits.max for array in filled):
+            return [array.astype(type_) for array in arrays]
+    raise DataError(f"{name}: no type of integers holds all of them, from below zero to 2**63 and above: use text")
+
+
+def _is_whole(values: Array) -> bool:
+    """Whether numbers are whole, and so small that each is what it was before it became a floating-point number."""
+    return bool(np.all((np.abs(values) < EXACT) & (values == np.floor(values))))
+
+
+def _check_repeated(described: Description) -> None:
+    """Refuse levels that hardly ever repeat, unless they were asked for."""
+    rows = sum(described.rows)
+    for name, counts in zip(described.names[described.n_features :], described.levels, strict=False):
+        levels = len(counts.values)
+        if name in described.guessed and levels > _FEW_LEVELS and levels * _REPEATED > rows:
+            raise DataError(
+                f"{counts.source}: column {name!r} is text with {levels:,} different values in {rows:,} rows, such as "
+                f"{counts.values.tolist()[0]!r}: an id? a number? a date? Make numbers of it, or leave it out with "
+                f"exclude. Where each is a category, ask for it: categorical=[{name!r}] of table_sources and of the "
+                "functions for files, or a column of categories in the frame"
+            )
