@@ -202,6 +202,28 @@ S_co = TypeVar("S_co", covariant=True)
 Steps = Generator[Any, Any, S_co]
 
 
+def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
+    """Answer a generator's requests until it returns.
+
+    Parameters
+    ----------
+    steps : generator
+        Yields requests, is sent their answers, returns a value.
+    fun : callable
+        Answers a request, for example an `Objective`.
+
+    Returns
+    -------
+    What the generator returns.
+    """
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send(fun(request))
+    except StopIteration as done:
+        return done.value
+
+
 class Solver(Protocol[S]):
     """A method that yields requests and is sent their answers; it knows neither data nor workers.
 

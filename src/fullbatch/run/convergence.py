@@ -18,9 +18,10 @@ from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, HessVec, ValueGrad
-from ..protocols.seams import Facts
+from ..protocols.seams import Facts, drive
 from ..solvers.auto import seconds_of_pass
 from ..solvers.newton import SURE, Newton
+from ..solvers.newton_cg import conjugate_step
 
 Array = npt.NDArray[Any]
 
@@ -35,8 +36,8 @@ _ROWS_PER_PARAMETER = 60
 _NOTHING = 1e-6
 
 # Passes for conjugate directions where there are too many parameters for a Hessian: a share of the run's, no less and
-# no more than so many; and the fall of the squared gradient from one to the next that makes more needless.
-_SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (2, 30), 1e-6
+# no more than so many; and the share of the gradient that is left when more are needless.
+_SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (2, 30), 1e-3
 
 # What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
 _OF_COLUMNS = 100.0
@@ -144,29 +145,17 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
 
 
 def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any]) -> float:
-    """By how much F falls along a few conjugate directions by its Hessian: a lower bound of 1/2 g'H^-1 g, from below.
+    """By how much F falls along a few conjugate directions by its Hessian: a lower bound of 1/2 g'H^-1 g.
 
-    Each costs a pass; they are far fewer than those of the run, and end where they tell nothing new.
+    Each costs a pass; they are far fewer than those of the run.
     """
-    facts, fall = objective.facts, 0.0
-    scale = np.ones(len(state.grad))
+    facts, scale = objective.facts, np.ones(len(state.grad))
     if facts.squares is not None and facts.parameters.predictors is not None:
         of_columns = facts.parameters.predictors[:, : len(facts.squares)]
         scale[of_columns] = np.where(facts.squares > 0, np.sqrt(facts.squares), 1.0)
-    residual = -state.grad / scale
-    direction, square = residual, float(residual @ residual)
-    for _ in range(int(np.clip(_SHARE_ALONG * objective.num_passes, *_DIRECTIONS))):
-        product = ask(HessVec(state.theta, direction / scale)) / scale
-        curvature = float(direction @ product)
-        if not 0 < curvature < np.inf:
-            break
-        fall += 0.5 * square * (square / curvature)
-        residual = residual - (square / curvature) * product
-        before, square = square, float(residual @ residual)
-        if square <= _SETTLED * before:
-            break
-        direction = residual + (square / before) * direction
-    return fall
+    most = int(np.clip(_SHARE_ALONG * objective.num_passes, *_DIRECTIONS))
+    step = drive(conjugate_step(state.theta, state.grad, _SETTLED, most, scale), ask)
+    return -0.5 * float(state.grad @ step)
 
 
 def _above(value: float, facts: Facts) -> float:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
-from ..protocols.seams import Facts, Solver, State, Steps
+from ..protocols.seams import Facts, Solver, State
+from ..protocols.seams import drive as drive  # its former place
 from ..solvers import check_solver, make_solver, solver_of
 from ..solvers.auto import choices, choose
 from ..wording.arguments import check_flag, check_number, check_whole
@@ -32,28 +33,6 @@ logger = logging.getLogger(__name__)
 
 # A claim that is off by more than this factor is not left to the solver that made it.
 _FAR_OFF = 100.0
-
-
-def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
-    """Answer a generator's requests until it returns.
-
-    Parameters
-    ----------
-    steps : generator
-        Yields requests, is sent their answers, returns a value.
-    fun : callable
-        Answers a request, for example an `Objective`.
-
-    Returns
-    -------
-    What the generator returns.
-    """
-    try:
-        request = next(steps)
-        while True:
-            request = steps.send(fun(request))
-    except StopIteration as done:
-        return done.value
 
 
 def minimize(

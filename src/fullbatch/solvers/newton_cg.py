@@ -57,9 +57,11 @@ class NewtonCG:
     def step(self, state: NewtonCGState) -> Steps[NewtonCGState]:
         """One iteration: a pass for each product, then those of the line search."""
         noise, _ = precision_of(self.precision)
-        direction = yield from self._newton(state)
-        state = replace(state, direction=direction)
-        found = yield from search(state, [direction, along_gradient(state.grad)], noise)
+        # The more accurate, the smaller the gradient.
+        accuracy = min(0.5, np.sqrt(norm(state.grad) / state.first_norm))
+        direction = yield from conjugate_step(state.theta, state.grad, accuracy, self.max_products)
+        state = replace(state, direction=direction if direction.any() else along_gradient(state.grad))
+        found = yield from search(state, [state.direction, along_gradient(state.grad)], noise)
         if found is None:
             return stuck(state, noise)
         trial, step = found
@@ -75,21 +77,35 @@ class NewtonCG:
             return np.inf
         return relative(max(float(state.values[-2] - state.value), 0.0), state, self.facts)
 
-    def _newton(self, state: NewtonCGState) -> Steps[Array]:
-        """-H^-1 g, the more accurately the smaller g: with a relative error of at most min(1/2, sqrt(|g| / |g0|))."""
-        step, residual = np.zeros_like(state.grad), state.grad
-        direction, square = -residual, dot(residual, residual)
-        enough = min(0.5, np.sqrt(norm(state.grad) / state.first_norm)) * norm(state.grad)
-        for _ in range(self.max_products):
-            product = yield HessVec(state.theta, direction)
-            curvature = dot(direction, product)
-            if not (np.isfinite(curvature) and curvature > 0):
-                break  # no curvature to go by: what was found so far descends
-            along = square / curvature
-            step = step + along * direction
-            residual = residual + along * product
-            if norm(residual) <= enough:
-                break
-            before, square = square, dot(residual, residual)
-            direction = -residual + (square / before) * direction
-        return step if step.any() else along_gradient(state.grad)
+
+def conjugate_step(theta: Array, grad: Array, accuracy: float, most: int, scale: float | Array = 1.0) -> Steps[Array]:
+    """About -H^-1 g, by conjugate gradients: a pass for each product. With fewer than are needed it is the best step in
+    the directions so far, so that -1/2 g'step is a lower bound of 1/2 g'H^-1 g.
+
+    Parameters
+    ----------
+    theta, grad : (size,) arrays
+        Where, and the gradient there.
+    accuracy : float
+        It ends once the residual is no more than this share of the gradient.
+    most : int
+        Products at the most.
+    scale : float or (size,) array
+        What parameters are multiplied by to be of comparable size.
+    """
+    residual = grad / scale
+    step, direction, square = np.zeros_like(grad), -residual, dot(residual, residual)
+    enough = accuracy * norm(residual)
+    for _ in range(most):
+        product = (yield HessVec(theta, direction / scale)) / scale
+        curvature = dot(direction, product)
+        if not (np.isfinite(curvature) and curvature > 0):
+            break  # no curvature to go by: what was found so far descends
+        along = square / curvature
+        step = step + along * direction
+        residual = residual + along * product
+        if norm(residual) <= enough:
+            break
+        before, square = square, dot(residual, residual)
+        direction = -residual + (square / before) * direction
+    return step / scale
