@@ -34,7 +34,7 @@ _ROWS_PER_COLUMN, _SHARE, _SMALL = 40.0, 0.25, 2**25
 
 # The matrix is made anew once the curvature-weighted square of the way gone since then is this share of what F is
 # measured by; and no sooner than after so many iterations for each time it was made.
-FAR = 0.005
+FAR = 0.0045
 LEAST_ITERATIONS = 5
 
 
