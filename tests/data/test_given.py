@@ -226,7 +226,7 @@ def test_series_beside_a_dask_frame_are_paired_by_position():
         (lazy["y"].loc[lazy["a"] > 0.5], r"a partition of the Dask data frame has \d+ rows and that of the target has"),
         (
             dd.from_pandas(frame["y"].set_axis(range(n)), npartitions=3, sort=False),
-            r"the Dask data frame and the target have different indexes: row 0 of a partition is \d+ and \d+",
+            r"the Dask data frame and the target have different indexes: row \d+ of a partition is \d+ and \d+",
         ),
     ):
         with pytest.raises(DataError, match=message):
