@@ -13,26 +13,28 @@ import pytest
 
 FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / "shared" / "data" / "mnist"))
 
-# A file of tests that has one of these words in it starts clusters.
-CLUSTERS = ("ray_session", "dask_client", "EXAMPLES")
+# A file of tests that has one of these words in it starts a cluster of that kind.
+CLUSTERS = {"ray": ("ray_session", "EXAMPLES"), "dask": ("dask_client",)}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """All that starts clusters runs in one process, one test after another; other tests in whichever is free."""
+    """All that starts a kind of cluster runs in one process, one test after another; other tests in whichever is
+    free.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return "clusters" if _starts_clusters(config.rootpath / nodeid.partition("::")[0]) else nodeid
+            return _cluster(config.rootpath / nodeid.partition("::")[0]) or nodeid
 
     return Scheduling(config, log)
 
 
 @functools.cache
-def _starts_clusters(path):
+def _cluster(path):
     text = path.read_text()
-    return any(word in text for word in CLUSTERS)
+    return next((name for name, words in CLUSTERS.items() if any(word in text for word in words)), None)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ def test_quick_run_agrees_and_reports(tmp_path):
     assert "roofline ratio" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_network_beside_torch_runs(tmp_path):
     command = [sys.executable, "-m", "benchmarks.mlp", "--iterations", "12", "--repeats", "1"]
     unset = ("RAY_ADDRESS", "FULLBATCH_MNIST")  # a Ray of its own, and the bundled images

@@ -24,7 +24,14 @@ def number(pattern, output):
     return float(re.search(pattern + r"\s+([\d.]+)$", output, re.MULTILINE)[1])
 
 
-@pytest.mark.parametrize("name", ["ray_tensorflow_mnist.py", "ray_torch_mnist.py", "ray_jax_mnist.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ray_tensorflow_mnist.py",
+        pytest.param("ray_torch_mnist.py", marks=pytest.mark.slow),
+        pytest.param("ray_jax_mnist.py", marks=pytest.mark.slow),
+    ],
+)
 def test_ray_mnist(name):
     output = run(name, "--workers", 2, "--iterations", 30)
     assert number("start", output) == pytest.approx(2.3, abs=0.1)
@@ -33,6 +40,7 @@ def test_ray_mnist(name):
     assert number("passes over the data", output) < 40
 
 
+@pytest.mark.slow
 def test_ray_torch_mlp():
     output = run("ray_torch_mlp.py", "--iterations", 40)
     assert number("F after  40 iterations", output) < 0.4

@@ -20,13 +20,14 @@ from fullbatch.testing import check_engine
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [2, *(pytest.param(workers, marks=pytest.mark.slow) for workers in (1, 3))])
 def test_contract(workers):
     engine = RayEngine(workers)
     check_engine(engine)
     engine.close()
 
 
+@pytest.mark.slow
 def test_threads_in_a_worker(ray_session):
     check_engine(RayEngine(1, num_cpus_per_worker=2))
     assert ray_session.is_initialized(), "an engine must not shut down a Ray it did not start"
@@ -110,7 +111,7 @@ def test_the_others_take_over_where_there_is_no_room(problem, ray_session, monke
 
 def test_hanging_worker_is_ended_and_replaced(problem):
     sources, request, expected = problem
-    blocks = RayEngine(2, max_failures=1, timeout=5).place(Linear("logistic"), sources)
+    blocks = RayEngine(2, max_failures=1, timeout=10).place(Linear("logistic"), sources)
     try:
         hanging = pid_of(blocks, 1)
         os.kill(hanging, signal.SIGSTOP)
