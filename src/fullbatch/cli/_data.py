@@ -78,7 +78,8 @@ class FileOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=TYPE",
-            help="Type of a CSV file's column that is not guessed right: string, double (may be repeated).",
+            help="Type of a column of CSV files or of names of folders that is not guessed right: string, double (may "
+            "be repeated).",
             show_default=False,
         ),
     ] = None
@@ -217,14 +218,16 @@ def open_files(data: Sequence[str], files: FileOptions) -> list[Any]:
 
 def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list[Any]:
     """Sources of the columns that a fitted model knows, of the types that it knows."""
-    from ..data.files import file_format, file_sources
+    from ..data.files import ENDINGS, file_format, file_sources
+    from ..data.hive import folder_names
 
     kind = file_format(data, files.format_name)
     names = fitted.features_.names
     levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
-    known = {}
-    if kind in ("csv", "tsv"):  # text that looks like numbers would be guessed to be numbers
-        known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
+    # Text that looks like numbers would be guessed to be numbers.
+    known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
+    if known and kind not in ("csv", "tsv"):  # whose own columns have types
+        known = {name: known[name] for name in folder_names(data, tuple(ENDINGS)) if name in known}
     options = files.for_sources(known)
     if kind == "libsvm":
         if options["zero_based"] is None:

@@ -76,6 +76,16 @@ def kind(type_: pa.DataType) -> str:
     return "other"
 
 
+def type_called(name: str, column: str) -> pa.DataType:
+    """The type of Arrow that a person calls so, for a column."""
+    try:
+        return pa.type_for_alias(name)
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError(
+            f'types: {name!r} of column {column!r} is no Arrow type, such as "string" or "double"'
+        ) from None
+
+
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The column without a dictionary, and without views of text, for which Arrow lacks functions."""
     if pa.types.is_dictionary(column.type):

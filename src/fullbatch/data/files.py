@@ -32,7 +32,7 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 _TABLE = tuple(field.name for field in fields(Roles))
 _TEXT = ("quoted", "encoding", "column_names", "types", "decimal", "thousands", "units", "missing_values")
 _OPTIONS = {
-    "parquet": _TABLE,
+    "parquet": (*_TABLE, "types"),
     "csv": (*_TABLE, "delimiter", *_TEXT),
     "tsv": (*_TABLE, *_TEXT),
     "libsvm": ("n_features", "zero_based", "dense", "dtype"),
