@@ -12,7 +12,7 @@ import typer
 
 from ..errors import DataError
 
-DATA_HELP = "Files, directories or globs of Parquet, CSV, TSV, libsvm or .npy files"
+DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, libsvm, .npy or .npz files"
 
 
 class EngineName(StrEnum):
@@ -28,10 +28,13 @@ class FormatName(StrEnum):
     """Formats of files."""
 
     parquet = "parquet"
+    arrow = "arrow"
+    orc = "orc"
     csv = "csv"
     tsv = "tsv"
     libsvm = "libsvm"
     npy = "npy"
+    npz = "npz"
 
 
 def _column(name: str, what: str) -> Any:
@@ -68,7 +71,8 @@ class FileOptions:
         ),
     ] = None
     format_: Annotated[
-        FormatName | None, typer.Option("--format", help="Default: by how the names end.", show_default=False)
+        FormatName | None,
+        typer.Option("--format", help="Default: by the names' endings, or the contents.", show_default=False),
     ] = None
     delimiter: Annotated[
         str | None,
@@ -238,7 +242,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list
                 "--zero-based or --one-based"
             )
         options["n_features"] = fitted.n_features_in_
-    elif kind != "npy":
+    elif kind not in ("npy", "npz"):
         if not names:
             raise DataError(
                 f"the model was fitted without names of columns, so that {kind} files cannot be matched to it"

@@ -17,6 +17,7 @@ from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
 from .arrow import type_called
 from .columns import Missing, Roles, agree, choose_columns
+from .contents import check_content
 from .cut import cut, cut_parts
 from .hive import folder_columns
 from .number_text import NumberText, is_mark, stray_text
@@ -285,6 +286,7 @@ def csv_sources(
     numbers = NumberText(decimal, thousands, tuple(units))
     formats, texts, schemas = [], [], []
     for path, _ in found:
+        check_content(path, "csv")
         refuse_compressed(path)
         plain = CsvFormat(
             tuple(column_names or ()), told, delimiter, quoted, encoding, None, numbers, (*_MISSING, *missing_values)

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DataError, first_line
+from .arrow import elements
 from .columns import Missing, Roles
+from .contents import not_whole
 from .parts import part_file_sources
 from .paths import check_file, is_url, open_file
 from .table import TableSource
@@ -105,7 +107,7 @@ class _ParquetFile:
 
     def parts(self, names: Sequence[str]) -> list[RowGroup]:
         """Its row groups."""
-        groups: list[RowGroup] = _as_parquet(self.path, partial(_row_groups, self.path, self.footer, names))
+        groups: list[RowGroup] = _as_parquet(self.path, partial(_row_groups, self, names))
         return groups
 
 
@@ -171,18 +173,19 @@ def _as_parquet(path: str, action: Callable[[], Any]) -> Any:
     except DataError:
         raise
     except Exception as error:  # of many kinds
-        raise DataError(f"{path} is not a whole Parquet file: {first_line(error)}: write it again") from None
+        raise not_whole(path, "parquet", error, "Parquet file") from None
 
 
-def _row_groups(path: str, footer: Any, names: Sequence[str]) -> list[RowGroup]:
+def _row_groups(file: _ParquetFile, names: Sequence[str]) -> list[RowGroup]:
     groups, start = [], 0
-    for group in range(footer.num_row_groups):
-        rows = footer.row_group(group).num_rows
-        groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, names)))
+    for group in range(file.footer.num_row_groups):
+        rows = file.footer.row_group(group).num_rows
+        groups.append(RowGroup(file.path, group, start, rows, _decoded_bytes(file, group, names)))
         start += rows
-    if start != footer.num_rows:
+    if start != file.footer.num_rows:
         raise DataError(
-            f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its row groups of {start}"
+            f"{file.path} is not a whole Parquet file: it tells of {file.footer.num_rows} rows, its row groups of "
+            f"{start}"
         )
     return groups
 
@@ -211,7 +214,7 @@ def _opened(path: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> int:
+def _decoded_bytes(file: _ParquetFile, group: int, names: Sequence[str]) -> int:
     """What the used columns of a row group take while they are decoded, texts as they are encoded.
 
     Raises
@@ -219,17 +222,22 @@ def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> 
     DataError
         What the footer tells of them cannot be.
     """
-    rows = footer.row_group(group)
+    rows = file.footer.row_group(group)
+    per_row = {field.name: max(len(elements(field)), 1) for field in file.schema if field.name in names}
     nbytes = 0
     for number in range(rows.num_columns):
         chunk = rows.column(number)
-        if chunk.path_in_schema not in names:
-            continue
+        name = chunk.path_in_schema
+        if name not in per_row:
+            name = name.partition(".")[0]  # of a list's elements
+            if per_row.get(name, 1) == 1:
+                continue
         sizes = chunk.total_uncompressed_size, chunk.total_compressed_size
-        if rows.num_rows < 0 or min(sizes) < 0 or chunk.num_values != rows.num_rows:
+        # A list that is missing has one value, which says so.
+        if min(rows.num_rows, *sizes) < 0 or not rows.num_rows <= chunk.num_values <= rows.num_rows * per_row[name]:
             raise DataError(
-                f"{path}: row group {group} cannot be read: of {rows.num_rows} rows, column {chunk.path_in_schema!r} "
+                f"{file.path}: row group {group} cannot be read: of {rows.num_rows} rows, column {name!r} "
                 f"has {chunk.num_values} values in {sizes[1]} bytes, {sizes[0]} when unpacked: write it again"
             )
-        nbytes += max(sizes[0], 8 * rows.num_rows) + sizes[1]
+        nbytes += max(sizes[0], 8 * chunk.num_values) + sizes[1]
     return nbytes
