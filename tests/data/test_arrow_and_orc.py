@@ -87,6 +87,14 @@ def test_columns_of_every_kind_are_those_of_the_table(tmp_path, form):
             assert one.levels[one.codes].tolist() == other.levels[other.codes].tolist()
 
 
+def test_names_with_points(tmp_path, form):
+    data = pa.table({"a": [1.0, 2.0], "a.b": [3.0, 4.0], "b": [5.0, 6.0]})
+    WRITERS[form](data, tmp_path / f"t.{form}")
+    for features in (["a"], ["a.b"], ["b", "a.b"]):
+        rows = file_sources(tmp_path / f"t.{form}", features=features, blocks=1)[0].read()
+        assert rows.X.tolist() == data.select(features).to_pandas().to_numpy().tolist()
+
+
 def test_several_files(tmp_path, form):
     write = WRITERS[form]
     write(pa.table({"a": [1.0], "b": ["x"], "y": [0]}), tmp_path / f"0.{form}")

@@ -1,5 +1,7 @@
 """Columns in the names of folders are columns like others."""
 
+import pickle
+
 import fsspec
 import numpy as np
 import pandas as pd
@@ -56,7 +58,8 @@ def test_features_categories_and_targets_are_those_of_the_table(tmp_path, form):
             used = [*roles.get("features", ["place"]), roles["target"]]
             missing = missing if "place" in used else "error"
             options = {**roles, "missing": missing, "blocks": 3}
-            assert theta(file_sources(tmp_path / "d", **options)) == theta(table_sources(table, **options)), options
+            sources = pickle.loads(pickle.dumps(file_sources(tmp_path / "d", **options)))
+            assert theta(sources) == theta(table_sources(table, **options)), options
 
 
 def test_folders_that_count_are_those_below_what_was_given(tmp_path, monkeypatch):
@@ -111,6 +114,12 @@ def test_values_are_whole_numbers_in_all_files_or_text(tmp_path):
             pq.write_table(pa.table({"a": [1.0 * number]}), folder / f"{number}" / f"g={value}" / "0.parquet")
         read = [source.read() for source in parquet_sources(folder, target="g", block_rows=1)]
         assert np.concatenate([rows.y for rows in read]).tolist() == expected
+    folder = tmp_path / repr(["1", "02", "-3"]) / "3" / "g=__HIVE_DEFAULT_PARTITION__"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"a": [9.0]}), folder / "0.parquet")
+    read = parquet_sources(tmp_path / repr(["1", "02", "-3"]), missing={"g": 7}, blocks=1)[0].read()
+    assert read.X.tolist() == [[0, 1], [1, 2], [2, -3], [9, 7]]
+    (folder / "0.parquet").unlink()
     texts = parquet_sources(tmp_path / repr(["1", "02", "-3"]), features=["g"], types={"g": "string"}, blocks=1)
     category = texts[0].read().categories[0]
     assert category.levels[category.codes].tolist() == ["1", "02", "-3"]

@@ -1,5 +1,7 @@
 """Lists of one length and tensors of one shape are columns."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import polars
@@ -52,7 +54,7 @@ def test_from_every_table(tmp_path, kind):
         parquet_sources(tmp_path / "t.parquet", target="y", block_rows=25),
         file_sources(tmp_path / "t.arrow", target="y", block_rows=25),
     ):
-        model = fitted(sources)
+        model = fitted(pickle.loads(pickle.dumps(sources)))
         assert theta(model) == theta(expected)
         assert model.get_feature_names_out().tolist() == model.feature_names_in_.tolist() == names
         assert np.array_equal(model.predict(sources), expected.predict(FLAT))

@@ -93,7 +93,7 @@ class Columns:
     offset: str | None
     missing: Missing
     guessed: tuple[str, ...] = ()
-    elements: Mapping[str, arrow.Element] = field(default_factory=dict)
+    elements: Mapping[str, arrow.Element] = field(default_factory=dict, hash=False)
 
     @property
     def features(self) -> tuple[str, ...]:
