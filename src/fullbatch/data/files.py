@@ -15,7 +15,6 @@ from .ipc import arrow_file_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources
 from .npz import npz_sources
-from .orc import orc_sources
 from .parquet import parquet_sources
 from .paths import expand
 
@@ -93,9 +92,14 @@ def file_sources(
     if stray:
         raise ValueError(f"{kind} files have no option {stray[0]!r}: they have {', '.join(_OPTIONS[kind])}")
     given |= {"blocks": blocks, "block_rows": block_rows}
-    if kind in ("parquet", "arrow", "orc"):
-        made = {"parquet": parquet_sources, "arrow": arrow_file_sources, "orc": orc_sources}[kind]
-        return made(listed, **given)
+    if kind == "parquet":
+        return parquet_sources(listed, **given)
+    if kind == "arrow":
+        return arrow_file_sources(listed, **given)
+    if kind == "orc":
+        from .orc import orc_sources  # Arrow has it on most platforms only
+
+        return orc_sources(listed, **given)
     if kind in ("csv", "tsv"):
         return csv_sources(listed, **{**given, "delimiter": "\t"} if kind == "tsv" else given)
     if kind == "libsvm":
