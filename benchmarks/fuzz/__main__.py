@@ -29,8 +29,9 @@ FINE = ("refused", "same rows", "rows as they stand", "not read")
 def main() -> None:
     options = _options()
     if options.worker:
-        for number in range(*map(int, options.worker.split(":"))):
-            print(json.dumps(_try(FORMATS[options.formats], number, options.seed)), flush=True)
+        wanted = _wanted(options.formats, options.mutants)
+        for name, number in wanted[slice(*map(int, options.worker.split(":")))]:
+            print(json.dumps(_try(FORMATS[name], number, options.seed)), flush=True)
         return
     failures = 0
     print("format   mutants " + "".join(f"{name:>20}" for name in FINE) + "   failed  peak MB")
@@ -48,21 +49,26 @@ def main() -> None:
     sys.exit(min(failures, 1))
 
 
-def run(name: str, mutants: int, seed: int) -> list[dict[str, Any]]:
-    """What came of each mutant."""
+def run(names: str, mutants: int, seed: int) -> list[dict[str, Any]]:
+    """What came of each mutant of each of these formats, which have commas between them."""
+    wanted = _wanted(names, mutants)
     found: list[dict[str, Any]] = []
-    while len(found) < mutants:
-        stop = min(len(found) + _BATCH, mutants)
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.fuzz", "--formats", name, "--seed", str(seed)]
-        done = subprocess.run(
-            [*command, "--worker", f"{len(found)}:{stop}"], capture_output=True, text=True, check=False
-        )
+    while len(found) < len(wanted):
+        stop = min(len(found) + _BATCH, len(wanted))
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.fuzz", "--formats", names]
+        which = ["--seed", str(seed), "--mutants", str(mutants), "--worker", f"{len(found)}:{stop}"]
+        done = subprocess.run([*command, *which], capture_output=True, text=True, check=False)
         found += map(json.loads, done.stdout.splitlines())
         if len(found) < stop:
             last = done.stderr.strip().splitlines()[-1:]
-            outcome = {"seed": f"{name}-{seed}-{len(found)}", "outcome": f"the process died ({done.returncode})"}
+            name, number = wanted[len(found)]
+            outcome = {"seed": f"{name}-{seed}-{number}", "outcome": f"the process died ({done.returncode})"}
             found.append({**outcome, "what": "".join(last), "peak": 0})
     return found
+
+
+def _wanted(names: str, mutants: int) -> list[tuple[str, int]]:
+    return [(name, number) for name in names.split(",") for number in range(mutants)]
 
 
 def _try(kind: Format, number: int, seed: int) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import scipy.sparse
+from pyarrow import orc
 
 from fullbatch import file_sources, idx_sources, table_sources
 from fullbatch.models.linear import Linear
@@ -133,6 +135,12 @@ def _arrow() -> bytes:
     return file.getvalue()
 
 
+def _orc() -> bytes:
+    file = io.BytesIO()
+    orc.write_table(_table(), file, stripe_size=64, batch_size=25, compression="uncompressed")
+    return file.getvalue()
+
+
 def _as_rows(table: pa.Table, names: tuple[str, ...]) -> Read:
     return _rows_of({name: table[name].to_pylist() for name in (*names, "y")}, names)
 
@@ -198,6 +206,28 @@ def _npy_sources(path: Path) -> Sequence[Any]:
     return file_sources(path, target=path.parent / "labels.npy", blocks=3)
 
 
+def _npz() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, X=np.random.default_rng(2).normal(size=(40, 3)), y=np.arange(40), offset=np.zeros(40))
+    return file.getvalue()
+
+
+def _read_npz(content: bytes, names: tuple[str, ...]) -> Read:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return _numbers(arrays["X"], arrays["y"].tolist())
+
+
+def _sparse() -> bytes:
+    file = io.BytesIO()
+    scipy.sparse.save_npz(file, scipy.sparse.random_array((40, 9), density=0.3, rng=1, format="csr"))
+    return file.getvalue()
+
+
+def _read_sparse(content: bytes, names: tuple[str, ...]) -> Read:
+    matrix = scipy.sparse.load_npz(io.BytesIO(content))
+    return Read((), list(zip(map(_entries, matrix.tocsr()), np.arange(40.0).tolist(), strict=True)))
+
+
 def _idx() -> bytes:
     pixels = np.random.default_rng(3).integers(0, 256, (30, 3, 3)).astype("u1")
     return struct.pack(">HBB3I", 0, 8, 3, *pixels.shape) + pixels.tobytes()
@@ -248,6 +278,22 @@ FORMATS = {
             _file_sources(target="y", blocks=3),
             lambda content, names: _as_rows(pq.read_table(io.BytesIO(content)), names),
         ),
+        Format(
+            "feather",
+            "feather",
+            _arrow,
+            _file_sources(target="y", blocks=3),
+            lambda content, names: _as_rows(_open_arrow(content), names),
+        ),
+        Format(
+            "orc",
+            "orc",
+            _orc,
+            _file_sources(target="y", blocks=3),
+            lambda content, names: _as_rows(orc.read_table(io.BytesIO(content)), names),
+        ),
+        Format("npz", "npz", _npz, _file_sources(blocks=3), _read_npz),
+        Format("sparse", "npz", _sparse, _npy_sources, _read_sparse),
         Format("arrow", "arrow", _arrow, _arrow_sources, lambda content, names: _as_rows(_open_arrow(content), names)),
     )
 }

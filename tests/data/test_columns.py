@@ -17,7 +17,7 @@ def test_functions_have_the_roles_as_keywords_with_their_defaults_and_in_their_o
     assert list(keywords.items()) == list(roles.items())
 
 
-@pytest.mark.parametrize("format", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("format", ["csv", "tsv", "parquet", "arrow", "orc"])
 def test_formats_of_tables_have_the_roles_as_options(format):
     assert {role.name for role in fields(Roles)} <= set(_OPTIONS[format])
 

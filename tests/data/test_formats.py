@@ -5,7 +5,9 @@ import pickle
 import numpy as np
 import polars
 import pyarrow as pa
+import pyarrow.feather as feather
 import pytest
+from pyarrow import orc
 from tables import table, write_libsvm, write_parquet_directory
 
 from fullbatch import (
@@ -37,6 +39,12 @@ def as_sources(frame, directory, **cut):
     np.save(directory / "X0.npy", X[:50])
     np.save(directory / "X1.npy", np.asfortranarray(X[50:]))
     np.save(directory / "y.npy", y)
+    arrow = pa.Table.from_pandas(frame)
+    feather.write_feather(arrow.slice(0, 70), directory / "0.feather", compression="zstd", chunksize=33)
+    feather.write_feather(arrow.slice(70), directory / "1.arrow", compression="uncompressed")
+    orc.write_table(arrow, directory / "table.orc", stripe_size=64, batch_size=40)
+    np.savez(directory / "0.npz", X=X[:50], y=y[:50])
+    np.savez_compressed(directory / "1.npz", X=np.asfortranarray(X[50:]), y=y[50:])
     return {
         "csv": csv_sources(directory / "table.csv", target="y", **cut),
         "two tsv files": csv_sources(directory / "*.tsv", target="y", delimiter="\t", **cut),
@@ -46,6 +54,9 @@ def as_sources(frame, directory, **cut):
         "pandas": table_sources(frame, target="y", **cut),
         "polars": table_sources(polars.from_pandas(frame), target="y", **cut),
         "arrow": table_sources(pa.Table.from_pandas(frame), target="y", **cut),
+        "feather and arrow": file_sources([directory / "0.feather", directory / "1.arrow"], target="y", **cut),
+        "orc": file_sources(directory / "table.orc", target="y", **cut),
+        "npz": file_sources(directory / "?.npz", **cut),
         "by ending": file_sources(directory / "table.csv", target="y", **cut),
     }
 

@@ -121,11 +121,11 @@ def test_devices_are_refused():
             make("/dev/zero")
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_mutants_are_refused_or_read_as_they_stand(name):
-    found = run(name, 40, seed=1)
+def test_mutants_are_refused_or_read_as_they_stand():
+    found = run(",".join(FORMATS), 40, seed=1)
     assert [one for one in found if one["outcome"] not in FINE] == []
-    assert len({one["outcome"] for one in found}) > 1
+    for name in FORMATS:
+        assert len({one["outcome"] for one in found if one["seed"].startswith(f"{name}-")}) > 1, name
 
 
 @pytest.mark.slow

@@ -7,7 +7,10 @@ import textwrap
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
 import pytest
+from pyarrow import orc
 from tables import table, write_libsvm, write_parquet_directory
 
 from fullbatch import (
@@ -31,6 +34,10 @@ def write_all(directory):
     frame.iloc[:90].to_csv(directory / "a.csv", index=False)
     frame.iloc[90:].to_csv(directory / "b.csv", index=False)
     write_libsvm(frame, directory / "table.libsvm")
+    arrow = pa.Table.from_pandas(frame)
+    feather.write_feather(arrow, directory / "table.arrow", chunksize=33)
+    orc.write_table(arrow, directory / "table.orc", stripe_size=64, batch_size=33)
+    np.savez_compressed(directory / "table.npz", X=frame.drop(columns="y").to_numpy(), y=frame["y"].to_numpy())
     np.save(directory / "X.npy", frame.drop(columns="y").to_numpy())
     np.save(directory / "y.npy", frame["y"].to_numpy())
 
@@ -42,6 +49,9 @@ def as_sources(root):
         "csv": csv_sources([f"{root}/a.csv", f"{root}/b.csv"], target="y", block_rows=30),
         "libsvm": libsvm_sources(f"{root}/table.libsvm", block_rows=30),
         "npy": npy_sources(f"{root}/X.npy", f"{root}/y.npy", block_rows=30),
+        "arrow": file_sources(f"{root}/table.arrow", target="y", block_rows=30),
+        "orc": file_sources(f"{root}/*.orc", target="y", block_rows=30),
+        "npz": file_sources(f"{root}/table.npz", block_rows=30),
         "by ending": file_sources(f"{root}/*.csv", target="y", block_rows=30),
     }
 

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import DataError
 
-DATA_HELP = "Files, directories or globs of Parquet, CSV, TSV, libsvm or .npy files"
+DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, libsvm, .npy or .npz files"
 
 
 class EngineName(StrEnum):
@@ -28,10 +28,13 @@ class FormatName(StrEnum):
     """Formats of files."""
 
     parquet = "parquet"
+    arrow = "arrow"
+    orc = "orc"
     csv = "csv"
     tsv = "tsv"
     libsvm = "libsvm"
     npy = "npy"
+    npz = "npz"
 
 
 def _column(name: str, what: str) -> Any:
@@ -68,7 +71,8 @@ class FileOptions:
         ),
     ] = None
     format_: Annotated[
-        FormatName | None, typer.Option("--format", help="Default: by how the names end.", show_default=False)
+        FormatName | None,
+        typer.Option("--format", help="Default: by the names' endings, or the contents.", show_default=False),
     ] = None
     delimiter: Annotated[
         str | None,
@@ -78,7 +82,8 @@ class FileOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=TYPE",
-            help="Type of a CSV file's column that is not guessed right: string, double (may be repeated).",
+            help="Type of a column of CSV files or of names of folders that is not guessed right: string, double (may "
+            "be repeated).",
             show_default=False,
         ),
     ] = None
@@ -217,14 +222,16 @@ def open_files(data: Sequence[str], files: FileOptions) -> list[Any]:
 
 def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list[Any]:
     """Sources of the columns that a fitted model knows, of the types that it knows."""
-    from ..data.files import file_format, file_sources
+    from ..data.files import ENDINGS, file_format, file_sources
+    from ..data.hive import folder_names
 
     kind = file_format(data, files.format_name)
     names = fitted.features_.names
     levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
-    known = {}
-    if kind in ("csv", "tsv"):  # text that looks like numbers would be guessed to be numbers
-        known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
+    # Text that looks like numbers would be guessed to be numbers.
+    known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
+    if known and kind not in ("csv", "tsv"):  # whose own columns have types
+        known = {name: known[name] for name in folder_names(data, tuple(ENDINGS)) if name in known}
     options = files.for_sources(known)
     if kind == "libsvm":
         if options["zero_based"] is None:
@@ -235,7 +242,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list
                 "--zero-based or --one-based"
             )
         options["n_features"] = fitted.n_features_in_
-    elif kind != "npy":
+    elif kind not in ("npy", "npz"):
         if not names:
             raise DataError(
                 f"the model was fitted without names of columns, so that {kind} files cannot be matched to it"

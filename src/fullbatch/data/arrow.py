@@ -1,8 +1,10 @@
 """Tables in memory as Arrow tables, and the values of their columns as NumPy arrays: numbers, targets, levels."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,9 @@ Array = npt.NDArray[Any]
 # A longer text is no category; NumPy keeps all levels as wide as the longest.
 LONGEST_LEVEL = 256
 
+
+# A longer list is taken for damage.
+LONGEST_LIST = 2**18
 
 # What stands for a boolean value, in Python and in texts.
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
@@ -74,6 +79,93 @@ def kind(type_: pa.DataType) -> str:
     if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "text"
     return "other"
+
+
+class Element(NamedTuple):
+    """A column that is one element of a column of lists, which all have one length.
+
+    Parameters
+    ----------
+    name : str
+        As `column[0]`, for a list of lists `column[0][1]`.
+    column : str
+        Of the lists.
+    places : tuple of int
+        Where the element stands in each list.
+    type : pyarrow.DataType
+        Of the element.
+    """
+
+    name: str
+    column: str
+    places: tuple[int, ...]
+    type: pa.DataType
+
+
+def elements(field: pa.Field) -> list[Element]:
+    """The columns that a column of fixed-size lists, or of tensors of one shape, is expanded to; of others none."""
+    return list(_elements(field.name, field.name, (), field.type)) if 0 < _count(field.type) <= LONGEST_LIST else []
+
+
+def expanded(schema: pa.Schema) -> pa.Schema:
+    """A schema with the elements of fixed-size lists as columns in their place."""
+    if not any(_list_length(field.type) for field in schema):
+        return schema
+    fields = [
+        one
+        for field in schema
+        for one in ([pa.field(element.name, element.type) for element in elements(field)] or [field])
+    ]
+    return pa.schema(fields, schema.metadata)
+
+
+def element(column: pa.ChunkedArray, places: tuple[int, ...]) -> pa.ChunkedArray:
+    """One element of each list of a column; of a list that is missing, it is missing."""
+    for place in places:
+        if isinstance(column.type, pa.BaseExtensionType):
+            column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+        column = pc.list_element(column, place)
+    return column
+
+
+def _elements(name: str, column: str, places: tuple[int, ...], type_: pa.DataType) -> Iterator[Element]:
+    length = _list_length(type_)
+    if not length:
+        yield Element(name, column, places, type_)
+        return
+    inner = getattr(type_, "storage_type", type_).value_type
+    for place in range(length):
+        yield from _elements(f"{name}[{place}]", column, (*places, place), inner)
+
+
+def _count(type_: pa.DataType) -> int:
+    """How many elements there are; 0 for what has none."""
+    length = _list_length(type_)
+    if not length:
+        return 0
+    inner = getattr(type_, "storage_type", type_).value_type
+    return length * (_count(inner) if _list_length(inner) else 1)
+
+
+def _list_length(type_: pa.DataType) -> int:
+    """The length that all lists of a type have, or 0."""
+    if pa.types.is_fixed_size_list(type_):
+        return int(type_.list_size)
+    name = getattr(type_, "extension_name", "")
+    if name == "arrow.fixed_shape_tensor":
+        is_by_row = type_.permutation is None or list(type_.permutation) == sorted(type_.permutation)
+        return prod(type_.shape) if is_by_row else 0
+    return prod(type_.shape) if name in ("ray.data.arrow_tensor", "ray.data.arrow_tensor_v2") else 0
+
+
+def type_called(name: str, column: str) -> pa.DataType:
+    """The type of Arrow that a person calls so, for a column."""
+    try:
+        return pa.type_for_alias(name)
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError(
+            f'types: {name!r} of column {column!r} is no Arrow type, such as "string" or "double"'
+        ) from None
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

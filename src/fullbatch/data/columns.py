@@ -1,8 +1,8 @@
 """What the columns of a table mean: as a person says it, and as it is chosen once, for all of its files."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -81,6 +81,8 @@ class Columns:
         What to do with missing values.
     guessed : tuple of str
         Those of the categorical ones that are so because they are text, and not because somebody said so.
+    elements : mapping of str to Element
+        Those of the columns that are elements of lists.
     """
 
     numeric: tuple[str, ...]
@@ -91,6 +93,7 @@ class Columns:
     offset: str | None
     missing: Missing
     guessed: tuple[str, ...] = ()
+    elements: Mapping[str, arrow.Element] = field(default_factory=dict, hash=False)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -100,6 +103,14 @@ class Columns:
     @property
     def used(self) -> list[str]:
         """All columns that must be read."""
+        return list(
+            dict.fromkeys(
+                self.elements[name].column if name in self.elements else name for name in self._with_a_meaning
+            )
+        )
+
+    @property
+    def _with_a_meaning(self) -> list[str]:
         return [*self.features, *(name for name in (self.target, self.weight, self.offset) if name is not None)]
 
     @property
@@ -145,7 +156,7 @@ class Columns:
     def _without_missing(self, table: pa.Table, where: str, rows: Array) -> tuple[dict[str, Any], Array]:
         """The plain columns by name, and the numbers of their rows."""
         fill = self.missing if isinstance(self.missing, Mapping) else {}
-        columns = {name: arrow.plain(table[name]) for name in self.used}
+        columns = {name: arrow.plain(self._column(table, name)) for name in self._with_a_meaning}
         dropped = None
         for name, column in columns.items():
             if pa.types.is_null(column.type):  # of a file without any value in this column
@@ -170,6 +181,10 @@ class Columns:
             return columns, rows
         kept = pc.invert(dropped)
         return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()]
+
+    def _column(self, table: pa.Table, name: str) -> pa.ChunkedArray:
+        element = self.elements.get(name)
+        return table[name] if element is None else arrow.element(table[element.column], element.places)
 
 
 def agree(
@@ -255,7 +270,10 @@ def choose_columns(
         A column is given two meanings, or is categorical and no feature.
     """
     where = files[0]
-    names = list(dict.fromkeys(name for schema in schemas for name in schema.names))
+    elements = {one.name: one for schema in schemas for column in schema for one in arrow.elements(column)}
+    if elements:
+        roles, schemas = _expanded(roles, elements), [arrow.expanded(schema) for schema in schemas]
+    names = dict.fromkeys(name for schema in schemas for name in schema.names)
     meanings = [name for name in (roles.target, roles.weight, roles.offset) if name is not None]
     left_out = {*meanings, *roles.exclude, *(kept for schema in schemas for kept in _index_columns(schema))}
     chosen = [name for name in names if name not in left_out] if roles.features is None else list(roles.features)
@@ -269,9 +287,10 @@ def choose_columns(
     fills = list(roles.missing) if isinstance(roles.missing, Mapping) else []
     for name in (*meanings, *chosen, *roles.exclude, *roles.categorical, *fills):
         if name not in names:
-            raise DataError(f"{where}: there is no column {name!r}: its columns are {shortened(names)}")
+            raise DataError(f"{where}: there is no column {name!r}: its columns are {shortened(list(names))}")
     _check_names([*meanings, *chosen], schemas, files)
-    twice = [name for name in (*meanings, *chosen) if (*meanings, *chosen, *roles.exclude).count(name) > 1]
+    meant = Counter((*meanings, *chosen, *roles.exclude))
+    twice = [name for name in (*meanings, *chosen) if meant[name] > 1]
     if twice:
         raise ValueError(
             f"the column {twice[0]!r} is given two meanings: target, weight, offset, features and exclude differ"
@@ -282,9 +301,12 @@ def choose_columns(
     types = agree(schemas, files, [*meanings, *chosen], text_wins)
     for name in chosen:
         if arrow.kind(types[name]) == "other":
+            how = "derive numbers or text from it"
+            if _is_list(types[name]):
+                how = "make lists of one length of it, such as pyarrow.list_(pyarrow.float64(), 3), which are columns"
             raise DataError(
                 f"{where}: column {name!r} is {types[name]}: features are numbers or text. Leave it out with exclude, "
-                "or derive numbers or text from it"
+                f"or {how}"
             )
     for name in (roles.weight, roles.offset):
         if name is not None and arrow.kind(types[name]) not in ("number", "null"):
@@ -306,7 +328,33 @@ def choose_columns(
         roles.offset,
         roles.missing,
         tuple(guessed),
+        {name: elements[name] for name in (*meanings, *chosen) if name in elements},
     )
+
+
+def _expanded(roles: Roles, elements: Mapping[str, arrow.Element]) -> Roles:
+    """Roles in which the name of a column of lists stands for the columns of their elements."""
+    of_column: dict[str, list[str]] = {}
+    for one in elements.values():
+        of_column.setdefault(one.column, []).append(one.name)
+
+    def every(names: Iterable[str]) -> list[str]:
+        return [one for name in names for one in of_column.get(name, [name])]
+
+    missing = roles.missing
+    if isinstance(missing, Mapping):
+        missing = {one: value for name, value in missing.items() for one in every([name])}
+    return replace(
+        roles,
+        features=None if roles.features is None else every(roles.features),
+        exclude=every(roles.exclude),
+        categorical=every(roles.categorical),
+        missing=missing,
+    )
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_list_view(type_))
 
 
 def _check_names(used: Sequence[str], schemas: Sequence[pa.Schema], files: Sequence[str]) -> None:

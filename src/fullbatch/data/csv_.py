@@ -15,10 +15,13 @@ from pyarrow import csv
 
 from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
+from .arrow import type_called
 from .columns import Missing, Roles, agree, choose_columns
+from .contents import check_content
 from .cut import cut, cut_parts
+from .hive import folder_columns
 from .number_text import NumberText, is_mark, stray_text
-from .paths import check_rows, expand, open_file
+from .paths import check_rows, find, open_file
 from .table import TableSource
 
 # Types are guessed from the rows in so many first bytes of each file.
@@ -250,7 +253,8 @@ def csv_sources(
     column_names : sequence of str, optional
         Names of all columns of files that have no header; default: the first line of each file names them.
     types : mapping of column to type, optional
-        Arrow types of columns for which the guess is wrong: "string", "double", "int64", "bool".
+        Arrow types of columns for which the guess is wrong: "string", "double", "int64", "bool". Columns in the names
+        of folders are among them.
     decimal : str
         Stands before the fraction of a number.
     thousands : str, optional
@@ -271,8 +275,8 @@ def csv_sources(
         rows.
     """
     roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
-    files = expand(paths, (".csv", ".tsv", ".txt"))
-    told = {name: _type(name, type_) for name, type_ in (types or {}).items()}
+    found = find(paths, (".csv", ".tsv", ".txt"))
+    told = {name: type_called(type_, name) for name, type_ in (types or {}).items()}
     if len(delimiter) != 1:
         raise ValueError(f"delimiter must be one character, got {delimiter!r}")
     _check_encoding(encoding)
@@ -281,7 +285,8 @@ def csv_sources(
             raise ValueError(f"{option} must be a list of texts, got the text {texts_told!r}: write [{texts_told!r}]")
     numbers = NumberText(decimal, thousands, tuple(units))
     formats, texts, schemas = [], [], []
-    for path in files:
+    for path, _ in found:
+        check_content(path, "csv")
         refuse_compressed(path)
         plain = CsvFormat(
             tuple(column_names or ()), told, delimiter, quoted, encoding, None, numbers, (*_MISSING, *missing_values)
@@ -289,13 +294,15 @@ def csv_sources(
         names, start = (plain.names, 0) if column_names is not None else _header(path, plain)
         formats.append(replace(plain, names=names))
         texts.append(TextRows(path, start, quoted, empty=len(names) == 1))
-        if texts[-1].rows:
-            _check_told(path, told, names)
         schemas.append(_guess(path, formats[-1], texts[-1], roles))
-    check_rows(files, [text.rows for text in texts])
+    check_rows([one.path for one in found], [text.rows for text in texts])
     filled = [number for number, text in enumerate(texts) if text.rows]  # the others decide nothing
-    files, formats = [files[number] for number in filled], [formats[number] for number in filled]
+    found, formats = [found[number] for number in filled], [formats[number] for number in filled]
     texts, schemas = [texts[number] for number in filled], [schemas[number] for number in filled]
+    files, folders = [one.path for one in found], folder_columns(found, schemas, roles, told)
+    schemas = folders.schemas
+    for path, schema in zip(files, schemas, strict=True):
+        _check_told(path, told, schema.names)
     columns = choose_columns(roles, schemas, files, text_wins=True)
     used = agree(schemas, files, columns.used, text_wins=True)
     whole = target if target is not None and target not in told and pa.types.is_integer(used[target]) else None
@@ -312,7 +319,7 @@ def csv_sources(
             for part, start, stop in parts
         ]
         sources.append(TableSource(tuple(pieces), columns))
-    return sources
+    return folders.with_columns(sources)
 
 
 def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
@@ -382,15 +389,6 @@ def _check_encoding(encoding: str) -> None:
         codecs.lookup(encoding)
     except LookupError:
         raise ValueError(f"unknown encoding {encoding!r}: for example utf8, latin1 or cp1252") from None
-
-
-def _type(name: str, type_: str) -> pa.DataType:
-    try:
-        return pa.type_for_alias(type_)
-    except (ValueError, TypeError, AttributeError):
-        raise ValueError(
-            f'types: {type_!r} of column {name!r} is no Arrow type, such as "string" or "double"'
-        ) from None
 
 
 def _check_told(path: str, told: Mapping[str, Any], names: Sequence[str]) -> None:

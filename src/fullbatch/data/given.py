@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..protocols.rows import Rows
 from ..protocols.schema import Features
 from .arrays import array_sources, values_of
-from .arrow import as_table
+from .arrow import as_table, expanded
 from .features import refuse_dates
 from .frames import table_sources
 from .kinds import Kind, kind_of
@@ -84,7 +84,7 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
             y = column_or_1d(values_of(y))
             table = as_table(X)
             beside = {"target": y, "weight": _weights(weight, len(y)), "offset": offset}
-            return Given(_sources_of_table(table, beside), tuple(table.column_names))
+            return Given(_sources_of_table(table, beside), tuple(expanded(table.schema).names))
     _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
     names = _names(X)
     # Values are checked block by block, on the workers, where row and column can be told.

@@ -14,6 +14,7 @@ from sklearn.datasets import load_svmlight_file
 from ..errors import DataError
 from ..protocols.rows import Rows, Size
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
+from .contents import check_content
 from .cut import cut, cut_parts
 from .paths import check_rows, expand, open_file
 
@@ -174,6 +175,7 @@ def libsvm_sources(
     texts = []
     counted = _Indices(0, -1, 0)
     for path in files:
+        check_content(path, "libsvm")
         refuse_compressed(path)
         with open_file(path) as file:
             start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, first_line
 from ..protocols.rows import Rows, Size
+from .contents import check_content
 from .cut import cut, cut_parts
 from .features import as_features, feature_bytes
 from .paths import cannot_read, check_rows, expand, open_file
@@ -54,7 +55,7 @@ class NpyPiece:
     def read_into(self, out: Array) -> None:
         """Put the rows where they belong."""
         with open_file(self.path) as file:
-            now = _header(file, self.path)
+            now = npy_header(file, self.path)
             if now.shape[0] < self.stop:
                 raise DataError(f"{self.path} has become shorter since its rows were counted")
             if now._replace(shape=self.header.shape) != self.header or now.shape[1:] != self.header.shape[1:]:
@@ -110,10 +111,12 @@ class NpySource:
     def read(self) -> Rows:
         """The rows."""
         try:
-            X = as_features(_joined(self.X))
+            X = as_features(joined_pieces(self.X))
         except DataError as error:
             raise DataError(f"{self}: {error}") from None
-        y, weight, offset = (None if part is None else _joined(part) for part in (self.y, self.weight, self.offset))
+        y, weight, offset = (
+            None if part is None else joined_pieces(part) for part in (self.y, self.weight, self.offset)
+        )
         return Rows(X, y, weight, self.scale, offset)
 
     def __str__(self) -> str:
@@ -156,22 +159,48 @@ def npy_sources(
     """
     if not np.isfinite(scale):
         raise DataError(f"scale must be finite, got {scale}")
-    files, headers = _headers(X, 2)
+    files, headers = npy_headers(X, 2)
     rows = [header.shape[0] for header in headers]
     check_rows(files, rows)
     pieces = cut(sum(rows), headers[0].shape[1], blocks, block_rows)
-    others: list[list[Any]] = []
-    for name, paths in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
-        if paths is None:
-            others.append([None] * len(pieces))
-            continue
-        own_files, own_headers = _headers(paths, 1)
-        own_rows = sum(header.shape[0] for header in own_headers)
-        if own_rows != sum(rows):
-            raise DataError(f"X has {sum(rows)} rows and {name} has {own_rows}: {files[0]} and {own_files[0]}")
-        others.append(_pieces(own_files, own_headers, pieces))
+    others = [
+        pieces_beside(name, paths, files[0], sum(rows), pieces)
+        for name, paths in (("y", y), ("sample_weight", sample_weight), ("offset", offset))
+    ]
     parts = zip(_pieces(files, headers, pieces), *others, strict=True)
     return [NpySource(features, target, weight, extra, scale) for features, target, weight, extra in parts]
+
+
+def pieces_beside(
+    name: str, paths: Paths | None, file: str, n_rows: int, pieces: list[tuple[int, int]]
+) -> Sequence[tuple[NpyPiece, ...] | None]:
+    """What each block reads of a column in files of its own.
+
+    Parameters
+    ----------
+    name : str
+        What the column is.
+    paths : path or URL, or sequence of them, or None
+        Its files.
+    file : str
+        Of the features, for messages.
+    n_rows : int
+        Rows of these.
+    pieces : list of (start, stop)
+        The blocks.
+
+    Raises
+    ------
+    DataError
+        It has another number of rows.
+    """
+    if paths is None:
+        return [None] * len(pieces)
+    files, headers = npy_headers(paths, 1)
+    rows = sum(header.shape[0] for header in headers)
+    if rows != n_rows:
+        raise DataError(f"X has {n_rows} rows and {name} has {rows}: {file} and {files[0]}")
+    return _pieces(files, headers, pieces)
 
 
 def _pieces(files: list[str], headers: list[NpyHeader], pieces: list[tuple[int, int]]) -> list[Any]:
@@ -179,13 +208,14 @@ def _pieces(files: list[str], headers: list[NpyHeader], pieces: list[tuple[int, 
     return [tuple(NpyPiece(files[part], start, stop, headers[part]) for part, start, stop in parts) for parts in blocks]
 
 
-def _headers(paths: Paths, dimensions: int) -> tuple[list[str], list[NpyHeader]]:
+def npy_headers(paths: Paths, dimensions: int) -> tuple[list[str], list[NpyHeader]]:
     """Files, and what they say of themselves."""
     files = expand(paths, (".npy",))
     headers = []
     for path in files:
+        check_content(path, "npy")
         with open_file(path) as file:
-            headers.append(_header(file, path))
+            headers.append(npy_header(file, path))
     wanted = "two dimensions, rows by columns" if dimensions == 2 else "one dimension"
     for path, header in zip(files, headers, strict=True):
         if len(header.shape) != dimensions:
@@ -197,9 +227,10 @@ def _headers(paths: Paths, dimensions: int) -> tuple[list[str], list[NpyHeader]]
     return files, headers
 
 
-def _header(file: IO[bytes], path: str) -> NpyHeader:
+def npy_header(file: IO[bytes], path: str, size: int | None = None) -> NpyHeader:
+    """What a file says of itself, or its first bytes if `size` tells how many there are in all."""
     try:
-        size = file.seek(0, 2)
+        size = file.seek(0, 2) if size is None else size
         file.seek(0)
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
@@ -229,10 +260,10 @@ def _header(file: IO[bytes], path: str) -> NpyHeader:
     return NpyHeader(shape, by_column, dtype.str, offset)
 
 
-def _joined(pieces: tuple[NpyPiece, ...]) -> Array:
+def joined_pieces(pieces: tuple[NpyPiece, ...]) -> Array:
     """The rows of several files, in a type that holds them all, by row in memory."""
     if len({piece.header.dtype for piece in pieces}) > 1:
-        return np.concatenate([_joined((piece,)) for piece in pieces])
+        return np.concatenate([joined_pieces((piece,)) for piece in pieces])
     first = pieces[0].header
     rows = sum(piece.stop - piece.start for piece in pieces)
     raw = np.empty(rows * first.row_bytes + _ALIGNED, np.uint8)

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import DataError, first_line
-from .columns import Missing, Roles, choose_columns
-from .parts import part_sources
-from .paths import check_file, check_rows, expand, is_url, open_file
+from .arrow import elements
+from .columns import Missing, Roles
+from .contents import not_whole
+from .parts import part_file_sources
+from .paths import check_file, is_url, open_file
 from .table import TableSource
 
 
@@ -57,6 +59,7 @@ def parquet_sources(
     categorical: Sequence[str] = (),
     missing: Missing = "error",
     dtype: str | None = None,
+    types: Mapping[str, str] | None = None,
     blocks: int | None = None,
     block_rows: int | None = None,
 ) -> list[TableSource]:
@@ -67,8 +70,12 @@ def parquet_sources(
     paths : path or URL, or sequence of them
         Files, directories (all `*.parquet` in them) and globs; readable by the workers under the same path. The rows
         of several files follow one another in the order given, within a directory or glob in the order of names.
+        Folders such as `year=2020` below the directory, or below what stands before a glob's first wildcard, are
+        columns.
     target, weight, offset, features, exclude, categorical, missing, dtype, blocks, block_rows
         As for `fullbatch.table_sources`.
+    types : mapping of column to type, optional
+        Arrow types of columns in the names of folders, where whole numbers are "int64" and anything else is "string".
 
     Returns
     -------
@@ -81,21 +88,31 @@ def parquet_sources(
         there are no rows.
     """
     roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
-    given = expand(paths, (".parquet", ".pq"))
-    read = [(path, *_footer(path)) for path in given]
-    check_rows(given, [_claimed_rows(footer) for _, footer, _ in read])
-    files, footers, schemas = zip(*(one for one in read if _claimed_rows(one[1])), strict=True)  # others decide nothing
-    columns = choose_columns(roles, schemas, files)
-    groups = [
-        group
-        for path, footer in zip(files, footers, strict=True)
-        for group in _as_parquet(path, partial(_row_groups, path, footer, columns.used))
-    ]
-    return part_sources(groups, columns, blocks, block_rows)
+    return part_file_sources(paths, (".parquet", ".pq"), _looked_at, roles, types, blocks, block_rows)
 
 
-def _footer(path: str) -> tuple[Any, pa.Schema]:
-    return _as_parquet(path, partial(_read_footer, path))  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class _ParquetFile:
+    """A file, its footer and the columns that this tells of."""
+
+    path: str
+    footer: Any
+    schema: pa.Schema
+
+    @property
+    def rows(self) -> int:
+        """Rows that the footer tells of, in whatever place."""
+        groups = range(self.footer.num_row_groups)
+        return abs(self.footer.num_rows) + sum(abs(self.footer.row_group(number).num_rows) for number in groups)
+
+    def parts(self, names: Sequence[str]) -> list[RowGroup]:
+        """Its row groups."""
+        groups: list[RowGroup] = _as_parquet(self.path, partial(_row_groups, self, names))
+        return groups
+
+
+def _looked_at(path: str) -> _ParquetFile:
+    return _ParquetFile(path, *_as_parquet(path, partial(_read_footer, path)))
 
 
 def _read_footer(path: str) -> tuple[Any, pa.Schema]:
@@ -156,23 +173,19 @@ def _as_parquet(path: str, action: Callable[[], Any]) -> Any:
     except DataError:
         raise
     except Exception as error:  # of many kinds
-        raise DataError(f"{path} is not a whole Parquet file: {first_line(error)}: write it again") from None
+        raise not_whole(path, "parquet", error, "Parquet file") from None
 
 
-def _claimed_rows(footer: Any) -> int:
-    """Rows that a footer tells of, in whatever place."""
-    return abs(footer.num_rows) + sum(abs(footer.row_group(number).num_rows) for number in range(footer.num_row_groups))
-
-
-def _row_groups(path: str, footer: Any, names: Sequence[str]) -> list[RowGroup]:
+def _row_groups(file: _ParquetFile, names: Sequence[str]) -> list[RowGroup]:
     groups, start = [], 0
-    for group in range(footer.num_row_groups):
-        rows = footer.row_group(group).num_rows
-        groups.append(RowGroup(path, group, start, rows, _decoded_bytes(path, footer, group, names)))
+    for group in range(file.footer.num_row_groups):
+        rows = file.footer.row_group(group).num_rows
+        groups.append(RowGroup(file.path, group, start, rows, _decoded_bytes(file, group, names)))
         start += rows
-    if start != footer.num_rows:
+    if start != file.footer.num_rows:
         raise DataError(
-            f"{path} is not a whole Parquet file: it tells of {footer.num_rows} rows, its row groups of {start}"
+            f"{file.path} is not a whole Parquet file: it tells of {file.footer.num_rows} rows, its row groups of "
+            f"{start}"
         )
     return groups
 
@@ -201,7 +214,7 @@ def _opened(path: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> int:
+def _decoded_bytes(file: _ParquetFile, group: int, names: Sequence[str]) -> int:
     """What the used columns of a row group take while they are decoded, texts as they are encoded.
 
     Raises
@@ -209,17 +222,22 @@ def _decoded_bytes(path: str, footer: Any, group: int, names: Sequence[str]) -> 
     DataError
         What the footer tells of them cannot be.
     """
-    rows = footer.row_group(group)
+    rows = file.footer.row_group(group)
+    per_row = {field.name: max(len(elements(field)), 1) for field in file.schema if field.name in names}
     nbytes = 0
     for number in range(rows.num_columns):
         chunk = rows.column(number)
-        if chunk.path_in_schema not in names:
-            continue
+        name = chunk.path_in_schema
+        if name not in per_row:
+            name = name.partition(".")[0]  # of a list's elements
+            if per_row.get(name, 1) == 1:
+                continue
         sizes = chunk.total_uncompressed_size, chunk.total_compressed_size
-        if rows.num_rows < 0 or min(sizes) < 0 or chunk.num_values != rows.num_rows:
+        # A list that is missing has one value, which says so.
+        if min(rows.num_rows, *sizes) < 0 or not rows.num_rows <= chunk.num_values <= rows.num_rows * per_row[name]:
             raise DataError(
-                f"{path}: row group {group} cannot be read: of {rows.num_rows} rows, column {chunk.path_in_schema!r} "
+                f"{file.path}: row group {group} cannot be read: of {rows.num_rows} rows, column {name!r} "
                 f"has {chunk.num_values} values in {sizes[1]} bytes, {sizes[0]} when unpacked: write it again"
             )
-        nbytes += max(sizes[0], 8 * rows.num_rows) + sizes[1]
+        nbytes += max(sizes[0], 8 * chunk.num_values) + sizes[1]
     return nbytes

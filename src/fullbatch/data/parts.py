@@ -3,15 +3,19 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from ..errors import DataError
-from .columns import Columns
+from .arrow import type_called
+from .columns import Columns, Roles, choose_columns
 from .cut import cut, cut_parts
+from .hive import folder_columns, folder_values
+from .paths import check_rows, find
 from .table import TableSource
 
 # Parts kept decoded while the blocks of a worker read from them: each thread may stand in one of its own, and as many
@@ -44,6 +48,24 @@ class Part(Protocol):
 
     def decode(self, names: list[str]) -> Any:
         """These columns of all of its rows."""
+        ...
+
+
+class PartFile(Protocol):
+    """A file of parts, as it tells of itself."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of its columns."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many rows it tells of."""
+        ...
+
+    def parts(self, names: Sequence[str]) -> Sequence[Part]:
+        """Its parts, of which these columns will be read."""
         ...
 
 
@@ -166,3 +188,51 @@ def part_sources(
         )
         for taken in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows))
     ]
+
+
+def part_file_sources(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    endings: tuple[str, ...],
+    opened: Callable[[str], PartFile],
+    roles: Roles,
+    types: Mapping[str, str] | None = None,
+    blocks: int | None = None,
+    block_rows: int | None = None,
+) -> list[TableSource]:
+    """Blocks of all the rows of some files, with the columns in the names of their folders.
+
+    Parameters
+    ----------
+    paths, endings
+        As for `paths.find`.
+    opened : callable
+        Looks at a file of that name.
+    roles : Roles
+        What the columns mean.
+    types : mapping of column to type, optional
+        Arrow types of columns in the names of folders for which the guess is wrong.
+    blocks, block_rows : int, optional
+        As for `cut`.
+    """
+    told = {name: type_called(type_, name) for name, type_ in (types or {}).items()}
+    given = find(paths, endings)
+    looked_at = [(one, opened(one.path)) for one in given]
+    check_rows([one.path for one in given], [file.rows for _, file in looked_at])
+    found, files = zip(*((one, file) for one, file in looked_at if file.rows), strict=True)  # others decide nothing
+    _refuse_types(told, found)
+    names = [one.path for one in found]
+    folders = folder_columns(found, [file.schema for file in files], roles, told)
+    columns = choose_columns(roles, folders.schemas, names)
+    parts = [part for file in files for part in file.parts(columns.used)]
+    return folders.with_columns(part_sources(parts, columns, blocks, block_rows))
+
+
+def _refuse_types(told: Mapping[str, Any], found: Sequence[Any]) -> None:
+    """The types of a file's own columns stand in the file."""
+    known = {name for one in found for name in folder_values(one)} if told else set()
+    for name in told:
+        if name not in known:
+            raise DataError(
+                f"{found[0].path}: types has {name!r}, which no folder is named by: such files know the types of their "
+                "own columns"
+            )

@@ -5,15 +5,25 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import unquote
 
 from ..errors import DataError, MissingExtraError
 from ..wording.shown import named, real, without_secrets
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# Folders in which formats of tables keep which of the files count.
+_LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+
+
+class Found(NamedTuple):
+    """A file, and the folder below which it was looked for."""
+
+    path: str
+    folder: str
 
 
 def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: tuple[str, ...] = ()) -> list[str]:
@@ -38,13 +48,27 @@ def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: 
     MissingExtraError
         The package for such URLs is not installed.
     """
-    files: list[str] = []
-    for given in [paths] if isinstance(paths, str | PathLike) else paths:
+    return [found.path for found in find(paths, endings)]
+
+
+def find(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: tuple[str, ...] = ()) -> list[Found]:
+    """The files of `expand`, each with the folder below which it was looked for.
+
+    That is the directory that was given, what stands before the first wildcard of a glob, or the folder of a file; of
+    several paths, the folder that all of these have in common.
+    """
+    listed = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    found: list[Found] = []
+    for given in listed:
         name = _without_file_scheme(named(given))
-        files += _expand_url(name, endings) if is_url(name) else _expand_path(name, endings)
-    if not files:
+        found += _find_url(name, endings) if is_url(name) else _find_path(name, endings)
+    if not found:
         raise DataError("no data: the list of files is empty")
-    return files
+    if len(listed) > 1:
+        levels = zip(*(one.folder.split("/") for one in found), strict=False)
+        common = "/".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
+        found = [one._replace(folder=common) for one in found]
+    return found
 
 
 def is_url(path: str) -> bool:
@@ -162,35 +186,50 @@ def check_rows(files: Sequence[str], rows: Sequence[int]) -> None:
         raise DataError(f"no rows: {files[0]}{more} is empty, at least one row is needed")
 
 
-def _expand_path(name: str, endings: tuple[str, ...]) -> list[str]:
+def _find_path(name: str, endings: tuple[str, ...]) -> list[Found]:
     path = Path(name)
+    folder = path
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and _counts(_below(file, path), endings))
-        _check_found(name, found, endings)
+        below = [(file, file.relative_to(path).parts) for file in sorted(path.rglob("*")) if file.is_file()]
+        _refuse_logged(name, [parts for _, parts in below])
+        files = [file for file, parts in below if _counts(parts, endings)]
+        _check_found(name, files, endings)
     elif path.exists():
-        found = [path]
+        files, folder = [path], path.parent
     else:
-        found = sorted(Path(name) for name in glob.glob(name, recursive=True) if Path(name).is_file())
-        _check_matched(name, found)
-    return [str(file.absolute()) for file in found]
+        files = sorted(Path(name) for name in glob.glob(name, recursive=True) if Path(name).is_file())
+        _check_matched(name, files)
+        folder = Path(*_before_wildcards(path.parts))
+    return [Found(str(file.absolute()), folder.absolute().as_posix()) for file in files]
 
 
-def _expand_url(url: str, endings: tuple[str, ...]) -> list[str]:
+def _find_url(url: str, endings: tuple[str, ...]) -> list[Found]:
     return safely(url, lambda: _found_at(url, endings))  # type: ignore[no-any-return]
 
 
-def _found_at(url: str, endings: tuple[str, ...]) -> list[str]:
+def _found_at(url: str, endings: tuple[str, ...]) -> list[Found]:
     system, root = _file_system(url)
+    folder = root
     if system.isfile(root):
-        found = [root]
+        found, folder = [root], root.rpartition("/")[0]
     elif system.isdir(root):
         top = root.rstrip("/") + "/"
-        found = [name for name in system.find(root) if _counts(name[len(top) :].split("/"), endings)]
+        below = [(name, name[len(top) :].split("/")) for name in system.find(root)]
+        _refuse_logged(url, [parts for _, parts in below])
+        found = [name for name, parts in below if _counts(parts, endings)]
         _check_found(url, found, endings)
     else:
         found = [name for name in system.glob(root) if system.isfile(name)] if glob.has_magic(real(url)) else []
         _check_matched(url, found)
-    return [_url_of(name, system, url) for name in sorted(found, key=lambda name: name.split("/"))]
+        folder = "/".join(_before_wildcards(root.split("/")))
+    base = str(_url_of(folder.rstrip("/"), system, url))
+    return [Found(_url_of(name, system, url), base) for name in sorted(found, key=lambda name: name.split("/"))]
+
+
+def _before_wildcards(parts: Sequence[str]) -> Sequence[str]:
+    """The folders before the first one with a wildcard, the last part being a file's."""
+    first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return parts[: min(first, len(parts) - 1)]
 
 
 def _url_of(name: str, system: Any, url: str) -> str:
@@ -215,12 +254,23 @@ def _without_file_scheme(path: str) -> str:
     return unquote(path.removeprefix("file://")) if path.startswith("file:///") else path
 
 
-def _below(file: Path, directory: Path) -> Sequence[str]:
-    return file.relative_to(directory).parts
-
-
 def _counts(parts: Sequence[str], endings: tuple[str, ...]) -> bool:
-    return not any(part.startswith((".", "_")) for part in parts) and parts[-1].lower().endswith(endings)
+    *folders, name = parts
+    hidden = [*(folder for folder in folders if "=" not in folder), name]  # "_day=1" is a column
+    return not any(part.startswith((".", "_")) for part in hidden) and name.lower().endswith(endings)
+
+
+def _refuse_logged(directory: str, found: Sequence[Sequence[str]]) -> None:
+    """Refuse tables of which some files may be deleted, replaced or not there yet: only their own readers know."""
+    for parts in found:
+        kind = next((_LOGS[folder] for folder in parts[:-1] if folder in _LOGS), None)
+        if "metadata" in parts[-2:-1] and parts[-1].endswith(".metadata.json"):
+            kind = "Iceberg"
+        if kind is not None:
+            raise DataError(
+                f"{directory} is a table of {kind}, where not every file counts: give the list of files that its own "
+                "reader tells"
+            )
 
 
 def _check_found(directory: str, found: Sequence[Any], endings: tuple[str, ...]) -> None:
