@@ -107,6 +107,17 @@ class FileOptions:
     no_quotes: Annotated[
         bool, typer.Option("--no-quotes", help="Quotation marks of a CSV file are part of the values.")
     ] = False
+    skip_rows: Annotated[
+        int | None, typer.Option(min=0, help="Lines of a CSV file before its header to leave out.", show_default=False)
+    ] = None
+    comment: Annotated[
+        str | None,
+        typer.Option(help="What lines of a CSV file begin with that are no rows, such as #.", show_default=False),
+    ] = None
+    escape: Annotated[
+        str | None,
+        typer.Option(help="Before quotation marks within values of a CSV file, such as \\.", show_default=False),
+    ] = None
     encoding: Annotated[
         str | None, typer.Option(help="Of a CSV file's text, such as latin1; default: UTF-8.", show_default=False)
     ] = None
@@ -149,6 +160,9 @@ class FileOptions:
             "units": self.units or None,
             "missing_values": self.missing_values or None,
             "quoted": False if self.no_quotes else None,
+            "skip_rows": self.skip_rows,
+            "comment": self.comment,
+            "escape": self.escape,
             "encoding": self.encoding,
             "zero_based": self.zero_based,
         }

@@ -13,7 +13,7 @@ from .csv_ import csv_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources
 from .parquet import parquet_sources
-from .paths import expand
+from .paths import expand, without_packing
 
 ENDINGS = {
     ".parquet": "parquet",
@@ -30,7 +30,10 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 
 # Options that a format knows beyond those of every table.
 _TABLE = tuple(field.name for field in fields(Roles))
-_TEXT = ("quoted", "encoding", "column_names", "types", "decimal", "thousands", "units", "missing_values")
+_TEXT = (
+    *("quoted", "encoding", "column_names", "types", "decimal", "thousands", "units", "missing_values"),
+    *("skip_rows", "comment", "escape"),
+)
 _OPTIONS = {
     "parquet": _TABLE,
     "csv": (*_TABLE, "delimiter", *_TEXT),
@@ -99,7 +102,7 @@ def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -
     files = []
     for path in paths:
         files += expand(path, tuple(ENDINGS))
-    found = {ENDINGS.get(Path(file).suffix.lower()) for file in files}
+    found = {ENDINGS.get(Path(without_packing(file)).suffix.lower()) for file in files}
     if len(found) == 1 and (only := found.pop()) is not None:
         return only
     names = ", ".join(map(named, paths))

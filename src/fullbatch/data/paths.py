@@ -14,6 +14,8 @@ from ..errors import DataError, MissingExtraError
 from ..wording.shown import named, real, without_secrets
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# How names of packed files end, behind the ending of what is in them; those of .zip are refused when they are opened.
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: tuple[str, ...] = ()) -> list[str]:
@@ -24,7 +26,7 @@ def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: 
     paths : path or URL, or sequence of them
         Files, directories and globs (`*`, `?`, `[...]`, `**`).
     endings : tuple of str
-        Which files of a directory count; names that begin with "." or "_" never do.
+        Which files of a directory count, packed ones too; names that begin with "." or "_" never do.
 
     Returns
     -------
@@ -69,6 +71,28 @@ def open_file(path: str) -> IO[bytes]:
         return open(path, "rb")
     except OSError as error:
         raise cannot_read(path, error) from None
+
+
+def stamp(path: str) -> Any:
+    """What is another one after a file was written again: size and time, or what its file system has in their place."""
+    if is_url(path):
+
+        def told() -> Any:
+            system, name = _file_system(path)
+            return system.ukey(name)
+
+        return safely(path, told)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def without_packing(name: str) -> str:
+    """The name of a file without the ending that tells how it is packed."""
+    lower = name.lower()
+    return next((name[: -len(ending)] for ending in PACKED if lower.endswith(ending)), name)
 
 
 def check_file(path: str) -> None:
@@ -220,7 +244,9 @@ def _below(file: Path, directory: Path) -> Sequence[str]:
 
 
 def _counts(parts: Sequence[str], endings: tuple[str, ...]) -> bool:
-    return not any(part.startswith((".", "_")) for part in parts) and parts[-1].lower().endswith(endings)
+    return not any(part.startswith((".", "_")) for part in parts) and without_packing(parts[-1]).lower().endswith(
+        endings
+    )
 
 
 def _check_found(directory: str, found: Sequence[Any], endings: tuple[str, ...]) -> None:
