@@ -1,5 +1,7 @@
 """The same data in any format gives the same model, to the byte."""
 
+import json
+
 import numpy as np
 import polars
 import pyarrow as pa
@@ -12,6 +14,7 @@ from fullbatch import (
     RayEngine,
     csv_sources,
     file_sources,
+    json_sources,
     libsvm_sources,
     npy_sources,
     parquet_sources,
@@ -27,6 +30,9 @@ def fitted_bytes(sources):
 def as_sources(frame, directory, **cut):
     """Every format, by name."""
     frame.to_csv(directory / "table.csv", index=False)
+    frame.to_csv(directory / "table.csv.gz", index=False)
+    lines = [json.dumps(row) + "\n" for row in frame.to_dict("records")]  # pandas would round
+    (directory / "table.jsonl").write_text("".join(lines))
     frame.iloc[:90].to_csv(directory / "first.tsv", index=False, sep="\t")
     frame.iloc[90:].to_csv(directory / "second.tsv", index=False, sep="\t")
     write_parquet_directory(frame, directory / "parquet")
@@ -37,7 +43,9 @@ def as_sources(frame, directory, **cut):
     np.save(directory / "y.npy", y)
     return {
         "csv": csv_sources(directory / "table.csv", target="y", **cut),
+        "packed csv": csv_sources(directory / "table.csv.gz", target="y", **cut),
         "two tsv files": csv_sources(directory / "*.tsv", target="y", delimiter="\t", **cut),
+        "json lines": json_sources(directory / "table.jsonl", target="y", **cut),
         "parquet": parquet_sources(directory / "parquet", target="y", **cut),
         "libsvm": libsvm_sources(directory / "table.libsvm", **cut),
         "npy": npy_sources(directory / "X?.npy", directory / "y.npy", **cut),
@@ -65,7 +73,7 @@ def test_same_rows_on_ray(tmp_path, ray_session):
     frame = table()
     sources = as_sources(frame, tmp_path, block_rows=30)
     expected = LogisticRegression(engine="serial").fit(sources["pandas"])
-    for name in ("csv", "parquet", "libsvm", "npy", "pandas"):
+    for name in ("csv", "packed csv", "json lines", "parquet", "libsvm", "npy", "pandas"):
         model = LogisticRegression(engine=RayEngine(2)).fit(sources[name])
         assert model.coef_.tobytes() == expected.coef_.tobytes(), name
         assert np.array_equal(model.predict(sources[name]), expected.predict(frame.drop(columns="y"))), name

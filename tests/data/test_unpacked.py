@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import os
+import pickle
 import tarfile
 import threading
 import zipfile
@@ -154,6 +155,8 @@ def test_a_file_is_unpacked_once_for_all_threads_and_let_go_of_with_its_sources(
     assert len(made) == 1
     model = LogisticRegression().fit(sources)
     assert model.n_samples_fit_ == 200
+    assert len(made) == 1
+    assert read(pickle.loads(pickle.dumps(sources))) == whole  # as on a worker
     assert len(made) == 1
     os.utime(path, ns=(1, 1))  # written again, as it seems
     assert read(sources) == whole

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import DataError
 
-DATA_HELP = "Files, directories or globs of Parquet, CSV, TSV, libsvm or .npy files"
+DATA_HELP = "Files, directories or globs of Parquet, CSV, TSV, JSON lines, libsvm or .npy files"
 
 
 class EngineName(StrEnum):
@@ -30,6 +30,7 @@ class FormatName(StrEnum):
     parquet = "parquet"
     csv = "csv"
     tsv = "tsv"
+    jsonl = "jsonl"
     libsvm = "libsvm"
     npy = "npy"
 
@@ -78,7 +79,7 @@ class FileOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=TYPE",
-            help="Type of a CSV file's column that is not guessed right: string, double (may be repeated).",
+            help="Type of a column of CSV or JSON that is not guessed right: string, double (may be repeated).",
             show_default=False,
         ),
     ] = None
@@ -142,7 +143,7 @@ class FileOptions:
         Parameters
         ----------
         known_types : mapping of column to type, optional
-            Types of columns of CSV files, unless they are told.
+            Types of columns of text files, unless they are told.
         """
         types = {**(known_types or {}), **pairs(self.types or [], "--types")}
         return {
@@ -237,7 +238,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list
     names = fitted.features_.names
     levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
     known = {}
-    if kind in ("csv", "tsv"):  # text that looks like numbers would be guessed to be numbers
+    if kind in ("csv", "tsv", "jsonl"):  # text that looks like numbers would be guessed to be numbers
         known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
     options = files.for_sources(known)
     if kind == "libsvm":

@@ -10,10 +10,12 @@ from ..errors import DataError
 from ..wording.shown import named
 from .columns import Roles
 from .csv_ import csv_sources
+from .json_ import json_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources
 from .parquet import parquet_sources
 from .paths import expand, without_packing
+from .unpacked import looks_like_json
 
 ENDINGS = {
     ".parquet": "parquet",
@@ -21,6 +23,9 @@ ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".libsvm": "libsvm",
     ".svmlight": "libsvm",
     ".svm": "libsvm",
@@ -38,6 +43,7 @@ _OPTIONS = {
     "parquet": _TABLE,
     "csv": (*_TABLE, "delimiter", *_TEXT),
     "tsv": (*_TABLE, *_TEXT),
+    "jsonl": (*_TABLE, "types"),
     "libsvm": ("n_features", "zero_based", "dense", "dtype"),
     "npy": ("target", "weight", "offset", "scale"),
 }
@@ -57,13 +63,13 @@ def file_sources(
     ----------
     paths : path or URL, or sequence of them
         Files, directories and globs, all of one format.
-    format : {"parquet", "csv", "tsv", "libsvm", "npy"}, optional
-        Default: by how the names of the files end.
+    format : {"parquet", "csv", "tsv", "jsonl", "libsvm", "npy"}, optional
+        Default: by how the names of the files end; JSON lines also by how they begin.
     blocks, block_rows : int, optional
         How many blocks, or how many rows in each; default: by the shape of the data alone.
     **options
-        Those of `parquet_sources`, `csv_sources`, `libsvm_sources` or `npy_sources`; for the last, `target`, `weight`
-        and `offset` are files.
+        Those of `parquet_sources`, `csv_sources`, `json_sources`, `libsvm_sources` or `npy_sources`; for the last,
+        `target`, `weight` and `offset` are files.
 
     Returns
     -------
@@ -87,6 +93,8 @@ def file_sources(
         return parquet_sources(listed, **given)
     if kind in ("csv", "tsv"):
         return csv_sources(listed, **{**given, "delimiter": "\t"} if kind == "tsv" else given)
+    if kind == "jsonl":
+        return json_sources(listed, **given)
     if kind == "libsvm":
         return libsvm_sources(listed, **given)
     names = {"target": "y", "weight": "sample_weight"}
@@ -102,7 +110,7 @@ def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -
     files = []
     for path in paths:
         files += expand(path, tuple(ENDINGS))
-    found = {ENDINGS.get(Path(without_packing(file)).suffix.lower()) for file in files}
+    found = {_ending_format(file) or ("jsonl" if looks_like_json(file) else None) for file in files}
     if len(found) == 1 and (only := found.pop()) is not None:
         return only
     names = ", ".join(map(named, paths))
@@ -114,3 +122,7 @@ def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -
         f"{names}: the format cannot be told from the name, which ends in none of {', '.join(ENDINGS)}: tell it with "
         f"format, one of {', '.join(FORMATS)}"
     )
+
+
+def _ending_format(file: str) -> str | None:
+    return ENDINGS.get(Path(without_packing(file)).suffix.lower())

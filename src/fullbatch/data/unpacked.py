@@ -9,6 +9,7 @@ import codecs
 import io
 import lzma
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -127,12 +128,7 @@ def text_file(path: str, encoding: str = "utf8") -> TextFile:
         There is no such encoding, or it cannot be used.
     """
     name = _checked(encoding)
-    try:
-        with open_file(path) as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise cannot_read(path, error) from None
-    packing = next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), "")
+    packing, head = _first_bytes(path)
     if packing == "zip":
         raise DataError(
             f"{path} is a zip archive: unpack it, or pack each file in it by itself, as .gz, .bz2, .xz or .zst"
@@ -152,6 +148,30 @@ def text_file(path: str, encoding: str = "utf8") -> TextFile:
             '"utf-16-le", or convert it to UTF-8'
         )
     return TextFile(path, packing, "", "utf8" if mark else encoding, len(mark))
+
+
+def looks_like_json(path: str) -> bool:
+    """Whether a file, packed or not, begins as JSON lines do."""
+    head = _first_bytes(path)[1]
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            head = head.removeprefix(codecs.BOM_UTF8).decode(encoding, "ignore").encode()
+            break
+    return re.match(rb'\s*\{\s*["}]', head) is not None
+
+
+def _first_bytes(path: str) -> tuple[str, bytes]:
+    """How a file is packed, if it is, and the first bytes that are in it."""
+    try:
+        with open_file(path) as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    packing = next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), "")
+    if packing not in ("", "zip"):
+        with closing(_unpack(path, packing)) as contents:
+            head = next(contents, b"")[:_HEAD]
+    return packing, head
 
 
 def _checked(encoding: str) -> str:
