@@ -104,6 +104,12 @@ def test_damage_is_told_with_the_file(tmp_path, plain, ending):
         csv_sources(path, **told)
 
 
+def test_text_that_begins_like_a_packed_file(tmp_path):
+    write(tmp_path / "t.csv", b"BZhang,PK,y\n1,2,0\n")
+    (source,) = csv_sources(tmp_path / "t.csv", target="y")
+    assert source.read().names == ("BZhang", "PK")
+
+
 def test_archives_of_files_are_refused(tmp_path, plain):
     with zipfile.ZipFile(tmp_path / "t.csv.zip", "w") as archive:
         archive.writestr("t.csv", plain["t.csv"][0])
@@ -190,7 +196,7 @@ def test_a_disk_that_is_full(tmp_path, plain, monkeypatch):
 
 def test_readers_have_places_of_their_own(tmp_path):
     content = os.urandom(300_000)
-    file = text_file(str(write(tmp_path / "t.gz", gzip.compress(b"x" + content))))
+    file = text_file(str(write(tmp_path / "t.gz", gzip.compress(b"\n" + content))))
     start = threading.Barrier(4)
 
     def work(number):

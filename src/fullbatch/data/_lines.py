@@ -44,16 +44,13 @@ class Layout:
 
     def starts(self, content: bytes) -> npt.NDArray[np.int64]:
         """Where rows begin in a text of whole rows."""
-        text, starts, ends = self._lines(content)
-        left_out = self._are_comments(text, starts)
-        if not self.empty:
-            left_out |= (ends == starts) | ((ends == starts + 1) & (text[starts] == _RETURN))
-        return starts[~left_out]
+        return self._rows(*self._lines(content))
 
-    def end(self, content: bytes) -> int:
-        """Where the last whole row of a text ends, behind its line end; 0 if there is none."""
-        ends = self._ends(self._masked(content))
-        return int(ends[-1]) + 1 if len(ends) else 0
+    def whole_rows(self, content: bytes) -> tuple[int, int]:
+        """How many whole rows a text begins with, and where the rest begins, behind the last line end of a row."""
+        text, starts, ends = self._lines(content)
+        rest = int(starts[-1] if ends[-1] == len(text) else len(text))
+        return int(np.count_nonzero(self._rows(text, starts, ends) < rest)), rest
 
     def first(self, content: bytes) -> tuple[int, int] | None:
         """From where to where the first row of a text stands, empty or not; None if there are but comments."""
@@ -84,6 +81,15 @@ class Layout:
         if not len(ends) or ends[-1] != len(text) - 1:
             ends = np.append(ends, len(text))
         return text, np.concatenate(([0], ends[:-1] + 1)), ends
+
+    def _rows(
+        self, text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Where those lines begin that are rows."""
+        left_out = self._are_comments(text, starts)
+        if not self.empty:
+            left_out |= (ends == starts) | ((ends == starts + 1) & (text[np.minimum(starts, len(text) - 1)] == _RETURN))
+        return starts[~left_out]
 
     def _ends(self, masked: bytes) -> npt.NDArray[np.int64]:
         text = np.frombuffer(masked, np.uint8)
@@ -164,8 +170,8 @@ class TextRows:
                 text.seek(start)
                 while more := text.read(_CHUNK):
                     content = rest + more
-                    end = layout.end(content)
-                    self._add(content[:end])
+                    count, end = layout.whole_rows(content)
+                    self._add(count, end)
                     rest = content[end:]
                     if len(rest) > LONGEST_ROW:
                         self._refuse(rest)
@@ -173,7 +179,8 @@ class TextRows:
             raise cannot_read(file.path, error) from None
         if layout.is_open(rest):
             self._refuse(rest)
-        self._add(rest)
+        if rest:
+            self._add(len(layout.starts(rest)), len(rest))
 
     def offset(self, row: int) -> int:
         """Byte at which a row begins; of the row behind the last one: the end of the file."""
@@ -197,11 +204,11 @@ class TextRows:
     def _chunk_of(self, row: int) -> int:
         return bisect_right([chunk.first_row for chunk in self._chunks], row) - 1
 
-    def _add(self, content: bytes) -> None:
-        if content:
-            self._chunks.append(_Chunk(self.stop, len(content), self.rows))
-            self.rows += len(self._layout.starts(content))
-            self.stop += len(content)
+    def _add(self, count: int, length: int) -> None:
+        if length:
+            self._chunks.append(_Chunk(self.stop, length, self.rows))
+            self.rows += count
+            self.stop += length
 
     def _refuse(self, content: bytes) -> None:
         if self._layout.is_open(content):
@@ -237,7 +244,11 @@ def first_row(file: TextFile, start: int, layout: Layout) -> tuple[bytes, int]:
         while more := text.read(max(len(content), _FIRST)):
             content += more
             found = layout.first(content)
-            if found is not None and content[found[1] - 1 : found[1]] == b"\n" and layout.end(content) >= found[1]:
+            if (
+                found is not None
+                and content[found[1] - 1 : found[1]] == b"\n"
+                and layout.whole_rows(content)[1] >= found[1]
+            ):
                 break
             if len(content) > LONGEST_ROW:
                 raise DataError(

@@ -25,7 +25,6 @@ ENDINGS = {
     ".txt": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
     ".libsvm": "libsvm",
     ".svmlight": "libsvm",
     ".svm": "libsvm",

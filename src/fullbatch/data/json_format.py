@@ -20,7 +20,7 @@ from .text_tables import is_number
 LAYOUT = Layout()
 # Deeper than objects of tables are; Arrow ends the process for want of stack at some ten thousand.
 _DEEPEST = 500
-_CHUNK = 2**20
+_CHUNK = 2**16  # which stays in cache
 _QUOTE, _NEWLINE, _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST = (ord(character) for character in '"\n{}[]')
 _NUMBERS = NumberText()
 _REFUSALS = (pa.ArrowInvalid, pa.ArrowNotImplementedError)

@@ -29,13 +29,12 @@ _KEPT = 2**34
 _CHUNK = 2**20
 # So many first bytes tell how a file is packed and encoded.
 _HEAD = 1024
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bz2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"PK\x05\x06": "zip",
+_MAGIC = {  # text may begin with the three letters of bzip2, so that the number behind them counts too
+    rb"\x1f\x8b": "gzip",
+    rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)": "bz2",
+    rb"\xfd7zXZ\0": "xz",
+    rb"\x28\xb5\x2f\xfd": "zstd",
+    rb"PK(?:\x03\x04|\x05\x06)": "zip",
 }
 # What xz may take while it unpacks; its strongest setting takes half of this.
 _XZ_MEMORY = 2**27
@@ -133,11 +132,8 @@ def text_file(path: str, encoding: str = "utf8") -> TextFile:
         raise DataError(
             f"{path} is a zip archive: unpack it, or pack each file in it by itself, as .gz, .bz2, .xz or .zst"
         )
-    if packing:
-        with closing(_unpack(path, packing)) as contents:
-            head = next(contents, b"")[:_HEAD]
-        if head[257:262] == b"ustar":
-            raise DataError(f"{path} is a tar archive: unpack it, or pack each file in it by itself, as .gz")
+    if packing and head[257:262] == b"ustar":
+        raise DataError(f"{path} is a tar archive: unpack it, or pack each file in it by itself, as .gz")
     mark = next((mark for mark in _MARKS if head.startswith(mark)), b"")
     name = _MARKS.get(mark, name)
     if name.startswith(("utf-16", "utf-32")):
@@ -151,13 +147,13 @@ def text_file(path: str, encoding: str = "utf8") -> TextFile:
 
 
 def looks_like_json(path: str) -> bool:
-    """Whether a file, packed or not, begins as JSON lines do."""
+    """Whether a file, packed or not, begins as JSON lines do, or as an array of the same objects."""
     head = _first_bytes(path)[1]
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             head = head.removeprefix(codecs.BOM_UTF8).decode(encoding, "ignore").encode()
             break
-    return re.match(rb'\s*\{\s*["}]', head) is not None
+    return re.match(rb'[\s\[]*\{\s*["}]', head) is not None
 
 
 def _first_bytes(path: str) -> tuple[str, bytes]:
@@ -167,7 +163,7 @@ def _first_bytes(path: str) -> tuple[str, bytes]:
             head = file.read(_HEAD)
     except OSError as error:
         raise cannot_read(path, error) from None
-    packing = next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), "")
+    packing = next((packing for magic, packing in _MAGIC.items() if re.match(magic, head)), "")
     if packing not in ("", "zip"):
         with closing(_unpack(path, packing)) as contents:
             head = next(contents, b"")[:_HEAD]
