@@ -195,6 +195,32 @@ def test_escapes(tmp_path, monkeypatch, chunk):
         assert np.concatenate([part.X[:, 0] for part in rows]).tolist() == list(range(10))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_any_text_comes_back_whatever_stands_around_it(tmp_path, monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    junk = list('ab,"\n\r#\\ ')
+    for chunk in (2**22, 40, 7):
+        monkeypatch.setattr(_lines, "_CHUNK", chunk)
+        monkeypatch.setattr(_lines, "_FIRST", chunk)
+        texts = ["x" + "".join(rng.choice(junk, rng.integers(0, 9))) for _ in range(40)]
+        escape = [None, "\\"][int(rng.integers(2))]
+        told = {"escape": escape} if escape else {}
+        lines = ["t,k,y\n"]
+        for number, text in enumerate(texts):
+            quoted = text.replace('"', '""') if escape is None else text.replace("\\", "\\\\").replace('"', '\\"')
+            lines.append(f'"{quoted}",{number},{number % 2}\n')
+        if rng.integers(2):
+            told["comment"] = "#"
+            for place in sorted(rng.integers(0, 41, 12).tolist(), reverse=True):
+                words = "".join(rng.choice([one for one in junk if one != "\n"], rng.integers(0, 9)))
+                lines.insert(place, f"#{words}\n")
+        path = write(tmp_path / "t.csv", "".join(lines))
+        rows = read(path, block_rows=7, types={"t": "string"}, **told)
+        column = [part.categories[0].levels[part.categories[0].codes].tolist() for part in rows]
+        assert [text for block in column for text in block] == texts, (chunk, told)
+        assert np.concatenate([part.X[:, 0] for part in rows]).tolist() == list(range(40))
+
+
 def test_what_is_said_of_lines_before_the_header(tmp_path):
     path = write(tmp_path / "t.csv", "Sales of the year\n" + PLAIN)
     with pytest.raises(DataError, match=r"row 0 has 3 values, the file has 1 columns.*skip_rows or comment"):

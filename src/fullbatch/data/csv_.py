@@ -136,7 +136,7 @@ def _layout(delimiter: str, quoted: bool, escape: str | None, comment: str | Non
     if len(delimiter) != 1:
         raise ValueError(f"delimiter must be one character, got {delimiter!r}")
     if escape is not None and (
-        len(escape) != 1 or not escape.isascii() or escape.isalnum() or escape in f'"{delimiter}'
+        len(escape) != 1 or not escape.isascii() or escape.isalnum() or escape in f'"\r\n{delimiter}'
     ):
         raise ValueError(
             "escape must be one character of ASCII that is no letter, digit, quotation mark or delimiter, got "
