@@ -12,7 +12,7 @@ import typer
 
 from ..errors import DataError
 
-DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, libsvm, .npy or .npz files"
+DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, JSON lines, libsvm, .npy or .npz files"
 
 
 class EngineName(StrEnum):
@@ -32,6 +32,7 @@ class FormatName(StrEnum):
     orc = "orc"
     csv = "csv"
     tsv = "tsv"
+    jsonl = "jsonl"
     libsvm = "libsvm"
     npy = "npy"
     npz = "npz"
@@ -82,7 +83,7 @@ class FileOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=TYPE",
-            help="Type of a column of CSV files or of names of folders that is not guessed right: string, double (may "
+            help="Type of a column of CSV, JSON lines or names of folders that is not guessed right: string, double (may "
             "be repeated).",
             show_default=False,
         ),
@@ -112,6 +113,17 @@ class FileOptions:
     no_quotes: Annotated[
         bool, typer.Option("--no-quotes", help="Quotation marks of a CSV file are part of the values.")
     ] = False
+    skip_rows: Annotated[
+        int | None, typer.Option(min=0, help="Lines of a CSV file before its header to leave out.", show_default=False)
+    ] = None
+    comment: Annotated[
+        str | None,
+        typer.Option(help="What lines of a CSV file begin with that are no rows, such as #.", show_default=False),
+    ] = None
+    escape: Annotated[
+        str | None,
+        typer.Option(help="Before quotation marks within values of a CSV file, such as \\.", show_default=False),
+    ] = None
     encoding: Annotated[
         str | None, typer.Option(help="Of a CSV file's text, such as latin1; default: UTF-8.", show_default=False)
     ] = None
@@ -136,7 +148,7 @@ class FileOptions:
         Parameters
         ----------
         known_types : mapping of column to type, optional
-            Types of columns of CSV files, unless they are told.
+            Types of columns of text files, unless they are told.
         """
         types = {**(known_types or {}), **pairs(self.types or [], "--types")}
         return {
@@ -154,6 +166,9 @@ class FileOptions:
             "units": self.units or None,
             "missing_values": self.missing_values or None,
             "quoted": False if self.no_quotes else None,
+            "skip_rows": self.skip_rows,
+            "comment": self.comment,
+            "escape": self.escape,
             "encoding": self.encoding,
             "zero_based": self.zero_based,
         }
@@ -230,7 +245,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list
     levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
     # Text that looks like numbers would be guessed to be numbers.
     known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
-    if known and kind not in ("csv", "tsv"):  # whose own columns have types
+    if known and kind not in ("csv", "tsv", "jsonl"):  # whose own columns have types
         known = {name: known[name] for name in folder_names(data, tuple(ENDINGS)) if name in known}
     options = files.for_sources(known)
     if kind == "libsvm":
