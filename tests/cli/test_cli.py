@@ -140,7 +140,11 @@ def test_ctrl_c_saves_the_best_iterate(tmp_path):
         (["fit", "iris"], 1, "cannot read iris: no such file or directory"),
         (["fit", "mnist", "--model", "tree"], 2, "'tree' is not one of 'logistic'"),
         (["fit", "table.csv", "--target", "z"], 1, "there is no column 'z': its columns are 'a', 'y'"),
-        (["fit", "table.csv"], 1, "no target y, which a model needs to learn from: name it with target"),
+        (
+            ["fit", "table.csv"],
+            1,
+            "which a model needs to learn from: name its column with --target COLUMN",
+        ),
         (["fit", "table.csv", "--target", "y", "--format", "xlsx"], 2, "'xlsx' is not one of 'parquet'"),
         (["fit", "table.csv", "--target", "y", "--missing", "a"], 2, "'a' is not NAME=VALUE"),
         (["fit", "table.csv", "--target", "y", "--option", "power=2"], 1, "the logistic loss has no option 'power'"),

@@ -15,7 +15,7 @@ from pyarrow import csv
 
 from ..errors import DataError, shortened
 from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
-from .columns import Missing, Roles, agree, choose_columns
+from .columns import Missing, Roles, agree, check_there, choose_columns
 from .cut import cut, cut_parts
 from .number_text import NumberText, is_mark, stray_text
 from .paths import check_rows, expand, open_file
@@ -191,6 +191,12 @@ class CsvPiece:
         """Bytes taken while it is read: the text, and the values of its columns."""
         return 2 * (self.last_byte - self.first_byte)
 
+    def keeping(self, names: Sequence[str]) -> "CsvPiece":
+        """The same rows, where columns of which nothing is told are text as it stands: an id may begin with zeros."""
+        check_there(names, self.format.names, self.where)
+        types = {**dict.fromkeys(names, pa.string()), **self.format.types}
+        return replace(self, format=replace(self.format, types=types))
+
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
         content = read_bytes(self.where, self.first_byte, self.last_byte)
@@ -303,7 +309,7 @@ def csv_sources(
         if name is not None and name not in told and pa.types.is_integer(used[name]):
             used[name] = pa.float64()  # fractions may come later
     used = {name: pa.float64() if pa.types.is_null(type_) else type_ for name, type_ in used.items()}
-    formats = [replace(form, types=used, whole=whole) for form in formats]
+    formats = [replace(form, types={**told, **used}, whole=whole) for form in formats]
     rows = [text.rows for text in texts]
     sources = []
     for parts in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows)):
