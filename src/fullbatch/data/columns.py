@@ -233,7 +233,7 @@ class Columns:
         fill = told if drop else self.door.format(told)
         return arrow.BadValue(
             f"{where}: row {first[name]}, column {name!r}: the value is missing"
-            + (f", as others are of {shortened(others)}" if others else "")
+            + (f" (as are some of {shortened(others)})" if others else "")
             + f". Fill it in{drop}, or say what stands for it: {fill}",
             first[name],
         )

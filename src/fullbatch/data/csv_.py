@@ -145,8 +145,14 @@ class CsvFormat:
                 'encoding, such as encoding="latin1"'
             ) from None
 
+    def keeping(self, names: Sequence[str], where: str) -> "CsvFormat":
+        """The same, where these columns are text as it stands unless a type is told: an id may begin with zeros."""
+        check_there(names, self.names, where)
+        return replace(self, types={**dict.fromkeys(names, pa.string()), **self.types})
+
     def _explain_type(self, content: bytes, types: Mapping[str, pa.DataType], where: str, first_row: int) -> None:
-        """Find the first value that does not fit its column's type, and say so."""
+        """Find the first value of all columns that does not fit its column's type, and say so."""
+        found: list[tuple[int, str, str]] = []
         for name, type_ in types.items():
             try:
                 texts = self._read(content, [name], {name: pa.string()})[name]
@@ -156,13 +162,16 @@ class CsvFormat:
             reads = partial(self._reads_as, texts, type_)
             row = first_failure(len(texts), reads)
             if not reads(row, row + 1):
-                if _is_number(type_) or is_mark(texts[row].as_py()):
-                    raise DataError(stray_text(where, first_row + row, name, texts[row].as_py(), self.numbers))
-                raise DataError(
-                    f"{where}: row {first_row + row}, column {name!r}: {texts[row].as_py()!r} is not of type {type_}, "
-                    f'as the column is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" '
-                    "for numbers"
-                )
+                found.append((row, name, texts[row].as_py()))
+        if not found:
+            return
+        row, name, text = min(found, key=lambda one: one[0])
+        if _is_number(types[name]) or is_mark(text):
+            raise DataError(stray_text(where, first_row + row, name, text, self.numbers))
+        raise DataError(
+            f"{where}: row {first_row + row}, column {name!r}: {text!r} is not of type {types[name]}, as the column "
+            f'is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" for numbers'
+        )
 
     def _reads_as(self, texts: Any, type_: pa.DataType, start: int, stop: int) -> bool:
         try:
@@ -190,12 +199,6 @@ class CsvPiece:
     def reading(self) -> int:
         """Bytes taken while it is read: the text, and the values of its columns."""
         return 2 * (self.last_byte - self.first_byte)
-
-    def keeping(self, names: Sequence[str]) -> "CsvPiece":
-        """The same rows, where columns of which nothing is told are text as it stands: an id may begin with zeros."""
-        check_there(names, self.format.names, self.where)
-        types = {**dict.fromkeys(names, pa.string()), **self.format.types}
-        return replace(self, format=replace(self.format, types=types))
 
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
@@ -351,24 +354,35 @@ def _guess(path: str, form: CsvFormat, text: TextRows, roles: Roles) -> pa.Schem
     """Types of the columns by the first rows; without a row, nothing is known of them."""
     if not text.rows:
         return pa.schema([(name, form.types.get(name, pa.null())) for name in form.names])
-    table = form.parse(text.head(_HEAD), form.names, path, 0)
+    head = text.head(_HEAD)
+    table = form.parse(head, form.names, path, 0)
     learnt = form.names if roles.features is None else roles.features
     used = {*learnt, roles.target, roles.weight, roles.offset} - {"", *roles.exclude, *form.types}
+    stray: list[tuple[int, str, str]] = []
     for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if name not in used or not pa.types.is_string(column.type):
+        if name not in used:
+            continue
+        if pa.types.is_temporal(column.type) and name != roles.target:
+            row = column.is_valid().index(True).as_py()  # ISO's, of which Arrow makes dates
+            as_text = replace(form, types={name: pa.string()}).parse(head, [name], path, 0)
+            stray.append((row, name, as_text[name][row].as_py()))
+        if not pa.types.is_string(column.type):
             continue
         if not form.numbers.is_plain and not pa.types.is_string((read := _as_numbers(form, column)).type):
             table = table.set_column(number, name, read)
-        elif name not in roles.categorical:
-            _refuse_stray_text(path, name, column.combine_chunks(), form.numbers)
+        elif name not in roles.categorical and (row := form.numbers.stray(column.combine_chunks())) is not None:
+            stray.append((row, name, column[row].as_py()))
+    _refuse_stray(path, stray, form.numbers)
     return table.schema
 
 
-def _refuse_stray_text(path: str, name: str, texts: Any, numbers: NumberText) -> None:
-    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels."""
-    row = numbers.stray(texts)
-    if row is not None:
-        raise DataError(stray_text(path, row, name, texts[row].as_py(), numbers))
+def _refuse_stray(path: str, stray: Sequence[tuple[int, str, str]], numbers: NumberText) -> None:
+    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels: tell the first."""
+    if stray:
+        row, first, text = min(stray, key=lambda one: one[0])
+        others = [name for _, name, _ in stray if name != first]
+        more = f". Look at {shortened(others)} too" if others else ""
+        raise DataError(stray_text(path, row, first, text, numbers) + more)
 
 
 def _as_numbers(form: CsvFormat, texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -102,7 +102,7 @@ class TableSource:
 
     def keeping(self, names: tuple[str, ...]) -> "TableSource":
         """The same rows, with columns that are handed on as they are."""
-        pieces = tuple(piece.keeping(names) if hasattr(piece, "keeping") else piece for piece in self.pieces)
+        pieces = tuple(_keeping(piece, names) for piece in self.pieces)
         return replace(self, pieces=pieces, columns=replace(self.columns, kept=names))
 
     def release(self) -> None:
@@ -121,6 +121,14 @@ class TableSource:
 
     def __str__(self) -> str:
         return " and ".join(f"{piece.where} rows {piece.first_row}..{piece.stop - 1}" for piece in self.pieces)
+
+
+def _keeping(piece: Any, names: tuple[str, ...]) -> Any:
+    """A piece of which these columns are read too, as they are."""
+    if hasattr(piece, "keeping"):
+        return piece.keeping(names)
+    form: Any = getattr(piece, "format", None)
+    return replace(piece, format=form.keeping(names, piece.where)) if hasattr(form, "keeping") else piece
 
 
 def of_schema(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
