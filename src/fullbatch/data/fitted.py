@@ -127,7 +127,7 @@ def given_to_write(X: Any, fitted: Fitted, offset: Any, keep: Sequence[str]) -> 
         refuse_beside_sources(offset)
         return [_keeping(source, keep) for source in sources] if keep else sources
     refuse_lazy(X, kind)
-    if kind in _FRAMES:
+    if kind in _FRAMES and not (kind is Kind.NUMBERS_TABLE and not names_of_matrix(X)):
         return _table_sources(X, kind, {"offset": offset}, fitted, keep)
     if keep:
         raise ValueError(f"keep names columns, and X ({type(X).__name__}) has no names of columns: give a data frame")
