@@ -128,7 +128,7 @@ def free_name(name: str, taken: Any) -> str:
 
 
 def only(table: Any, names: list[str], what: str) -> Any:
-    """A table with these columns only, so that nothing is asked of the others.
+    """A table with these columns only, so that nothing is asked of the others; in any case with them.
 
     Parameters
     ----------
@@ -143,6 +143,8 @@ def only(table: Any, names: list[str], what: str) -> Any:
     if package not in ("pandas", "polars", "dask"):
         table = as_table(table)
     there = list(table.column_names if isinstance(table, pa.Table) else table.columns)
+    if any("[" in name for name in names if name not in there):
+        return table  # they may be elements of a column of lists, of which it is told later
     check_there(names, there, what)
     twice = [name for name in names if there.count(name) > 1]
     if twice:
