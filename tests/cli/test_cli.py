@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import PoissonRegressor
 from tables import table, write_libsvm, write_parquet_directory
+from typer.testing import CliRunner
 
 from fullbatch import load_model
+from fullbatch.cli import app
 from fullbatch.cli._data import FileOptions
 from fullbatch.data.columns import Roles
 from fullbatch.datasets import load_mnist
@@ -140,7 +142,11 @@ def test_ctrl_c_saves_the_best_iterate(tmp_path):
         (["fit", "iris"], 1, "cannot read iris: no such file or directory"),
         (["fit", "mnist", "--model", "tree"], 2, "'tree' is not one of 'logistic'"),
         (["fit", "table.csv", "--target", "z"], 1, "there is no column 'z': its columns are 'a', 'y'"),
-        (["fit", "table.csv"], 1, "no target y, which a model needs to learn from: name it with target"),
+        (
+            ["fit", "table.csv"],
+            1,
+            "which a model needs to learn from: name its column with --target COLUMN",
+        ),
         (["fit", "table.csv", "--target", "y", "--format", "xlsx"], 2, "'xlsx' is not one of 'parquet'"),
         (["fit", "table.csv", "--target", "y", "--missing", "a"], 2, "'a' is not NAME=VALUE"),
         (["fit", "table.csv", "--target", "y", "--option", "power=2"], 1, "the logistic loss has no option 'power'"),
@@ -302,6 +308,30 @@ def test_unknown_categories_and_missing_values(claims, tmp_path):
     zone_only.to_csv(tmp_path / "new.csv", index=False)
     fullbatch(*predict)
     np.testing.assert_array_equal(pd.read_csv(tmp_path / "p.csv")["prediction"], filled)
+
+
+def test_columns_are_kept_and_what_the_fit_filled_is_filled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paid = ["" if row % 7 == 3 else str(row % 3 == 0).lower() for row in range(60)]
+    rows = [f"{row:03d},{flag},{row % 5},{row % 2}\n" for row, flag in enumerate(paid)]
+    (tmp_path / "t.csv").write_text("id,paid,x,y\n" + "".join(rows))
+
+    def run(*arguments):
+        return CliRunner().invoke(app, [*arguments, "--engine", "serial"], catch_exceptions=True)
+
+    told = ["t.csv", "--target", "y", "--exclude", "id", "--save", "m.fb", "-q"]
+    assert "column 'paid': the value is missing" in str(run("fit", *told).exception)
+    assert run("fit", *told, "--missing", "paid=true").exit_code == 0
+    for output in ("p.csv", "p.parquet"):
+        assert run("predict", "m.fb", "t.csv", "--output", output, "--proba", "--keep", "id,y").exit_code == 0
+    written = pd.read_csv("p.csv", dtype={"id": str})
+    assert written.columns.tolist() == ["id", "y", "prediction", "probability_0", "probability_1"]
+    assert written["id"].tolist() == [f"{row:03d}" for row in range(60)]
+    frame = pd.DataFrame({"paid": [flag in ("", "true") for flag in paid], "x": np.arange(60) % 5})
+    np.testing.assert_allclose(written["probability_1"], load_model("m.fb").predict_proba(frame)[:, 1], rtol=1e-12)
+    assert pd.read_parquet("p.parquet")["id"].tolist() == written["id"].tolist()
+    refused = run("predict", "m.fb", "t.csv", "--output", "p.csv", "--keep", "nr")
+    assert "there is no column 'nr': its columns are 'id', 'paid', 'x', 'y'" in str(refused.exception)
 
 
 def test_libsvm_and_npy_files(tmp_path):
@@ -511,7 +541,7 @@ def test_numbers_in_disguise_are_read_with_the_options_that_the_error_names(tmp_
     file.write_text("x;z;y\n" + "".join(f"{x};{z};{y}\n" for x, z, y in rows))
     fit = ["fit", file, "--target", "y", "--delimiter", ";", "--quiet"]
     told = []
-    for option in (["--missing-values", "?"], ["--decimal", ","], ["--units", "%"]):
+    for option in (["--missing-values", "?"], ["--units", "%"], ["--decimal", ","]):
         error = fullbatch(*fit, *told, code=1).stderr
         assert f"{option[0]} '{option[1]}'" in error
         told += option

@@ -86,7 +86,7 @@ def test_sources_are_the_same_as_arrays():
     assert by_sources.coef_.tobytes() == by_arrays.coef_.tobytes()
     assert by_sources.n_features_in_ == 6
     assert by_sources.score(X, y) == by_arrays.score(X, y)
-    with pytest.raises(ValueError, match="leave y and sample_weight out"):
+    with pytest.raises(ValueError, match="leave y, sample_weight and offset out"):
         LogisticRegression().fit(array_sources(X, y), y)
 
 

@@ -83,8 +83,8 @@ class FileOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=TYPE",
-            help="Type of a column of CSV, JSON lines or names of folders that is not guessed right: string, double (may "
-            "be repeated).",
+            help="Type of a column of CSV, JSON lines or names of folders that is not guessed right: string, double "
+            "(may be repeated).",
             show_default=False,
         ),
     ] = None

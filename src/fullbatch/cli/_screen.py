@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +30,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stand
 screen = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 # How advice that errors give to callers of the library reads here.
-_OPTIONS = [
+_OPTIONS: list[tuple[str, Any]] = [
     (r'missing="drop"', "--missing drop"),
-    (r"missing=\{'([^']*)': [^}]*\}", r"--missing \1=..."),
+    (r"missing=\{[^}]*\}", lambda found: " ".join(f"--missing {name}=..." for name in _names(found[0]))),
+    (r"exclude=\[[^]]*\]", lambda found: f"--exclude {shlex.quote(','.join(_names(found[0])))}"),
+    (r"\bwith exclude\b(?!=)", "with --exclude"),
+    (r"\b(target|offset)=\.\.\.", r"--\1 COLUMN"),
+    (r"tell it with format", "tell it with --format"),
+    (r"tell with n_features how many columns there are", "read it in Python, with n_features of libsvm_sources"),
     (r'types=\{\'([^\']*)\': "(\w+)"\}', r"--types \1=\2"),
     (r"categorical=\['([^']*)'\] of table_sources.*", r"--categorical \1"),
     (r"missing_values=\[('[^']*')\]", r"--missing-values \1"),
@@ -105,6 +111,11 @@ def in_options(message: str) -> str:
     for words, option in _OPTIONS:
         message = re.sub(words, option, message)
     return message
+
+
+def _names(option: str) -> list[str]:
+    """Names of columns in an option as Python writes it."""
+    return re.findall(r"['\"]([^'\"]*)['\"](?=[]:,])", option)
 
 
 def show(values: dict[str, Any], as_json: bool) -> None:

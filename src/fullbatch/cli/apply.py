@@ -17,13 +17,14 @@ from ._data import (
     is_mnist,
     open_files_for,
     refuse_overwriting,
+    split,
     with_file_options,
 )
 from ._screen import AsJson, show
 
 PREDICT_EXAMPLES = """\b
 Example:
-  fullbatch predict model.fb 'new/*.parquet' --output predictions.parquet --proba"""
+  fullbatch predict model.fb 'new/*.parquet' --output predictions.parquet --proba --keep id"""
 EVALUATE_EXAMPLES = """\b
 Example:
   fullbatch evaluate model.fb test.csv --target churned"""
@@ -42,6 +43,12 @@ def predict(
         Path, typer.Option(help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block.")
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class too.")] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Columns, such as ids, written beside the predictions.", show_default=False
+        ),
+    ] = None,
     *,
     files: FileOptions,
     ignore_unknown: Unknown = False,
@@ -55,7 +62,7 @@ def predict(
     refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])
     with closing(_opened(fitted, engine, workers)):
         sources = _open(fitted, data, directory, files)
-        rows = fitted.write_predictions(sources, output, probabilities=proba)
+        rows = fitted.write_predictions(sources, output, probabilities=proba, keep=split(keep) or ())
     show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
 
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 
-from ..errors import DataError
+from ..errors import DataError, shortened
 from ._lines import Layout, TextRows, behind_lines, first_row
 from .arrow import type_called
 from .columns import Missing, Roles
@@ -182,24 +181,35 @@ def _guess(path: str, form: CsvFormat, rows: TextRows, roles: Roles) -> pa.Schem
     """Types of the columns by the first rows; without a row, nothing is known of them."""
     if not rows.rows:
         return pa.schema([(name, form.types.get(name, pa.null())) for name in form.names])
-    table = form.parse(rows.head(_HEAD), form.names, path, 0)
+    head = rows.head(_HEAD)
+    table = form.parse(head, form.names, path, 0)
     learnt = form.names if roles.features is None else roles.features
     used = {*learnt, roles.target, roles.weight, roles.offset} - {"", *roles.exclude, *form.types}
+    stray: list[tuple[int, str, str]] = []
     for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if name not in used or not pa.types.is_string(column.type):
+        if name not in used:
+            continue
+        if pa.types.is_temporal(column.type) and name != roles.target:
+            row = column.is_valid().index(True).as_py()  # ISO's, of which Arrow makes dates
+            as_text = replace(form, types={name: pa.string()}).parse(head, [name], path, 0)
+            stray.append((row, name, as_text[name][row].as_py()))
+        if not pa.types.is_string(column.type):
             continue
         if not form.numbers.is_plain and not pa.types.is_string((read := _as_numbers(form, column)).type):
             table = table.set_column(number, name, read)
-        elif name not in roles.categorical:
-            _refuse_stray_text(path, name, column.combine_chunks(), form.numbers)
+        elif name not in roles.categorical and (row := form.numbers.stray(column.combine_chunks())) is not None:
+            stray.append((row, name, column[row].as_py()))
+    _refuse_stray(path, stray, form.numbers)
     return table.schema
 
 
-def _refuse_stray_text(path: str, name: str, texts: Any, numbers: NumberText) -> None:
-    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels."""
-    row = numbers.stray(texts)
-    if row is not None:
-        raise DataError(stray_text(path, row, name, texts[row].as_py(), numbers))
+def _refuse_stray(path: str, stray: Sequence[tuple[int, str, str]], numbers: NumberText) -> None:
+    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels: tell the first."""
+    if stray:
+        row, first, text = min(stray, key=lambda one: one[0])
+        others = [name for _, name, _ in stray if name != first]
+        more = f". Look at {shortened(others)} too" if others else ""
+        raise DataError(stray_text(path, row, first, text, numbers) + more)
 
 
 def _as_numbers(form: CsvFormat, texts: pa.ChunkedArray) -> pa.ChunkedArray:

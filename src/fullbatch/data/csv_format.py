@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from pyarrow import csv
 
 from ..errors import DataError
 from ._lines import Layout, first_failure
+from .columns import check_there
 from .number_text import NumberText, is_mark, stray_text
 from .text_tables import is_number
 
@@ -148,8 +149,14 @@ class CsvFormat:
                 'encoding, such as encoding="latin1"'
             ) from None
 
+    def keeping(self, names: Sequence[str], where: str) -> "CsvFormat":
+        """The same, where these columns are text as it stands unless a type is told: an id may begin with zeros."""
+        check_there(names, self.names, where)
+        return replace(self, types={**dict.fromkeys(names, pa.string()), **self.types})
+
     def _explain_type(self, content: bytes, types: Mapping[str, pa.DataType], where: str, first_row: int) -> None:
-        """Find the first value that does not fit its column's type, and say so."""
+        """Find the first value of all columns that does not fit its column's type, and say so."""
+        found: list[tuple[int, str, str]] = []
         for name, type_ in types.items():
             try:
                 texts = self._read(content, [name], {name: pa.string()})[name]
@@ -159,13 +166,16 @@ class CsvFormat:
             reads = partial(self._reads_as, texts, type_)
             row = first_failure(len(texts), reads)
             if not reads(row, row + 1):
-                if is_number(type_) or is_mark(texts[row].as_py()):
-                    raise DataError(stray_text(where, first_row + row, name, texts[row].as_py(), self.numbers))
-                raise DataError(
-                    f"{where}: row {first_row + row}, column {name!r}: {texts[row].as_py()!r} is not of type {type_}, "
-                    f'as the column is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" '
-                    "for numbers"
-                )
+                found.append((row, name, texts[row].as_py()))
+        if not found:
+            return
+        row, name, text = min(found, key=lambda one: one[0])
+        if is_number(types[name]) or is_mark(text):
+            raise DataError(stray_text(where, first_row + row, name, text, self.numbers))
+        raise DataError(
+            f"{where}: row {first_row + row}, column {name!r}: {text!r} is not of type {types[name]}, as the column "
+            f'is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" for numbers'
+        )
 
     def _reads_as(self, texts: Any, type_: pa.DataType, start: int, stop: int) -> bool:
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError, first_line
+from ..errors import DataError, first_line, shortened
 from ._lines import TextRows
 from .arrow import type_called
 from .columns import Missing, Roles
@@ -95,17 +95,18 @@ def _table(rows: TextRows, told: Mapping[str, pa.DataType], roles: Roles) -> Tex
     columns = _first_values(rows.head(_HEAD), path)
     learnt = columns if roles.features is None else roles.features
     used = {*learnt, roles.target, roles.weight, roles.offset} - {*roles.exclude, *told}
-    types, in_quotes = {}, []
+    types, in_quotes, stray = {}, [], {}
     for name, values in columns.items():
         kinds = frozenset(map(_kind, values.values()))
         type_ = _TYPES.get(kinds)
         if name in used and type_ is None:
-            _refuse_mixture(path, name, values)
+            stray[name] = _other_kind(values)
         if name in used and kinds == {"text"} and name not in roles.categorical:
-            _refuse_stray_text(path, name, values)
+            stray |= _stray_text(name, values)
         if name in told and is_number(told[name]) and kinds == {"text"}:
             in_quotes.append(name)
         types[name] = told.get(name, pa.struct([]) if type_ is None else type_)
+    _refuse(path, stray)
     known = types if roles.features is None else None
     return TextTable(rows, JsonFormat(tuple(columns), types, known, tuple(in_quotes)), pa.schema(list(types.items())))
 
@@ -136,30 +137,38 @@ def _kind(value: Any) -> str:
     return {float: "number", str: "text", list: "list", tuple: "object"}[type(value)]
 
 
-def _refuse_mixture(path: str, name: str, values: Mapping[int, Any]) -> None:
+def _refuse(path: str, stray: Mapping[str, tuple[int, str]]) -> None:
+    """Tell the first value that is wrong, of all columns."""
+    if stray:
+        first = min(stray, key=lambda name: stray[name][0])
+        row, what = stray[first]
+        others = [name for name in stray if name != first]
+        more = f". Look at {shortened(others)} too" if others else ""
+        raise DataError(f"{path}: row {row}, column {first!r}: {what}{more}")
+
+
+def _other_kind(values: Mapping[int, Any]) -> tuple[int, str]:
+    """The first value that is not of the kind that those before it are of."""
     kinds = {row: _kind(value).replace("whole", "number") for row, value in values.items()}
     first, kind = next(iter(kinds.items()))
     row = next(row for row, other in kinds.items() if other != kind)
-    raise DataError(
-        f"{path}: row {row}, column {name!r}: the value is of the kind {kinds[row]!r}, and in row {first} of the kind "
-        f"{kind!r}: a column has one kind. Correct it, or leave the column out with exclude"
+    return row, (
+        f"the value is of the kind {kinds[row]!r}, and in row {first} of the kind {kind!r}: a column has one kind. "
+        "Correct it, or leave the column out with exclude"
     )
 
 
-def _refuse_stray_text(path: str, name: str, values: Mapping[int, str]) -> None:
+def _stray_text(name: str, values: Mapping[int, str]) -> dict[str, tuple[int, str]]:
     """Texts of numbers and dates are no levels unless somebody says so."""
-    texts = pa.array(values.values(), pa.string())
-    place = _NUMBERS.stray(texts)
-    if place is None and all(map(_NUMBERS.reads, values.values())):
-        place, what = 0, f'is a number in quotation marks. Read it so, with types={{{name!r}: "double"}}'
-    elif place is not None:
+    place = _NUMBERS.stray(pa.array(values.values(), pa.string()))
+    if place is not None:
         what = (
             "is a number, a date or a mark of a missing value in quotation marks, as most of the column's texts are. "
             "Write numbers without them and missing values as null, or leave the column out with exclude"
         )
-    if place is not None:
-        row = list(values)[place]
-        raise DataError(
-            f"{path}: row {row}, column {name!r}: {values[row][:80]!r} {what}; or tell that it is text, "
-            f'types={{{name!r}: "string"}}'
-        )
+    elif all(map(_NUMBERS.reads, values.values())):
+        place, what = 0, f'is a number in quotation marks. Read it so, with types={{{name!r}: "double"}}'
+    else:
+        return {}
+    row = list(values)[place]
+    return {name: (row, f'{values[row][:80]!r} {what}; or tell that it is text, types={{{name!r}: "string"}}')}

@@ -14,6 +14,7 @@ from pyarrow import json as arrow_json
 
 from ..errors import DataError, first_line
 from ._lines import Layout, first_failure
+from .columns import check_there
 from .number_text import NumberText
 from .text_tables import is_number
 
@@ -35,7 +36,7 @@ class JsonFormat:
     names : tuple of str
         Keys of the first objects.
     types : mapping of str to pyarrow.DataType
-        Types of the columns that are read.
+        Types of the columns.
     known : mapping of str to pyarrow.DataType, or None
         Types of all columns in the first objects, where a key beside them is an error.
     in_quotes : tuple of str
@@ -70,6 +71,11 @@ class JsonFormat:
             return self._with_whole(content, types, "ignore").select(list(names))
         except _REFUSALS as error:
             raise DataError(self._explanation(content, types, where, first_row, error)) from None
+
+    def keeping(self, names: Sequence[str], where: str) -> "JsonFormat":
+        """The same, of which these columns are read too, as what they seem to be."""
+        check_there(names, self.names, where)
+        return self
 
     def _with_whole(self, content: bytes, types: Mapping[str, pa.DataType], unknown: str) -> pa.Table:
         """The columns, labels as whole numbers if they are."""

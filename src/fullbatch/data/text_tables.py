@@ -111,7 +111,7 @@ def text_sources(
         if name is not None and name not in told and pa.types.is_integer(used[name]):
             used[name] = pa.float64()  # fractions may come later
     used = {name: pa.float64() if pa.types.is_null(type_) else type_ for name, type_ in used.items()}
-    formats = [replace(table.format, types=used, whole=whole) for table in tables]
+    formats = [replace(one.format, types={**one.format.types, **used}, whole=whole) for one in tables]
     rows = [table.rows.rows for table in tables]
     sources = []
     for parts in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows)):

@@ -77,7 +77,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         the description, so that the first such row of all the data can be named.
     """
     if rows.y is None:
-        raise DataError(f"{source}: no target y, which a model needs to learn from: name it with target")
+        raise DataError(f"{source}: no target y, which a model needs to learn from: name its column with target=...")
     _check_shapes(rows, source)
     X, y = canonical(rows.X), rows.y
     n, p = X.shape
@@ -101,7 +101,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         targets = as_numbers(y, f"{source}: target y")
         bad_target = np.flatnonzero(~np.isfinite(targets))
         if bad_target.size:
-            problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
+            problems.append((int(bad_target[0]), None, not_finite("target y", targets[bad_target[0]])))
         else:
             target = column_moments(targets, weight)
 
@@ -119,7 +119,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         row, column, mean, squares = dense_moments(read_only(X), weight)
     if row >= 0:
         name = rows.names[column] if rows.names else int(column)
-        problems.append((row, name, _not_finite("input X", X[row, column])))
+        problems.append((row, name, not_finite("input X", X[row, column])))
 
     problem = None
     if problems:
@@ -204,7 +204,8 @@ def _is_missing(label: Any) -> bool:
         return True
 
 
-def _not_finite(what: str, value: Any) -> str:
+def not_finite(what: str, value: Any) -> str:
+    """What is wrong with a value that is not finite, in words."""
     name = "NaN" if np.isnan(value) else "infinity"
     return f"{what} contains {name}: remove or fill in such values first"
 
@@ -234,7 +235,7 @@ def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
         bad = np.flatnonzero(y != np.floor(y))  # NaN and infinity are handled apart: infinity equals its floor
         strange = np.flatnonzero(~np.isfinite(y))
         if strange.size:
-            return y[:0], int(strange[0]), _not_finite("target y", y[strange[0]])
+            return y[:0], int(strange[0]), not_finite("target y", y[strange[0]])
         if bad.size:
             row = int(bad[0])
             return y[:0], row, f"the label {y[row]} is not a class (Unknown label type: continuous)"
