@@ -8,6 +8,7 @@ import typer
 
 from ..errors import DataError
 from ._data import (
+    DATA,
     DATA_HELP,
     Directory,
     Engine,
@@ -16,6 +17,7 @@ from ._data import (
     Workers,
     is_mnist,
     open_files_for,
+    refuse_directory,
     refuse_overwriting,
     with_file_options,
 )
@@ -23,12 +25,12 @@ from ._screen import AsJson, show
 
 PREDICT_EXAMPLES = """\b
 Example:
-  fullbatch predict model.fb 'new/*.parquet' --output predictions.parquet --proba"""
+  fullbatch predict model.fb 'new/*.parquet' --output new.parquet --proba"""
 EVALUATE_EXAMPLES = """\b
 Example:
   fullbatch evaluate model.fb test.csv --target churned"""
 
-ModelFile = Annotated[Path, typer.Argument(help="A saved model.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model.")]
 Unknown = Annotated[
     bool, typer.Option("--ignore-unknown", help="Count a category that the fit has not seen as none of them.")
 ]
@@ -37,9 +39,12 @@ Unknown = Annotated[
 @with_file_options(without=("target", "weight", "features", "exclude", "categorical"))
 def predict(
     model: ModelFile,
-    data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; they need no target.")],
+    data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}; they need no target.")],
     output: Annotated[
-        Path, typer.Option(help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block.")
+        Path,
+        typer.Option(
+            metavar="PATH", help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block."
+        ),
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class too.")] = False,
     *,
@@ -63,7 +68,8 @@ def predict(
 def evaluate(
     model: ModelFile,
     data: Annotated[
-        list[str] | None, typer.Argument(help=f"{DATA_HELP}; or mnist, the default: its test rows.")
+        list[str] | None,
+        typer.Argument(metavar=DATA, help=f"{DATA_HELP}; or mnist, the default: its test rows."),
     ] = None,
     *,
     files: FileOptions,
@@ -102,7 +108,9 @@ def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptio
     if is_mnist(data):
         from ..datasets import load_mnist
 
+        files.refuse_for_mnist()
         if fitted.n_features_in_ != 784:
             raise DataError(f"the model has {fitted.n_features_in_} columns, mnist has 784: name other data")
         return load_mnist(directory).test_sources()
+    refuse_directory(directory)
     return open_files_for(fitted, data, files)
