@@ -1,6 +1,8 @@
 """What a shell completes: names of a choice, and the columns of the files that were named before."""
 
 import csv
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,29 +25,38 @@ def one_of(names: Sequence[str], metavar: str, **options: Any) -> Any:
     return typer.Option(metavar=metavar, callback=check, autocompletion=complete, **options)
 
 
-def column(ctx: typer.Context, incomplete: str) -> list[str]:
+def column(incomplete: str) -> list[str]:
     """Columns whose names begin so."""
-    return [name for name in _columns(ctx.params) if name.startswith(incomplete)]
+    return [name for name in _columns() if name.startswith(incomplete)]
 
 
-def columns(ctx: typer.Context, incomplete: str) -> list[str]:
+def columns(incomplete: str) -> list[str]:
     """The same behind the last comma of several."""
     before, comma, last = incomplete.rpartition(",")
-    return [before + comma + name for name in _columns(ctx.params) if name.startswith(last)]
+    return [before + comma + name for name in _columns() if name.startswith(last)]
 
 
-def _columns(given: dict[str, Any]) -> list[str]:
-    """Names of the columns of the first file, as far as they can be had by reading its head."""
+def _columns() -> list[str]:
+    """Names of the columns of the first file on the line, as far as they can be had by reading its head.
+
+    The line is looked at as it stands: while an option has no value yet, Click parses no arguments.
+    """
     from ..data.files import file_format
     from ..data.paths import expand
 
-    with suppress(OSError, ValueError):  # no reason to disturb who is still typing
-        data = list(given.get("data") or [])
-        kind = file_format(data, given.get("format_") and str(given["format_"]))
-        if kind in _READ and data:
-            delimiter = given.get("delimiter") or ("\t" if kind == "tsv" else ",")
-            return _READ[kind](expand(data[0])[0], delimiter)
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or ""  # of zsh and fish, of bash
+    with suppress(ValueError):
+        words = shlex.split(line)
+        for word in words[2:]:
+            with suppress(OSError, ValueError):  # no file, or none that can be read
+                kind = file_format([word])
+                return _READ[kind](expand(word)[0], _delimiter(words, kind)) if kind in _READ else []
     return []
+
+
+def _delimiter(words: Sequence[str], kind: str) -> str:
+    told = words[words.index("--delimiter") + 1 :] if "--delimiter" in words else []
+    return told[0].replace("\\t", "\t") if told else "\t" if kind == "tsv" else ","
 
 
 def _of_text(path: str, delimiter: str) -> list[str]:
