@@ -39,8 +39,8 @@ def started(*arguments, before=_as_from_a_terminal, **options):
 
 def spawned(command, before=_as_from_a_terminal, **options):
     """A process; `before` is called in it first of all."""
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, preexec_fn=before, stdin=pipe, stdout=pipe, stderr=pipe, text=True, **options)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(command, preexec_fn=before, text=True, **pipes | options)
 
 
 def ended(process, code=0, say=None):

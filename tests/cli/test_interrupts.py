@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from commands import ended, spawned, started
+from commands import ended, fullbatch, spawned, started
 
 from fullbatch import load_model
 
@@ -66,11 +66,11 @@ def test_ctrl_c_ends_the_fit_and_its_model_is_saved(tmp_path):
     assert np.isfinite(load_model(path).coef_).all()
 
 
-def scripted(code):
+def scripted(code, **options):
     """A process that runs this code as the command line is run, and has begun."""
     lines = ["import time", "from fullbatch.cli._interrupts import watched"]
     lines += ["from fullbatch.run.interrupts import before_the_end", "with watched():", textwrap.indent(code, "  ")]
-    process = spawned([sys.executable, "-c", "\n".join(lines)])
+    process = spawned([sys.executable, "-c", "\n".join(lines)], **options)
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -125,6 +125,36 @@ atexit.register(lambda: (print("ready", flush=True), time.sleep(60)))
 """)
     process.send_signal(signal.SIGINT)
     assert ended(process, 130) == ("", "")
+
+
+def test_a_result_is_saved_before_the_command_hears_of_it():
+    process = scripted("""
+from fullbatch.cli._interrupts import hold
+hold()
+print("ready", flush=True)
+until = time.monotonic() + 0.5
+while time.monotonic() < until:
+    time.sleep(0.01)
+print("saved")
+""")
+    process.send_signal(signal.SIGINT)
+    assert ended(process) == ("saved\n", "")
+
+
+def test_at_a_terminal_what_comes_after_ctrl_c_has_a_line_of_its_own():
+    terminal, of_process = os.openpty()
+    process = scripted(DEAF.format("None"), stderr=of_process)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "lost\n"
+    assert os.read(terminal, 100) == b"\r\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert os.read(terminal, 100) == b"interrupted\r\n"
+
+
+def test_what_comes_out_as_an_error_after_ctrl_c_is_an_interrupt(monkeypatch):
+    monkeypatch.setattr("fullbatch.cli.app.was_interrupted", lambda: True)
+    assert fullbatch("evaluate", "nothing.fb", code=130) == ("", "")
 
 
 def test_jobs_in_the_background_do_not_hear_it():
