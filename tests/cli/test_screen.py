@@ -4,6 +4,7 @@ import io
 import json
 import re
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -225,6 +226,8 @@ def test_inspect_tells_what_a_model_holds(people, tmp_path):
     assert told["classes"] == ["no", "yes"]
     assert told["levels"] == {"region": ["north", "south", "west"], "plan": ["basic", "plus"]}
     assert told["parameters"]["fit_intercept"] is True
+    assert (told["rows"], told["status"]) == (1500, "converged")
+    assert told["l2"] == model.l2_ == 1 / 1500
     lines = fullbatch("inspect", path, "--most", 3).stdout.splitlines()
     order = np.argsort(-np.abs(model.coef_[0]), kind="stable")[:3]
     assert lines[-4] == " largest coefficients for yes"
@@ -245,6 +248,7 @@ def test_inspect_tells_what_a_model_holds(people, tmp_path):
     of_class, column = np.unravel_index(np.abs(coef).argmax(), coef.shape)
     assert shown[-1].endswith(f"  x{column}, class {of_class}")
     assert f" coefficients  {X.shape[1]} for each of 10 classes" in shown
+    assert " status        max_iter" in shown
     X, y = diabetes()
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "y.npy", y)
@@ -256,6 +260,15 @@ def test_inspect_tells_what_a_model_holds(people, tmp_path):
     assert "no intercept, max iter 1,000, penalty per standard deviation" in shown
     assert "True" not in shown
     assert "largest" not in shown
+
+
+def test_models_that_an_earlier_fullbatch_saved_tell_what_they_have():
+    old = Path(__file__).parents[1] / "version1" / "GeneralizedLinearRegressor.fb"
+    told = json.loads(fullbatch("inspect", old, "--json").stdout)
+    assert (told["rows"], told["status"]) == (None, None)
+    shown = fullbatch("inspect", old).stdout
+    assert "regression, tweedie loss" in shown
+    assert "status" not in shown
 
 
 def test_the_shell_knows_solvers_and_columns(people, monkeypatch, tmp_path):

@@ -54,6 +54,7 @@ def inspect(
         "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
         "offset": fitted.has_offset_,
         "zero_based": fitted.zero_based_,
+        **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "status")},
         "iterations": int(fitted.n_iter_[0]),
         "parameters": parameters,
         "feature_names": fitted.get_feature_names_out().tolist(),
@@ -79,6 +80,7 @@ def _in_short(told: dict[str, Any]) -> dict[str, Any]:
         if levels
         else None,
         "offset": "predictions need one" if told["offset"] else None,
+        **{name: told[name] for name in ("rows", "status", "l2")},
         "fitted with": _of_parameters(told["parameters"]),
         "iterations": told["iterations"],
         "coefficients": f"{len(told['feature_names']):,}{each}",

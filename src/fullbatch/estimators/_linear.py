@@ -31,7 +31,7 @@ from ..protocols.seams import Engine, Model
 from ..run.callbacks import Callback, Progress, check_callbacks
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.driver import minimize
-from ..run.result import Result
+from ..run.result import Result, Status
 from ..saving import files
 from ..saving.contents import Contents, Either, Flag, Member, Null, Number, Parts, Rule, Text
 from ..solvers import check_solver
@@ -92,6 +92,8 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         Rows seen in fit.
     l2_ : float
         Strength of the penalty on the mean loss.
+    status_ : str
+        How the fit ended: the value of a `fullbatch.Status`.
     n_features_in_ : int
         Columns seen in fit; `coef_` has one more for each further level of a categorical one.
     feature_names_in_ : (n_features_in_,) array of str
@@ -232,7 +234,7 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
-        self.n_iter_ = np.array([result.iterations])
+        self.n_iter_, self.status_ = np.array([result.iterations]), result.status.value
         self.result_ = result
         self._warn(result, schema)
 
@@ -344,6 +346,8 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata["zero_based"] = self.zero_based_
+        if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
+            metadata["fit"] = {"rows": self.n_samples_fit_, "l2": self.l2_, "status": self.status_}
         self._add_saved(arrays, metadata)
         metadata = files.plain(metadata)
         for name, problem in self._contents().problems(metadata, arrays):
@@ -361,8 +365,9 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
             "numeric_features": Number(0, whole=True),
             "offset": Flag(),
             "zero_based": Either(Flag(), Null()),
+            "fit": Parts(_OF_FIT),
         }
-        return Contents(values, cls._saved_members, _sizes, _TOLD_BY)
+        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"fit": None})
 
     @classmethod
     def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
@@ -380,6 +385,8 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         model.n_features_in_ = model.features_.numeric + len(levels)
         model.n_iter_ = arrays["n_iter"]
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
+        if "fit" in metadata:
+            model.n_samples_fit_, model.l2_, model.status_ = (metadata["fit"][name] for name in _OF_FIT)
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
@@ -517,6 +524,13 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
         answer: Array = getattr(self, formula)(self._eta_of(given, "the rows"))
         return answer
 
+
+# What a saved model tells of its fit.
+_OF_FIT: dict[str, Rule] = {
+    "rows": Number(0, whole=True),
+    "l2": Number(0),
+    "status": Text(tuple(status.value for status in Status)),
+}
 
 # What tells the lengths of a saved model's arrays.
 _TOLD_BY = {
