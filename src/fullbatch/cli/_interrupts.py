@@ -97,6 +97,14 @@ def hold() -> None:
         _presses.held = True
 
 
+def tell() -> None:
+    """Say that the command was interrupted, once."""
+    if _presses is None:
+        sys.stderr.write("interrupted\n")
+    else:
+        _presses.tell()
+
+
 def was_interrupted() -> bool:
     """Whether Ctrl-C has broken into the command: what comes out as an error may come of it."""
     return _presses is not None and not _presses.held and _presses.count() > 0

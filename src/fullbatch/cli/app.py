@@ -10,7 +10,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import BlockError, DataError, EngineError, MissingExtraError, ModelFileError
-from ._interrupts import INTERRUPTED, was_interrupted
+from ._interrupts import INTERRUPTED, tell, was_interrupted
 from ._screen import print_error, warnings_shown
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
 from .fit import EXAMPLES as FIT_EXAMPLES
@@ -48,6 +48,7 @@ class _Commands(TyperGroup):
             error.message = in_plain_words(error.message)
             raise
         except KeyboardInterrupt:
+            tell()
             raise typer.Exit(INTERRUPTED) from None
 
 
