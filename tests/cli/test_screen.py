@@ -62,6 +62,7 @@ def test_nothing_is_wider_than_the_screen_and_nothing_in_a_pipe_is_padded_or_bro
         (0, ["evaluate", model, file, "--target", "churned"]),
         (0, ["predict", model, file, "--output", directory / "p.csv"]),
         (0, ["inspect", model]),
+        (2, ["fit", file, "--solver", "magic"]),
         (1, ["fit", file, "--target", "agee"]),
     ):
         shown = "".join(at_a_terminal(monkeypatch, *command))

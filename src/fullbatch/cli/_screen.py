@@ -99,7 +99,7 @@ def print_line(text: str, before: str = "") -> None:
     """
     plain = before + as_text(redacted(text))
     if screen.is_terminal:
-        plain = "\n".join(_folded(plain, screen.width, "  "))
+        plain = "\n".join(folded(plain, screen.width, "  "))
     line = Text(plain)
     line.stylize("bold red", 0, len(before))
     screen.print(line, soft_wrap=True)
@@ -139,10 +139,10 @@ def show(values: Mapping[str, Any], as_json: bool, short: Mapping[str, Any] | No
 def print_out(text: str, indent: int = 1) -> None:
     """Print a line on standard output, as text. A terminal shows it as several, those behind the first indented."""
     plain = as_text(text).rstrip()
-    typer.echo("\n".join(_folded(plain, screen.width, " " * indent)) if sys.stdout.isatty() else plain)
+    typer.echo("\n".join(folded(plain, screen.width, " " * indent)) if sys.stdout.isatty() else plain)
 
 
-def _folded(text: str, width: int, indent: str) -> list[str]:
+def folded(text: str, width: int, indent: str) -> list[str]:
     """A text in lines, broken between words; what has no space in it, such as a path, stays whole."""
     return textwrap.wrap(
         text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False

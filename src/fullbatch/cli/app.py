@@ -11,7 +11,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup
 from .. import __version__
 from ..errors import BlockError, DataError, EngineError, MissingExtraError, ModelFileError
 from ._interrupts import INTERRUPTED, tell, was_interrupted
-from ._screen import print_error, warnings_shown
+from ._screen import folded, print_error, screen, warnings_shown
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
 from .fit import EXAMPLES as FIT_EXAMPLES
 from .fit import fit
@@ -46,6 +46,9 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = in_plain_words(error.message)
+            if screen.is_terminal:
+                before = len(f"Error: {error.format_message()}") - len(error.message)  # as Click puts it
+                error.message = "\n".join(folded(" " * before + error.message, screen.width, "  ")).lstrip()
             raise
         except KeyboardInterrupt:
             tell()
