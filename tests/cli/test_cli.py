@@ -378,7 +378,7 @@ def _no_room():
 
 
 def test_a_directory_of_predictions_appears_whole_or_not_at_all(tmp_path):
-    frame = table(rows=100_000)
+    frame = table(rows=30_000)
     frame.to_csv(tmp_path / "t.csv", index=False)
     fullbatch("fit", tmp_path / "t.csv", "--target", "y", "--save", tmp_path / "m.fb", "-q")
     there = sorted(tmp_path.iterdir())
