@@ -96,6 +96,15 @@ def test_a_second_ctrl_c_ends_what_loses_the_first_and_keeps_what_there_is_to_ke
     assert ended(process, 130) == ("kept\n", "interrupted\n")
 
 
+def test_nobody_need_read_that_it_was_interrupted():
+    process = scripted(DEAF.format("None"))
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "lost\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+
+
 def test_a_third_ctrl_c_waits_for_nothing():
     process = scripted(DEAF.format("(print('keeping', flush=True), time.sleep(60))"))
     for said in ("lost", "keeping"):

@@ -47,7 +47,7 @@ class _Presses:
                 self._heard += self._here.recv(4096)
             count = self._heard.count(signal.SIGINT)
             if count and not before and os.isatty(2):
-                os.write(2, b"\n")  # the terminal has shown ^C
+                _write(b"\n")  # the terminal has shown ^C
             return count
 
     def tell(self) -> None:
@@ -55,7 +55,7 @@ class _Presses:
         with self._lock:
             if not self._told:
                 self._told = True
-                os.write(2, b"interrupted\n")
+                _write(b"interrupted\n")
 
     def end(self) -> None:
         """End the process at once, but for what runs still want to keep; the third Ctrl-C does not wait for that."""
@@ -145,6 +145,12 @@ def _leave(code: int, pressed: bool = False) -> None:
             sys.stdout.flush()
         os._exit(code)
     signal.signal(signal.SIGINT, lambda signum, frame: os._exit(INTERRUPTED))
+
+
+def _write(text: bytes) -> None:
+    """Write to standard error, past Python's buffers, in which a signal's handler might find itself."""
+    with suppress(OSError):  # nobody reads it any more
+        os.write(2, text)
 
 
 def _keep_and_leave() -> NoReturn:
