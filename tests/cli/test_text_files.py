@@ -9,7 +9,7 @@ from tables import table
 from typer.testing import CliRunner
 
 from fullbatch import load_model
-from fullbatch.cli import app
+from fullbatch.cli.app import app
 
 
 def fullbatch(*arguments):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullbatch import DataError, LogisticRegression, csv_sources, file_sources, parquet_sources, table_sources
-from fullbatch.cli import app
+from fullbatch.cli.app import app
 
 PLACES = ["n", "s/ü %=", "w", None]
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import DataError
+from ._completion import columns
 from ._data import (
+    DATA,
     DATA_HELP,
     Directory,
     Engine,
@@ -16,6 +18,7 @@ from ._data import (
     Workers,
     is_mnist,
     open_files_for,
+    refuse_directory,
     refuse_overwriting,
     split,
     with_file_options,
@@ -24,12 +27,12 @@ from ._screen import AsJson, show
 
 PREDICT_EXAMPLES = """\b
 Example:
-  fullbatch predict model.fb 'new/*.parquet' --output predictions.parquet --proba --keep id"""
+  fullbatch predict model.fb 'new/*.parquet' --output new.parquet --keep id"""
 EVALUATE_EXAMPLES = """\b
 Example:
   fullbatch evaluate model.fb test.csv --target churned"""
 
-ModelFile = Annotated[Path, typer.Argument(help="A saved model.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model.")]
 Unknown = Annotated[
     bool, typer.Option("--ignore-unknown", help="Count a category that the fit has not seen as none of them.")
 ]
@@ -38,15 +41,21 @@ Unknown = Annotated[
 @with_file_options(without=("target", "weight", "features", "exclude", "categorical"))
 def predict(
     model: ModelFile,
-    data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; they need no target.")],
+    data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}; they need no target.")],
     output: Annotated[
-        Path, typer.Option(help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block.")
+        Path,
+        typer.Option(
+            metavar="PATH", help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block."
+        ),
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class too.")] = False,
     keep: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B,...", help="Columns, such as ids, written beside the predictions.", show_default=False
+            metavar="A,B,...",
+            help="Columns, such as ids, written beside the predictions.",
+            show_default=False,
+            autocompletion=columns,
         ),
     ] = None,
     *,
@@ -70,7 +79,8 @@ def predict(
 def evaluate(
     model: ModelFile,
     data: Annotated[
-        list[str] | None, typer.Argument(help=f"{DATA_HELP}; or mnist, the default: its test rows.")
+        list[str] | None,
+        typer.Argument(metavar=DATA, help=f"{DATA_HELP}; or mnist, the default: its test rows."),
     ] = None,
     *,
     files: FileOptions,
@@ -109,7 +119,9 @@ def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptio
     if is_mnist(data):
         from ..datasets import load_mnist
 
+        files.refuse_for_mnist()
         if fitted.n_features_in_ != 784:
             raise DataError(f"the model has {fitted.n_features_in_} columns, mnist has 784: name other data")
         return load_mnist(directory).test_sources()
+    refuse_directory(directory)
     return open_files_for(fitted, data, files)

@@ -83,6 +83,8 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         Rows seen in fit.
     l2_ : float
         Strength of the penalty on the mean loss.
+    status_ : str
+        How the fit ended: the value of a `fullbatch.Status`.
     n_features_in_ : int
         Columns seen in fit; `coef_` has one more for each further level of a categorical one.
     feature_names_in_ : (n_features_in_,) array of str
@@ -198,7 +200,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_ = given.missing
-        self.n_iter_ = np.array([result.iterations])
+        self.n_iter_, self.status_ = np.array([result.iterations]), result.status.value
         self.result_ = result
         self._warn(result, schema)
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DamagedError, ModelFileError
 from ..protocols.schema import Features
+from ..run.result import Status
 from ..saving import files
 from ..saving.contents import Contents, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
 
@@ -45,6 +46,9 @@ class Saved:
     has_offset_: bool
     zero_based_: bool | None
     missing_: dict[str, Any]
+    n_samples_fit_: int
+    l2_: float
+    status_: str
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the fitted model; `fullbatch.load_model` reads it.
@@ -68,6 +72,8 @@ class Saved:
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_}
+        if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
+            metadata["fit"] = {"rows": self.n_samples_fit_, "l2": self.l2_, "status": self.status_}
         self._add_saved(arrays, metadata)
         metadata = files.plain(metadata)
         for name, problem in self._contents().problems(metadata, arrays):
@@ -86,8 +92,9 @@ class Saved:
             "offset": Flag(),
             "zero_based": Either(Flag(), Null()),
             "missing": Named(Either(Flag(), Number(), Text())),
+            "fit": Parts(_OF_FIT),
         }
-        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}})
+        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "fit": None})
 
     @classmethod
     def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
@@ -106,6 +113,8 @@ class Saved:
         model.n_iter_ = arrays["n_iter"]
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         model.missing_ = dict(metadata.get("missing", {}))
+        if "fit" in metadata:
+            model.n_samples_fit_, model.l2_, model.status_ = (metadata["fit"][name] for name in _OF_FIT)
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
@@ -123,6 +132,13 @@ class Saved:
     def _check_parameters(self) -> None:
         """Refuse parameters that cannot be."""
 
+
+# What a saved model tells of its fit.
+_OF_FIT: dict[str, Rule] = {
+    "rows": Number(0, whole=True),
+    "l2": Number(0),
+    "status": Text(tuple(status.value for status in Status)),
+}
 
 # What tells the lengths of a saved model's arrays.
 _TOLD_BY = {

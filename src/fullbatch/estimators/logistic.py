@@ -53,9 +53,10 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         Coefficients; one row for two classes.
     intercept_ : (1,) or (K,) float64 array
         Intercepts; zeros without.
-    features_, n_iter_, n_samples_fit_, l2_, n_features_in_, feature_names_in_, has_offset_, zero_based_, missing_,
-    result_
+    features_, n_iter_, n_samples_fit_, l2_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
+    n_features_in_, feature_names_in_, has_offset_, zero_based_
+        The same.
 
     Examples
     --------

@@ -45,8 +45,17 @@ def as_numbers(values: Any, what: str) -> Array:
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
     try:
         return values.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numbers: {error}") from None
+    except (TypeError, ValueError):
+        wrong = next(value for value in values.ravel().tolist() if not _is_number(value))
+        raise DataError(f"{what} must be numbers, not {wrong!r}") from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        np.float64(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def read_only(array: Array) -> Array:

@@ -153,5 +153,5 @@ def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
         build = rows * stored * projections(rank, all_of_them=not sparse) * product + 2 * _ROUND
         solves = 4 * outputs * width * rank * _PRODUCT
         cost = _PASSES[f"low rank{classes}"] * (pass_ + solves) + 3 * build
-        why = f"diagonal and {rank} directions of the Hessian of a sample save passes and cost little"
+        why = f"{rank} directions of a sample's Hessian save passes"
         yield Choice("sampled-lbfgs", low_rank, why, cost, f"with {rank} directions")
