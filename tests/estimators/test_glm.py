@@ -4,7 +4,7 @@ import polars
 import pytest
 from sklearn.base import clone
 from sklearn.linear_model import GammaRegressor, HuberRegressor, PoissonRegressor, Ridge, TweedieRegressor
-from sklearn.metrics import d2_tweedie_score, r2_score
+from sklearn.metrics import d2_tweedie_score, mean_tweedie_deviance, r2_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fullbatch import GeneralizedLinearRegressor, LogisticRegression, array_sources, load_model, table_sources
@@ -69,6 +69,8 @@ def test_measures_against_scikit_learn():
         measured = model.evaluate(X, y, weight)
         predicted = model.predict(X)
         assert measured["d2"] == pytest.approx(d2_tweedie_score(y, predicted, sample_weight=weight, power=power))
+        deviance = mean_tweedie_deviance(y, predicted, sample_weight=weight, power=power)
+        assert measured["mean_deviance"] == pytest.approx(deviance)
         assert measured["r2"] == pytest.approx(r2_score(y, predicted, sample_weight=weight))
         assert measured["rmse"] == pytest.approx(np.sqrt(np.average((y - predicted) ** 2, weights=weight)))
         assert measured["mae"] == pytest.approx(np.average(np.abs(y - predicted), weights=weight))

@@ -97,6 +97,8 @@ def test_warm_start():
     assert model.fit(X, y).n_iter_[0] < first / 2
     with pytest.raises(ValueError, match="warm_start: the classes or features"):
         model.fit(X[:, :3], y)
+    with pytest.raises(ValueError, match="warm_start: the classes or features"):
+        model.fit(X, y + 1)  # as many, and others
     frame = pd.DataFrame({"text": np.where(X[:, 0] > 0, "a", "b")})
     model.set_params(warm_start=False).fit(frame, y)
     with pytest.raises(ValueError, match="warm_start: the classes or features"):

@@ -78,6 +78,42 @@ def test_limits_and_stops(solver):
     assert result.status is Status.STOPPED
 
 
+def test_every_callback_is_called_where_one_of_them_stops():
+    """One that keeps iterates, or checkpoints them, must see the last one too."""
+    fun, seen = objective(*breast_cancer()), []
+    stop = StopWhen(lambda iterate: iterate.iteration == 2, "enough")
+    result = minimize(fun, start(fun), solver="lbfgs", callbacks=[stop, lambda iterate: seen.append(iterate.iteration)])
+    assert (result.status, result.message, seen) == (Status.STOPPED, "enough", [0, 1, 2])
+
+
+def test_a_callback_that_stops_where_the_run_has_converged():
+    fun = objective(*breast_cancer())
+    whole = minimize(fun, start(fun), solver="lbfgs")
+    stop = StopWhen(lambda iterate: iterate.iteration == whole.iterations)
+    result = minimize(fun, start(fun), solver="lbfgs", callbacks=[stop])
+    assert (result.status, result.iterations) == (Status.CONVERGED, whole.iterations)
+
+
+def test_an_optimality_of_exactly_tol_is_enough():
+    class Exactly(LBFGS):
+        def optimality(self, state):
+            own = super().optimality(state)
+            return 1e-8 if own <= 1e-8 else own
+
+    fun = objective(*breast_cancer())
+    whole = minimize(fun, start(fun), solver="lbfgs", tol=1e-8)
+    result = minimize(fun, start(fun), solver=Exactly(), tol=1e-8)
+    assert (result.status, result.iterations) == (Status.CONVERGED, whole.iterations)
+
+
+def test_a_second_run_counts_its_own_passes_only():
+    fun = objective(*breast_cancer())
+    first, second = (minimize(fun, start(fun), solver="sampled-lbfgs") for _ in range(2))
+    assert first.sampled_passes > 0
+    assert (second.passes, second.sampled_passes) == (first.passes, first.sampled_passes)
+    assert fun.num_sampled_passes == first.sampled_passes + second.sampled_passes
+
+
 def test_max_iter_zero_evaluates_the_start():
     fun = objective(*breast_cancer())
     result = minimize(fun, start(fun), max_iter=0)
