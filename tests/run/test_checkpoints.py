@@ -9,7 +9,9 @@ import sys
 import textwrap
 import time
 import uuid
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ from fullbatch import (
     minimize,
 )
 from fullbatch.run.checkpoints import CheckpointWriter
+from fullbatch.solvers.lbfgs import LBFGSState
 
 STEPS = 3  # iterates between two ends of a run
 
@@ -40,7 +43,7 @@ def softmax(engine=None, **options):
 def run_in_parts(make, checkpoint, solver="lbfgs", engines=(SerialEngine,)):
     """Run, end and go on until it converges; passes of all parts."""
     passes, ends = 0, 0
-    while True:
+    for _ in range(100):
         fun = make(engines[ends % len(engines)]())
         began = []
 
@@ -53,6 +56,7 @@ def run_in_parts(make, checkpoint, solver="lbfgs", engines=(SerialEngine,)):
         passes, ends = passes + result.passes, ends + 1
         if result.status is not Status.STOPPED:
             return result, passes, ends
+    raise AssertionError("it never goes on from where it was")
 
 
 @pytest.mark.parametrize(
@@ -274,6 +278,61 @@ def test_another_run_is_refused_and_told_what_differs(tmp_path, changes, differs
     assert "name another directory to begin anew" in str(error.value)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == before
     assert fun.num_passes == 0
+
+
+def test_targets_that_differ_by_little_are_told_by_f(tmp_path):
+    """By no more than that a solver may tell F otherwise than a pass does; the gradient would tell nothing."""
+    X, y = diabetes()
+    fun = objective(X, y, "squared")
+    minimize(fun, start(fun), solver="lbfgs", max_iter=4, checkpoint=tmp_path)
+    fun = objective(X, y * (1 + 1e-7), "squared")
+    with pytest.raises(ModelFileError, match=r"at its theta F is \S+ there and \S+ here"):
+        minimize(fun, start(fun), solver="lbfgs", checkpoint=tmp_path)
+
+
+@dataclass(frozen=True, eq=False)
+class Mine(LBFGSState):
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class Another(LBFGSState):
+    pass
+
+
+def solver_with(kind):
+    """One that is known by its name alone, whatever its states are."""
+
+    class Own:
+        requests, state = LBFGS.requests, kind
+        optimality, step = LBFGS().optimality, LBFGS().step
+
+        def init(self, theta):
+            first = yield from LBFGS().init(theta)
+            return kind(**{field.name: getattr(first, field.name) for field in fields(first)})
+
+    return Own()
+
+
+def test_a_state_of_another_kind_is_of_another_run(tmp_path):
+    fun = objective(*diabetes(), "squared")
+    minimize(fun, start(fun), solver=solver_with(Mine), max_iter=3, checkpoint=tmp_path)
+    assert minimize(fun, start(fun), solver=solver_with(Mine), max_iter=3, checkpoint=tmp_path).resumed_at == 3
+    with pytest.raises(ModelFileError, match=r"of another run: state of the solver: Mine there, .* or Another here"):
+        minimize(fun, start(fun), solver=solver_with(Another), checkpoint=tmp_path)
+
+
+def test_one_checkpoint_for_each_interval(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("fullbatch.run.checkpoints.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def tick(iterate):
+        clock[0] += 1.0
+
+    fun = objective(*diabetes(), "squared")
+    checkpoint = Checkpoint(tmp_path, every=3.0, keep=100)
+    minimize(fun, start(fun), solver="lbfgs", tol=0, max_iter=10, checkpoint=checkpoint, callbacks=[tick])
+    assert [load_state(file).iteration for file in sorted(tmp_path.iterdir())] == [3, 6, 9, 10]
 
 
 def test_classes_are_told_apart(tmp_path):
