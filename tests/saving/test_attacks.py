@@ -234,6 +234,29 @@ def test_sizes_are_compared_with_the_file_before_anything_is_read(tmp_path):
         load_state(path)
 
 
+def test_objects_in_a_file_are_refused_unread(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "harm",)
+
+    member = io.BytesIO()
+    np.save(member, np.array([Harmful()], object), allow_pickle=True)
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(packed("LBFGSState", {"theta": np.zeros(1)}, {}))) as old,
+        zipfile.ZipFile(file, "w") as new,
+    ):
+        told = json.loads(old.read("metadata.json"))
+        told["members"]["theta"] = "|O (1,)"
+        new.writestr(zipfile.ZipInfo("metadata.json"), json.dumps(told))
+        new.writestr(zipfile.ZipInfo("theta.npy"), member.getvalue())
+    path = tmp_path / "harmful.fb"
+    path.write_bytes(sealed(file.getvalue()))
+    with pytest.raises(DamagedError, match=r"the member theta is \|O \(1,\), which is never saved"):
+        load_state(path)
+    assert not (tmp_path / "harm").exists()
+
+
 def test_metadata_that_no_parser_likes_is_refused(tmp_path):
     path = tmp_path / "deep.fb"
     for text in ("[" * 200_000, '{"format": "fullbatch", "version": 2, "kind": ' + "9" * 5000 + "}", "\xff", "null"):
