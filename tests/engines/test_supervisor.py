@@ -192,7 +192,7 @@ def test_when_no_capacity_is_left_the_error_says_what_was_lost(data):
         die(number)
 
     cluster.script = script
-    with pytest.raises(EngineError) as told:
+    with pytest.raises(EngineError, match="no worker is left") as told:
         blocks.sum(requests(1)[0])
     for words in ("no worker is left", "worker 0 of 2 was lost with blocks 0..6", "worker 1 of 2 was lost with blocks"):
         assert words in str(told.value)
