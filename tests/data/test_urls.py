@@ -1,5 +1,6 @@
 """Files at URLs give what the same files of this machine give."""
 
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -104,8 +105,10 @@ def test_schemes_that_cannot_be_opened(monkeypatch):
         csv_sources("nosuch://x/a.csv")
     monkeypatch.delitem(sys.modules, "fullbatch.data.remote_")
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(MissingExtraError, match=r"fullbatch\[fsspec\]"):
+    with pytest.raises(MissingExtraError, match=r"fullbatch\[fsspec\]") as caught:
         csv_sources("memory://x/a.csv")
+    assert caught.value.name == "fsspec"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # it comes from workers too
 
 
 def test_paths_need_no_fsspec(tmp_path):
