@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from scipy.optimize import minimize as scipy_minimize
 from test_lbfgs import quadratic, run
 
 from fullbatch import LBFGS, NewtonCG, SampledLBFGS, ScipyLBFGSB, minimize
-from fullbatch.protocols import Point, RowSample
+from fullbatch.protocols import HessVec, Point, RowSample
 from fullbatch.run.driver import drive
 from fullbatch.solvers._design import design
 from fullbatch.solvers._line_search import LineSearch
 from fullbatch.solvers.descent import PATIENCE, DescentState, first_state, moved, stuck
+from fullbatch.solvers.newton_cg import conjugate_step
 from fullbatch.solvers.preconditioners import _heavy
 
 NOISE = 1e-8
@@ -147,6 +149,77 @@ def test_steps_that_are_not_finite_are_shortened():
         trial, tried = along(lambda t, v=value, s=slope: (v, s) if t > 0.05 else (1.0 - t, -0.1))
         assert tried[:3] == [1.0, 0.1, pytest.approx(0.01)]
         assert math.isfinite(trial.value)
+
+
+def states_of(solver, fun, steps):
+    """The solver, told of its problem, and its states."""
+    solver = solver.for_problem(fun.facts)
+    states = [drive(solver.init(np.zeros(fun.size)), fun)]
+    while len(states) <= steps and not states[-1].failure:
+        states.append(drive(solver.step(states[-1]), fun))
+    return solver, states
+
+
+def test_where_the_pairs_lead_nowhere_the_sampled_matrix_does_and_else_the_gradient():
+    fun = objective(*breast_cancer())
+    solver, (*_, state) = states_of(SampledLBFGS(most_builds=1), fun, 4)
+    wrong, inverse = replace(state, direction=state.grad), solver._made.inverse
+    for matrix in (inverse, lambda vectors: -vectors):
+        solver._made.inverse = matrix
+        after = drive(solver.step(wrong), fun)
+        step = after.theta - state.theta
+        expected = -inverse(state.grad[None])[0] if matrix is inverse else -state.grad
+        assert step @ expected == pytest.approx(np.linalg.norm(step) * np.linalg.norm(expected), rel=1e-9)
+        assert after.value < state.value
+        assert len(after.steps) == 1
+
+
+def test_a_matrix_is_not_made_anew_too_soon():
+    _, states = states_of(SampledLBFGS(most_builds=9), objective(*breast_cancer(), l2=1e-6), 40)
+    made = [(before, after) for before, after in pairwise(states) if after.builds > before.builds]
+    assert len(made) > 1
+    for before, after in made:
+        assert after.built_iteration == after.iteration
+        assert after.iteration - before.built_iteration >= 5 * before.builds
+
+
+def test_newton_cg_goes_against_the_gradient_where_there_is_no_curvature_to_go_by():
+    def answer(request):
+        x = float(request.theta[0])
+        if isinstance(request, HessVec):
+            return -np.cos(x) * request.v
+        return Point(float(np.cos(x)), np.array([-np.sin(x)]))
+
+    solver = NewtonCG()
+    first = drive(solver.init(np.array([0.1])), answer)  # the top of a hill is near
+    after = drive(solver.step(first), answer)
+    assert not after.failure
+    assert after.value < first.value
+    while not after.failure and after.iteration < 20 and solver.optimality(after) > 0:
+        after = drive(solver.step(after), answer)
+    assert after.value == pytest.approx(-1.0)
+
+
+def test_newton_cg_tries_the_gradient_where_its_direction_leads_nowhere():
+    hessian = np.array([[1.0, 0.8], [0.8, 1.0]])  # by which it moves the second coordinate too, where F is infinite
+
+    def answer(request):
+        if isinstance(request, HessVec):
+            return hessian @ request.v
+        first, second = request.theta
+        return Point(0.5 * first**2 if second == 0 else np.inf, np.array([first, 0.0]))
+
+    before = drive(NewtonCG().init(np.array([1.0, 0.0])), answer)
+    after = drive(NewtonCG().step(before), answer)
+    assert not after.failure
+    assert after.theta == pytest.approx([0.0, 0.0])
+
+
+def test_conjugate_gradients_end_where_curvature_is_not_positive():
+    hessian, grad = np.diag([1.0, -1.0]), np.array([1.0, 0.5])
+    found = drive(conjugate_step(np.zeros(2), grad, 1e-9, 10), lambda request: hessian @ request.v)
+    np.testing.assert_allclose(found, -grad * (grad @ grad) / (grad @ hessian @ grad), rtol=1e-14)
+    assert not drive(conjugate_step(np.zeros(2), grad, 1e-9, 10), lambda request: -request.v).any()
 
 
 @pytest.mark.parametrize("most", [1, 2])
