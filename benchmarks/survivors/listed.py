@@ -34,6 +34,7 @@ _FORMULA = ("models/test_formula.py",)
 _OPTIONS = ("cli/test_options.py",)
 _FINGERPRINT = ("run/test_fingerprint.py",)
 _RULES = ("solvers/test_rules.py",)
+_LOCKSTEP = ("run/test_driver.py::test_lockstep_ends_each_run_as_if_it_were_alone",)
 
 SURVIVORS = (
     # --- wrong results, wrong data accepted, promises broken --------------------------------------------------------
@@ -300,6 +301,20 @@ SURVIVORS = (
         "relative_decrease(state, max(WINDOW, state.iteration // 10), self.facts)",
         "relative_decrease(state, WINDOW, self.facts)",
         _RULES,
+    ),
+    Survivor("R11", "models/_null.py", "else schema.class_weight * factors", "else schema.class_weight", _FORMULA),
+    Survivor("R12", "models/_null.py", "else 0.25 * deviance", "else deviance", _FORMULA),
+    Survivor("R13", "models/_null.py", "            self.sums + other.sums,", "            self.sums,", _FORMULA),
+    Survivor("R14", "run/lockstep.py", "state.iteration < max_iter", "state.iteration <= max_iter", _LOCKSTEP),
+    Survivor("R15", "run/lockstep.py", "solver.optimality(state) > tol", "solver.optimality(state) >= tol", _LOCKSTEP),
+    Survivor("R16", "run/fingerprint.py", "_ROUNDING = 1e-9", "_ROUNDING = 1e-6", _FINGERPRINT),
+    Survivor("R17", "run/fingerprint.py", "_ROUNDING = 1e-9", "_ROUNDING = 0.0", _FINGERPRINT),
+    Survivor(
+        "R18",
+        "estimators/logistic.py",
+        "            theta[-1] = schema.null.moments.mean[0]",
+        "            pass",
+        ("estimators/test_logistic.py::test_two_classes_begin_where_the_offsets_are_made_up_for",),
     ),
     Survivor(
         "S18b",

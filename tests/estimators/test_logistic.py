@@ -90,6 +90,15 @@ def test_sources_are_the_same_as_arrays():
         LogisticRegression().fit(array_sources(X, y), y)
 
 
+def test_two_classes_begin_where_the_offsets_are_made_up_for():
+    X, y, weight = data(2)
+    offset = 40.0 + np.random.default_rng(1).standard_normal(len(y))
+    first = []
+    model = LogisticRegression(callbacks=[lambda iterate: first.append(iterate.theta.copy())])
+    model.fit(array_sources(X, y, weight, offset))
+    np.testing.assert_allclose(first[0], [*np.zeros(6), -np.average(offset, weights=weight)], rtol=1e-12)
+
+
 def test_warm_start():
     X, y, _ = data(3)
     model = LogisticRegression(tol=1e-6, warm_start=True).fit(X, y)

@@ -9,6 +9,7 @@ import pytest
 from formulas import loss_of, objective_of, weights_of_classes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize as scipy_minimize
 
 from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources, csv_sources, minimize
 from fullbatch.protocols import Curvature, RowSample, ValueGrad
@@ -142,6 +143,35 @@ def test_loss_gradient_and_minimum(loss, levels):
         assert np.abs(grad).max() < 1e-5
 
     check(loss, levels, test)
+
+
+LEAST = {
+    "poisson": lambda y: y - y * np.log(np.maximum(y, 1.0)),
+    "gamma": lambda y: 1 + np.log(y),
+    "tweedie": lambda y: y**0.7 * (1 / 0.7 + 1 / 0.3),
+}
+
+
+@pytest.mark.parametrize("loss", ["squared", *CLASSES, *LEAST])
+def test_the_null_model_is_the_best_constant(loss):
+    """What small is measured by; of classes with offsets a quarter, since these may explain a part of it."""
+
+    def test(case):
+        parameters = case.placed()[1].parameters
+        weight, outputs = case.weights, 3 if loss == "softmax" else 1
+        least = np.average(LEAST.get(loss, np.zeros_like)(case.y), weights=weight)
+
+        def above(constants):
+            offset = 0.0 * case.offsets if loss in CLASSES else case.offsets
+            value, *_ = loss_of(loss, case.y, offset[:, None] + constants, **LOSSES[loss])
+            return np.average(value, weights=weight) - least
+
+        found = scipy_minimize(above, np.zeros(outputs), tol=1e-12).fun if case.intercept else above(np.zeros(outputs))
+        share = 0.25 if loss in CLASSES and case.offset is not None else 1.0
+        assert parameters.null == pytest.approx(share * found, rel=1e-6)
+        assert parameters.least == pytest.approx(least, rel=1e-12)
+
+    check(loss, False, test)
 
 
 def test_least_squares_of_levels_in_several_files():

@@ -111,6 +111,18 @@ def test_what_differs_is_named(name):
     assert not there.differences(there)
 
 
+@pytest.mark.parametrize(("by", "differs"), [(1e-11, False), (1e-8, True)])
+def test_moments_are_known_to_some_digits(by, differs):
+    """Other processors round otherwise; means are known to digits of the spread, not of themselves."""
+    there = Fingerprint.of(objective(), LBFGS())
+    for changed in (
+        {"X": moved(0, lambda x: x + by)},
+        {"X": moved(0, lambda x: (x - x.mean()) * (1 + by) + x.mean())},
+        {"weight": np.full(30, 1.0 + by)},
+    ):
+        assert bool(Fingerprint.of(objective(rows(**changed)), LBFGS()).differences(there)) is differs
+
+
 def test_no_field_is_without_a_test():
     fingerprint = Fingerprint.of(objective(), LBFGS())
     assert DIFFERENCES.keys() == {*fingerprint.told, *fingerprint.arrays}
