@@ -317,6 +317,28 @@ SURVIVORS = (
         ("estimators/test_logistic.py::test_two_classes_begin_where_the_offsets_are_made_up_for",),
     ),
     Survivor(
+        "R19",
+        "run/saved.py",
+        '    if arrays["values"][-1] != arrays["value"]:\n        return "value", "is not the last of values"\n',
+        "",
+        ("saving/test_attacks.py::test_a_state_that_contradicts_itself_is_refused",),
+    ),
+    Survivor(
+        "R20",
+        "run/checkpoints.py",
+        "    return allowed + noise * columns *",
+        "    return allowed + 0.0 * columns *",
+        ("run/test_checkpoints.py::test_a_gradient_that_is_nothing_but_rounding_is_no_other_one",),
+    ),
+    Survivor(
+        "R21",
+        "models/_linear_block.py",
+        "                return self._in_double.evaluate(request)",
+        "                pass",
+        ("models/test_linear.py::test_float32_rows_have_float64_products_where_that_is_asked_for",),
+    ),
+    Survivor("R22", "solvers/newton.py", "promised <= 10.0 * rounding", "True", _RULES),
+    Survivor(
         "S18b",
         "solvers/ridge_path.py",
         "np.isfinite(part.R).all() and part.condition <= ILL_CONDITIONED for part in parts",

@@ -151,6 +151,20 @@ def test_against_numpy(loss, kind):
     np.testing.assert_allclose(answer.grad, grad, rtol=0, atol=tolerance * 10 * np.abs(grad).max())
 
 
+@pytest.mark.parametrize("mean", [0.0, 1e3])
+def test_float32_rows_have_float64_products_where_that_is_asked_for(mean):
+    data = rows("logistic", "float32", n=131)
+    X = (data.X + mean).astype(np.float32)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, data.y, data.weight, blocks=2))
+    theta = np.append(np.random.default_rng(0).standard_normal(7), 0.0)
+    theta[-1] = -theta[:-1] @ X.mean(axis=0, dtype=np.float64)
+    value, grad = reference("logistic", X.astype(np.float64), data.y, data.weight, theta[None, :-1], theta[-1:])
+    single, double = blocks.sum(ValueGrad(theta)), blocks.sum(ValueGrad(theta, double=True))
+    assert double.value == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(double.grad, grad, rtol=0, atol=1e-11 * np.abs(grad).max())
+    assert abs(single.value - value) > 10 * abs(double.value - value)
+
+
 @pytest.mark.parametrize("kind", ["float64", "csr"])
 @pytest.mark.parametrize("loss", ["logistic", "softmax"])
 def test_extreme_linear_predictors_do_not_overflow(loss, kind):

@@ -174,6 +174,24 @@ def test_wrong_contents_are_refused_and_named(name, tmp_path):
     assert count > 140
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.update(value=arrays["value"] + 1.0), "value is not the last of values"),
+        (lambda arrays: arrays.pop("changes"), "steps must be there where changes are"),
+    ],
+)
+def test_a_state_that_contradicts_itself_is_refused(tmp_path, change, message):
+    kind, arrays, values = files.read(VERSION1 / "LBFGSState.fb")
+    path = tmp_path / "state.fb"
+    path.write_bytes(packed(kind, arrays, values))
+    assert load_state(path).steps
+    change(arrays)
+    path.write_bytes(packed(kind, arrays, values))
+    with pytest.raises(DamagedError, match=message):
+        load_state(path)
+
+
 def rezipped(content, **options):
     """The members of an archive, zipped anew in another way."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -10,12 +10,13 @@ from problems import breast_cancer, diabetes, objective, start
 from scipy.optimize import minimize as scipy_minimize
 from test_lbfgs import quadratic, run
 
-from fullbatch import LBFGS, NewtonCG, SampledLBFGS, ScipyLBFGSB, minimize
+from fullbatch import LBFGS, Newton, NewtonCG, SampledLBFGS, ScipyLBFGSB, minimize
 from fullbatch.protocols import HessVec, Point, RowSample
 from fullbatch.run.driver import drive
 from fullbatch.solvers._design import design
 from fullbatch.solvers._line_search import LineSearch
 from fullbatch.solvers.descent import PATIENCE, DescentState, first_state, moved, stuck
+from fullbatch.solvers.newton import NewtonState
 from fullbatch.solvers.newton_cg import conjugate_step
 from fullbatch.solvers.preconditioners import _heavy
 
@@ -220,6 +221,23 @@ def test_conjugate_gradients_end_where_curvature_is_not_positive():
     found = drive(conjugate_step(np.zeros(2), grad, 1e-9, 10), lambda request: hessian @ request.v)
     np.testing.assert_allclose(found, -grad * (grad @ grad) / (grad @ hessian @ grad), rtol=1e-14)
     assert not drive(conjugate_step(np.zeros(2), grad, 1e-9, 10), lambda request: -request.v).any()
+
+
+@pytest.mark.parametrize(
+    ("promised", "reached", "takes"),
+    [
+        (1.0, -0.1 - 1e-13, True),  # a tenth of what was promised is enough
+        (1.0, -0.1 + 5e-13, False),  # though by less than F's noise, it is not
+        (1e-12, 5e-13, True),  # what was promised is noise itself: it is enough not to rise by more
+        (1e-12, 5e-12, False),
+        (1.0, np.nan, False),
+        (1.0, -np.inf, False),
+    ],
+)
+def test_newton_takes_a_step_that_does_what_it_promised(promised, reached, takes):
+    state = first_state(NewtonState, np.zeros(1), Point(1.0, np.array([1.0])))
+    point = Point(1.0 + reached, np.zeros(1))
+    assert Newton(precision="float64")._takes(state, np.array([-2.0 * promised]), point) is takes
 
 
 @pytest.mark.parametrize("most", [1, 2])
