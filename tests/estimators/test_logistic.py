@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fullbatch import DataError, History, LogisticRegression, SerialEngine, array_sources
+from fullbatch import DataError, FitWarning, History, LogisticRegression, SerialEngine, array_sources
 from fullbatch.datasets import load_mnist
 
 
@@ -116,8 +116,12 @@ def test_warm_start():
 
 def test_convergence_is_said():
     X, y, _ = data(3)
-    with pytest.warns(ConvergenceWarning, match="raise max_iter"):
+    with pytest.warns(ConvergenceWarning, match="raise max_iter") as told:
         model = LogisticRegression(max_iter=2).fit(X, y)
+    assert [one.filename for one in told] == [__file__]  # where fit was called
+    with pytest.warns(FitWarning, match="the classes can be separated") as told:
+        LogisticRegression(C=np.inf).fit(X[:, :1], X[:, 0] > 0)
+    assert {one.filename for one in told} == {__file__}
     assert model.n_iter_.tolist() == [2]
     history = History()
     with warnings.catch_warnings():

@@ -239,11 +239,11 @@ class LinearEstimator(BaseEstimator):  # type: ignore[misc]
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
+            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=4)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
-                warnings.warn(str(notice), FitWarning, stacklevel=5)
+                warnings.warn(str(notice), FitWarning, stacklevel=4)
 
     def get_feature_names_out(self) -> Array:
         """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""
