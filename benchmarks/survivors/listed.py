@@ -126,8 +126,8 @@ SURVIVORS = (
     Survivor(
         "ES9b",
         "estimators/logistic.py",
-        'if self.warm_start and hasattr(self, "coef_") and not np.array_equal(self.classes_, schema.classes):',
-        "if False:",
+        "super()._continues(schema, outputs) and np.array_equal(self.classes_, schema.classes)",
+        "super()._continues(schema, outputs)",
         ("estimators/test_logistic.py::test_warm_start",),
     ),
     Survivor(
