@@ -279,7 +279,7 @@ def test_limits_checkpoints_and_quiet():
     limited = json.loads(fit("--time-limit", 0, "--json", code=3).stdout)
     assert (limited["status"], limited["iterations"]) == ("stopped", 0)
     whole = fit("--json")
-    assert "poisson on t.csv: 1 blocks" in whole.stderr
+    assert "poisson on t.csv" in whole.stderr
     assert "iteration" in whole.stderr
     assert fit("--json", "--quiet").stderr == fit("-q").stderr == ""
     for every, files in ((1e6, 1), (0, 2)):
@@ -295,7 +295,7 @@ def test_what_is_told_of_a_fit():
     model = LogisticRegression(engine="serial", solver="sampled-lbfgs").fit(csv_sources("t.csv", **ROLES))
     result = model.result_
     found = told("fit", "t.csv", "--target", "y", *FEATURES, "--solver", "sampled-lbfgs", "--save", "m.fb", "-q")
-    assert found.pop("seconds") > 0
+    assert all(found.pop(name) > 0 for name in [*found] if name.endswith("seconds"))
     assert found == {
         "model": "logistic",
         "engine": "threads",
