@@ -1,8 +1,10 @@
+import io
+
 import numpy as np
 import pytest
 
 from fullbatch import DataError, LogisticRegression, ThreadEngine, csv_sources
-from fullbatch.data import _lines
+from fullbatch.data import _lines, unpacked
 from fullbatch.models.linear import Linear
 
 
@@ -303,3 +305,27 @@ def test_a_file_that_changed_after_it_was_counted(tmp_path):
     write(path, "a,y\n" + "12,0\n21,1\n" * 50)
     with pytest.raises(DataError, match=r"rows 0\.\.49 were counted and 4[01] read: has the file changed"):
         sources[0].read()
+
+
+@pytest.mark.parametrize(("told", "dtype"), [(None, "int64"), ("double", "float64"), ("int16", "int16")])
+def test_the_type_that_is_told_of_a_target_is_kept(tmp_path, told, dtype):
+    path = write(tmp_path / "t.csv", "a,y\n1,0\n2,1\n3,300\n")
+    (rows,) = read(path, types=None if told is None else {"y": told})
+    assert (rows.y.dtype, rows.y.tolist()) == (dtype, [0, 1, 300])
+
+
+def test_an_open_quotation_mark_is_told_without_reading_to_the_end(tmp_path, monkeypatch):
+    path = write(tmp_path / "t.csv", 'a,y\n"open,0\n' + "1,1\n" * 10_000)
+    monkeypatch.setattr(_lines, "_CHUNK", 64)
+    monkeypatch.setattr(_lines, "LONGEST_ROW", 1000)
+    stops = []
+
+    class Followed(io.FileIO):
+        def __exit__(self, *error):
+            stops.append(self.tell())
+            super().__exit__(*error)
+
+    monkeypatch.setattr(unpacked, "open_file", Followed)
+    with pytest.raises(DataError, match="in rows too long to be one value is not closed"):
+        _lines.TextRows(unpacked.TextFile(str(path)), 4, _lines.Layout(quoted=True))
+    assert 1000 < stops[0] < 1200

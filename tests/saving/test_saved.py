@@ -89,7 +89,7 @@ def test_missing_foreign_and_damaged_files(tmp_path, model):
     content = path.read_bytes()
     for cut in range(0, len(content), 97):
         path.write_bytes(content[:cut])
-        with pytest.raises(ModelFileError):
+        with pytest.raises(ModelFileError, match=r"model\.fb is damaged"):
             load_model(path)
 
 

@@ -207,11 +207,11 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
+            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=4)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
-                warnings.warn(str(notice), FitWarning, stacklevel=5)
+                warnings.warn(str(notice), FitWarning, stacklevel=4)
 
     def get_feature_names_out(self) -> Array:
         """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""
@@ -246,9 +246,9 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):
             return self._first_guess(objective, schema)
-        coef, intercept = self._matrix()
-        if len(coef) != outputs or not self.features_.same_as(schema.features):
+        if not self._continues(schema, outputs):
             raise ValueError("warm_start: the classes or features are not those of the last fit")
+        coef, intercept = self._matrix()
         assert objective.variables is not None
         parts = [coef.ravel(), intercept] if self.fit_intercept else [coef.ravel()]
         theta = objective.variables.to_solver(np.concatenate(parts))
@@ -260,9 +260,13 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         warnings.warn(
             "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
             FitWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
         return self._first_guess(objective, schema)
+
+    def _continues(self, schema: Schema, outputs: int) -> bool:
+        """Whether the last fit was of such a model."""
+        return len(self._matrix()[0]) == outputs and self.features_.same_as(schema.features)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         return np.zeros(objective.size)

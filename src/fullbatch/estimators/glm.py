@@ -161,8 +161,9 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         """Of the variance as a function of the mean: 0 for R^2, and that of the loss for D^2."""
         if self.loss not in _LOG_LINK:
             return (0.0,)
-        tweedie = LOSSES["tweedie"].kind(**(self.loss_options or {})).power if self.loss == "tweedie" else 0.0
-        return (0.0, {"poisson": 1.0, "gamma": 2.0}.get(self.loss, tweedie))
+        if self.loss == "tweedie":
+            return (0.0, LOSSES["tweedie"].kind(**(self.loss_options or {})).power)
+        return (0.0, {"poisson": 1.0, "gamma": 2.0}[self.loss])
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:

@@ -110,11 +110,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
     def _matrix(self) -> tuple[Array, Array]:
         return self.coef_, self.intercept_
 
-    def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
+    def _continues(self, schema: Schema, outputs: int) -> bool:
         assert schema.classes is not None
-        if self.warm_start and hasattr(self, "coef_") and not np.array_equal(self.classes_, schema.classes):
-            raise ValueError("warm_start: the classes or features are not those of the last fit")
-        return super()._start(objective, schema, outputs)
+        return super()._continues(schema, outputs) and np.array_equal(self.classes_, schema.classes)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """Zeros; of two classes with offsets, an intercept that brings the mean predictor to zero."""
