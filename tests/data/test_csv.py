@@ -99,7 +99,11 @@ def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
         ("a,y\r1,0\r", {}, "lines end in a carriage return alone"),
         ("\xff,y\n1,0\n", {}, "row 0 is not utf8 text"),
         (f"a,y\n{'x' * 300},0\n", {}, "row 0, column 'a': 'xxx.* has 300 characters: it is no category"),
-        ("2020-01-01,0\n", {"column_names": ["day", "y"]}, "column 'day' is date32.*Leave it out"),
+        (
+            "2020-01-01,0\n",
+            {"column_names": ["day", "y"]},
+            "row 0, column 'day': '2020-01-01' looks like a date or time",
+        ),
     ],
     ids=lambda value: None,
 )
