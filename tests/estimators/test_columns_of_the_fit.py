@@ -2,6 +2,7 @@
 
 import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,12 @@ def test_numbers_are_filled_in_arrays_too():
             DataError, match=rf"row {row}, column {column}: (input X contains NaN|the value is missing)"
         ):
             only_a.predict(X_given)
+
+
+def test_files_of_an_earlier_fullbatch_fill_nothing():
+    folder = Path(__file__).parents[1] / "version2"
+    for name in ("LogisticRegression.fb", "GeneralizedLinearRegressor.fb"):
+        assert load_model(folder / name).missing_ == {}
 
 
 @pytest.mark.parametrize("value", [None, np.nan, pd.NA, np.inf, Decimal("NaN"), datetime.date(2024, 1, 1), [1]])

@@ -1,6 +1,6 @@
 """The columns of a model from the columns of the data: in types that kernels take, one for each level of a category."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -80,25 +80,25 @@ def matched(rows: Rows, features: Features, missing: Mapping[str, Any], source: 
         X = rows.X[:, places[: features.numeric]]
         categories = tuple(rows.categories[number - rows.X.shape[1]] for number in places[features.numeric :])
         rows = replace(rows, X=X, categories=categories, names=features.names)
-    for number, name in enumerate(features.names[: features.numeric]):
-        if name in missing and number < rows.X.shape[1]:
-            rows = _filled(rows, number, name, missing[name])
-    return rows
+    return _filled(rows, features.names[: features.numeric], missing)
 
 
-def _filled(rows: Rows, number: int, name: str, value: Any) -> Rows:
-    """Rows with a value in the place of NaN in a column of numbers."""
-    if rows.X.dtype.kind != "f":
+def _filled(rows: Rows, names: Sequence[str], missing: Mapping[str, Any]) -> Rows:
+    """Rows with values in the place of NaN in columns of numbers, which have these names."""
+    X = rows.X
+    if X.dtype.kind != "f":
         return rows
-    absent = np.isnan(rows.X.data) if is_sparse(rows.X) else np.isnan(rows.X[:, number])
-    if is_sparse(rows.X):
-        absent &= rows.X.indices == number
-    if not absent.any():
-        return rows
-    if isinstance(value, str):
-        raise DataError(f"missing={{{name!r}: {value!r}}}: column {name!r} is numbers, which {value!r} is not")
-    X = rows.X.copy()
-    (X.data if is_sparse(X) else X[:, number])[absent] = value / rows.scale
+    for number, name in enumerate(names[: X.shape[1]]):
+        if name not in missing:
+            continue
+        absent = np.isnan(X.data) & (X.indices == number) if is_sparse(X) else np.isnan(X[:, number])
+        if not absent.any():
+            continue
+        value = missing[name]
+        if isinstance(value, str):
+            raise DataError(f"missing={{{name!r}: {value!r}}}: column {name!r} is numbers, which {value!r} is not")
+        X = X.copy() if X is rows.X else X  # never the caller's own
+        (X.data if is_sparse(X) else X[:, number])[absent] = value / rows.scale
     return replace(rows, X=X)
 
 
