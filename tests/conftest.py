@@ -2,6 +2,8 @@
 
 import functools
 import os
+import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 # Before anything imports Ray or TensorFlow. Ray's workers inherit both.
@@ -15,6 +17,19 @@ FULL_MNIST = Path(os.environ.get("FULLBATCH_MNIST", Path(__file__).parents[2] / 
 
 # A file of tests that has one of these words in it starts a cluster of that kind.
 CLUSTERS = {"ray": ("ray_session", "EXAMPLES"), "dask": ("dask_client",)}
+
+
+# Packages that tests skip without: the extra "test" has them, and a suite that shrinks in silence tells nothing.
+_NEEDED = ("ray", "dask", "distributed", "fsspec")
+
+
+def pytest_configure(config):
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise pytest.UsageError(f"{', '.join(missing)} must be installed for the tests: pip install 'fullbatch[test]'")
+    # Processes that tests start and interrupt inherit it: some runners begin with SIGINT ignored.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from benchmarks.scaling.model import PARTS, Case, Network, extrapolate, features, fit, predict
+from benchmarks.survivors.listed import GONE, SURVIVORS
 
 ROOT = Path(__file__).parents[1]
 
@@ -124,3 +125,14 @@ def test_engines_are_measured(part, tmp_path):
         assert all(row["same_bytes"] and row["worker_peak_MB"] > 8 for row in told.values())
     else:
         assert [sample["evaluation"] for sample in told["samples"]] == list(range(0, 21, 2))
+
+
+def test_every_fault_on_the_list_can_be_put_in_and_has_tests():
+    names = [fault.name for fault in SURVIVORS]
+    assert len({*names, *GONE}) == len(names) + len(GONE)
+    code, tests = ROOT / "src" / "fullbatch", ROOT / "tests"
+    assert not [fault.name for fault in SURVIVORS if (code / fault.file).read_text().count(fault.old) != 1]
+    for fault in SURVIVORS:
+        for test in fault.tests:
+            file, _, name = test.partition("::")
+            assert not name or f"def {name}(" in (tests / file).read_text(), (fault.name, test)

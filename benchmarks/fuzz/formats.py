@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import math
 import re
 import struct
@@ -110,6 +111,26 @@ def _read_text(delimiter: str) -> Callable[[bytes, tuple[str, ...]], Read]:
         return _rows_of(columns, names)
 
     return reference
+
+
+def _json_lines() -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in _table().to_pylist()).encode()
+
+
+def _read_json_lines(content: bytes, names: tuple[str, ...]) -> Read:
+    rows = [json.loads(line) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
+    return _rows_of({name: [row[name] for row in rows] for name in (*names, "y")}, names)
+
+
+def _zstd(content: bytes) -> bytes:
+    packed: bytes = pa.compress(content, "zstd", asbytes=True)
+    return packed
+
+
+def _unzstd(content: bytes) -> bytes:
+    with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as stream:
+        unpacked: bytes = stream.read()
+    return unpacked
 
 
 def _value(text: str) -> Any:
@@ -261,6 +282,14 @@ FORMATS = {
     for one in (
         Format("csv", "csv", lambda: _text(","), _file_sources(target="y", blocks=3), _read_text(",")),
         Format("tsv", "tsv", lambda: _text("\t"), _file_sources(target="y", blocks=3), _read_text("\t")),
+        Format(
+            "csv.zst",
+            "csv.zst",
+            lambda: _zstd(_text(",")),
+            _file_sources(target="y", blocks=3),
+            lambda content, names: _read_text(",")(_unzstd(content), names),
+        ),
+        Format("jsonl", "jsonl", _json_lines, _file_sources(target="y", blocks=3), _read_json_lines),
         Format("libsvm", "svm", _libsvm, _file_sources(blocks=3, dense=False), _read_libsvm),
         Format("npy", "npy", _npy, _npy_sources, _read_npy),
         Format("idx", "idx", _idx, _idx_sources, _read_idx),

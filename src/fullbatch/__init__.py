@@ -46,6 +46,7 @@ _HOMES = {
     "csv_sources": "data.csv_",
     "file_sources": "data.files",
     "idx_sources": "data.idx",
+    "json_sources": "data.json_",
     "libsvm_sources": "data.libsvm",
     "npy_sources": "data.npy",
     "parquet_sources": "data.parquet",

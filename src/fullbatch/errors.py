@@ -28,7 +28,7 @@ class MissingExtraError(ImportError):
     """An optional package is needed and not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(package, extra)
+        super().__init__(package, extra, name=package)
         self.package, self.extra = package, extra
 
     def __str__(self) -> str:

@@ -89,3 +89,9 @@ def test_source_carries_its_rows_only_and_says_which():
     sources = array_sources(np.ones((1000, 100)), np.ones(1000), blocks=10)
     assert len(pickle.dumps(sources[3])) < 1.1 * 100 * 101 * 8
     assert str(sources[3]) == "array rows 300..399"
+
+
+@pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan])
+def test_a_scale_that_is_not_finite_is_refused(scale):
+    with pytest.raises(DataError, match="scale must be finite, got"):
+        array_sources(np.ones((3, 2)), np.arange(3), scale=scale)

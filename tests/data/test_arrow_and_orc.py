@@ -10,7 +10,7 @@ from pyarrow import orc
 from tables import table
 
 from fullbatch import DataError, Linear, LogisticRegression, ThreadEngine, file_sources, table_sources
-from fullbatch.cli import app
+from fullbatch.cli.app import app
 from fullbatch.data import ipc
 from fullbatch.data.orc import Stripe
 

@@ -1,5 +1,6 @@
 """Where a name says nothing, or something else, the content of a file counts."""
 
+import gzip
 import re
 import zipfile
 
@@ -77,6 +78,24 @@ def test_names_that_say_something_else(tmp_path):
     ):
         with pytest.raises(DataError, match=f"{path} should be of the format .* and is {CALLED[path]}"):
             make(tmp_path / path)
+
+
+def test_what_is_packed(tmp_path):
+    write_all(tmp_path)
+    lines = "".join(f'{{"a": {a}, "y": {y}}}\n' for a, y in zip(*TABLE.to_pydict().values(), strict=True))
+    for name in ("lines", "lines.gz"):
+        for encoding in ("utf8", "utf-16"):
+            content = lines.encode(encoding)
+            (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+            rows = file_sources(tmp_path / name, target="y", blocks=1)[0].read()
+            assert rows.X.ravel().tolist() == TABLE["a"].to_pylist(), (name, encoding)
+    for name, called in CALLED.items():
+        for ending in ("parquet.gz", "csv.gz", "npz.gz", "gz"):
+            path = tmp_path / f"{name}-file.{ending}"
+            path.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+            called_too = "a zip archive" if name == "npz" else f"{called}, packed as gzip"
+            with pytest.raises(DataError, match=rf"{name}-file\.{ending} is {called_too}: unpack it"):
+                file_sources(path, target="y")
 
 
 def test_workbooks_and_archives_are_refused_with_advice(tmp_path):

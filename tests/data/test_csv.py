@@ -1,8 +1,10 @@
+import io
+
 import numpy as np
 import pytest
 
 from fullbatch import DataError, LogisticRegression, ThreadEngine, csv_sources
-from fullbatch.data import _lines
+from fullbatch.data import _lines, unpacked
 from fullbatch.models.linear import Linear
 
 
@@ -99,7 +101,7 @@ def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
         ("a,y\r1,0\r", {}, "lines end in a carriage return alone"),
         ("\xff,y\n1,0\n", {}, "row 0 is not utf8 text"),
         (f"a,y\n{'x' * 300},0\n", {}, "row 0, column 'a': 'xxx.* has 300 characters: it is no category"),
-        ("2020-01-01,0\n", {"column_names": ["day", "y"]}, "column 'day' is date32.*Leave it out"),
+        ("2020-01-01,0\n", {"column_names": ["day", "y"]}, "row 0, column 'day': '2020-01-01' looks like a date"),
     ],
     ids=lambda value: None,
 )
@@ -120,7 +122,7 @@ def test_a_wrong_type_is_told_with_file_row_and_column(tmp_path):
         read(path, blocks=5)
 
 
-def test_unknown_types_and_compressed_files(tmp_path):
+def test_options_that_are_unknown(tmp_path):
     path = write(tmp_path / "t.csv", "a,y\n1,0\n")
     with pytest.raises(ValueError, match="'number' of column 'a' is no Arrow type"):
         read(path, types={"a": "number"})
@@ -128,9 +130,122 @@ def test_unknown_types_and_compressed_files(tmp_path):
         read(path, encoding="klingon")
     with pytest.raises(ValueError, match="delimiter must be one character, got ', '"):
         read(path, delimiter=", ")
-    (tmp_path / "t.csv.gz").write_bytes(b"\x1f\x8b\x08\x00")
-    with pytest.raises(DataError, match=r"t\.csv\.gz is compressed.*unpack it"):
-        read(tmp_path / "t.csv.gz")
+    for told, message in (
+        ({"escape": "ab"}, "escape must be one character of ASCII"),
+        ({"escape": '"'}, "escape must be one character of ASCII"),
+        ({"comment": ""}, "comment must be the text in ASCII that such lines begin with"),
+        ({"skip_rows": -1}, "skip_rows must be a number of lines, got -1"),
+        *(({"encoding": name}, "cannot be read, since ASCII") for name in ("utf-7", "base64", "cp037", "iso2022_jp")),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read(path, **told)
+
+
+PLAIN = "a,text,y\n" + "".join(f'{k},"t{k % 5}",{k % 2}\n' for k in range(60))
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ('made by hand\n\nsays "who\n' + PLAIN, {"skip_rows": 3}),
+        ("# it's 5\" wide\n#\n" + PLAIN.replace("7,", '# a "comment", \\\n7,', 1) + '# "the end"', {"comment": "#"}),
+        (
+            "one\n// two\n" + PLAIN.replace("\n", "\r\n").replace("\r\n8,", '\r\n//"\r\n8,'),
+            {"skip_rows": 1, "comment": "//"},
+        ),
+        ("# a\n" + PLAIN.replace('"', ""), {"comment": "#", "quoted": False}),
+        ("# \\\n" + PLAIN, {"comment": "#", "escape": "\\"}),
+        ("preamble\n" + PLAIN.partition("\n")[2], {"skip_rows": 1, "column_names": ["a", "text", "y"]}),
+        ("# only\n" * 40 + PLAIN, {"comment": "#"}),
+    ],
+    ids=lambda value: str(value)[:20] if isinstance(value, dict) else "",
+)
+def test_lines_that_are_no_rows(tmp_path, monkeypatch, text, options):
+    expected = read(write(tmp_path / "plain.csv", PLAIN), block_rows=7)
+    for chunk in (_lines._CHUNK, 50):
+        monkeypatch.setattr(_lines, "_CHUNK", chunk)
+        monkeypatch.setattr(_lines, "_FIRST", min(chunk, 10))
+        rows = read(write(tmp_path / "t.csv", text), block_rows=7, **options)
+        assert [part.X.tobytes() for part in rows] == [part.X.tobytes() for part in expected]
+        for mine, other in zip(rows, expected, strict=True):
+            assert mine.categories[0].levels[mine.categories[0].codes].tolist() == (
+                other.categories[0].levels[other.categories[0].codes].tolist()
+            )
+    bad = write(tmp_path / "bad.csv", text.rstrip("\r\n") + "\nx,t1,0\n")
+    with pytest.raises(DataError, match=r"bad\.csv: row 60, column 'a': 'x' is no number"):
+        read(bad, **options)
+
+
+@pytest.mark.parametrize("chunk", [2**22, 16])
+def test_escapes(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(_lines, "_CHUNK", chunk)
+    texts = ['5" pipe', "a\nb", "back\\slash", '"', "x,y", "# none", "\\", 'end\\"', "\\\\\n", "plain"]
+    escaped = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    content = "text,n,y\n" + "".join(f'"{text}",{k},{k % 2}\n' for k, text in enumerate(escaped))
+    path = write(tmp_path / "t.csv", content)
+    bare = [text.replace("\n", "\\\n").replace(",", "\\,").replace("#", "\\#") for text in escaped]
+    unquoted = write(tmp_path / "u.csv", "text,n,y\n" + "".join(f"{text},{k},{k % 2}\n" for k, text in enumerate(bare)))
+    for file, told in (
+        (path, {}),
+        (path, {"comment": "#"}),
+        (unquoted, {"quoted": False}),
+        (unquoted, {"comment": "#"}),
+    ):
+        rows = read(file, escape="\\", block_rows=3, **told)
+        column = [part.categories[0].levels[part.categories[0].codes].tolist() for part in rows]
+        assert [text for block in column for text in block] == texts
+        assert np.concatenate([part.X[:, 0] for part in rows]).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_text_comes_back_whatever_stands_around_it(tmp_path, monkeypatch, seed):
+    rng = np.random.default_rng(seed)
+    junk = list('ab,"\n\r#\\ ')
+    for chunk in (2**22, 40, 7):
+        monkeypatch.setattr(_lines, "_CHUNK", chunk)
+        monkeypatch.setattr(_lines, "_FIRST", chunk)
+        texts = ["x" + "".join(rng.choice(junk, rng.integers(0, 9))) for _ in range(40)]
+        escape = [None, "\\"][int(rng.integers(2))]
+        told = {"escape": escape} if escape else {}
+        lines = ["t,k,y\n"]
+        for number, text in enumerate(texts):
+            quoted = text.replace('"', '""') if escape is None else text.replace("\\", "\\\\").replace('"', '\\"')
+            lines.append(f'"{quoted}",{number},{number % 2}\n')
+        if rng.integers(2):
+            told["comment"] = "#"
+            for place in sorted(rng.integers(0, 41, 12).tolist(), reverse=True):
+                words = "".join(rng.choice([one for one in junk if one != "\n"], rng.integers(0, 9)))
+                lines.insert(place, f"#{words}\n")
+        path = write(tmp_path / "t.csv", "".join(lines))
+        rows = read(path, block_rows=7, types={"t": "string"}, **told)
+        column = [part.categories[0].levels[part.categories[0].codes].tolist() for part in rows]
+        assert [text for block in column for text in block] == texts, (chunk, told)
+        assert np.concatenate([part.X[:, 0] for part in rows]).tolist() == list(range(40))
+
+
+def test_what_is_said_of_lines_before_the_header(tmp_path):
+    path = write(tmp_path / "t.csv", "Sales of the year\n" + PLAIN)
+    with pytest.raises(DataError, match=r"row 0 has 3 values, the file has 1 columns.*skip_rows or comment"):
+        read(path)
+    path = write(tmp_path / "t.csv", '{"a": 1, "y": 0}\n')
+    with pytest.raises(DataError, match="its first line is a JSON object"):
+        read(path)
+    path = write(tmp_path / "t.csv", "a\0,\0y\0\n\0")
+    with pytest.raises(DataError, match=r"NUL bytes in its first line.*utf-16-le"):
+        read(path)
+
+
+def test_a_row_without_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(_lines, "LONGEST_ROW", 1000)
+    monkeypatch.setattr(_lines, "_CHUNK", 100)
+    monkeypatch.setattr(_lines, "_FIRST", 100)
+    for content, message in (
+        ("a,y\n1,0\n" + "x" * 5000, r"t\.csv: row 1 does not end within 1000 bytes"),
+        ('a,y\n1,0\n"' + "x\n" * 5000, r"t\.csv: a quotation mark .* is not closed"),
+        ("x" * 5000, "the first row does not end within 1000 bytes"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read(write(tmp_path / "t.csv", content))
 
 
 def test_files_whose_columns_disagree(tmp_path):
@@ -190,3 +305,27 @@ def test_a_file_that_changed_after_it_was_counted(tmp_path):
     write(path, "a,y\n" + "12,0\n21,1\n" * 50)
     with pytest.raises(DataError, match=r"rows 0\.\.49 were counted and 4[01] read: has the file changed"):
         sources[0].read()
+
+
+@pytest.mark.parametrize(("told", "dtype"), [(None, "int64"), ("double", "float64"), ("int16", "int16")])
+def test_the_type_that_is_told_of_a_target_is_kept(tmp_path, told, dtype):
+    path = write(tmp_path / "t.csv", "a,y\n1,0\n2,1\n3,300\n")
+    (rows,) = read(path, types=None if told is None else {"y": told})
+    assert (rows.y.dtype, rows.y.tolist()) == (dtype, [0, 1, 300])
+
+
+def test_an_open_quotation_mark_is_told_without_reading_to_the_end(tmp_path, monkeypatch):
+    path = write(tmp_path / "t.csv", 'a,y\n"open,0\n' + "1,1\n" * 10_000)
+    monkeypatch.setattr(_lines, "_CHUNK", 64)
+    monkeypatch.setattr(_lines, "LONGEST_ROW", 1000)
+    stops = []
+
+    class Followed(io.FileIO):
+        def __exit__(self, *error):
+            stops.append(self.tell())
+            super().__exit__(*error)
+
+    monkeypatch.setattr(unpacked, "open_file", Followed)
+    with pytest.raises(DataError, match="in rows too long to be one value is not closed"):
+        _lines.TextRows(unpacked.TextFile(str(path)), 4, _lines.Layout(quoted=True))
+    assert 1000 < stops[0] < 1200

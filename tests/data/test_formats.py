@@ -1,5 +1,6 @@
 """The same data in any format gives the same model, to the byte."""
 
+import json
 import pickle
 
 import numpy as np
@@ -16,6 +17,7 @@ from fullbatch import (
     RayEngine,
     csv_sources,
     file_sources,
+    json_sources,
     libsvm_sources,
     npy_sources,
     parquet_sources,
@@ -31,6 +33,9 @@ def fitted_bytes(sources):
 def as_sources(frame, directory, **cut):
     """Every format, by name."""
     frame.to_csv(directory / "table.csv", index=False)
+    frame.to_csv(directory / "table.csv.gz", index=False)
+    lines = [json.dumps(row) + "\n" for row in frame.to_dict("records")]  # pandas would round
+    (directory / "table.jsonl").write_text("".join(lines))
     frame.iloc[:90].to_csv(directory / "first.tsv", index=False, sep="\t")
     frame.iloc[90:].to_csv(directory / "second.tsv", index=False, sep="\t")
     write_parquet_directory(frame, directory / "parquet")
@@ -47,7 +52,9 @@ def as_sources(frame, directory, **cut):
     np.savez_compressed(directory / "1.npz", X=np.asfortranarray(X[50:]), y=y[50:])
     return {
         "csv": csv_sources(directory / "table.csv", target="y", **cut),
+        "packed csv": csv_sources(directory / "table.csv.gz", target="y", **cut),
         "two tsv files": csv_sources(directory / "*.tsv", target="y", delimiter="\t", **cut),
+        "json lines": json_sources(directory / "table.jsonl", target="y", **cut),
         "parquet": parquet_sources(directory / "parquet", target="y", **cut),
         "libsvm": libsvm_sources(directory / "table.libsvm", **cut),
         "npy": npy_sources(directory / "X?.npy", directory / "y.npy", **cut),

@@ -11,7 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 from fullbatch import DataError, array_sources, table_sources
-from fullbatch.data.given import given_to_evaluate, given_to_fit, given_to_predict
+from fullbatch.data.fitted import Fitted, given_to_evaluate, given_to_predict
+from fullbatch.data.given import given_to_fit
 from fullbatch.data.kinds import Kind, kind_of
 from fullbatch.protocols.rows import Rows
 from fullbatch.protocols.schema import Features
@@ -106,19 +107,19 @@ def test_names_are_those_of_frames_in_their_order():
 
 def test_rows_in_memory_to_predict_for_are_read_and_others_are_sources():
     for given in (X, FRAME, pa.table(FRAME)):
-        rows = given_to_predict(given, NUMBERS, None, asked_by="Model")
+        rows = given_to_predict(given, Fitted(NUMBERS))
         assert isinstance(rows, Rows)
         np.testing.assert_array_equal(rows.X, X)
-    assert given_to_predict(TEXTS[["d", "b", "a", "c"]], TEXT, None, asked_by="Model").names == ("a", "b", "c", "d")
+    assert given_to_predict(TEXTS[["d", "b", "a", "c"]], Fitted(TEXT)).names == ("a", "b", "c", "d")
     for given in (dask_array(), dask_frame(), array_sources(X)):
-        np.testing.assert_array_equal(rows_of(given_to_predict(given, NUMBERS, None, asked_by="Model")).X, X)
+        np.testing.assert_array_equal(rows_of(given_to_predict(given, Fitted(NUMBERS))).X, X)
 
 
 def test_rows_to_evaluate_have_targets_and_weights():
-    rows = given_to_evaluate(FRAME, Y, WEIGHT, NUMBERS, None, asked_by="Model")
+    rows = given_to_evaluate(FRAME, Y, WEIGHT, Fitted(NUMBERS))
     np.testing.assert_array_equal(rows.y, Y)
     np.testing.assert_array_equal(rows.weight, WEIGHT)
-    sources = given_to_evaluate(dask_frame(), "y", None, NUMBERS, None, asked_by="Model")
+    sources = given_to_evaluate(dask_frame(), "y", None, Fitted(NUMBERS))
     np.testing.assert_array_equal(rows_of(sources).y, Y)
 
 
@@ -126,7 +127,7 @@ def test_rows_to_evaluate_have_targets_and_weights():
 def test_no_target_is_refused_before_anything_is_read(name):
     for ask in (
         given_to_fit,
-        lambda *given, asked_by: given_to_evaluate(*given, None, NUMBERS, None, asked_by=asked_by),
+        lambda *given, asked_by: given_to_evaluate(*given, None, Fitted(NUMBERS, name=asked_by)),
     ):
         with pytest.raises(ValueError, match="Model requires y to be passed, but the target y is None"):
             ask(KINDS[name][0](), None, asked_by="Model")
@@ -136,15 +137,15 @@ def test_what_cannot_be_used_is_refused():
     with pytest.raises(ValueError, match="sources bring their targets and weights with them"):
         given_to_fit(array_sources(X, Y), offset=OFFSET, asked_by="Model")
     with pytest.raises(ValueError, match=r"LazyFrame is not computed yet: give what its collect\(\) returns"):
-        given_to_predict(KINDS["a lazy frame"][0](), NUMBERS, None, asked_by="Model")
-    with pytest.raises(ValueError, match="the target of a Dask data frame is the name of a column, or a Dask series"):
-        given_to_fit(dask_frame(), Y, asked_by="Model")
+        given_to_predict(KINDS["a lazy frame"][0](), Fitted(NUMBERS))
+    with pytest.raises(ValueError, match="or values in memory, got a Dask Array: give what its compute"):
+        given_to_fit(dask_frame(), dask_array()[:, 0], asked_by="Model")
     with pytest.raises(ValueError, match="X has 20 rows and the offset has 19"):
         given_to_fit(TEXTS, Y, offset=OFFSET[1:], asked_by="Model")
     with pytest.raises(ValueError, match="has categorical columns: give a frame with their names"):
-        given_to_predict(X, TEXT, None, asked_by="Model")
+        given_to_predict(X, Fitted(TEXT))
     with pytest.raises(DataError, match="would leave rows without a prediction"):
-        given_to_predict(table_sources(FRAME, missing="drop"), NUMBERS, None, asked_by="Model")
+        given_to_predict(table_sources(FRAME, missing="drop"), Fitted(NUMBERS))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.int64])
@@ -153,7 +154,7 @@ def test_buffers_are_matrices(dtype):
     for buffer in (memoryview(X), memoryview(X).toreadonly()):
         (source,) = given_to_fit(buffer, np.arange(6), asked_by="a test").sources
         assert source.read().X.tolist() == X.tolist()
-        assert given_to_predict(buffer, Features(2), None, asked_by="a test").X.tolist() == X.tolist()
+        assert given_to_predict(buffer, Fitted(Features(2))).X.tolist() == X.tolist()
 
 
 @pytest.mark.parametrize(
@@ -167,12 +168,12 @@ def test_buffers_are_matrices(dtype):
     ],
 )
 def test_what_is_gone_through_once_brings_sources_only(make, message):
-    features = Features(1)
+    fitted = Fitted(Features(1))
     ways = (
         lambda X: given_to_fit(X, [0, 1], asked_by="a test"),
         lambda X: given_to_fit(X, asked_by="a test"),
-        lambda X: given_to_predict(X, features, None, asked_by="a test"),
-        lambda X: given_to_evaluate(X, [0, 1], None, features, None, asked_by="a test"),
+        lambda X: given_to_predict(X, fitted),
+        lambda X: given_to_evaluate(X, [0, 1], None, fitted),
     )
     for way in ways:
         with pytest.raises(DataError, match=message):

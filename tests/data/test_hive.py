@@ -1,17 +1,20 @@
 """Columns in the names of folders are columns like others."""
 
+import gzip
+import json
 import pickle
 
 import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from fullbatch import DataError, LogisticRegression, csv_sources, file_sources, parquet_sources, table_sources
-from fullbatch.cli import app
+from fullbatch.cli.app import app
 
 PLACES = ["n", "s/ü %=", "w", None]
 
@@ -41,9 +44,13 @@ def theta(sources):
     return model.coef_.tobytes() + model.intercept_.tobytes(), model.classes_.tolist(), list(model.feature_names_in_)
 
 
-@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
 def test_features_categories_and_targets_are_those_of_the_table(tmp_path, form):
-    table = write(frame(), tmp_path / "d", form)
+    table = write(frame(), tmp_path / "d", "csv" if form == "jsonl" else form)
+    for path in (tmp_path / "d").rglob("*.csv") if form == "jsonl" else ():
+        lines = map(json.dumps, pacsv.read_csv(path).to_pylist())
+        path.with_suffix(".jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+        path.unlink()
     assert set(table["place"].dropna()) == {"n", "s/ü %=", "w"}
     for roles in (
         {"target": "y"},

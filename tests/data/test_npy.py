@@ -88,3 +88,10 @@ def test_damaged_files(tmp_path):
     np.save(tmp_path / "x.npy", X.astype(np.float64))
     with pytest.raises(DataError, match="has changed its type or its columns"):
         sources[1].read()
+
+
+@pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan])
+def test_a_scale_that_is_not_finite_is_refused(tmp_path, scale):
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(DataError, match="scale must be finite, got"):
+        npy_sources(tmp_path / "x.npy", scale=scale)

@@ -6,7 +6,7 @@ import pytest
 from tables import table, write_parquet_directory
 
 from fullbatch import DataError, Linear, LogisticRegression, SerialEngine, ThreadEngine, parquet_sources
-from fullbatch.data import parquet
+from fullbatch.data import parquet, parts
 
 
 def test_rows_come_in_order_whatever_the_row_groups(tmp_path):
@@ -43,6 +43,22 @@ def test_a_row_group_is_decoded_once_for_all_of_its_blocks_and_then_dropped(tmp_
     assert len(model.predict(sources)) == 1000
     assert len(count) == 2
     assert not sources[0].shared._kept
+
+
+def test_parts_are_dropped_once_their_rows_were_read(tmp_path, monkeypatch):
+    table(100).to_parquet(tmp_path / "t.parquet", row_group_size=10)
+    sources = parquet_sources(tmp_path / "t.parquet", target="y", block_rows=5)
+    shared = sources[0].shared
+    for number, source in enumerate(sources[:6]):
+        source.read()
+        assert len(shared._kept) == 1 - number % 2  # until the second half was read
+    monkeypatch.setattr(parts, "_KEPT", 3)
+    for source in sources[6::2]:  # never the second half
+        source.read()
+        assert len(shared._kept) <= 3
+    assert list(shared._kept) == [7, 8, 9]
+    shared.release()
+    assert not shared._kept
 
 
 def test_hidden_files_of_a_directory_are_left_out(tmp_path):

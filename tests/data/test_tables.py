@@ -133,7 +133,7 @@ def test_missing_values_can_be_dropped_or_filled_in():
 )
 def test_wrong_options(options, error, message):
     with pytest.raises(error, match=message):
-        only(FRAME, **options)
+        table_sources(FRAME, **options)  # before a row is read
 
 
 @pytest.mark.parametrize(

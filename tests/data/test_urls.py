@@ -118,8 +118,10 @@ def test_schemes_that_cannot_be_opened(monkeypatch):
         csv_sources("nosuch://x/a.csv")
     monkeypatch.delitem(sys.modules, "fullbatch.data.remote_")
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(MissingExtraError, match=r"fullbatch\[fsspec\]"):
+    with pytest.raises(MissingExtraError, match=r"fullbatch\[fsspec\]") as caught:
         csv_sources("memory://x/a.csv")
+    assert caught.value.name == "fsspec"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # it comes from workers too
 
 
 def test_paths_need_no_fsspec(tmp_path):
@@ -133,6 +135,16 @@ def test_paths_need_no_fsspec(tmp_path):
             csv_sources("file://{tmp_path}/a.csv", target="y"),
             npy_sources("{tmp_path}/X.npy", "{tmp_path}/y.npy"),
         ):
-            LogisticRegression().fit(sources)
+            print(LogisticRegression().fit(sources).coef_.tobytes().hex())
     """)
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=300)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    coefs = subprocess.run(command, check=True, timeout=300, stdout=subprocess.PIPE, text=True).stdout.split()
+    expected = [
+        LogisticRegression().fit(sources).coef_.tobytes().hex()
+        for sources in (
+            parquet_sources(tmp_path / "parquet", target="y"),
+            csv_sources(tmp_path / "a.csv", target="y"),
+            npy_sources(tmp_path / "X.npy", tmp_path / "y.npy"),
+        )
+    ]
+    assert coefs == expected

@@ -279,10 +279,10 @@ def test_no_amounts_of_memory(wrong):
 
 
 def test_auto_is_a_share_of_what_machine_and_control_groups_leave(tmp_path, monkeypatch):
-    free = _memory.available_memory()
-    assert free > 2**20
-    assert 0.3 * free < budget("auto") < 0.7 * free
-    assert budget("auto", workers=4) < 0.2 * free
+    assert _memory.available_memory() > 2**20
+    with monkeypatch.context() as context:
+        context.setattr(_memory, "available_memory", lambda: 2**30)
+        assert (budget("auto"), budget("auto", workers=4)) == (2**29, 2**27)
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "own").write_text("0::/a/b\n")
     (tmp_path / "a" / "memory.max").write_text("1000\n")

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from fullbatch import DataError, EngineError, RayEngine, SerialEngine
 from fullbatch.data.arrays import array_sources
+from fullbatch.engines._ray_address import wait_until_answered
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import HessVec, Rows, ValueGrad
 from fullbatch.testing import check_engine
@@ -399,3 +400,10 @@ def test_workers_fill_the_bundles_reserved_for_the_task_that_starts_them(ray_ses
         assert "4 workers of 1 CPUs each can never be placed" in ray_session.get(count.remote(4))
     finally:
         remove_placement_group(group)
+
+
+def test_a_cluster_answers_at_its_address(ray_session, caplog):
+    address = ray_session.get_runtime_context().gcs_address
+    wait_until_answered(address, 30.0)
+    RayEngine(address=address)._connect()
+    assert not caplog.records

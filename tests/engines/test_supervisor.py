@@ -192,7 +192,7 @@ def test_when_no_capacity_is_left_the_error_says_what_was_lost(data):
         die(number)
 
     cluster.script = script
-    with pytest.raises(EngineError) as told:
+    with pytest.raises(EngineError, match="no worker is left") as told:
         blocks.sum(requests(1)[0])
     for words in ("no worker is left", "worker 0 of 2 was lost with blocks 0..6", "worker 1 of 2 was lost with blocks"):
         assert words in str(told.value)
@@ -609,3 +609,36 @@ def test_a_worker_that_is_asked_again_keeps_each_part_once(data, monkeypatch):
     worker.take_and_answer({2: data[2], 3: data[3]}, blocks.schema, hashes, Message([2, 3], 1, request))
     worker.answer(Message([0, 1], 1, request))
     assert [(part.level, part.position) for part in worker.merge(1)] == [(2, 0)]
+
+
+def test_bytes_sent_and_received():
+    """One theta to each worker; of whole halves of the summation tree, one gradient back."""
+    X, y = np.random.default_rng(0).random((160, 4)), np.arange(160) % 2
+    blocks = place(ThreadCluster(MODEL, 16, 2), array_sources(X, y, blocks=16), 2, most=2)
+    for number, request in enumerate(requests(3), 1):
+        blocks.sum(request)
+        assert (blocks.health.sent, blocks.health.received) == (number * 2 * 5 * 8, number * 2 * 5 * 8)
+    blocks.close()
+
+
+def watched(data, monkeypatch, caplog, seconds_of_a_block):
+    """Passes in which worker 1 tells of such seconds and the others of 0.01: at which it is told of, and relieved."""
+    monkeypatch.setattr(_supervisor, "_LOOK", 1e9)
+    blocks = place(ThreadCluster(MODEL, 13, 3), data, 3, most=3)
+    blocks._read_seconds = [0.3] * 13
+    told, relieved = [], []
+    for number, seconds in enumerate(seconds_of_a_block, 1):
+        for member in blocks._members:
+            slow_down(member.worker.worker, seconds if member.number == 1 else 0.01)
+        monkeypatch.setattr(blocks, "_rebalance", lambda number=number: relieved.append(number))
+        before = caplog.text.count("worker 1 is a straggler")
+        blocks.sum(requests(1)[0])
+        told += [number] * (caplog.text.count("worker 1 is a straggler") - before)
+    blocks.close()
+    return told, relieved
+
+
+def test_one_slow_pass_is_chance_and_waste_is_counted_anew_after_a_relief(data, monkeypatch, caplog):
+    assert watched(data, monkeypatch, caplog, [0.01, 5.0, 0.01, 5.0, 0.01]) == ([], [])
+    # Its four blocks waste 4 * 0.04 s in each pass but the first; to read them anew takes 4 * 0.3 s, as much as 7.5.
+    assert watched(data, monkeypatch, caplog, [0.05] * 18) == ([2], [9, 17])

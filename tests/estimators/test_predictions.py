@@ -101,7 +101,7 @@ def test_a_failed_write_leaves_nothing_and_says_why(fitted, tmp_path):
     with pytest.raises(DataError, match=r"cannot write predictions to .*there: File exists.*a new directory"):
         model.write_predictions(array_sources(X), tmp_path / "there")
     other = table_sources(frame.rename(columns={"a": "z"}))
-    with pytest.raises(DataError, match="columns are not those of the fit; missing: 'a'; unknown: 'z'"):
+    with pytest.raises(DataError, match="there is no column 'a': its columns are 'z', 'b', 'c', 'd'"):
         named.predict(other)
     with pytest.raises(DataError, match="no target y to compare predictions with"):
         model.score(array_sources(X))

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from fullbatch import Draw, Linear, Objective, SerialEngine, array_sources, minimize
-from fullbatch.errors import DataError
+from fullbatch.errors import BlockError, DataError
 from fullbatch.protocols import DrawnValueGrad, HessVec, ValueGrad
 from fullbatch.protocols.sampling import POISSON
 from fullbatch.run.lockstep import lockstep
@@ -63,6 +63,19 @@ def test_a_model_gets_the_same_bytes_in_company_as_alone(loss, kind):
         alone = blocks.sum(DrawnValueGrad(thetas[m : m + 1], (draw,)))
         assert alone.grad[0].tobytes() == together.grad[m].tobytes()
         assert (alone.value[0], alone.weight[0]) == (together.value[m], together.weight[m])
+
+
+def test_all_rows_drawn_weigh_what_they_weigh_undrawn():
+    """To the bit, whatever the order in which a kernel adds them."""
+    X, y, weight = data("float64", rows=3000)
+    weight = weight * 10.0 ** np.random.default_rng(3).uniform(-8, 8, len(weight))
+    for blocks in (1, 7):
+        there = placed("logistic", X, y, weight, blocks=blocks)
+        thetas = np.zeros((3, 14))
+        drawn = there.sum(DrawnValueGrad(thetas, (Draw("all"), Draw("without", 1, folds=3), Draw("all"))))
+        undrawn = there.sum(ValueGrad(thetas[0])).weight
+        assert (drawn.weight[0], drawn.weight[2]) == (undrawn, undrawn)
+        assert 0 < drawn.weight[1] < undrawn
 
 
 def test_folds_share_the_rows_and_do_not_depend_on_blocks():
@@ -121,7 +134,7 @@ def test_what_cannot_be_drawn_is_said():
             Draw(**wrong)
     X, y, weight = data("float64")
     blocks = placed("logistic", X, y, weight)
-    with pytest.raises(Exception, match="2 models need as many draws, got 1"):
+    with pytest.raises(BlockError, match="2 models need as many draws, got 1"):
         blocks.sum(DrawnValueGrad(np.zeros((2, 14)), DRAWS[:1]))
     nobody = Objective(placed("logistic", X[:4], y[:4], np.ones(4), blocks=1), draw=Draw("only", 0, folds=100_000))
     with pytest.raises(DataError, match="no row with a weight counts"):

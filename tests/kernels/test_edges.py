@@ -6,6 +6,7 @@ import scipy.sparse
 from test_passes import reference
 
 from fullbatch import Linear, array_sources
+from fullbatch.kernels import passes
 from fullbatch.models import _linear_block
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, ValueGrad
 from fullbatch.protocols.schema import Schema
@@ -124,7 +125,16 @@ def test_many_models_of_sparse_rows_share_tables_of_a_bounded_size(monkeypatch):
     thetas = RNG.normal(size=(5, 12))
     together = block.evaluate(ValueGrad(thetas))
     monkeypatch.setattr(_linear_block, "_TABLE_NUMBERS", 2 * 2 * 12)  # two models
+    models, loss_grad = [], passes.loss_grad
+
+    def counted(loss, rows, count, W, *arguments):
+        models.append(count)
+        assert 2 * W.size <= 2 * 2 * 12
+        return loss_grad(loss, rows, count, W, *arguments)
+
+    monkeypatch.setattr(passes, "loss_grad", counted)
     apart = block.evaluate(ValueGrad(thetas))
+    assert models == [2, 2, 1]
     np.testing.assert_allclose(apart.value, together.value, rtol=1e-13)
     np.testing.assert_allclose(apart.grad, together.grad, rtol=1e-12, atol=1e-13)
     assert apart.weight == together.weight == 90

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from formulas import weights_of_classes
 from scipy.special import logsumexp
 
 from fullbatch import DataError, Linear, SerialEngine, array_sources
@@ -29,6 +32,66 @@ def test_contract(loss, kind, weighted):
 
 def test_contract_without_intercept():
     check_block(Linear("softmax", intercept=False), rows("softmax", "float64"))
+
+
+def rows_of_all_kinds():
+    """With an offset, and columns of text whose levels are not the same in every piece."""
+    data, rng = rows("logistic", "float64"), np.random.default_rng(5)
+    levels = [np.array(["a", "b", "c"]), np.array(["x", "y"])]
+    codes = [np.sort(rng.integers(0, len(one), 97)).astype(np.int32) for one in levels]
+    categories = tuple(Category(*pair) for pair in zip(codes, levels, strict=True))
+    return replace(data, offset=rng.standard_normal(97), categories=categories)
+
+
+def test_contract_with_offset_and_categories():
+    check_block(Linear("logistic"), rows_of_all_kinds())
+    check_block(Linear("logistic", class_weight="balanced"), replace(rows_of_all_kinds(), categories=()))
+
+
+class Forgetful(Linear):
+    """Drops something of its rows, or of what it tells of them, in all blocks but the first."""
+
+    def __init__(self, forget_rows=lambda rows: rows, forget=lambda described: described):
+        super().__init__("logistic")
+        self.forget_rows, self.forget = forget_rows, forget
+
+    def build(self, rows, schema, first_row):
+        return super().build(self.forget_rows(rows) if first_row else rows, schema, first_row)
+
+    def describe(self, rows, source):
+        described = super().describe(rows, source)
+        return self.forget(described) if source == "piece" else described
+
+
+@pytest.mark.parametrize(
+    ("forget", "message"),
+    [
+        ({"forget_rows": lambda rows: replace(rows, offset=None)}, "losses of pieces do not add up"),
+        ({"forget_rows": lambda rows: replace(rows, weight=None)}, "losses of pieces do not add up"),
+        (
+            {"forget_rows": lambda rows: replace(rows, categories=(first_level(rows), rows.categories[1]))},
+            "losses of pieces do not add up",
+        ),
+        ({"forget": lambda told: replace(told, offset=False)}, "do not add up: offsets"),
+        ({"forget": lambda told: replace(told, levels=tuple(map(no_levels, told.levels)))}, "do not add up: levels"),
+        (
+            {"forget": lambda told: replace(told, labels=replace(told.labels, weight=1.0 + 0.0 * told.labels.weight))},
+            "do not add up: weights of the classes",
+        ),
+    ],
+)
+def test_contract_notices_what_is_lost_of_later_blocks(forget, message):
+    with pytest.raises(AssertionError, match=message):
+        check_block(Forgetful(**forget), rows_of_all_kinds())
+
+
+def first_level(rows):
+    column = rows.categories[0]
+    return replace(column, codes=np.zeros_like(column.codes))
+
+
+def no_levels(counts):
+    return replace(counts, values=counts.values[:0], weight=counts.weight[:0])
 
 
 @pytest.mark.parametrize(
@@ -86,6 +149,20 @@ def test_against_numpy(loss, kind):
     tolerance = 1e-6 if blocks.parameters.dtype == "float32" else 1e-13
     assert answer.value == pytest.approx(value, rel=tolerance)
     np.testing.assert_allclose(answer.grad, grad, rtol=0, atol=tolerance * 10 * np.abs(grad).max())
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e3])
+def test_float32_rows_have_float64_products_where_that_is_asked_for(mean):
+    data = rows("logistic", "float32", n=131)
+    X = (data.X + mean).astype(np.float32)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, data.y, data.weight, blocks=2))
+    theta = np.append(np.random.default_rng(0).standard_normal(7), 0.0)
+    theta[-1] = -theta[:-1] @ X.mean(axis=0, dtype=np.float64)
+    value, grad = reference("logistic", X.astype(np.float64), data.y, data.weight, theta[None, :-1], theta[-1:])
+    single, double = blocks.sum(ValueGrad(theta)), blocks.sum(ValueGrad(theta, double=True))
+    assert double.value == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(double.grad, grad, rtol=0, atol=1e-11 * np.abs(grad).max())
+    assert abs(single.value - value) > 10 * abs(double.value - value)
 
 
 @pytest.mark.parametrize("kind", ["float64", "csr"])
@@ -160,8 +237,12 @@ def test_class_weights():
     theta = np.linspace(-1, 1, weighted.parameters.size)
     assert weighted.sum(ValueGrad(theta)).value == pytest.approx(expected.sum(ValueGrad(theta)).value, rel=1e-13)
     balanced = SerialEngine().place(Linear("softmax", class_weight="balanced"), sources)
-    total = balanced.sum(ValueGrad(theta)).weight
-    assert total == pytest.approx(data.weight.sum(), rel=1e-13)
+    by_hand = data.weight * weights_of_classes("balanced", data.y, data.weight)
+    wanted = SerialEngine().place(Linear("softmax"), array_sources(data.X, data.y, by_hand)).sum(ValueGrad(theta))
+    answer = balanced.sum(ValueGrad(theta))
+    assert answer.weight == pytest.approx(data.weight.sum(), rel=1e-13)
+    assert answer.value == pytest.approx(wanted.value, rel=1e-13)
+    np.testing.assert_allclose(answer.grad, wanted.grad, rtol=1e-11, atol=1e-13)
     with pytest.raises(DataError, match="names 9, which is not a class"):
         SerialEngine().place(Linear("softmax", class_weight={9: 1.0}), sources)
 
@@ -192,6 +273,7 @@ def test_row_sample_does_not_depend_on_the_cut():
         (lambda X, y, w: (X, y, _with(w, 29, -1.0)), r"row 29: the sample weight is -1\.0"),
         (lambda X, y, w: (X, y, _with(w, 29, np.nan)), "row 29: the sample weight is nan"),
         (lambda X, y, w: (X, y, 0 * w), "sample weights sum to zero"),
+        (lambda X, y, w: (X, y, 0 * w + 1e308), "sample weights sum to infinity"),
         (lambda X, y, w: (X, 0 * y, w), "one class only"),
         (lambda X, y, w: (X, y[:-1], w), r"X has 40 rows and y has shape \(39,\)"),
         (lambda X, y, w: (X, y, w[:-1]), r"X has 40 rows and sample_weight has shape \(39,\)"),

@@ -66,6 +66,21 @@ def test_l2_touches_what_is_penalised():
     np.testing.assert_allclose(chosen.grad - free.grad, strengths, atol=1e-14)
 
 
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_squares_of_the_columns_are_those_of_the_solver(intercept, scale):
+    X, y = breast_cancer(standardized=False)
+    weight = np.random.default_rng(0).random(len(y))
+    blocks = SerialEngine().place(Linear("logistic", intercept), array_sources(X, y, weight, blocks=3))
+    mean = np.average(X, axis=0, weights=weight)
+    spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+    columns = (X - mean * intercept) / (spread if scale else 1.0)
+    variables = Standardized(blocks.schema, 1, intercept, scale)
+    for change, wanted in ((variables, columns), (None, X)):
+        found = Objective(blocks, 0.1, change).facts.squares
+        np.testing.assert_allclose(found, np.average(wanted**2, axis=0, weights=weight), rtol=1e-11)
+
+
 @pytest.mark.parametrize("l2", [-1.0, np.nan, np.ones(3)])
 def test_bad_l2(l2):
     X, y = breast_cancer()

@@ -78,6 +78,45 @@ def test_limits_and_stops(solver):
     assert result.status is Status.STOPPED
 
 
+def test_every_callback_is_called_where_one_of_them_stops():
+    """One that keeps iterates, or checkpoints them, must see the last one too."""
+    fun, seen = objective(*breast_cancer()), []
+    stop = StopWhen(lambda iterate: iterate.iteration == 2, "enough")
+    result = minimize(fun, start(fun), solver="lbfgs", callbacks=[stop, lambda iterate: seen.append(iterate.iteration)])
+    assert (result.status, result.message, seen) == (Status.STOPPED, "enough", [0, 1, 2])
+
+
+def test_a_callback_that_stops_where_the_run_has_converged():
+    fun = objective(*breast_cancer())
+    whole = minimize(fun, start(fun), solver="lbfgs")
+    stop = StopWhen(lambda iterate: iterate.iteration == whole.iterations)
+    result = minimize(fun, start(fun), solver="lbfgs", callbacks=[stop])
+    assert (result.status, result.iterations) == (Status.CONVERGED, whole.iterations)
+
+
+class Exactly(LBFGS):
+    """Where others say that no more than 1e-8 is left, it says that this is left."""
+
+    def optimality(self, state):
+        own = super().optimality(state)
+        return 1e-8 if own <= 1e-8 else own
+
+
+def test_an_optimality_of_exactly_tol_is_enough():
+    fun = objective(*breast_cancer())
+    whole = minimize(fun, start(fun), solver="lbfgs", tol=1e-8)
+    result = minimize(fun, start(fun), solver=Exactly(), tol=1e-8)
+    assert (result.status, result.iterations) == (Status.CONVERGED, whole.iterations)
+
+
+def test_a_second_run_counts_its_own_passes_only():
+    fun = objective(*breast_cancer())
+    first, second = (minimize(fun, start(fun), solver="sampled-lbfgs") for _ in range(2))
+    assert first.sampled_passes > 0
+    assert (second.passes, second.sampled_passes) == (first.passes, first.sampled_passes)
+    assert fun.num_sampled_passes == first.sampled_passes + second.sampled_passes
+
+
 def test_max_iter_zero_evaluates_the_start():
     fun = objective(*breast_cancer())
     result = minimize(fun, start(fun), max_iter=0)
@@ -122,6 +161,15 @@ def test_lockstep_shares_passes_and_changes_no_answer():
         assert state.theta.tobytes() == result.theta.tobytes()
 
 
+def test_lockstep_ends_each_run_as_if_it_were_alone():
+    fun = objective(*breast_cancer())
+    (limited,) = lockstep([fun], [LBFGS()], [start(fun)], tol=1e-10, max_iter=3)
+    assert limited.iteration == 3
+    (whole,) = lockstep([fun], [LBFGS()], [start(fun)], tol=1e-8, max_iter=500)
+    (exactly,) = lockstep([fun], [Exactly()], [start(fun)], tol=1e-8, max_iter=500)
+    assert exactly.theta.tobytes() == whole.theta.tobytes()
+
+
 def test_what_does_not_fit_is_said_before_the_first_pass():
     fun = objective(*breast_cancer())
     for bad, message in [
@@ -155,7 +203,8 @@ def test_runs_outside_the_main_thread():
     thread = threading.Thread(target=lambda: results.append(minimize(fun, start(fun))))
     thread.start()
     thread.join()
-    assert results[0].success
+    assert results[0].status is Status.CONVERGED
+    assert results[0].theta.tobytes() == minimize(fun, start(fun)).theta.tobytes()
 
 
 PROGRAM = textwrap.dedent("""
@@ -167,6 +216,7 @@ PROGRAM = textwrap.dedent("""
     fun = objective(*breast_cancer(standardized=False), l2=1e-9)
     ask = fun.blocks.sum
     def slow(request):
+        print("begun", flush=True)
         time.sleep({seconds})
         print("evaluated", flush=True)
         return ask(request)
@@ -181,8 +231,8 @@ def test_ctrl_c_ends_after_the_evaluation_and_returns_the_best_iterate(solver):
     program = PROGRAM.format(tests=str(Path(__file__).parents[1]), seconds=0.3, solver=solver)
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     for _ in range(6):
-        assert process.stdout.readline() == "evaluated\n"
-    time.sleep(0.1)  # into the seventh evaluation
+        assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "evaluated\n"]
+    assert process.stdout.readline() == "begun\n"
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     *evaluated, last = output.splitlines()
@@ -196,7 +246,7 @@ def test_second_ctrl_c_raises():
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "asleep\n"
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "asleep\n"]
     os.kill(process.pid, signal.SIGINT)
     time.sleep(0.5)
     assert process.poll() is None, "the first Ctrl-C must not break into an evaluation"

@@ -69,7 +69,7 @@ def test_a_wrong_backward_is_found_before_the_run(dtype: str, factor: float):
 def test_the_message_tells_the_slopes():
     model = network(0.0, "float64")  # no gradient reaches the first layer
     problem = objective(model)
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(ModelError, match="along a random direction it says") as caught:
         check_gradient(problem, model.start())
     told = re.search(r"it says (\S+), differences of the float64 loss say (\S+) ", str(caught.value)).groups()
     direction = np.random.default_rng(0).standard_normal(problem.size)
@@ -97,6 +97,16 @@ def test_variables_with_columns_of_any_scale():
     for seed in range(5):
         check_gradient(problem, np.random.default_rng(seed).normal(size=problem.size), seed=seed)
         check_gradient(Objective(blocks), 1e-3 * np.random.default_rng(seed).normal(size=problem.size), seed=seed)
+    blocks_sum = blocks.sum
+
+    def wrong_in_one_column(request):
+        answer = blocks_sum(request)
+        answer.grad[0] *= 1.5  # of the smallest scale, a millionth of the others'
+        return answer
+
+    blocks.sum = wrong_in_one_column
+    with pytest.raises(ModelError, match="along a random direction it says"):
+        check_gradient(problem, np.random.default_rng(0).normal(size=problem.size))
 
 
 def test_a_point_without_a_finite_loss_is_an_error():

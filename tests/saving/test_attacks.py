@@ -161,6 +161,8 @@ def test_cut_and_longer_files_are_refused(small):
 @pytest.mark.parametrize("name", sorted(str(file.relative_to(VERSION1)) for file in VERSION1.rglob("*.fb")))
 def test_wrong_contents_are_refused_and_named(name, tmp_path):
     kind, arrays, values = files.read(VERSION1 / name)
+    if kind in _KINDS:
+        values["fit"] = {"rows": 9, "l2": 0.5, "status": "max_iter"}  # which files have by now
     load, described = loaders(kind, values)
     path = tmp_path / "wrong.fb"
     path.write_bytes(packed(kind, arrays, values))
@@ -172,6 +174,24 @@ def test_wrong_contents_are_refused_and_named(name, tmp_path):
             pytest.fail(f"{member} {what} was loaded: {load(path)}")
         count += 1
     assert count > 140
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.update(value=arrays["value"] + 1.0), "value is not the last of values"),
+        (lambda arrays: arrays.pop("changes"), "steps must be there where changes are"),
+    ],
+)
+def test_a_state_that_contradicts_itself_is_refused(tmp_path, change, message):
+    kind, arrays, values = files.read(VERSION1 / "LBFGSState.fb")
+    path = tmp_path / "state.fb"
+    path.write_bytes(packed(kind, arrays, values))
+    assert load_state(path).steps
+    change(arrays)
+    path.write_bytes(packed(kind, arrays, values))
+    with pytest.raises(DamagedError, match=message):
+        load_state(path)
 
 
 def rezipped(content, **options):
@@ -232,6 +252,29 @@ def test_sizes_are_compared_with_the_file_before_anything_is_read(tmp_path):
     path.write_bytes(sealed(file.getvalue()))
     with pytest.raises(DamagedError, match="theta does not have the 8796093022208 bytes of its type and shape"):
         load_state(path)
+
+
+def test_objects_in_a_file_are_refused_unread(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "harm",)
+
+    member = io.BytesIO()
+    np.save(member, np.array([Harmful()], object), allow_pickle=True)
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(packed("LBFGSState", {"theta": np.zeros(1)}, {}))) as old,
+        zipfile.ZipFile(file, "w") as new,
+    ):
+        told = json.loads(old.read("metadata.json"))
+        told["members"]["theta"] = "|O (1,)"
+        new.writestr(zipfile.ZipInfo("metadata.json"), json.dumps(told))
+        new.writestr(zipfile.ZipInfo("theta.npy"), member.getvalue())
+    path = tmp_path / "harmful.fb"
+    path.write_bytes(sealed(file.getvalue()))
+    with pytest.raises(DamagedError, match=r"the member theta is \|O \(1,\), which is never saved"):
+        load_state(path)
+    assert not (tmp_path / "harm").exists()
 
 
 def test_metadata_that_no_parser_likes_is_refused(tmp_path):

@@ -139,4 +139,5 @@ def test_warm_starts_from_anywhere_are_followed_or_dropped(loss, far):
     # Where F is not even finite, or a thousand times the null model's, the fit began anew, and said so.
     if far == 1e4:
         assert [str(one.message).split("]")[0] for one in told] == ["[warm-start-dropped"]
+        assert told[0].filename == __file__
     assert model.result_.passes <= 60

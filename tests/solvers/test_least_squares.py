@@ -489,6 +489,18 @@ def test_a_path_is_what_single_fits_are(scales):
         assert path.theta[number, 3] == 0.0
 
 
+def test_a_path_of_ill_conditioned_columns_takes_a_second_pass():
+    for condition, passes in ((1e6, 2), (1e2, 1)):
+        X, y, weight = data(condition=condition)
+        more = np.random.default_rng(1).standard_normal(len(y))  # so much is left that it takes none for that
+        y = y + more - np.column_stack((X, np.ones(len(y)))) @ by_qr(X, more, weight, np.zeros(9))
+        fun = objective(X, y, "squared", l2=0.0, sample_weight=weight, centred=False, blocks=5)
+        path = ridge_path(fun, [0.0])
+        assert fun.num_passes == passes
+        wanted = by_qr(X, y, weight, np.zeros(9))
+        np.testing.assert_allclose(path.theta[0], wanted, atol=1e-6 * np.abs(wanted).max())
+
+
 def test_folds_without_rows_or_with_all_the_weight():
     X, y = columns(12)
     placed = SerialEngine().place(Linear("squared"), array_sources(X, y, blocks=3))

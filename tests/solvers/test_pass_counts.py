@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from benchmarks.solvers.problems import TASKS
-from benchmarks.solvers.task import Task, load, save
+from benchmarks.solvers.task import load, save
 
 from fullbatch import Linear, Objective, SampledLBFGS, Standardized, ThreadEngine, array_sources, minimize
 
 
-def passes_to(task, solver, distances, l2=None):
-    """Passes to each relative distance from the best F known, and the best F."""
+def values_and_passes(task, solver):
+    """F and the passes so far, at every iterate."""
     model = Linear(task.loss)
     blocks = ThreadEngine().place(model, array_sources(task.X, task.y))
     fun = Objective(blocks, task.l2, Standardized(blocks.schema, model.outputs(blocks.schema)))
@@ -18,8 +18,24 @@ def passes_to(task, solver, distances, l2=None):
         fun, np.zeros(fun.size), solver=solver, tol=1e-13, callbacks=[lambda it: seen.append((it.value, it.passes))]
     )
     blocks.close()
-    best = min(value for value, _ in seen) if task.optimum is None else task.optimum
-    return [next(passes for value, passes in seen if value - best <= near * abs(best)) for near in distances], best
+    return seen
+
+
+def passes_to(seen, best, distance):
+    """Passes to a relative distance from the best F."""
+    return next(passes for value, passes in seen if value - best <= distance * abs(best))
+
+
+def best_of(task, *runs):
+    """The optimum, or the least F of runs by several ways, which must agree: none of them is its own judge."""
+    ends = [min(value for value, _ in seen) for seen in runs]
+    best = min(ends) if task.optimum is None else task.optimum
+    assert max(ends) - best <= 1e-8 * abs(best)
+    return best
+
+
+# Where the Hessian is too large for Newton's method.
+OTHERS = {"tfidf": "lbfgs"}
 
 
 @pytest.mark.parametrize(
@@ -35,21 +51,20 @@ def passes_to(task, solver, distances, l2=None):
 )
 def test_a_sampled_hessian_needs_few_passes_to_1e6(name, most):
     task = TASKS[name](n=6000)
-    (passes,), best = passes_to(task, "sampled-lbfgs", [1e-6])
-    assert passes <= most
-    if task.optimum is None and name != "tfidf":
-        exact = Task(task.name, task.title, task.loss, task.l2, task.X, task.y, best)
-        (newton,), _ = passes_to(exact, "newton", [1e-9])  # reaches the same F by another way
-        assert newton <= 14
+    sampled, other = (values_and_passes(task, solver) for solver in ("sampled-lbfgs", OTHERS.get(name, "newton")))
+    best = best_of(task, sampled, other)
+    assert passes_to(sampled, best, 1e-6) <= most
+    if name not in OTHERS:
+        assert passes_to(other, best, 1e-9) <= 14
 
 
 def test_mnist_that_ships(tmp_path):
     task = TASKS["mnist"](n=4000)
-    (far, near), _ = passes_to(task, "sampled-lbfgs", [1e-4, 1e-6])
-    assert far <= 45
-    assert near <= 70
-    (_, refined), _ = passes_to(task, SampledLBFGS(inner_steps=6), [1e-4, 1e-6])
-    assert refined <= 0.7 * near
+    sampled, refined = (values_and_passes(task, solver) for solver in ("sampled-lbfgs", SampledLBFGS(inner_steps=6)))
+    best = best_of(task, sampled, refined)
+    assert passes_to(sampled, best, 1e-4) <= 45
+    assert (near := passes_to(sampled, best, 1e-6)) <= 70
+    assert passes_to(refined, best, 1e-6) <= 0.7 * near
 
 
 def test_the_benchmarks_own_value_is_the_objective(tmp_path):
@@ -67,6 +82,8 @@ def test_the_benchmarks_own_value_is_the_objective(tmp_path):
 @pytest.mark.slow
 def test_full_mnist(full_mnist, monkeypatch):
     monkeypatch.setattr("benchmarks.solvers.problems.MNIST", full_mnist)
-    (far, near), _ = passes_to(TASKS["mnist"](), "auto", [1e-4, 1e-6])
-    assert far <= 45
-    assert near <= 75
+    task = TASKS["mnist"]()
+    seen, other = (values_and_passes(task, solver) for solver in ("auto", SampledLBFGS(inner_steps=6)))
+    best = best_of(task, seen, other)
+    assert passes_to(seen, best, 1e-4) <= 45
+    assert passes_to(seen, best, 1e-6) <= 80  # 75 or 76, by how a processor rounds

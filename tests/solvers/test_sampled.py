@@ -176,7 +176,9 @@ def test_features_whose_squares_overflow():
     fun = objective(X, y, l2=1e-3, centred=False)
     result = minimize(fun, start(fun), solver="sampled-lbfgs", max_iter=50)
     assert np.isfinite(result.theta).all()
-    assert result.value < np.log(2)
+    others = objective(X[:, :2], y, l2=1e-3, centred=False)  # the third can add next to nothing
+    best = minimize(others, start(others), solver="newton", tol=1e-14).value
+    assert result.value <= best * (1 + 1e-4)
 
 
 def test_sparse_rows_and_float32_rows():

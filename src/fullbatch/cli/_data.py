@@ -11,8 +11,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..errors import DataError
+from ._completion import column, columns
 
-DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, libsvm, .npy or .npz files"
+DATA = "DATA"
+DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, JSON lines, libsvm, .npy or .npz files"
 
 
 class EngineName(StrEnum):
@@ -32,17 +34,28 @@ class FormatName(StrEnum):
     orc = "orc"
     csv = "csv"
     tsv = "tsv"
+    jsonl = "jsonl"
     libsvm = "libsvm"
     npy = "npy"
     npz = "npz"
 
 
 def _column(name: str, what: str) -> Any:
-    return typer.Option(name, metavar="COLUMN", help=f"{what} (of .npy files: the file).", show_default=False)
+    told = f"{what} (of .npy files: the file)."
+    return typer.Option(name, metavar="COLUMN", help=told, show_default=False, autocompletion=column)
 
 
 def _columns(what: str) -> Any:
-    return typer.Option(metavar="A,B,...", help=what, show_default=False)
+    return typer.Option(metavar="A,B,...", help=what, show_default=False, autocompletion=columns)
+
+
+# `--missing drop` would leave rows without a prediction.
+_MISSING = "Missing values: an error (default), {}or put a value in their place (may be repeated)."
+
+
+def _missing_option(may_drop: bool) -> Any:
+    words, drop = ("leave the row out, ", "drop|") if may_drop else ("", "")
+    return typer.Option(metavar=f"error|{drop}COLUMN=VALUE", help=_MISSING.format(words), show_default=False)
 
 
 def _tab(delimiter: str | None) -> str | None:
@@ -61,37 +74,33 @@ class FileOptions:
     features: Annotated[str | None, _columns("Columns to learn from; default: all others.")] = None
     exclude: Annotated[str | None, _columns("Columns to leave out.")] = None
     categorical: Annotated[str | None, _columns("Features whose numbers are categories; text is anyway.")] = None
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="error|drop|COLUMN=VALUE",
-            help="Missing values: an error (default), leave the row out, or put a value in their place (may be "
-            "repeated).",
-            show_default=False,
-        ),
-    ] = None
+    missing: Annotated[list[str] | None, _missing_option(may_drop=True)] = None
     format_: Annotated[
         FormatName | None,
         typer.Option("--format", help="Default: by the names' endings, or the contents.", show_default=False),
     ] = None
     delimiter: Annotated[
         str | None,
-        typer.Option(help="Between the values of a CSV file; \\t is a tab.", callback=_tab, show_default=False),
+        typer.Option(
+            metavar="TEXT", help="Between the values of a CSV file; \\t is a tab.", callback=_tab, show_default=False
+        ),
     ] = None
     types: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN=TYPE",
-            help="Type of a column of CSV files or of names of folders that is not guessed right: string, double (may "
-            "be repeated).",
+            help="Type of a column of CSV, JSON lines or names of folders that is not guessed right: string, double "
+            "(may be repeated).",
             show_default=False,
         ),
     ] = None
     decimal: Annotated[
-        str | None, typer.Option(help="Before fractions in a CSV file; default: a point.", show_default=False)
+        str | None,
+        typer.Option(metavar="TEXT", help="Before fractions in a CSV file; default: a point.", show_default=False),
     ] = None
     thousands: Annotated[
-        str | None, typer.Option(help="Between groups of digits in a CSV file, as in 1,234.", show_default=False)
+        str | None,
+        typer.Option(metavar="TEXT", help="Between groups of digits in a CSV file, as in 1,234.", show_default=False),
     ] = None
     units: Annotated[
         list[str] | None,
@@ -112,18 +121,44 @@ class FileOptions:
     no_quotes: Annotated[
         bool, typer.Option("--no-quotes", help="Quotation marks of a CSV file are part of the values.")
     ] = False
+    skip_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="COUNT", help="Lines of a CSV file before its header to leave out.", show_default=False
+        ),
+    ] = None
+    comment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="What lines of a CSV file begin with that are no rows, such as #.", show_default=False
+        ),
+    ] = None
+    escape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIGN", help="Before quotation marks within values of a CSV file, such as \\.", show_default=False
+        ),
+    ] = None
     encoding: Annotated[
-        str | None, typer.Option(help="Of a CSV file's text, such as latin1; default: UTF-8.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="Of a CSV file's text, such as latin1; default: UTF-8.", show_default=False),
     ] = None
     zero_based: Annotated[
         bool | None,
         typer.Option(
             "--zero-based/--one-based",
-            help="Whether columns of libsvm files are counted from 0 or 1; default: as in the fit, which looks for a "
-            "0.",
+            help="Whether columns of libsvm files are counted from 0 or 1; default: as in the fit, which looks for "
+            "a 0.",
             show_default=False,
         ),
     ] = None
+
+    def refuse_for_mnist(self) -> None:
+        """Refuse options of files where the data is MNIST, which has none of its own."""
+        for field in fields(self):
+            if getattr(self, field.name) not in (None, False):
+                name = field.name.rstrip("_").replace("_", "-")
+                raise typer.BadParameter(f"mnist knows its columns: leave --{name} out")
 
     @property
     def format_name(self) -> str | None:
@@ -136,7 +171,7 @@ class FileOptions:
         Parameters
         ----------
         known_types : mapping of column to type, optional
-            Types of columns of CSV files, unless they are told.
+            Types of columns of text files, unless they are told.
         """
         types = {**(known_types or {}), **pairs(self.types or [], "--types")}
         return {
@@ -154,6 +189,9 @@ class FileOptions:
             "units": self.units or None,
             "missing_values": self.missing_values or None,
             "quoted": False if self.no_quotes else None,
+            "skip_rows": self.skip_rows,
+            "comment": self.comment,
+            "escape": self.escape,
             "encoding": self.encoding,
             "zero_based": self.zero_based,
         }
@@ -170,6 +208,8 @@ def with_file_options(without: Sequence[str] = ()) -> Callable[[Callable[..., No
         Fields of `FileOptions` that are no options of this command.
     """
     hints = get_type_hints(FileOptions, include_extras=True)
+    if "target" in without:  # it predicts, for every row
+        hints["missing"] = Annotated[list[str] | None, _missing_option(may_drop=False)]
     options = [
         Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=hints[option.name])
         for option in fields(FileOptions)
@@ -193,11 +233,13 @@ def with_file_options(without: Sequence[str] = ()) -> Callable[[Callable[..., No
 
 
 Directory = Annotated[
-    Path | None, typer.Option(help="Directory with the four full files of MNIST (see fetch).", show_default=False)
+    Path | None,
+    typer.Option(metavar="DIR", help="Directory with the four full files of MNIST (see fetch).", show_default=False),
 ]
 Engine = Annotated[EngineName, typer.Option(help="Where the blocks live.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads, or Ray workers; default: all CPUs.", show_default=False)
+    int | None,
+    typer.Option(min=1, metavar="COUNT", help="Threads, or workers; default: all CPUs.", show_default=False),
 ]
 Memory = Annotated[
     str,
@@ -211,6 +253,12 @@ Memory = Annotated[
 def is_mnist(data: Sequence[str]) -> bool:
     """Whether the data set known as mnist is meant, rather than files."""
     return list(data) == ["mnist"]
+
+
+def refuse_directory(directory: Path | None) -> None:
+    """Refuse a directory of MNIST's files where the data is another."""
+    if directory is not None:
+        raise typer.BadParameter("it is where the files of mnist are: leave it out", param_hint="--directory")
 
 
 def open_files(data: Sequence[str], files: FileOptions) -> list[Any]:
@@ -230,7 +278,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list
     levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
     # Text that looks like numbers would be guessed to be numbers.
     known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
-    if known and kind not in ("csv", "tsv"):  # whose own columns have types
+    if known and kind not in ("csv", "tsv", "jsonl"):  # whose own columns have types
         known = {name: known[name] for name in folder_names(data, tuple(ENDINGS)) if name in known}
     options = files.for_sources(known)
     if kind == "libsvm":

@@ -1,37 +1,47 @@
-"""What the command line shows, and its exit codes."""
+"""What the command line shows."""
 
 import json
 import logging
 import math
 import re
+import shlex
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..errors import BlockError
 from ..wording.shown import as_text, redacted
 
-EXIT_CODES = """Exit codes: 0 converged, or done; 1 something is wrong (data, files, packages, cluster); 2 wrong usage;
-3 stopped before converging; 130 interrupted (the best iterate so far is saved)."""
-
-NOT_CONVERGED, INTERRUPTED = 3, 130
+NOT_CONVERGED = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print all that --json has.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
 
 # What is printed is text, whatever is in it: names of files, columns and labels may hold brackets and colons.
 screen = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
+
+def _no_option(found: re.Match[str]) -> str:
+    name = {"quoted": "no_quotes"}.get(found[2], found[2]).replace("_", "-")
+    return f"{found[1]} files have no option --{name}"
+
+
 # How advice that errors give to callers of the library reads here.
-_OPTIONS = [
+_OPTIONS: list[tuple[str, Any]] = [
     (r'missing="drop"', "--missing drop"),
-    (r"missing=\{'([^']*)': [^}]*\}", r"--missing \1=..."),
+    (r"missing=\{[^}]*\}", lambda found: " ".join(f"--missing {name}=..." for name in _names(found[0]))),
+    (r"exclude=\[[^]]*\]", lambda found: f"--exclude {shlex.quote(','.join(_names(found[0])))}"),
+    (r"\bwith exclude\b(?!=)", "with --exclude"),
+    (r"\b(target|offset)=\.\.\.", r"--\1 COLUMN"),
+    (r"tell it with format", "tell it with --format"),
+    (r"tell with n_features how many columns there are", "read it in Python, with n_features of libsvm_sources"),
     (r'types=\{\'([^\']*)\': "(\w+)"\}', r"--types \1=\2"),
     (r"categorical=\['([^']*)'\] of table_sources.*", r"--categorical \1"),
     (r"missing_values=\[('[^']*')\]", r"--missing-values \1"),
@@ -40,6 +50,9 @@ _OPTIONS = [
     (r"quoted=False", "--no-quotes"),
     (r'encoding="(\w+)"', r"--encoding \1"),
     (r'unknown="ignore"', "--ignore-unknown"),
+    (r"(\w+) files have no option '(\w+)': they have .*", _no_option),
+    (r"holds an? \w+State, not an? .*", "holds the state of a run, and no model"),
+    (r", or pass an engine object|, or pass a solver object", ""),
     (r"zero_based=True", "--zero-based"),
     (r"zero_based=False", "--one-based"),
 ]
@@ -87,8 +100,15 @@ def _shown(name: str, least: int, below: int = logging.CRITICAL + 1) -> Iterator
 
 
 def print_line(text: str, before: str = "") -> None:
-    """Print a line on standard error, as text, without secrets; `before` stands out."""
-    screen.print(Text(before, style="bold red").append(as_text(redacted(text)), style="default"), soft_wrap=True)
+    """Print a line on standard error, as text, without secrets; `before` stands out. A terminal shows it as several,
+    broken between words.
+    """
+    plain = before + as_text(redacted(text))
+    if screen.is_terminal:
+        plain = "\n".join(folded(plain, screen.width, "  "))
+    line = Text(plain)
+    line.stylize("bold red", 0, len(before))
+    screen.print(line, soft_wrap=True)
 
 
 def print_error(error: Exception) -> None:
@@ -107,27 +127,72 @@ def in_options(message: str) -> str:
     return message
 
 
-def show(values: dict[str, Any], as_json: bool) -> None:
-    """Print a result on standard output."""
+def _names(option: str) -> list[str]:
+    """Names of columns in an option as Python writes it."""
+    return re.findall(r"['\"]([^'\"]*)['\"](?=[]:,])", option)
+
+
+def show(values: Mapping[str, Any], as_json: bool, short: Mapping[str, Any] | None = None) -> None:
+    """Print a result on standard output: as JSON all `values`, else `short`, if that is given. None is left out.
+
+    At a terminal no line is longer than the screen; into a pipe or a file none is broken.
+    """
     if as_json:
         typer.echo(json.dumps({name: _in_json(value) for name, value in values.items()}, allow_nan=False))
         return
-    table = Table(show_header=False, box=None)
-    for name, value in values.items():
-        if value is not None:
-            table.add_row(name.replace("_", " "), Text(as_text(_text(value))))
-    # Into a pipe or file no line is broken.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+    told = values if short is None else short
+    lines = {name.replace("_", " "): _text(value) for name, value in told.items() if value is not None}
+    indent = max(map(len, lines)) + 3
+    for name, text in lines.items():
+        print_out(f" {name}".ljust(indent) + text, indent)
+
+
+def print_out(text: str, indent: int = 1) -> None:
+    """Print a line on standard output, as text. A terminal shows it as several, those behind the first indented."""
+    plain = as_text(text).rstrip()
+    typer.echo("\n".join(folded(plain, screen.width, " " * indent)) if sys.stdout.isatty() else plain)
+
+
+def folded(text: str, width: int, indent: str) -> list[str]:
+    """A text in lines, broken between words; what has no space in it, such as a path, stays whole."""
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
+    )
 
 
 def _in_json(value: Any) -> Any:
     """JSON has no infinity and no NaN; secrets of URLs are not shown there either."""
     if isinstance(value, str):
         return redacted(value)
+    if isinstance(value, list):
+        return list(map(_in_json, value))
+    if isinstance(value, dict):
+        return {name: _in_json(one) for name, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:.10g}" if isinstance(value, float) else redacted(str(value))
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return number(value) if isinstance(value, float) else redacted(str(value))
+
+
+def number(value: float, digits: int = 6) -> str:
+    """A number as it is read: with so many digits, and separators of thousands."""
+    if not math.isfinite(value):
+        return str(value)
+    if value and not 1e-4 <= abs(value) < 1e12:
+        return f"{value:.{min(digits, 4) - 1}e}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:,.{digits}g}"
+
+
+def seconds(value: float) -> str:
+    """A time: to a hundredth, of long ones to a tenth."""
+    return f"{value:.2f}" if value < 100 else f"{value:,.1f}"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things: 1 block, 2,000 blocks."""
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import DataError
+from ._completion import columns
 from ._data import (
+    DATA,
     DATA_HELP,
     Directory,
     Engine,
@@ -16,19 +18,21 @@ from ._data import (
     Workers,
     is_mnist,
     open_files_for,
+    refuse_directory,
     refuse_overwriting,
+    split,
     with_file_options,
 )
 from ._screen import AsJson, show
 
 PREDICT_EXAMPLES = """\b
 Example:
-  fullbatch predict model.fb 'new/*.parquet' --output predictions.parquet --proba"""
+  fullbatch predict model.fb 'new/*.parquet' --output new.parquet --keep id"""
 EVALUATE_EXAMPLES = """\b
 Example:
   fullbatch evaluate model.fb test.csv --target churned"""
 
-ModelFile = Annotated[Path, typer.Argument(help="A saved model.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model.")]
 Unknown = Annotated[
     bool, typer.Option("--ignore-unknown", help="Count a category that the fit has not seen as none of them.")
 ]
@@ -37,11 +41,23 @@ Unknown = Annotated[
 @with_file_options(without=("target", "weight", "features", "exclude", "categorical"))
 def predict(
     model: ModelFile,
-    data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; they need no target.")],
+    data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}; they need no target.")],
     output: Annotated[
-        Path, typer.Option(help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block.")
+        Path,
+        typer.Option(
+            metavar="PATH", help="File that ends in .parquet or .csv; or a new directory, of one Parquet file a block."
+        ),
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class too.")] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Columns, such as ids, written beside the predictions.",
+            show_default=False,
+            autocompletion=columns,
+        ),
+    ] = None,
     *,
     files: FileOptions,
     ignore_unknown: Unknown = False,
@@ -55,7 +71,7 @@ def predict(
     refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])
     with closing(_opened(fitted, engine, workers)):
         sources = _open(fitted, data, directory, files)
-        rows = fitted.write_predictions(sources, output, probabilities=proba)
+        rows = fitted.write_predictions(sources, output, probabilities=proba, keep=split(keep) or ())
     show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
 
 
@@ -63,7 +79,8 @@ def predict(
 def evaluate(
     model: ModelFile,
     data: Annotated[
-        list[str] | None, typer.Argument(help=f"{DATA_HELP}; or mnist, the default: its test rows.")
+        list[str] | None,
+        typer.Argument(metavar=DATA, help=f"{DATA_HELP}; or mnist, the default: its test rows."),
     ] = None,
     *,
     files: FileOptions,
@@ -102,7 +119,9 @@ def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptio
     if is_mnist(data):
         from ..datasets import load_mnist
 
+        files.refuse_for_mnist()
         if fitted.n_features_in_ != 784:
             raise DataError(f"the model has {fitted.n_features_in_} columns, mnist has 784: name other data")
         return load_mnist(directory).test_sources()
+    refuse_directory(directory)
     return open_files_for(fitted, data, files)

@@ -1,7 +1,11 @@
 """`fullbatch fit`."""
 
+import math
 import os
+import re
+import time
 import warnings
+from collections.abc import Mapping
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import FitWarning, ModelFileError
+from ..solvers import SOLVERS
+from ._completion import one_of
 from ._data import (
+    DATA,
     DATA_HELP,
     Directory,
     Engine,
@@ -21,17 +28,33 @@ from ._data import (
     is_mnist,
     open_files,
     pairs,
+    refuse_directory,
     with_file_options,
 )
-from ._screen import INTERRUPTED, NOT_CONVERGED, AsJson, Quiet, plan_shown, print_line, screen, show
+from ._interrupts import INTERRUPTED, hold
+from ._screen import (
+    NOT_CONVERGED,
+    AsJson,
+    Quiet,
+    Verbose,
+    counted,
+    number,
+    plan_shown,
+    print_line,
+    screen,
+    seconds,
+    show,
+)
 
 EXAMPLES = """\b
 Examples:
   fullbatch fit mnist --save model.fb
   fullbatch fit train.csv --target churned --weight n --save model.fb
-  fullbatch fit 'claims/*.parquet' --target claims --model poisson --offset log_exposure --categorical region
+  fullbatch fit 'claims/*.parquet' --target claims --model poisson \\
+      --offset log_exposure --categorical region
   fullbatch fit data.libsvm --engine ray --workers 2 --save model.fb
-  fullbatch fit 'claims/*.parquet' --target claims --checkpoint run   # killed? the same again goes on"""
+  fullbatch fit 'claims/*.parquet' --target claims --checkpoint run
+      (killed? the same again goes on)"""
 
 
 class ModelName(StrEnum):
@@ -48,7 +71,9 @@ class ModelName(StrEnum):
 
 @with_file_options()
 def fit(
-    data: Annotated[list[str], typer.Argument(help=f"{DATA_HELP}; or mnist: the 10,000 images that ship here.")],
+    data: Annotated[
+        list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}; or mnist: the 10,000 images that ship here.")
+    ],
     *,
     files: FileOptions,
     model: Annotated[
@@ -62,6 +87,7 @@ def fit(
         float | None,
         typer.Option(
             min=0.0,
+            metavar="NUMBER",
             help="L2 strength; default: 1 / sum of weights for logistic, otherwise 0.",
             show_default=False,
         ),
@@ -72,12 +98,19 @@ def fit(
     engine: Engine = EngineName.threads,
     workers: Workers = None,
     memory: Memory = "auto",
-    max_failures: Annotated[int, typer.Option(min=0, help="Workers of a cluster that may be lost.")] = 0,
-    solver: Annotated[str | None, typer.Option(help="Solver; see the documentation.", show_default=False)] = None,
-    tol: Annotated[float, typer.Option(min=0.0, help="Relative distance of F from its minimum to stop at.")] = 1e-8,
-    max_iter: Annotated[int, typer.Option(min=1, help="Iterations at the most.")] = 1000,
+    max_failures: Annotated[
+        int, typer.Option(min=0, metavar="COUNT", help="Workers of a cluster that may be lost.")
+    ] = 0,
+    solver: Annotated[
+        str | None,
+        one_of(SOLVERS, "NAME", help=f"One of {', '.join(SOLVERS)}; default: auto.", show_default=False),
+    ] = None,
+    tol: Annotated[
+        float, typer.Option(min=0.0, metavar="NUMBER", help="Relative distance of F from its minimum to stop at.")
+    ] = 1e-8,
+    max_iter: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Iterations at the most.")] = 1000,
     time_limit: Annotated[
-        float | None, typer.Option(min=0.0, help="Seconds after which to stop.", show_default=False)
+        float | None, typer.Option(min=0.0, metavar="SECONDS", help="After which to stop.", show_default=False)
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -87,10 +120,15 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    checkpoint_every: Annotated[float, typer.Option(min=0.0, help="Least seconds between checkpoints.")] = 60.0,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Between checkpoints at the least.")
+    ] = 60.0,
     directory: Directory = None,
-    save: Annotated[Path | None, typer.Option(help="File to save the model to.", show_default=False)] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to save the model to.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
+    verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a linear model.
@@ -107,12 +145,16 @@ def fit(
 
     _check_writable(save)
     if is_mnist(data):
+        files.refuse_for_mnist()
         mnist = load_mnist(directory)
         sources: list[Any] = mnist.train_sources()
     else:
+        refuse_directory(directory)
         sources = open_files(data, files)
     opened = make_engine(engine.value, workers, memory, max_failures)
-    callbacks: list[Any] = [] if quiet else [Progress(screen)]
+    callbacks: list[Any] = [lambda iterate: hold()]
+    if not quiet:
+        callbacks.append(Progress(screen))
     if time_limit is not None:
         callbacks.append(TimeLimit(time_limit))
     options: dict[str, Any] = {} if solver is None else {"solver": solver}
@@ -121,14 +163,17 @@ def fit(
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
     if not quiet:
-        print_line(f"{model.value} on {' '.join(data)}: {len(sources)} blocks, {opened!r}")
+        print_line(f"{model.value} on {' '.join(data)}: {counted(len(sources), 'block')}, engine {engine.value}")
+    began = time.perf_counter()
     with closing(opened), plan_shown(quiet), warnings.catch_warnings():
         for category in (ConvergenceWarning, FitWarning):  # told below, the first by the exit code too
             warnings.simplefilter("ignore", category)
         fitted.fit(sources)
-    if save is not None:
-        fitted.save(save)
+        set_up = max(time.perf_counter() - began - fitted.result_.seconds, 0.0)
+        if save is not None:
+            fitted.save(save)
     result = fitted.result_
+    measured = _on_test(fitted, mnist) if is_mnist(data) and model is ModelName.logistic else {}
     summary = {
         "model": model.value,
         "engine": engine.value,
@@ -153,19 +198,84 @@ def fit(
         "setup_passes": result.setup_passes,
         "sampled_passes": result.sampled_passes,
         "seconds": result.seconds,
+        "setup_seconds": set_up,
+        **measured,
+        "saved": None if save is None else str(save),
     }
-    if is_mnist(data) and model is ModelName.logistic:
-        measured = fitted.evaluate(mnist.X_test, mnist.y_test)
-        summary |= {
-            "test_rows": int(measured["rows"]),
-            "test_accuracy": measured["accuracy"],
-            "test_cross_entropy": measured["cross_entropy"],
-        }
-    show({**summary, "saved": None if save is None else str(save)}, as_json)
+    show(summary, as_json, None if verbose else _in_short(summary, result))
     if result.status is Status.INTERRUPTED:
         raise typer.Exit(INTERRUPTED)
     if not result.success:
         raise typer.Exit(NOT_CONVERGED)
+
+
+def _on_test(fitted: Any, mnist: Any) -> dict[str, Any]:
+    measured = fitted.evaluate(mnist.X_test, mnist.y_test)
+    return {
+        "test_rows": int(measured["rows"]),
+        "test_accuracy": measured["accuracy"],
+        "test_cross_entropy": measured["cross_entropy"],
+    }
+
+
+# Why a run ended and what may be done, in a few words; that of a callback says so itself.
+_ENDED = {
+    "max_iter": ": raise --max-iter, or --tol if this is near enough",
+    "precision": ": what is left is lost in rounding",
+    "interrupted": ": this is the best iterate so far",
+    "line_search": ": no better point was found along the gradient",
+}
+
+# Where what is known of the distance from the minimum comes from.
+_KNOWN_BY = {
+    "hessian": "by the Hessian of all rows",
+    "sample": "by the Hessian of a sample of the rows",
+    "directions": "or more: looked at in a few directions",
+    "columns": "by the solver's own estimate",
+    "estimate": "by the solver's own estimate",
+}
+
+
+def _in_short(summary: Mapping[str, Any], result: Any) -> dict[str, Any]:
+    """What the screen shows of a summary: a short line each."""
+    status, left = summary["status"], summary["remaining_r2"]
+    ended = f": {result.message}" if status == "stopped" else _ENDED.get(status, "")
+    sampled = f", and {number(result.sampled_passes, 3)} over samples of the rows" if result.sampled_passes else ""
+    resumed = "" if result.resumed_at is None else f", those before the resume at {result.resumed_at:,} included"
+    return {
+        "model": summary["model"],
+        "engine": summary["engine"],
+        "rows": f"{summary['rows']:,} in {counted(summary['blocks'], 'block')}",
+        **{name: summary[name] for name in ("columns", "parameters", "l2")},
+        "solver": _solver_in_short(result.solver),
+        "status": status + ended,
+        "F": number(result.value, 8),
+        "still to gain": f"{left:.1e} of R2, {_KNOWN_BY[result.known_by]}" if math.isfinite(left) else None,
+        "gradient norm": number(result.grad_norm, 3),
+        "iterations": f"{result.iterations:,}{resumed}",
+        "passes": f"{result.passes:,}{sampled}",
+        "seconds": f"{seconds(result.seconds)}, after {seconds(summary['setup_seconds'])} of set-up",
+        "test": _test_in_short(summary),
+        **({"notices": "; ".join(notice.words for notice in result.notices)} if result.notices else {}),
+        "saved": summary["saved"],
+    }
+
+
+def _test_in_short(summary: Mapping[str, Any]) -> str | None:
+    if "test_rows" not in summary:
+        return None
+    accuracy, loss = (number(summary[f"test_{name}"]) for name in ("accuracy", "cross_entropy"))
+    return f"accuracy {accuracy}, cross-entropy {loss}, of {summary['test_rows']:,} rows"
+
+
+def _solver_in_short(told: str) -> str:
+    """Which solver ran, and why it was chosen, without the numbers of the choice."""
+    about, *more = told.split("; ")
+    chosen = next((re.match(r"chose ([\w-]+) because (?:of [^:]*: )?([^(]*)", part) for part in more), None)
+    others = "".join(f", then {part.split(' went on')[0]}" for part in more if " went on where " in part)
+    if chosen is None:
+        return re.split(r",| with ", about)[0] + others
+    return f"{chosen[1]}: {chosen[2].strip()}{others}"
 
 
 def _estimator(model: ModelName, options: dict[str, Any], l2: float | None, balanced: bool) -> Any:

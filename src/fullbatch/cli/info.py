@@ -25,9 +25,9 @@ class Data(StrEnum):
 
 
 def fetch(
-    data: Annotated[Data, typer.Argument(help="mnist: 60,000 training and 10,000 test images, 11 MB.")],
-    directory: Annotated[Path, typer.Option(help="Where to put the files.")] = Path("mnist"),
-    url: Annotated[str | None, typer.Option(help="Folder of a mirror.", show_default=False)] = None,
+    data: Annotated[Data, typer.Argument(metavar="DATA", help="mnist: 60,000 training and 10,000 test images, 11 MB.")],
+    directory: Annotated[Path, typer.Option(metavar="DIR", help="Where to put the files.")] = Path("mnist"),
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Folder of a mirror.", show_default=False)] = None,
 ) -> None:
     """Download a data set and check it."""
     from ..datasets import fetch_mnist
@@ -42,7 +42,9 @@ def fetch(
 def info(
     as_json: AsJson = False,
     warm_up: Annotated[bool, typer.Option("--warm-up", help="First compile the kernels of linear models.")] = False,
-    loss: Annotated[list[str] | None, typer.Option(help="Those of this loss only; may be repeated.")] = None,
+    loss: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Those of this loss only; may be repeated.")
+    ] = None,
 ) -> None:
     """Show versions, CPUs, memory, which engines and models can be used here, and where compiled kernels are kept."""
     from ..kernels.cache import cache_dir

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..protocols.rows import Rows, Size
+from .beside import values_of
 from .cut import cut
 from .features import AS_THEY_ARE, as_features
 from .kinds import Kind, kind_of
@@ -131,22 +132,6 @@ def array_sources(
         )
         for start, stop in cut(X.shape[0], values_per_row, blocks, block_rows, X.shape[1])
     ]
-
-
-def values_of(column: Any) -> Array:
-    """Targets, labels or weights as an array in which they are what they were, whatever they were given as.
-
-    NumPy makes texts of numbers, None and NaN that stand in a list beside texts. They stay objects here, as they are in
-    an array of objects or in a series, so that they are told.
-    """
-    array = np.asarray(column)
-    if array.dtype.kind == "T":  # texts of any length, of which other packages know nothing
-        return array.astype(object)
-    if array.dtype.kind not in "USO" or array is column:
-        return array
-    objects = np.asarray(column, object)
-    is_text = array.dtype.kind in "US" and any(all(isinstance(one, t) for one in objects.flat) for t in (str, bytes))
-    return array if is_text else objects
 
 
 def _rows(X: Any, start: int, stop: int) -> Any:

@@ -28,6 +28,44 @@ LONGEST_LIST = 2**18
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 
 
+class BadValue(DataError):
+    """A value that cannot be used.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and where.
+    row : int
+        Number of its row, by which the first of several is told.
+    advice, option : str
+        What can be done, and the option that does it.
+    """
+
+    def __init__(self, message: str, row: int, advice: str = "", option: str = "") -> None:
+        super().__init__(message)
+        self.row, self.advice, self.option = row, advice, option
+
+    def told(self, door: str | None) -> str:
+        """The message, for a caller who asks for options in this way, or has none."""
+        return str(self) + (f". {self.advice} {door.format(self.option)}" if door and self.option else "")
+
+
+def plain_value(value: Any) -> Any:
+    """What is told to stand for a missing value, as Python's own kind of value; decimals as numbers."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == int(value) else float(value)
+    return value
+
+
+def as_truth(value: Any) -> Any:
+    """The boolean value that a text or number stands for, if it does."""
+    if not isinstance(value, str | int | float):
+        return value
+    return _TRUTH.get(value.strip().lower() if isinstance(value, str) else value, value)
+
+
 def as_table(data: Any) -> pa.Table:
     """A table in memory as an Arrow table, without a copy where its owner's format allows.
 
@@ -184,8 +222,7 @@ def absent(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def filled(column: pa.ChunkedArray, where: pa.ChunkedArray, value: Any, name: str) -> pa.ChunkedArray:
     """A plain column with `value` where it has none."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain_value(value)
     if isinstance(value, float) and not value.is_integer() and kind(column.type) == "number":
         column = column.cast(pa.float64())
     if pa.types.is_decimal(column.type) and isinstance(value, int | float):
@@ -194,8 +231,8 @@ def filled(column: pa.ChunkedArray, where: pa.ChunkedArray, value: Any, name: st
         column = column if holds else column.cast(pa.float64())
     if isinstance(value, bool) and pa.types.is_integer(column.type):
         value = int(value)
-    if pa.types.is_boolean(column.type) and isinstance(value, str | int | float):
-        value = _TRUTH.get(value.lower() if isinstance(value, str) else value, value)
+    if pa.types.is_boolean(column.type):
+        value = as_truth(value)
     try:
         scalar = pa.scalar(value, column.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):
@@ -223,25 +260,26 @@ def numbers(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Arra
         column = column.cast(pa.float64())
     values: Array = column.to_numpy()
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        row = rows[np.flatnonzero(~np.isfinite(values))[0]]
-        raise DataError(f"{where}: row {row}, column {name!r}: the value is infinite: correct it, or leave the row out")
+        row = int(rows[np.flatnonzero(~np.isfinite(values))[0]])
+        what = "the value is infinite: correct it, or leave the row out"
+        raise BadValue(f"{where}: row {row}, column {name!r}: {what}", row)
     return values
 
 
-def as_stored(values: Array, dtype: str, name: str, where: str, rows: Array) -> Array:
-    """Numbers in the precision in which they are kept, which must hold them.
+def stored(column: pa.ChunkedArray, name: str, where: str, rows: Array, dtype: str) -> Array:
+    """A plain column as numbers in the precision in which they are kept, which must hold them.
 
     float32 rounds, since who asks for it wants that; it must not overflow. Bytes must be exact.
     """
+    values = numbers(column, name, where, rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        stored = values.astype(dtype)
-    wrong = ~np.isfinite(stored) if dtype not in ("uint8", "int8") else stored != values
+        kept = values.astype(dtype)
+    wrong = ~np.isfinite(kept) if dtype not in ("uint8", "int8") else kept != values
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
-        raise DataError(
-            f"{where}: row {rows[first]}, column {name!r}: {dtype} cannot hold {values[first]}: choose another dtype"
-        )
-    return stored
+        what = f"{dtype} cannot hold {values[first]}: choose another dtype"
+        raise BadValue(f"{where}: row {rows[first]}, column {name!r}: {what}", int(rows[first]))
+    return kept
 
 
 def target(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Array:
@@ -285,9 +323,10 @@ def category(column: pa.ChunkedArray, name: str, where: str, rows: Array, asked:
         if wrong.any():
             first = int(np.flatnonzero(wrong)[0])
             of = ", of floating-point numbers below 2**53" if is_float else ""
-            raise DataError(
+            raise BadValue(
                 f"{where}: row {rows[first]}, column {name!r}: {values[first]} is no level: levels are text or whole "
-                f"numbers below 2**63{of}"
+                f"numbers below 2**63{of}",
+                int(rows[first]),
             )
         levels, codes = np.unique(values.astype(np.int64), return_inverse=True)
         return Category(codes.astype(np.int32), levels)
@@ -306,9 +345,11 @@ def levels_and_codes(column: pa.ChunkedArray, name: str, where: str, rows: Array
     if strange is not None:
         text, row = listed[strange], rows[np.flatnonzero(codes == strange)[0]]
         what = "ends in a NUL character" if text.endswith("\0") else f"has {len(text)} characters"
-        raise DataError(
-            f"{where}: row {row}, column {name!r}: {text[:30]!r}... {what}: it is no category. Leave free text out "
-            "with exclude"
+        raise BadValue(
+            f"{where}: row {row}, column {name!r}: {text[:30]!r}... {what}: it is no category",
+            int(row),
+            "Leave free text out with",
+            f"exclude=[{name!r}]",
         )
     levels, places = np.unique(np.array(listed), return_inverse=True)
     return Category(places.astype(np.int32)[codes], levels)

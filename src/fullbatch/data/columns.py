@@ -1,8 +1,9 @@
 """What the columns of a table mean: as a person says it, and as it is chosen once, for all of its files."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -13,11 +14,16 @@ import pyarrow.compute as pc
 
 from ..errors import DataError, shortened
 from ..protocols.rows import Rows
+from ..protocols.schema import Features
 from . import arrow
 
 Array = npt.NDArray[Any]
 
 Missing = Literal["error", "drop"] | Mapping[str, Any]
+
+# How a caller asks for an option: of the function that was called, or of one that takes a frame and has options.
+OPTION = "{}"
+TABLE_SOURCES = "table_sources(X, ..., {})"
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Roles:
         if not isinstance(self.missing, Mapping) and self.missing not in ("error", "drop"):
             raise ValueError(f'missing must be "error", "drop", or a mapping of column to value, got {self.missing!r}')
         for name, value in self.missing.items() if isinstance(self.missing, Mapping) else ():
-            if value is None or value != value or value in (np.inf, -np.inf):
+            told = arrow.plain_value(value)
+            if not isinstance(told, str | int | float | Decimal) or told != told or told in (np.inf, -np.inf):
                 raise ValueError(
                     f"missing={{{name!r}: {value!r}}}: that is no value to put in the place of a missing one"
                 )
@@ -83,6 +90,12 @@ class Columns:
         Those of the categorical ones that are so because they are text, and not because somebody said so.
     elements : mapping of str to Element
         Those of the columns that are elements of lists.
+    kept : tuple of str
+        Columns that are handed on as they are.
+    door : str
+        How the caller asks for an option, for messages.
+    every_row : bool
+        No row may be left out.
     """
 
     numeric: tuple[str, ...]
@@ -94,6 +107,9 @@ class Columns:
     missing: Missing
     guessed: tuple[str, ...] = ()
     elements: Mapping[str, arrow.Element] = field(default_factory=dict, hash=False)
+    kept: tuple[str, ...] = ()
+    door: str = OPTION
+    every_row: bool = False
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -102,7 +118,7 @@ class Columns:
 
     @property
     def used(self) -> list[str]:
-        """All columns that must be read."""
+        """All columns that have a meaning, and lists of which elements have one."""
         return list(
             dict.fromkeys(
                 self.elements[name].column if name in self.elements else name for name in self._with_a_meaning
@@ -112,6 +128,11 @@ class Columns:
     @property
     def _with_a_meaning(self) -> list[str]:
         return [*self.features, *(name for name in (self.target, self.weight, self.offset) if name is not None)]
+
+    @property
+    def needed(self) -> list[str]:
+        """All columns that must be read."""
+        return list(dict.fromkeys([*self.used, *self.kept]))
 
     @property
     def row_bytes(self) -> int:
@@ -136,28 +157,61 @@ class Columns:
         DataError
             A value is missing, infinite, or not what its column should hold: names row and column.
         """
-        columns, rows = self._without_missing(table, where, np.arange(first_row, first_row + table.num_rows))
+        columns, rows, bad = self._without_missing(table, where, np.arange(first_row, first_row + table.num_rows))
+
+        def values(read: Callable[..., Any], name: str | None, *more: Any) -> Any:
+            """What `read` makes of a column; a value that cannot be used is remembered."""
+            try:
+                return None if name is None else read(columns[name], name, where, rows, *more)
+            except arrow.BadValue as error:
+                bad.append(error)
+
         X = np.empty((len(rows), len(self.numeric)), self.dtype)
         for j, name in enumerate(self.numeric):
-            values = arrow.numbers(columns[name], name, where, rows)
-            X[:, j] = arrow.as_stored(values, self.dtype, name, where, rows)
-        y = weight = offset = None
-        if self.target is not None:
-            y = arrow.target(columns[self.target], self.target, where, rows)
-        if self.weight is not None:
-            weight = arrow.numbers(columns[self.weight], self.weight, where, rows)
-        if self.offset is not None:
-            offset = arrow.numbers(columns[self.offset], self.offset, where, rows)
-        categories = tuple(
-            arrow.category(columns[name], name, where, rows, name not in self.guessed) for name in self.categorical
-        )
+            if (stored := values(arrow.stored, name, self.dtype)) is not None:
+                X[:, j] = stored
+        y = values(arrow.target, self.target)
+        weight, offset = values(arrow.numbers, self.weight), values(arrow.numbers, self.offset)
+        categories = tuple(values(arrow.category, name, name not in self.guessed) for name in self.categorical)
+        if bad:
+            raise DataError(min(bad, key=lambda error: error.row).told(None if self.every_row else self.door))
         return Rows(X, y, weight, 1.0, offset, categories, self.features)
 
-    def _without_missing(self, table: pa.Table, where: str, rows: Array) -> tuple[dict[str, Any], Array]:
-        """The plain columns by name, and the numbers of their rows."""
+    def of_fit(self, features: Features, missing: Mapping[str, Any], where: str) -> "Columns":
+        """The columns of a fit out of these, in its order, with missing values filled as there unless told otherwise.
+
+        Parameters
+        ----------
+        features : Features
+            Of the fit, with names.
+        missing : mapping of str to value
+            What stood for missing values in the fit.
+        where : str
+            What has the columns, for messages.
+        """
+        check_there(features.names, self.features, where)
+        levels = {*features.names[features.numeric :], *self.categorical}
+        numeric = tuple(name for name in features.names if name not in levels)
+        told = self.missing
+        if told != "drop":
+            told = {**missing, **(told if isinstance(told, Mapping) else {})} or "error"
+        is_filled = any(name in missing for name in numeric)
+        return replace(
+            self,
+            numeric=numeric,
+            categorical=tuple(name for name in features.names if name in levels),
+            dtype="float64" if is_filled and self.dtype in ("uint8", "int8") else self.dtype,
+            missing=told,
+        )
+
+    def _without_missing(
+        self, table: pa.Table, where: str, rows: Array
+    ) -> tuple[dict[str, Any], Array, list[arrow.BadValue]]:
+        """The plain columns by name, the numbers of their rows, and what is wrong with them."""
         fill = self.missing if isinstance(self.missing, Mapping) else {}
         columns = {name: arrow.plain(self._column(table, name)) for name in self._with_a_meaning}
         dropped = None
+        first_absent: dict[str, int] = {}
         for name, column in columns.items():
             if pa.types.is_null(column.type):  # of a file without any value in this column
                 is_text = name in self.categorical and not isinstance(fill.get(name, ""), Real)
@@ -171,16 +225,29 @@ class Columns:
                 columns[name] = arrow.filled(column, absent, fill[name], name)
             elif self.missing == "drop":
                 dropped = absent if dropped is None else pc.or_(dropped, absent)
-            else:
-                raise DataError(
-                    f"{where}: row {rows[pc.index(absent, True).as_py()]}, column {name!r}: the value is missing. Fill "
-                    f'it in, leave such rows out with missing="drop", or say what stands for it: '
-                    f"missing={{{name!r}: ...}}"
-                )
+            else:  # anything in their place, to find what else is wrong
+                first_absent[name] = int(rows[pc.index(absent, True).as_py()])
+                if (kind := arrow.kind(column.type)) in ("number", "text"):
+                    columns[name] = arrow.filled(column, absent, "" if kind == "text" else 0, name)
+        bad = [self._absent(first_absent, where)] if first_absent else []
         if dropped is None:
-            return columns, rows
+            return columns, rows, bad
         kept = pc.invert(dropped)
-        return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()]
+        return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()], bad
+
+    def _absent(self, first: Mapping[str, int], where: str) -> arrow.BadValue:
+        """What is to be said of missing values: of the first one, and of the columns that have some."""
+        name = min(first, key=lambda name: first[name])
+        others = [other for other in first if other != name]
+        told = "missing={" + ", ".join(f"{one!r}: ..." for one in (name, *others)) + "}"
+        drop = "" if self.every_row else ", leave such rows out with " + self.door.format('missing="drop"')
+        fill = told if drop else self.door.format(told)
+        return arrow.BadValue(
+            f"{where}: row {first[name]}, column {name!r}: the value is missing"
+            + (f" (as are some of {shortened(others)})" if others else "")
+            + f". Fill it in{drop}, or say what stands for it: {fill}",
+            first[name],
+        )
 
     def _column(self, table: pa.Table, name: str) -> pa.ChunkedArray:
         element = self.elements.get(name)
@@ -246,8 +313,20 @@ def _joint(mine: pa.DataType, other: pa.DataType, text_wins: bool) -> pa.DataTyp
     raise TypeError
 
 
+def check_there(names: Iterable[str], there: Sequence[str], where: str) -> None:
+    """Refuse names of columns that are not there, all at once."""
+    lacking = list(dict.fromkeys(name for name in names if name not in there))
+    if lacking:
+        no = "is no column" if len(lacking) == 1 else "are no columns"
+        raise DataError(f"{where}: there {no} {shortened(lacking)}: its columns are {shortened(there)}")
+
+
 def choose_columns(
-    roles: Roles, schemas: Sequence[pa.Schema], files: Sequence[str], text_wins: bool = False
+    roles: Roles,
+    schemas: Sequence[pa.Schema],
+    files: Sequence[str],
+    text_wins: bool = False,
+    door: str = OPTION,
 ) -> Columns:
     """The columns of a table that have these roles.
 
@@ -261,6 +340,8 @@ def choose_columns(
         What has these columns, for messages.
     text_wins : bool
         As for `agree`.
+    door : str
+        How the caller asks for an option, for messages.
 
     Raises
     ------
@@ -285,10 +366,8 @@ def choose_columns(
     ):
         chosen.remove("")  # an index that was written without a name, as by pandas and R
     fills = list(roles.missing) if isinstance(roles.missing, Mapping) else []
-    for name in (*meanings, *chosen, *roles.exclude, *roles.categorical, *fills):
-        if name not in names:
-            raise DataError(f"{where}: there is no column {name!r}: its columns are {shortened(list(names))}")
-    _check_names([*meanings, *chosen], schemas, files)
+    check_there([*meanings, *chosen, *roles.exclude, *roles.categorical, *fills], list(names), where)
+    _check_names([*meanings, *chosen], schemas, files, door)
     meant = Counter((*meanings, *chosen, *roles.exclude))
     twice = [name for name in (*meanings, *chosen) if meant[name] > 1]
     if twice:
@@ -299,15 +378,20 @@ def choose_columns(
     if stray:
         raise ValueError(f"the categorical column {stray[0]!r} is not among the features")
     types = agree(schemas, files, [*meanings, *chosen], text_wins)
-    for name in chosen:
-        if arrow.kind(types[name]) == "other":
-            how = "derive numbers or text from it"
-            if _is_list(types[name]):
-                how = "make lists of one length of it, such as pyarrow.list_(pyarrow.float64(), 3), which are columns"
-            raise DataError(
-                f"{where}: column {name!r} is {types[name]}: features are numbers or text. Leave it out with exclude, "
-                f"or {how}"
-            )
+    strange = {name: types[name] for name in chosen if arrow.kind(types[name]) == "other"}
+    if strange:
+        them = "it" if len(strange) == 1 else "them"
+        how = f"derive numbers or text from {them}"
+        if all(map(_is_list, strange.values())):
+            how = f"make lists of one length of {them}, such as pyarrow.list_(pyarrow.float64(), 3), which are columns"
+        leave_out = f"leave {them} out with {door.format(f'exclude={list(strange)}')}, or "
+        advice = how if roles.features is not None else leave_out + how
+        raise DataError(
+            f"{where}: {', '.join(f'column {name!r} is {type_}' for name, type_ in strange.items())}: features are "
+            f"numbers or text. {advice[0].upper()}{advice[1:]}"
+        )
+    if roles.target is not None and arrow.kind(types[roles.target]) == "other":
+        raise DataError(f"{where}: column {roles.target!r} is {types[roles.target]}: targets are numbers or text")
     for name in (roles.weight, roles.offset):
         if name is not None and arrow.kind(types[name]) not in ("number", "null"):
             raise DataError(f"{where}: column {name!r} is {types[name]}, it must be numbers")
@@ -328,7 +412,8 @@ def choose_columns(
         roles.offset,
         roles.missing,
         tuple(guessed),
-        {name: elements[name] for name in (*meanings, *chosen) if name in elements},
+        elements={name: elements[name] for name in (*meanings, *chosen) if name in elements},
+        door=door,
     )
 
 
@@ -357,14 +442,15 @@ def _is_list(type_: pa.DataType) -> bool:
     return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_) or pa.types.is_list_view(type_))
 
 
-def _check_names(used: Sequence[str], schemas: Sequence[pa.Schema], files: Sequence[str]) -> None:
+def _check_names(used: Sequence[str], schemas: Sequence[pa.Schema], files: Sequence[str], door: str) -> None:
     """Each column that is used has a name, and stands once in each file."""
     counts = [Counter(schema.names) for schema in schemas]
     for name in used:
         for count, schema, file in zip(counts, schemas, files, strict=True):
             if not name and count[name]:
                 number = max(number for number, other in enumerate(schema.names) if not other)
-                raise DataError(f"{file}: column {number} has no name: name it, or leave it out with exclude")
+                leave_out = door.format("exclude=['']")
+                raise DataError(f"{file}: column {number} has no name: name it, or leave it out with {leave_out}")
             if count[name] > 1:
                 raise DataError(f"{file}: two columns are named {name!r}: rename one of them")
             if not count[name]:

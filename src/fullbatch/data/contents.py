@@ -1,12 +1,12 @@
 """What a file holds, told by its first bytes where these are a format's own."""
 
+import re
 import zipfile
 from typing import NamedTuple
 
 from ..errors import DataError, first_line
 from .paths import cannot_read, open_file
-
-_HEAD = 512
+from .unpacked import as_utf8, first_bytes
 
 
 class Content(NamedTuple):
@@ -46,21 +46,25 @@ _MAGIC = {
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _ARRAYS = Content("npz", "a .npz file")
 _WORKBOOK = _MAGIC[b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"]
-_ARCHIVE = Content(None, "a zip archive", "unpack it, and give the files that were in it")
+_TO_UNPACK = "unpack it, and give the files that were in it: texts may be packed one by one, as .gz, .bz2, .xz or .zst"
+_ZIP_ARCHIVE, _TAR_ARCHIVE = (Content(None, f"a {kind} archive", _TO_UNPACK) for kind in ("zip", "tar"))
+_JSON = re.compile(rb'[\s\[]*\{\s*["}]')  # an array of objects is refused where it is read
 
 
 def content_of(path: str) -> Content | None:
-    """What a file holds; None for text, and for whatever else has no sign of its own."""
-    try:
-        with open_file(path) as file:
-            head = file.read(_HEAD)
-            if head.startswith(_ZIP):
-                return _packed(file)
-    except OSError as error:
-        raise cannot_read(path, error) from None
+    """What a file holds, packed or not; None for text, and for whatever else has no sign of its own."""
+    packing, head = first_bytes(path)
+    if head[257:262] == b"ustar":
+        return _TAR_ARCHIVE
     if not any(byte < ord("\t") for byte in head) and not head.startswith(b"\xff\xff\xff\xff"):
         return None  # text, which may begin with "ORC"
-    return next((content for magic, content in _MAGIC.items() if head.startswith(magic)), None)
+    if head.startswith(_ZIP):
+        content = _in_zip(path) if not packing else _ZIP_ARCHIVE
+    else:
+        content = next((content for magic, content in _MAGIC.items() if head.startswith(magic)), None)
+    if packing and content is not None and content.format is not None:
+        return Content(None, f"{content.called}, packed as {packing}", "unpack it")
+    return content
 
 
 def check_content(path: str, format: str) -> None:
@@ -82,7 +86,7 @@ def format_of_content(path: str) -> str | None:
     """The format of a file that no name and nobody tells; None where its content does not tell it either."""
     content = content_of(path)
     if content is None:
-        return None
+        return "jsonl" if _JSON.match(as_utf8(first_bytes(path)[1])) else None
     if content.format is None:
         raise DataError(f"{path} is {content.called}: {content.advice}")
     return content.format
@@ -97,13 +101,15 @@ def _other_content(path: str, format: str, content: Content) -> DataError:
     )
 
 
-def _packed(file: object) -> Content | None:
+def _in_zip(path: str) -> Content | None:
     """What a zip archive is used for, unless it is damaged."""
     try:
-        with zipfile.ZipFile(file) as archive:  # type: ignore[call-overload]
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
+    except OSError as error:
+        raise cannot_read(path, error) from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return None
     if any(name.endswith(".npy") for name in names):
         return _ARRAYS
-    return _WORKBOOK if "xl/workbook.xml" in names or "xl/workbook.bin" in names else _ARCHIVE
+    return _WORKBOOK if "xl/workbook.xml" in names or "xl/workbook.bin" in names else _ZIP_ARCHIVE

@@ -1,210 +1,28 @@
 """Sources from CSV files: each block is read by its own bytes, on its worker."""
 
-import codecs
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from os import PathLike
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
 from ..errors import DataError, shortened
-from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
+from ._lines import Layout, TextRows, behind_lines, first_row
 from .arrow import type_called
-from .columns import Missing, Roles, agree, choose_columns
+from .columns import Missing, Roles
 from .contents import check_content
-from .cut import cut, cut_parts
-from .hive import folder_columns
-from .number_text import NumberText, is_mark, stray_text
-from .paths import check_rows, find, open_file
+from .csv_format import MISSING, CsvFormat
+from .number_text import NumberText, stray_text
+from .paths import find
 from .table import TableSource
+from .text_tables import TextTable, text_sources
+from .unpacked import TextFile, text_file
 
 # Types are guessed from the rows in so many first bytes of each file.
 _HEAD = 2**20
-# Texts that are missing values, whatever else is told.
-_MISSING = tuple(csv.ConvertOptions().null_values)
-_PLAIN = NumberText()
-
-
-@dataclass(frozen=True)
-class CsvFormat:
-    """How the text of a file reads.
-
-    Parameters
-    ----------
-    names : tuple of str
-        All of its columns.
-    types : mapping of str to pyarrow.DataType
-        Types of columns; others are guessed block by block.
-    delimiter : str
-        Between values.
-    quoted : bool
-        Values may stand in double quotation marks.
-    encoding : str
-        Of the text; line ends and delimiters must be as in ASCII.
-    whole : str or None
-        Column of numbers that are read as int64 where all of a block's are whole: labels, or counts.
-    numbers : NumberText
-        How numbers are written.
-    missing_values : tuple of str
-        Texts that stand for missing values.
-    """
-
-    names: tuple[str, ...]
-    types: Mapping[str, pa.DataType]
-    delimiter: str
-    quoted: bool
-    encoding: str
-    whole: str | None = None
-    numbers: NumberText = _PLAIN
-    missing_values: tuple[str, ...] = _MISSING
-
-    def parse(self, content: bytes, names: Sequence[str], where: str, first_row: int) -> pa.Table:
-        """Columns of the rows in `content`.
-
-        Raises
-        ------
-        DataError
-            A row has too few or too many values, or a value is not of its column's type.
-        """
-        ragged: list[Any] = []
-
-        def on_ragged(row: Any) -> str:
-            ragged.append(row)
-            return "error"
-
-        types = {name: type_ for name, type_ in self.types.items() if name in names}
-        try:
-            table = self._parse(content, names, types, on_ragged)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            if ragged:
-                row = ragged[0]
-                raise DataError(
-                    f"{where}: row {first_row + row.number - 1} has {row.actual_columns} values, the file has "
-                    f"{row.expected_columns} columns: {_short(row.text)}. Correct it; a value that contains the "
-                    "delimiter must stand in quotation marks"
-                ) from None
-            self.check_text(content, where, first_row)
-            self._explain_type(content, types, where, first_row)
-            raise DataError(f"{where}, rows from {first_row} on: {error}") from None
-        if any(pa.types.is_binary(field.type) for field in table.schema):  # what is no text is guessed to be bytes
-            self.check_text(content, where, first_row)
-        return table
-
-    def _parse(
-        self, content: bytes, names: Sequence[str], types: Mapping[str, pa.DataType], on_ragged: Any
-    ) -> pa.Table:
-        if self.whole is not None and self.whole in names:
-            with suppress(pa.ArrowInvalid):  # of fractions, for which the next attempt is
-                return self._parse_as(content, names, {**types, self.whole: pa.int64()}, on_ragged)
-        return self._parse_as(content, names, types, on_ragged)
-
-    def _parse_as(self, content: bytes, names: Sequence[str], types: Mapping[str, Any], on_ragged: Any) -> pa.Table:
-        if self.numbers.is_plain:
-            return self._read(content, names, types, on_ragged)
-        told = {name: pa.string() if _is_number(type_) else type_ for name, type_ in types.items()}
-        table = self._read(content, names, told, on_ragged)
-        for number, name in enumerate(table.column_names):
-            if name in types and _is_number(types[name]):
-                table = table.set_column(number, name, self.numbers.convert(table.column(number), types[name]))
-        return table
-
-    def _read(self, content: bytes, names: Sequence[str], types: Any, on_ragged: Any = None) -> pa.Table:
-        block_size = min(max(len(content), 1), 2**31 - 1)  # in one piece, so that types are guessed from all of it
-        return csv.read_csv(
-            io.BytesIO(content),
-            csv.ReadOptions(
-                column_names=list(self.names), use_threads=False, block_size=block_size, encoding=self.encoding
-            ),
-            csv.ParseOptions(
-                delimiter=self.delimiter,
-                quote_char='"' if self.quoted else False,
-                newlines_in_values=self.quoted,
-                invalid_row_handler=on_ragged,
-                ignore_empty_lines=len(self.names) > 1,  # in a file of one column they are missing values
-            ),
-            csv.ConvertOptions(
-                column_types=types,
-                include_columns=list(names),
-                strings_can_be_null=True,
-                null_values=self.missing_values,
-                decimal_point=self.numbers.decimal,
-            ),
-        )
-
-    def check_text(self, content: bytes, where: str, first_row: int) -> None:
-        """Say so if the bytes are not text of the encoding."""
-        try:
-            content.decode(self.encoding)
-        except UnicodeDecodeError as error:
-            row = first_row + content[: error.start].count(b"\n")
-            raise DataError(
-                f"{where}: row {row} is not {self.encoding} text (byte {content[error.start]:#04x}): tell its "
-                'encoding, such as encoding="latin1"'
-            ) from None
-
-    def _explain_type(self, content: bytes, types: Mapping[str, pa.DataType], where: str, first_row: int) -> None:
-        """Find the first value that does not fit its column's type, and say so."""
-        for name, type_ in types.items():
-            try:
-                texts = self._read(content, [name], {name: pa.string()})[name]
-            except pa.ArrowInvalid:
-                continue
-            texts = texts.combine_chunks()
-            reads = partial(self._reads_as, texts, type_)
-            row = first_failure(len(texts), reads)
-            if not reads(row, row + 1):
-                if _is_number(type_) or is_mark(texts[row].as_py()):
-                    raise DataError(stray_text(where, first_row + row, name, texts[row].as_py(), self.numbers))
-                raise DataError(
-                    f"{where}: row {first_row + row}, column {name!r}: {texts[row].as_py()!r} is not of type {type_}, "
-                    f'as the column is. Correct it; or tell the type, types={{{name!r}: "string"}} for text, "double" '
-                    "for numbers"
-                )
-
-    def _reads_as(self, texts: Any, type_: pa.DataType, start: int, stop: int) -> bool:
-        try:
-            if _is_number(type_):
-                self.numbers.convert(texts[start:stop], type_)
-            else:
-                pc.ascii_trim_whitespace(texts[start:stop]).cast(type_)
-        except pa.ArrowInvalid:
-            return False
-        return True
-
-
-@dataclass(frozen=True)
-class CsvPiece:
-    """Some rows of a file."""
-
-    where: str
-    first_row: int
-    stop: int
-    first_byte: int
-    last_byte: int
-    format: CsvFormat
-
-    @property
-    def reading(self) -> int:
-        """Bytes taken while it is read: the text, and the values of its columns."""
-        return 2 * (self.last_byte - self.first_byte)
-
-    def read(self, names: list[str]) -> pa.Table:
-        """These columns of the rows."""
-        content = read_bytes(self.where, self.first_byte, self.last_byte)
-        table = self.format.parse(content, names, self.where, self.first_row)
-        if table.num_rows != self.stop - self.first_row:
-            raise DataError(
-                f"{self.where}: rows {self.first_row}..{self.stop - 1} were counted and {table.num_rows} read: has the "
-                "file changed? Are there quotation marks within unquoted values (use quoted=False), or lines of "
-                "nothing but spaces?"
-            )
-        return table
 
 
 def csv_sources(
@@ -227,10 +45,13 @@ def csv_sources(
     thousands: str | None = None,
     units: Sequence[str] = (),
     missing_values: Sequence[str] = (),
+    skip_rows: int = 0,
+    comment: str | None = None,
+    escape: str | None = None,
     blocks: int | None = None,
     block_rows: int | None = None,
 ) -> list[TableSource]:
-    """Cut CSV files into sources, one per block. They are read once here, to count their rows.
+    r"""Cut CSV files into sources, one per block. They are read once here, to count their rows.
 
     Whether a column is numbers or text is guessed from the first megabyte of each file. An empty value, and NA,
     NaN, NULL and the like, is missing. Text that looks like numbers or dates, or like numbers with marks of missing
@@ -240,8 +61,8 @@ def csv_sources(
     ----------
     paths : path or URL, or sequence of them
         Files, directories (all `*.csv`, `*.tsv` and `*.txt` in them) and globs; readable by the workers under the same
-        path. The rows of several files follow one another in the order given, within a directory or glob in the
-        order of names.
+        path. They may be packed, as `.gz`, `.bz2`, `.xz` or `.zst`. The rows of several files follow one another in the
+        order given, within a directory or glob in the order of names.
     target, weight, offset, features, exclude, categorical, missing, dtype, blocks, block_rows
         As for `fullbatch.table_sources`.
     delimiter : str
@@ -249,7 +70,7 @@ def csv_sources(
     quoted : bool
         Values may stand in double quotation marks, and then contain delimiters and line ends.
     encoding : str
-        Of the text: UTF-8, or a superset of ASCII such as "latin1".
+        Of the text: UTF-8, a superset of ASCII such as "latin1", or "utf-16". A byte order mark knows better.
     column_names : sequence of str, optional
         Names of all columns of files that have no header; default: the first line of each file names them.
     types : mapping of column to type, optional
@@ -263,6 +84,13 @@ def csv_sources(
         Signs before or behind numbers that are left out: with "%" and "$", 12% is 12 and $5 is 5.
     missing_values : sequence of str
         Texts that stand for missing values, such as "?", beside those that do anyway.
+    skip_rows : int
+        Lines before the header, or before the rows where `column_names` are told, that are left out.
+    comment : str, optional
+        Lines that begin with it, such as "#", are left out. (In a quoted value they stay.)
+    escape : str, optional
+        Stands before a character that means nothing but itself: with a backslash, \" in a quoted value is a quotation
+        mark.
 
     Returns
     -------
@@ -275,101 +103,113 @@ def csv_sources(
         rows.
     """
     roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
-    found = find(paths, (".csv", ".tsv", ".txt"))
     told = {name: type_called(type_, name) for name, type_ in (types or {}).items()}
-    if len(delimiter) != 1:
-        raise ValueError(f"delimiter must be one character, got {delimiter!r}")
-    _check_encoding(encoding)
     for option, texts_told in (("units", units), ("missing_values", missing_values)):
         if isinstance(texts_told, str):
             raise ValueError(f"{option} must be a list of texts, got the text {texts_told!r}: write [{texts_told!r}]")
+    layout = _layout(delimiter, quoted, escape, comment, skip_rows)
     numbers = NumberText(decimal, thousands, tuple(units))
-    formats, texts, schemas = [], [], []
+    found, tables = find(paths, (".csv", ".tsv", ".txt")), []
     for path, _ in found:
         check_content(path, "csv")
-        refuse_compressed(path)
-        plain = CsvFormat(
-            tuple(column_names or ()), told, delimiter, quoted, encoding, None, numbers, (*_MISSING, *missing_values)
+        file = text_file(path, encoding)
+        form = CsvFormat(
+            tuple(column_names or ()),
+            told,
+            delimiter,
+            layout,
+            file.encoding,
+            None,
+            numbers,
+            (*MISSING, *missing_values),
         )
-        names, start = (plain.names, 0) if column_names is not None else _header(path, plain)
-        formats.append(replace(plain, names=names))
-        texts.append(TextRows(path, start, quoted, empty=len(names) == 1))
-        schemas.append(_guess(path, formats[-1], texts[-1], roles))
-    check_rows([one.path for one in found], [text.rows for text in texts])
-    filled = [number for number, text in enumerate(texts) if text.rows]  # the others decide nothing
-    found, formats = [found[number] for number in filled], [formats[number] for number in filled]
-    texts, schemas = [texts[number] for number in filled], [schemas[number] for number in filled]
-    files, folders = [one.path for one in found], folder_columns(found, schemas, roles, told)
-    schemas = folders.schemas
-    for path, schema in zip(files, schemas, strict=True):
-        _check_told(path, told, schema.names)
-    columns = choose_columns(roles, schemas, files, text_wins=True)
-    used = agree(schemas, files, columns.used, text_wins=True)
-    whole = target if target is not None and target not in told and pa.types.is_integer(used[target]) else None
-    for name in (*columns.numeric, target, weight, offset):
-        if name is not None and name not in told and pa.types.is_integer(used[name]):
-            used[name] = pa.float64()  # fractions may come later
-    used = {name: pa.float64() if pa.types.is_null(type_) else type_ for name, type_ in used.items()}
-    formats = [replace(form, types=used, whole=whole) for form in formats]
-    rows = [text.rows for text in texts]
-    sources = []
-    for parts in cut_parts(rows, cut(sum(rows), len(columns.features), blocks, block_rows)):
-        pieces = [
-            CsvPiece(files[part], start, stop, texts[part].offset(start), texts[part].offset(stop), formats[part])
-            for part, start, stop in parts
-        ]
-        sources.append(TableSource(tuple(pieces), columns))
-    return folders.with_columns(sources)
+        start = behind_lines(file, skip_rows)
+        if column_names is None:
+            names, start = _header(file, start, form)
+            form = replace(form, names=names)
+        form = replace(form, layout=replace(layout, empty=len(form.names) == 1))  # an empty line is a missing value
+        rows = TextRows(file, start, form.layout)
+        tables.append(TextTable(rows, form, _guess(path, form, rows, roles)))
+    return text_sources(found, tables, roles, told, True, blocks, block_rows)
 
 
-def _header(path: str, form: CsvFormat) -> tuple[tuple[str, ...], int]:
+def _layout(delimiter: str, quoted: bool, escape: str | None, comment: str | None, skip_rows: int) -> Layout:
+    if len(delimiter) != 1:
+        raise ValueError(f"delimiter must be one character, got {delimiter!r}")
+    if escape is not None and (
+        len(escape) != 1 or not escape.isascii() or escape.isalnum() or escape in f'"\r\n{delimiter}'
+    ):
+        raise ValueError(
+            "escape must be one character of ASCII that is no letter, digit, quotation mark or delimiter, got "
+            f"{escape!r}"
+        )
+    if comment is not None and (not comment or not comment.isascii() or comment[0] in '"\r\n' or "\n" in comment):
+        raise ValueError(f"comment must be the text in ASCII that such lines begin with, as '#', got {comment!r}")
+    if skip_rows < 0 or skip_rows != int(skip_rows):
+        raise ValueError(f"skip_rows must be a number of lines, got {skip_rows!r}")
+    return Layout(quoted, (escape or "").encode(), (comment or "").encode())
+
+
+def _header(file: TextFile, start: int, form: CsvFormat) -> tuple[tuple[str, ...], int]:
     """Names of the columns, and the byte behind them; an empty file has none."""
-    with open_file(path) as file:
-        line = file.readline()
-        while form.quoted and line.count(b'"') % 2 and (more := file.readline()):
-            line += more
+    path = file.path
+    line, start = first_row(file, start, form.layout)
     if not line:
-        return (), 0
+        return (), start
     if not line.strip():
-        raise DataError(f"{path}: the first line is empty: it must name the columns")
+        raise DataError(
+            f"{path}: the first line is empty: it must name the columns. Leave lines before the header out with "
+            "skip_rows"
+        )
     if b"\r" in line.strip():
         raise DataError(f"{path}: the lines end in a carriage return alone: convert it to line feeds")
+    if line.lstrip().startswith(b'{"'):
+        raise DataError(f"{path} is no CSV: its first line is a JSON object. Use json_sources, or the format jsonl")
     form.check_text(line, path, 0)
     try:
         names = csv.read_csv(
             io.BytesIO(line.rstrip(b"\r\n") + b"\n"),
             csv.ReadOptions(use_threads=False, encoding=form.encoding),
-            csv.ParseOptions(
-                delimiter=form.delimiter, quote_char='"' if form.quoted else False, newlines_in_values=form.quoted
-            ),
+            form.parse_options(),
         ).column_names
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: the first line does not read as names of columns: {error}") from None
-    return tuple(names), len(line)
+    return tuple(names), start
 
 
-def _guess(path: str, form: CsvFormat, text: TextRows, roles: Roles) -> pa.Schema:
+def _guess(path: str, form: CsvFormat, rows: TextRows, roles: Roles) -> pa.Schema:
     """Types of the columns by the first rows; without a row, nothing is known of them."""
-    if not text.rows:
+    if not rows.rows:
         return pa.schema([(name, form.types.get(name, pa.null())) for name in form.names])
-    table = form.parse(text.head(_HEAD), form.names, path, 0)
+    head = rows.head(_HEAD)
+    table = form.parse(head, form.names, path, 0)
     learnt = form.names if roles.features is None else roles.features
     used = {*learnt, roles.target, roles.weight, roles.offset} - {"", *roles.exclude, *form.types}
+    stray: list[tuple[int, str, str]] = []
     for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        if name not in used or not pa.types.is_string(column.type):
+        if name not in used:
+            continue
+        if pa.types.is_temporal(column.type) and name != roles.target:
+            row = column.is_valid().index(True).as_py()  # ISO's, of which Arrow makes dates
+            as_text = replace(form, types={name: pa.string()}).parse(head, [name], path, 0)
+            stray.append((row, name, as_text[name][row].as_py()))
+        if not pa.types.is_string(column.type):
             continue
         if not form.numbers.is_plain and not pa.types.is_string((read := _as_numbers(form, column)).type):
             table = table.set_column(number, name, read)
-        elif name not in roles.categorical:
-            _refuse_stray_text(path, name, column.combine_chunks(), form.numbers)
+        elif name not in roles.categorical and (row := form.numbers.stray(column.combine_chunks())) is not None:
+            stray.append((row, name, column[row].as_py()))
+    _refuse_stray(path, stray, form.numbers)
     return table.schema
 
 
-def _refuse_stray_text(path: str, name: str, texts: Any, numbers: NumberText) -> None:
-    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels."""
-    row = numbers.stray(texts)
-    if row is not None:
-        raise DataError(stray_text(path, row, name, texts[row].as_py(), numbers))
+def _refuse_stray(path: str, stray: Sequence[tuple[int, str, str]], numbers: NumberText) -> None:
+    """Numbers and dates that are written otherwise, and a few texts among numbers, are no levels: tell the first."""
+    if stray:
+        row, first, text = min(stray, key=lambda one: one[0])
+        others = [name for _, name, _ in stray if name != first]
+        more = f". Look at {shortened(others)} too" if others else ""
+        raise DataError(stray_text(path, row, first, text, numbers) + more)
 
 
 def _as_numbers(form: CsvFormat, texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -378,24 +218,3 @@ def _as_numbers(form: CsvFormat, texts: pa.ChunkedArray) -> pa.ChunkedArray:
         with suppress(pa.ArrowInvalid):
             return form.numbers.convert(texts, type_)
     return texts
-
-
-def _is_number(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))
-
-
-def _check_encoding(encoding: str) -> None:
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise ValueError(f"unknown encoding {encoding!r}: for example utf8, latin1 or cp1252") from None
-
-
-def _check_told(path: str, told: Mapping[str, Any], names: Sequence[str]) -> None:
-    stray = [name for name in told if name not in names]
-    if stray:
-        raise DataError(f"{path}: there is no column {stray[0]!r}, for which a type is told: it has {shortened(names)}")
-
-
-def _short(text: str, most: int = 80) -> str:
-    return repr(text if len(text) <= most else text[: most - 3] + "...")

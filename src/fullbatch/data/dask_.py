@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import pyarrow as pa
 from ..errors import DataError, MissingExtraError
 from ..protocols.rows import Rows, Size
 from .arrow import as_table
+from .beside import ARGUMENTS, arrow_column, check_index, is_count, weights
+from .columns import check_there
 from .cut import cut, cut_parts
 from .features import as_features, feature_bytes
-from .parts import PartPiece, Shared
+from .parts import PartPiece, Shared, check_length
 
 try:
     import dask
@@ -41,12 +44,15 @@ class Partition:
         How it is computed.
     rows, nbytes : int
         How many rows it has, and what they take as an Arrow table.
+    beside : mapping of str to pyarrow.Array
+        Further columns of these rows.
     """
 
     number: int
     delayed: Any
     rows: int
     nbytes: int
+    beside: Mapping[str, pa.Array]
 
     first_row = 0
 
@@ -57,23 +63,54 @@ class Partition:
 
     def decode(self, names: list[str]) -> pa.Table:
         """These columns of its rows."""
-        return as_table(_computed(self.delayed)).select(names)
+        table = as_table(_computed(self.delayed))
+        check_length(self.where, table.num_rows, self.rows)
+        for name, column in self.beside.items():
+            table = table.append_column(name, column)
+        check_there(names, table.column_names, self.where)
+        return table.select(names)
 
 
-def partitions(frame: Any) -> tuple[list[Partition], list[pa.Schema]]:
+def partitions(frame: Any, beside: Mapping[str, tuple[str, Any]]) -> tuple[list[Partition], list[pa.Schema]]:
     """The partitions of a Dask data frame in the order of its rows, and the columns of each.
 
     The frame is computed once, to count rows and to learn types, by the scheduler that Dask is set to.
+
+    Parameters
+    ----------
+    frame : Dask data frame
+        The table.
+    beside : mapping of str to (meaning, values)
+        Further columns, in memory: one value for each row, in their order, or one number for all.
     """
     _refuse_persisted(frame, "data frame")
     parts = frame.to_delayed()
     shape = dask.delayed(_shape)
-    told = dask.compute(*(shape(part) for part in parts))
-    filled = [(number, part, one) for number, (part, one) in enumerate(zip(parts, told, strict=True)) if one[0]]
-    if not filled:
+    indexes = {meaning: values.index for meaning, values in beside.values() if hasattr(values, "index")}
+    indexes = {meaning: index for meaning, index in indexes.items() if hasattr(index, "isin")}  # of pandas
+    told = dask.compute(*(shape(part, bool(indexes)) for part in parts))
+    starts = list(accumulate((rows for rows, *_ in told), initial=0))
+    if not starts[-1]:
         raise DataError("no rows: the Dask data frame is empty, at least one row is needed")
-    found = [Partition(number, part, rows, nbytes) for number, part, (rows, nbytes, _) in filled]
-    return found, [schema for _, _, (_, _, schema) in filled]
+    columns = {name: arrow_column(values, meaning, starts[-1]) for name, (meaning, values) in beside.items()}
+    for meaning, index in indexes.items():
+        check_index(_index_of([one[3] for one in told if one[0]]), index, ARGUMENTS[meaning])
+    found, schemas = [], []
+    for number, (part, (rows, nbytes, schema, _)) in enumerate(zip(parts, told, strict=True)):
+        if rows:
+            its = {name: column.slice(starts[number], rows) for name, column in columns.items()}
+            found.append(Partition(number, part, rows, nbytes, its))
+            fields = [pa.field(name, column.type) for name, column in its.items()]
+            schemas.append(pa.schema([*schema, *fields], schema.metadata))
+    return found, schemas
+
+
+def _index_of(indexes: list[Any]) -> Any:
+    """The index of a frame by those of its partitions, each of which may count its own rows."""
+    first, *others = indexes
+    if all(map(is_count, indexes)):
+        return type(first)(sum(map(len, indexes)))
+    return first.append(others)
 
 
 def with_series(frame: Any, series: Mapping[str, Any]) -> Any:
@@ -128,9 +165,9 @@ def _refuse_persisted(collection: Any, kind: str) -> None:
             )
 
 
-def _shape(frame: Any) -> tuple[int, int, pa.Schema]:
+def _shape(frame: Any, with_index: bool) -> tuple[int, int, pa.Schema, Any]:
     table = as_table(frame)
-    return table.num_rows, table.nbytes, table.schema
+    return table.num_rows, table.nbytes, table.schema, frame.index if with_index else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,9 +276,11 @@ def dask_array_sources(
         if column is None:
             beside.append([None] * len(rows))
             continue
-        if hasattr(column, "to_dask_array"):  # a series
+        if hasattr(column, "to_dask_array"):  # a series, or a frame of one column
             column = column.to_dask_array()
-        column = _of_known_chunks(column) if isinstance(column, array.Array) else array.from_array(np.asarray(column))
+            column = column[:, 0] if column.ndim == 2 and column.shape[1] == 1 else column
+        is_lazy = isinstance(column, array.Array)
+        column = _of_known_chunks(column) if is_lazy else array.from_array(weights(column, sum(rows)))
         if column.shape != X.shape[:1]:
             raise DataError(f"X has {sum(rows)} rows and {name} has shape {column.shape}: it must be ({sum(rows)},)")
         beside.append(column.rechunk((X.chunks[0],)).to_delayed().tolist())

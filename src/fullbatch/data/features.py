@@ -1,5 +1,6 @@
 """The columns of a model from the columns of the data: in types that kernels take, one for each level of a category."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, located, shortened
-from ..protocols.rows import Category, Rows, dates_in
+from ..protocols.rows import Category, Rows, dates_in, is_sparse
 from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
@@ -45,6 +46,60 @@ def refuse_dates(what: str, values: Any) -> None:
     dates = dates_in(values)
     if dates is not None:
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
+
+
+def matched(rows: Rows, features: Features, missing: Mapping[str, Any], source: Any) -> Rows:
+    """The columns of a fit out of some rows: by name where both have names, and with missing values filled as there.
+
+    Parameters
+    ----------
+    rows : Rows
+        As read from the source.
+    features : Features
+        Of the fit.
+    missing : mapping of str to value
+        What stands for missing values, by column of the fit.
+    source : Source or str
+        Where the rows come from, for messages.
+
+    Raises
+    ------
+    DataError
+        A column is not there, or is numbers in one and text in the other.
+    """
+    if rows.names and features.names and rows.names != features.names:
+        _check_meaning(rows, features, source)
+        lacking = [name for name in features.names if name not in rows.names]
+        if lacking:
+            no = "is no column" if len(lacking) == 1 else "are no columns"
+            raise DataError(
+                f"{source}: there {no} {shortened(lacking)}, as in the fit: its columns are {shortened(rows.names)}"
+            )
+        place = {name: number for number, name in enumerate(rows.names)}
+        places = [place[name] for name in features.names]
+        X = rows.X[:, places[: features.numeric]]
+        categories = tuple(rows.categories[number - rows.X.shape[1]] for number in places[features.numeric :])
+        rows = replace(rows, X=X, categories=categories, names=features.names)
+    return _filled(rows, features.names[: features.numeric], missing)
+
+
+def _filled(rows: Rows, names: Sequence[str], missing: Mapping[str, Any]) -> Rows:
+    """Rows with values in the place of NaN in columns of numbers, which have these names."""
+    X = rows.X
+    if X.dtype.kind != "f":
+        return rows
+    for number, name in enumerate(names[: X.shape[1]]):
+        if name not in missing:
+            continue
+        absent = np.isnan(X.data) & (X.indices == number) if is_sparse(X) else np.isnan(X[:, number])
+        if not absent.any():
+            continue
+        value = missing[name]
+        if isinstance(value, str):
+            raise DataError(f"missing={{{name!r}: {value!r}}}: column {name!r} is numbers, which {value!r} is not")
+        X = X.copy() if X is rows.X else X  # never the caller's own
+        (X.data if is_sparse(X) else X[:, number])[absent] = value / rows.scale
+    return replace(rows, X=X)
 
 
 def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "error") -> Rows:
@@ -112,11 +167,7 @@ def codes_of_levels(rows: Rows, features: Features) -> Array:
 
 
 def _check_columns(rows: Rows, features: Features, source: Any) -> None:
-    numbers, fitted_numbers = rows.names[: rows.X.shape[1]], features.names[: features.numeric]
-    for name in features.names:
-        if name in rows.names and (name in numbers) != (name in fitted_numbers):
-            now, then = ("numbers", "categories") if name in numbers else ("text or categories", "numbers")
-            raise DataError(f"{source}: column {name!r} is {now}, the fit had {then}: give it as it was")
+    _check_meaning(rows, features, source)
     if rows.names and features.names and rows.names != features.names:
         missing = [name for name in features.names if name not in rows.names]
         extra = [name for name in rows.names if name not in features.names]
@@ -131,6 +182,15 @@ def _check_columns(rows: Rows, features: Features, source: Any) -> None:
             f"{source}: {rows.X.shape[1]} columns of numbers and {len(rows.categories)} of categories, the model has "
             f"{features.numeric} and {len(features.levels)}"
         )
+
+
+def _check_meaning(rows: Rows, features: Features, source: Any) -> None:
+    """Columns are numbers, or categories, as they were."""
+    numbers, fitted_numbers = rows.names[: rows.X.shape[1]], features.names[: features.numeric]
+    for name in features.names:
+        if name in rows.names and (name in numbers) != (name in fitted_numbers):
+            now, then = ("numbers", "categories") if name in numbers else ("text or categories", "numbers")
+            raise DataError(f"{source}: column {name!r} is {now}, the fit had {then}: give it as it was")
 
 
 def _check_kind(column: Category, levels: Array, name: int | str, source: Any) -> None:

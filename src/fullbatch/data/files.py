@@ -12,11 +12,12 @@ from .columns import Roles
 from .contents import format_of_content
 from .csv_ import csv_sources
 from .ipc import arrow_file_sources
+from .json_ import json_sources
 from .libsvm import libsvm_sources
 from .npy import npy_sources
 from .npz import npz_sources
 from .parquet import parquet_sources
-from .paths import expand
+from .paths import expand, without_packing
 
 ENDINGS = {
     ".parquet": "parquet",
@@ -28,6 +29,8 @@ ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
     ".libsvm": "libsvm",
     ".svmlight": "libsvm",
     ".svm": "libsvm",
@@ -38,13 +41,17 @@ FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
 
 # Options that a format knows beyond those of every table.
 _TABLE = tuple(field.name for field in fields(Roles))
-_TEXT = ("quoted", "encoding", "column_names", "types", "decimal", "thousands", "units", "missing_values")
+_TEXT = (
+    *("quoted", "encoding", "column_names", "types", "decimal", "thousands", "units", "missing_values"),
+    *("skip_rows", "comment", "escape"),
+)
 _OPTIONS = {
     "parquet": (*_TABLE, "types"),
     "arrow": (*_TABLE, "types"),
     "orc": (*_TABLE, "types"),
     "csv": (*_TABLE, "delimiter", *_TEXT),
     "tsv": (*_TABLE, *_TEXT),
+    "jsonl": (*_TABLE, "types"),
     "libsvm": ("n_features", "zero_based", "dense", "dtype"),
     "npy": ("target", "weight", "offset", "scale"),
     "npz": ("target", "weight", "offset", "scale"),
@@ -65,14 +72,15 @@ def file_sources(
     ----------
     paths : path or URL, or sequence of them
         Files, directories and globs, all of one format.
-    format : {"parquet", "arrow", "orc", "csv", "tsv", "libsvm", "npy", "npz"}, optional
+    format : {"parquet", "arrow", "orc", "csv", "tsv", "jsonl", "libsvm", "npy", "npz"}, optional
         Default: by how the names of the files end, or by their first bytes where the names say nothing.
     blocks, block_rows : int, optional
         How many blocks, or how many rows in each; default: by the shape of the data alone.
     **options
-        Those of `parquet_sources`, which Arrow (Feather) and ORC files have too, of `csv_sources` or `libsvm_sources`.
-        For .npy files `target`, `weight` and `offset` are files, and there is `scale`, as for `npy_sources`. For .npz
-        files too; or they are names of arrays in them, by default `y`, `sample_weight` or `weight`, and `offset`.
+        Those of `parquet_sources`, which Arrow (Feather) and ORC files have too, of `csv_sources`, `json_sources` or
+        `libsvm_sources`. For .npy files `target`, `weight` and `offset` are files, and there is `scale`, as for
+        `npy_sources`. For .npz files too; or they are names of arrays in them, by default `y`, `sample_weight` or
+        `weight`, and `offset`.
 
     Returns
     -------
@@ -102,6 +110,8 @@ def file_sources(
         return orc_sources(listed, **given)
     if kind in ("csv", "tsv"):
         return csv_sources(listed, **{**given, "delimiter": "\t"} if kind == "tsv" else given)
+    if kind == "jsonl":
+        return json_sources(listed, **given)
     if kind == "libsvm":
         return libsvm_sources(listed, **given)
     if kind == "npz":
@@ -119,7 +129,7 @@ def file_format(paths: Sequence[str | PathLike[str]], told: str | None = None) -
     files = []
     for path in paths:
         files += expand(path, tuple(ENDINGS))
-    found = {ENDINGS.get(Path(file).suffix.lower()) or format_of_content(file) for file in files}
+    found = {ENDINGS.get(Path(without_packing(file)).suffix.lower()) or format_of_content(file) for file in files}
     if len(found) == 1 and (only := found.pop()) is not None:
         return only
     names = ", ".join(map(named, paths))

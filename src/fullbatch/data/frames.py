@@ -1,14 +1,14 @@
 """Sources from tables: pandas, polars, Arrow, and whatever else speaks Arrow's C stream interface; Dask, Ray Data."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError, first_line
+from ..errors import DataError, first_line, shortened
 from .arrow import as_table
-from .columns import Missing, Roles, choose_columns
+from .columns import OPTION, Missing, Roles, check_there, choose_columns
 from .cut import cut
 from .kinds import Kind, kind_of
 from .parts import part_sources
@@ -36,6 +36,15 @@ class FramePiece:
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
         return self.table.select(names)
+
+    def keeping(self, names: Sequence[str]) -> "FramePiece":
+        """Itself, if it has these columns: the others of its table are not there any more."""
+        lacking = [name for name in names if name not in self.table.column_names]
+        if lacking:
+            raise DataError(
+                f"the sources were made without {shortened(lacking)}, to be kept: give the table itself instead"
+            )
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         # As a stream of its own: a pickled slice would bring along all rows of the table.
@@ -98,19 +107,52 @@ def table_sources(
         A column is not there or cannot be used, or there are no rows.
     """
     roles = Roles(target, weight, offset, features, exclude, categorical, missing, dtype)
+    return sources_of_table(data, roles, blocks, block_rows)
+
+
+def sources_of_table(
+    data: Any,
+    roles: Roles,
+    blocks: int | None = None,
+    block_rows: int | None = None,
+    *,
+    beside: Mapping[str, tuple[str, Any]] | None = None,
+    keep: Sequence[str] = (),
+    door: str = OPTION,
+    every_row: bool = False,
+) -> list[TableSource]:
+    """Cut a table into sources.
+
+    Parameters
+    ----------
+    data, blocks, block_rows
+        As for `table_sources`.
+    roles : Roles
+        What its columns mean.
+    beside : mapping of str to (meaning, values)
+        Columns to add to a Dask data frame, one value for each row.
+    keep : sequence of str
+        Columns to be read beside those that have a meaning, as they are.
+    door : str
+        How the caller asks for an option, for messages.
+    every_row : bool
+        No row may be left out.
+    """
     kind = kind_of(data)
     spread = kind in (Kind.DASK_FRAME, Kind.RAY_DATASET)
     parts: list[Any] = []
     if spread:
-        parts, schemas = _parts(data, kind)
+        parts, schemas = _parts(data, kind, beside or {})
         where = [part.where for part in parts]
     else:
         table = as_table(data)
         schemas, where = [table.schema], ["the table"]
-    columns = choose_columns(roles, schemas, where)
+    check_there(keep, schemas[0].names, where[0])
+    columns = choose_columns(roles, schemas, where, door=door)
+    columns = replace(columns, kept=tuple(keep), every_row=every_row)
     if spread:
         return part_sources(parts, columns, blocks, block_rows)
-    table = table.select(columns.used)
+    table = table.select(columns.needed)
     try:
         table.validate(full=True)  # of memory that others filled: texts that are none would end the process
     except pa.ArrowInvalid as error:
@@ -121,7 +163,7 @@ def table_sources(
     ]
 
 
-def _parts(data: Any, kind: Kind) -> tuple[list[Any], list[pa.Schema]]:
+def _parts(data: Any, kind: Kind, beside: Mapping[str, tuple[str, Any]]) -> tuple[list[Any], list[pa.Schema]]:
     """The parts of a table that is spread over processes, and the columns of each."""
     if kind is Kind.RAY_DATASET:
         from .ray_ import dataset_blocks
@@ -129,4 +171,4 @@ def _parts(data: Any, kind: Kind) -> tuple[list[Any], list[pa.Schema]]:
         return dataset_blocks(data)
     from .dask_ import partitions
 
-    return partitions(data)
+    return partitions(data, beside)

@@ -1,34 +1,38 @@
-"""Whatever a person gives to `fit`, `predict` or `evaluate`, as sources; what is in memory to predict for, as rows.
+"""Whatever a person gives to `fit`, as sources.
 
 The one way in for data that is not named by files: estimators give what they got, and need not know what it was.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import IOBase
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 
 from ..errors import DataError
-from ..protocols.rows import Rows
-from ..protocols.schema import Features
-from .arrays import array_sources, values_of
+from .arrays import array_sources
 from .arrow import as_table, expanded
+from .beside import (
+    arrow_column,
+    check_indexes,
+    free_name,
+    names_of,
+    only,
+    refuse_names,
+    targets,
+    weights,
+)
+from .columns import TABLE_SOURCES, Roles
 from .features import refuse_dates
-from .frames import table_sources
-from .kinds import Kind, kind_of
-from .table import TableSource
-
-Array = npt.NDArray[Any]
+from .frames import sources_of_table
+from .kinds import Kind, is_pandas, kind_of
+from .table import TableSource, rules
 
 # Matrices of other types become those of the first.
 _TYPES_TO_FIT = [np.float64, np.float32, np.uint8, np.int8]
-_TYPES_TO_PREDICT = [np.float64, np.float32]
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,14 @@ class Given:
         Of the columns of what is in memory, in their order; empty where they have none, or are not read yet.
     zero_based : bool or None
         Whether the files count columns from 0 rather than 1; None where they do neither.
+    missing : dict of str to value
+        What stands for missing values of features, by column.
     """
 
     sources: list[Any]
     names: tuple[str, ...] = ()
     zero_based: bool | None = None
+    missing: dict[str, Any] = field(default_factory=dict)
 
 
 def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, *, asked_by: str) -> Given:
@@ -59,7 +66,8 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
         Features; sources bring the rest with them.
     y, weight, offset : (n,) array_like, or str, optional
         Targets, sample weights (one number for all rows will do), and what is added to the linear predictors. Names of
-        columns of a Dask data frame or Ray Dataset, or Dask series; Dask arrays beside a Dask array.
+        columns of a table, which are then no features; or values, series or frames of one column, by position. Beside
+        what is of Dask they may be of Dask too; a Ray Dataset takes names only.
     asked_by : str
         What is fitted, for messages.
 
@@ -69,110 +77,36 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
         What is given does not fit together. Values are looked at later, on the workers.
     """
     kind = kind_of(X)
+    beside: Mapping[str, Any] = {"target": y, "weight": weight, "offset": offset}
     if kind is Kind.SOURCES:
-        sources = _listed(X)
-        _refuse_beside_sources(y, weight, offset)
-        return Given(sources, zero_based=_first_column(sources))
-    _refuse_unready(X, kind, y, asked_by)
-    match kind:
-        case Kind.DASK_ARRAY:
-            return Given(array_sources(X, y, weight, offset))
-        case Kind.DASK_FRAME | Kind.RAY_DATASET:
-            return Given(_sources_of_spread_table(X, kind, {"target": y, "weight": weight, "offset": offset}))
-        case Kind.TABLE:
-            _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
-            y = column_or_1d(values_of(y))
-            table = as_table(X)
-            beside = {"target": y, "weight": _weights(weight, len(y)), "offset": offset}
-            return Given(_sources_of_table(table, beside), tuple(expanded(table.schema).names))
-    _check_indexes(X, {"y": y, "sample_weight": weight, "offset": offset})
-    names = _names(X)
+        sources = listed(X)
+        refuse_beside_sources(y, weight, offset)
+        return Given(sources, zero_based=_first_column(sources), missing=rules(sources))
+    refuse_unready(X, kind, y, asked_by)
+    if kind in (Kind.DASK_FRAME, Kind.RAY_DATASET):
+        return Given(sources_of_spread_table(X, kind, beside, {}))
+    if kind is Kind.DASK_ARRAY:
+        refuse_names(beside, X)
+        return Given(array_sources(X, y, weight, offset))
+    X, kind, beside = parted(X, kind, beside)
+    check_indexes(X, beside)
+    if kind is Kind.TABLE:
+        table, columns = joined(as_table(X), beside)
+        names = tuple(name for name in expanded(table.schema).names if name not in columns.values())
+        return Given(sources_of_table(table, Roles(**columns), door=TABLE_SOURCES), names)
+    refuse_names(beside, X)
+    names = names_of_matrix(X)
     # Values are checked block by block, on the workers, where row and column can be told.
-    matrix = _matrix(X, _TYPES_TO_FIT, asked_by, order="C", ensure_all_finite=False)
-    y = column_or_1d(values_of(y), warn=True)
-    return Given(array_sources(matrix, y, _weights(weight, len(y)), offset, names=names), names)
-
-
-def given_to_predict(X: Any, features: Features, zero_based: bool | None, *, asked_by: str) -> Rows | list[Any]:
-    """Rows in memory, or sources of rows that are elsewhere, each of which is to have a prediction.
-
-    Parameters
-    ----------
-    X : as for `given_to_fit`
-        Features; tables are read by the names of the fit's columns.
-    features : Features
-        Of the fit.
-    zero_based : bool or None
-        How the fit's files counted columns.
-    asked_by : str
-        What predicts, for messages.
-
-    Returns
-    -------
-    Rows or list of Source
-        Rows of a matrix have no names: whether its columns are those of the fit is not looked at here.
-    """
-    kind = kind_of(X)
-    match kind:
-        case Kind.SOURCES:
-            return sources_to_predict(X, zero_based)
-        case Kind.DASK_ARRAY:
-            return array_sources(X)
-        case Kind.DASK_FRAME | Kind.RAY_DATASET:
-            return table_sources(X, **_by_name(features))
-    _refuse_lazy(X, kind)
-    return _rows(X, kind, features, asked_by)
-
-
-def given_to_evaluate(
-    X: Any, y: Any, weight: Any, features: Features, zero_based: bool | None, *, asked_by: str
-) -> Rows | list[Any]:
-    """Rows in memory, or sources of rows that are elsewhere, whose predictions are compared with their targets.
-
-    Parameters
-    ----------
-    X, y, weight : as for `given_to_fit`
-        Features, targets and sample weights.
-    features, zero_based, asked_by : as for `given_to_predict`
-        Of the fit.
-    """
-    kind = kind_of(X)
-    if kind is Kind.SOURCES:
-        sources = _listed(X)
-        _refuse_beside_sources(y, weight)
-        return _counted_alike(sources, zero_based)
-    _refuse_unready(X, kind, y, asked_by)
-    match kind:
-        case Kind.DASK_ARRAY:
-            return array_sources(X, y, weight)
-        case Kind.DASK_FRAME | Kind.RAY_DATASET:
-            return _sources_of_spread_table(X, kind, {"target": y, "weight": weight})
-    _check_indexes(X, {"y": y, "sample_weight": weight})
-    y = column_or_1d(values_of(y))
-    return replace(_rows(X, kind, features, asked_by), y=y, weight=_weights(weight, len(y)))
-
-
-def sources_to_predict(given: Any, zero_based: bool | None) -> list[Any]:
-    """A source, or several, as a list, if a model whose columns were counted like this can predict for all their rows.
-
-    Raises
-    ------
-    DataError
-        Their columns are counted otherwise, or they leave rows out.
-    """
-    sources = _counted_alike(given, zero_based)
-    for source in sources:
-        if getattr(getattr(source, "columns", None), "missing", None) == "drop":
-            raise DataError(
-                f'{source}: missing="drop" would leave rows without a prediction: say what stands for missing values'
-            )
-    return sources
+    matrix = matrix_of(X, _TYPES_TO_FIT, asked_by, order="C", ensure_all_finite=False)
+    y = targets(beside["target"], warn=True)
+    weight, offset = (weights(beside[meaning], len(y)) for meaning in ("weight", "offset"))
+    return Given(array_sources(matrix, y, weight, offset, names=names), names)
 
 
 # --- sources ------------------------------------------------------------------------------------------------------
 
 
-def _listed(given: Any) -> list[Any]:
+def listed(given: Any) -> list[Any]:
     """A source, or several, as a list."""
     sources = [given] if hasattr(given, "read") else list(given)
     for source in sources:
@@ -194,85 +128,89 @@ def _first_column(sources: list[Any]) -> bool | None:
     return told.pop() if told else None
 
 
-def _counted_alike(given: Any, zero_based: bool | None) -> list[Any]:
-    """Sources as a list, unless their columns are counted otherwise than those of the fit."""
-    sources = _listed(given)
-    for source in sources:
-        now = getattr(source, "zero_based", None)
-        if None not in (zero_based, now) and now != zero_based:
-            raise DataError(
-                f"{source}: columns are counted from {1 - int(bool(now))}, those of the fit from "
-                f"{1 - int(bool(zero_based))}: read the files with zero_based={zero_based}"
-            )
-    return sources
-
-
-def _refuse_beside_sources(*columns: Any) -> None:
+def refuse_beside_sources(*columns: Any) -> None:
     if any(column is not None for column in columns):
-        raise ValueError("sources bring their targets and weights with them: leave y and sample_weight out")
+        raise ValueError("sources bring their targets and weights with them: leave y, sample_weight and offset out")
 
 
 # --- tables, in memory and spread over processes --------------------------------------------------------------------
 
 
-def _sources_of_table(table: pa.Table, beside: Mapping[str, Any]) -> list[TableSource]:
-    """Sources of an Arrow table, with the columns beside it as columns of its own."""
-    columns: dict[str, Any] = {}
+def parted(X: Any, kind: Kind, beside: Mapping[str, Any]) -> tuple[Any, Kind, Mapping[str, Any]]:
+    """Named columns of a frame of pandas as values beside it, where what is left is a matrix, as it is without them."""
+    names = names_of(beside)
+    if not names or not is_pandas(X):
+        return X, kind, beside
+    only(X, list(names.values()), "the table")  # they are there
+    rest = X.drop(columns=list(names.values()))
+    if kind_of(rest) is not Kind.NUMBERS_TABLE:
+        return X, kind, beside
+    return rest, Kind.NUMBERS_TABLE, {**beside, **{meaning: X[name] for meaning, name in names.items()}}
+
+
+def joined(table: pa.Table, beside: Mapping[str, Any]) -> tuple[pa.Table, dict[str, Any]]:
+    """An Arrow table with what stands beside it as columns of its own, and the columns by meaning."""
+    columns: dict[str, Any] = dict(names_of(beside))
     for meaning, values in beside.items():
-        if values is None:
-            continue
-        values = values_of(values)
-        if values.shape != (table.num_rows,):
-            has = len(values) if values.ndim == 1 else f"shape {values.shape}"
-            raise ValueError(f"X has {table.num_rows} rows and the {meaning} has {has}")
-        columns[meaning] = name = _free_name(meaning, table.column_names)
-        try:
-            values = pa.array(values.astype(values.dtype.newbyteorder("="), copy=False), from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(f"the {meaning} mixes types, use text or numbers: {error}") from None
-        table = table.append_column(name, values)
-    return table_sources(table, **columns)
+        if values is not None and meaning not in columns:
+            columns[meaning] = name = free_name(meaning, table.column_names)
+            table = table.append_column(name, arrow_column(values, meaning, table.num_rows))
+    return table, columns
 
 
-def _sources_of_spread_table(X: Any, kind: Kind, beside: Mapping[str, Any]) -> list[TableSource]:
-    """Sources of a Dask data frame or Ray Dataset, where what is beside it are names of columns, or Dask series."""
-    columns: dict[str, Any] = {}
+def sources_of_spread_table(
+    X: Any,
+    kind: Kind,
+    beside: Mapping[str, Any],
+    roles: Mapping[str, Any],
+    keep: Sequence[str] = (),
+    every_row: bool = False,
+) -> list[TableSource]:
+    """Sources of a Dask data frame or Ray Dataset.
+
+    Parameters
+    ----------
+    X, kind
+        The table.
+    beside : mapping of meaning to str, Dask series, or values
+        What stands beside it; of a Ray Dataset names of columns only.
+    roles : mapping
+        Further options of `table_sources`.
+    keep, every_row
+        As for `sources_of_table`.
+    """
+    columns = names_of(beside)
     series: dict[str, Any] = {}
+    values: dict[str, tuple[str, Any]] = {}
     for meaning, given in beside.items():
-        if given is None or isinstance(given, str):
-            columns[meaning] = given
-        elif kind is Kind.DASK_FRAME and hasattr(given, "to_frame"):
-            columns[meaning] = name = _free_name(meaning, [*X.columns, *series])
+        if given is None or meaning in columns:
+            continue
+        if kind is Kind.RAY_DATASET:
+            raise ValueError(f"the {meaning} of a Ray Dataset is the name of a column, got {type(given).__name__}")
+        if kind_of(given) is Kind.DASK_FRAME and len(given.columns) == 1:
+            given = given[given.columns[0]]
+        columns[meaning] = name = free_name(meaning, [*X.columns, *series, *values])
+        if not hasattr(given, "__dask_graph__"):
+            values[name] = meaning, given
+        elif hasattr(given, "to_frame"):
             series[name] = given
         else:
-            or_series = ", or a Dask series" if kind is Kind.DASK_FRAME else ""
             raise ValueError(
-                f"the {meaning} of a {kind.value} is the name of a column{or_series}, got {type(given).__name__}"
+                f"the {meaning} of a Dask data frame is the name of a column, a Dask series, or values in memory, got "
+                f"a Dask {type(given).__name__}: give what its compute() returns"
             )
     if series:
         from .dask_ import with_series
 
         X = with_series(X, series)
-    return table_sources(X, **columns)
-
-
-def _by_name(features: Features) -> dict[str, Any]:
-    """How a table is read with the columns of the fit."""
-    if not features.names:
-        raise ValueError("this model was fitted without names of columns: give an array, not a frame")
-    return {"features": features.names, "categorical": features.names[features.numeric :]}
-
-
-def _free_name(name: str, taken: Any) -> str:
-    while name in taken:
-        name += "_"
-    return name
+    told = Roles(**{**columns, **roles})
+    return sources_of_table(X, told, beside=values, keep=keep, door=TABLE_SOURCES, every_row=every_row)
 
 
 # --- matrices, and rows in memory -----------------------------------------------------------------------------------
 
 
-def _matrix(X: Any, types: list[Any], asked_by: str, **options: Any) -> Any:
+def matrix_of(X: Any, types: list[Any], asked_by: str, **options: Any) -> Any:
     """A dense array or CSR matrix of whatever scikit-learn can make one of."""
     if not (hasattr(X, "dtype") or hasattr(X, "dtypes")):  # lists, buffers
         X = np.asarray(X)
@@ -280,7 +218,7 @@ def _matrix(X: Any, types: list[Any], asked_by: str, **options: Any) -> Any:
     return check_array(X, accept_sparse="csr", dtype=types, estimator=asked_by, input_name="X", **options)
 
 
-def _names(X: Any) -> tuple[str, ...]:
+def names_of_matrix(X: Any) -> tuple[str, ...]:
     """Names of a matrix's columns, if it is a frame whose columns are all named by text."""
     names = tuple(getattr(X, "columns", ()))
     kinds = sorted({type(name).__name__ for name in names})
@@ -294,55 +232,13 @@ def _names(X: Any) -> tuple[str, ...]:
     return names
 
 
-def _rows(X: Any, kind: Kind, features: Features, asked_by: str) -> Rows:
-    """Rows in memory to predict for."""
-    if kind is Kind.TABLE or (kind is Kind.NUMBERS_TABLE and features.levels):
-        return table_sources(X, **_by_name(features), blocks=1)[0].read()
-    if features.levels:
-        raise ValueError("this model has categorical columns: give a frame with their names, or sources")
-    return Rows(_matrix(X, _TYPES_TO_PREDICT, asked_by))
-
-
-def _weights(weight: Any, n: int) -> Array | None:
-    """Sample weights beside what is in memory: one for all rows, or one each."""
-    if weight is None:
-        return None
-    return np.full(n, weight, np.float64) if isinstance(weight, Real) else np.asarray(weight)
-
-
-def _check_indexes(X: Any, beside: Mapping[str, Any]) -> None:
-    """Refuse series of pandas whose rows are not those of the frame, by its index; all are paired by position.
-
-    An index that merely counts the rows says nothing, unless the other one counts the same rows in another order.
-    """
-    mine: Any = getattr(X, "index", None)
-    for name, values in beside.items():
-        other: Any = getattr(values, "index", None)
-        if not (hasattr(mine, "equals") and hasattr(other, "equals")) or len(mine) != len(other) or mine.equals(other):
-            continue
-        if (_is_count(mine) or _is_count(other)) and not mine.isin(other).all():
-            continue
-        differ = (row for row, (one, its) in enumerate(zip(mine, other, strict=True)) if one != its)
-        row = next(differ, 0)
-        first, its = (index[row : row + 1].tolist()[0] for index in (mine, other))
-        raise DataError(
-            f"X and {name} have different indexes: row {row} is {first!r} in X and {its!r} in {name}. Give "
-            f"both in one order, or {name}.to_numpy() to pair them by position"
-        )
-
-
-def _is_count(index: Any) -> bool:
-    """Whether an index of pandas is the one that frames have by default."""
-    return type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
-
-
-def _refuse_unready(X: Any, kind: Kind, y: Any, asked_by: str) -> None:
-    _refuse_lazy(X, kind)
+def refuse_unready(X: Any, kind: Kind, y: Any, asked_by: str) -> None:
+    refuse_lazy(X, kind)
     if y is None:
         raise ValueError(f"{asked_by} requires y to be passed, but the target y is None")
 
 
-def _refuse_lazy(X: Any, kind: Kind) -> None:
+def refuse_lazy(X: Any, kind: Kind) -> None:
     """A table that is yet to be computed is not computed unasked."""
     if kind is Kind.LAZY:
         raise ValueError(f"{type(X).__name__} is not computed yet: give what its collect() returns")

@@ -15,7 +15,7 @@ from ..errors import DataError
 from .arrow import plain
 from .columns import Roles
 from .paths import Found, find
-from .table import TableSource
+from .table import TableSource, piece_keeping
 
 # What is written for a missing value.
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -67,11 +67,15 @@ class FolderPiece:
         columns: dict[str, Any] = {}
         if own:
             table = self.piece.read(own)
-            columns = {name: table[name] for name in own}
-        for name in set(own).intersection(self.told):
+            columns = dict(zip(table.column_names, table.columns, strict=True))
+        for name in columns.keys() & self.told.keys():
             self._check(name, columns[name])
-        rows = self.stop - self.first_row
-        return pa.table({**columns, **{name: _repeated(self.added[name], rows) for name in names if name not in own}})
+        rows, added = self.stop - self.first_row, [name for name in names if name in self.added]
+        return pa.table({**columns, **{name: _repeated(self.added[name], rows) for name in added}})
+
+    def keeping(self, names: Sequence[str]) -> "FolderPiece":
+        """Itself, of which these columns are read too, as they are."""
+        return replace(self, piece=piece_keeping(self.piece, [name for name in names if name not in self.added]))
 
     def _check(self, name: str, column: pa.ChunkedArray) -> None:
         """Refuse a column of the file that is not what its folder is named."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Any
 
 import pyarrow as pa
 
 from ..errors import DataError, first_line
-from .columns import Roles
+from .columns import Roles, check_there
 from .contents import not_whole
 from .parts import part_file_sources
 from .paths import check_file, is_url, open_file
@@ -43,7 +44,7 @@ class RecordBatch:
     def decode(self, names: list[str]) -> pa.Table:
         """These columns of all of its rows."""
         try:
-            with _opened(self.where, lambda schema: [schema.names.index(name) for name in names]) as file:
+            with _opened(self.where, partial(_places, names, self.where)) as file:
                 table = pa.Table.from_batches([file.get_batch(self.number)])
             table.validate(full=True)  # texts that are none, codes without a text
             return table
@@ -128,6 +129,12 @@ def _opened(path: str, fields: Callable[[pa.Schema], list[int]] | None = None) -
         if fields is not None:
             file = pa.ipc.open_file(raw, options=pa.ipc.IpcReadOptions(included_fields=fields(file.schema)))
         yield file
+
+
+def _places(names: Sequence[str], path: str, schema: pa.Schema) -> list[int]:
+    """Where these columns stand."""
+    check_there(names, schema.names, path)
+    return [schema.names.index(name) for name in names]
 
 
 def _smallest(schema: pa.Schema) -> list[int]:

@@ -33,9 +33,13 @@ def kind_of(data: Any) -> Kind:
         return Kind.RAY_DATASET
     if not (hasattr(data, "__arrow_c_stream__") and hasattr(data, "columns")):
         return Kind.MATRIX
-    is_pandas = type(data).__module__.partition(".")[0] == "pandas"
-    is_numbers = is_pandas and all(dtype.kind in "iufb" for dtype in data.dtypes)
+    is_numbers = is_pandas(data) and all(dtype.kind in "iufb" for dtype in data.dtypes)
     return Kind.NUMBERS_TABLE if is_numbers else Kind.TABLE
+
+
+def is_pandas(data: Any) -> bool:
+    """Whether it is of pandas."""
+    return type(data).__module__.partition(".")[0] == "pandas"
 
 
 def _are_sources(data: Any) -> bool:

@@ -13,16 +13,17 @@ from sklearn.datasets import load_svmlight_file
 
 from ..errors import DataError
 from ..protocols.rows import Rows, Size
-from ._lines import TextRows, first_failure, read_bytes, refuse_compressed
+from ._lines import Layout, TextRows, first_failure, read_bytes
 from .contents import check_content
 from .cut import cut, cut_parts
-from .paths import check_rows, expand, open_file
+from .paths import check_rows, expand
+from .unpacked import TextFile, text_file
 
 Array = npt.NDArray[Any]
 
 # Dense from so many stored values on: it takes at most twice the memory of CSR, and passes are several times faster.
 _DENSE_SHARE = 1 / 3
-_BOM = b"\xef\xbb\xbf"
+_LAYOUT = Layout(comment=b"#")
 # Indices up to here need not be told by n_features, nor up to so many for each value.
 _LARGEST_INDEX, _LARGEST_PER_VALUE = 2**20, 16
 _COLON, _HASH, _ZERO = (ord(character) for character in ":#0")
@@ -32,11 +33,16 @@ _COLON, _HASH, _ZERO = (ord(character) for character in ":#0")
 class LibsvmPiece:
     """Some rows of a file."""
 
-    where: str
+    file: TextFile
     first_row: int
     stop: int
     first_byte: int
     last_byte: int
+
+    @property
+    def where(self) -> str:
+        """The file's name."""
+        return self.file.path
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class LibsvmSource:
         return Rows(X.toarray() if self.dense else X, y)
 
     def _read(self, piece: LibsvmPiece) -> tuple[Any, Array]:
-        content = read_bytes(piece.where, piece.first_byte, piece.last_byte)
+        content = read_bytes(piece.file, piece.first_byte, piece.last_byte)
         try:
             X, y = self._parse(content)
         except (ValueError, OverflowError):
@@ -145,8 +151,8 @@ def libsvm_sources(
     ----------
     paths : path or URL, or sequence of them
         Files, directories (all `*.libsvm`, `*.svmlight` and `*.svm` in them) and globs; readable by the workers under
-        the same path. The rows of several files follow one another in the order given, within a directory or glob in
-        the order of names.
+        the same path. They may be packed, as `.gz`, `.bz2`, `.xz` or `.zst`. The rows of several files follow one
+        another in the order given, within a directory or glob in the order of names.
     n_features : int, optional
         Columns, where the files need not have a value in the last one; default: as many as they have values in. So
         many are accepted without being told: 1,048,576, or 16 for each value in the files.
@@ -176,14 +182,12 @@ def libsvm_sources(
     counted = _Indices(0, -1, 0)
     for path in files:
         check_content(path, "libsvm")
-        refuse_compressed(path)
-        with open_file(path) as file:
-            start = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
-        texts.append(TextRows(path, start, comments=True))
-        counted = counted.joined(_indices(path))
+        file = text_file(path)
+        texts.append(TextRows(file, file.start, _LAYOUT))
+        counted = counted.joined(_indices(file))
     if n_features is None and counted.most > max(_LARGEST_INDEX, _LARGEST_PER_VALUE * counted.count):
         raise DataError(
-            f"{_place(files, counted.most)}: the largest index is {counted.most}, which makes more than "
+            f"{_place(texts, counted.most)}: the largest index is {counted.most}, which makes more than "
             f"{_LARGEST_INDEX} columns, and more than {_LARGEST_PER_VALUE} for each of the {counted.count} values: "
             "correct it, or tell with n_features how many columns there are"
         )
@@ -192,7 +196,7 @@ def libsvm_sources(
     if n_features is not None and columns > n_features:
         raise DataError(
             f"{files[0]} and its like have {columns} columns, n_features={n_features} is too few: the index "
-            f"{counted.most} is in {_place(files, counted.most)}"
+            f"{counted.most} is in {_place(texts, counted.most)}"
         )
     columns = columns if n_features is None else n_features
     rows = [text.rows for text in texts]
@@ -211,7 +215,7 @@ def libsvm_sources(
     return [
         LibsvmSource(
             tuple(
-                LibsvmPiece(files[part], start, stop, texts[part].offset(start), texts[part].offset(stop))
+                LibsvmPiece(texts[part].file, start, stop, texts[part].offset(start), texts[part].offset(stop))
                 for part, start, stop in parts
             ),
             columns,
@@ -238,11 +242,11 @@ class _Indices:
         return _Indices(self.count + other.count, max(self.most, other.most), min(self.least, other.least))
 
 
-def _indices(path: str) -> _Indices:
+def _indices(file: TextFile) -> _Indices:
     """The indices before the colons of a file."""
     total = _Indices(0, -1, 0)
-    with open_file(path) as file:
-        while content := file.read(2**22) + file.readline():
+    with file.open() as lines:
+        while content := lines.read(2**22) + lines.readline():
             if b"#" in content:
                 content = b"\n".join(line.partition(b"#")[0] for line in content.split(b"\n"))
             text = np.frombuffer(content, np.uint8)
@@ -262,17 +266,17 @@ def _indices(path: str) -> _Indices:
     return total
 
 
-def _place(files: Sequence[str], index: int) -> str:
+def _place(texts: Sequence[TextRows], index: int) -> str:
     """File and row of the first occurrence of an index."""
     wanted = re.compile(rb"(?<![0-9])0*%d:" % index)
-    for path in files:
+    for text in texts:
         row = 0
-        with open_file(path) as file:
-            while line := file.readline():
+        with text.file.open() as lines:
+            while line := lines.readline():
                 if wanted.search(line.partition(b"#")[0]):
-                    return f"{path}: row {row}"
+                    return f"{text.file.path}: row {row}"
                 row += bool(line.strip()) and not line.startswith(b"#")
-    return files[0]
+    return texts[0].file.path
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import orc
 
 from ..errors import DataError, first_line
-from .columns import Roles
+from .columns import Roles, check_there
 from .contents import not_whole
 from .parts import part_file_sources
 from .paths import check_file, is_url, open_file
@@ -48,6 +48,7 @@ class Stripe:
         """These columns of all of its rows."""
         try:
             with _opened(self.where) as file:
+                check_there(names, file.schema.names, self.where)
                 table = pa.Table.from_batches([file.read_stripe(self.number, columns=names)])
             table.validate(full=True)
             return table

@@ -158,10 +158,15 @@ class PartPiece:
     def read(self, names: list[str]) -> pa.Table:
         """These columns of the rows."""
         table = self.shared.read(self.number, self.part, self.length, names)
-        if table.num_rows != self.part.rows:
-            change = "shorter" if table.num_rows < self.part.rows else "longer"
-            raise DataError(f"{self.where} has become {change} since its rows were counted")
+        check_length(self.where, table.num_rows, self.part.rows)
         return table.slice(self.start, self.length)
+
+
+def check_length(where: str, rows: int, counted: int) -> None:
+    """Refuse a part that has another number of rows than it had."""
+    if rows != counted:
+        change = "shorter" if rows < counted else "longer"
+        raise DataError(f"{where} has become {change} since its rows were counted")
 
 
 def part_sources(

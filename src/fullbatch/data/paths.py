@@ -15,6 +15,8 @@ from ..errors import DataError, MissingExtraError
 from ..wording.shown import named, real, without_secrets
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# How names of packed files end, behind the ending of what is in them; those of .zip are refused when they are opened.
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # Folders in which formats of tables keep which of the files count.
 _LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 
@@ -34,7 +36,7 @@ def expand(paths: str | PathLike[str] | Sequence[str | PathLike[str]], endings: 
     paths : path or URL, or sequence of them
         Files, directories and globs (`*`, `?`, `[...]`, `**`).
     endings : tuple of str
-        Which files of a directory count; names that begin with "." or "_" never do.
+        Which files of a directory count, packed ones too; names that begin with "." or "_" never do.
 
     Returns
     -------
@@ -93,6 +95,28 @@ def open_file(path: str) -> IO[bytes]:
         return open(path, "rb")
     except OSError as error:
         raise cannot_read(path, error) from None
+
+
+def stamp(path: str) -> Any:
+    """What is another one after a file was written again: size and time, or what its file system has in their place."""
+    if is_url(path):
+
+        def told() -> Any:
+            system, name = _file_system(path)
+            return system.ukey(name)
+
+        return safely(path, told)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def without_packing(name: str) -> str:
+    """The name of a file without the ending that tells how it is packed."""
+    lower = name.lower()
+    return next((name[: -len(ending)] for ending in PACKED if lower.endswith(ending)), name)
 
 
 def check_file(path: str) -> None:
@@ -257,7 +281,7 @@ def _without_file_scheme(path: str) -> str:
 def _counts(parts: Sequence[str], endings: tuple[str, ...]) -> bool:
     *folders, name = parts
     hidden = [*(folder for folder in folders if "=" not in folder), name]  # "_day=1" is a column
-    return not any(part.startswith((".", "_")) for part in hidden) and name.lower().endswith(endings)
+    return not any(part.startswith((".", "_")) for part in hidden) and without_packing(name).lower().endswith(endings)
 
 
 def _refuse_logged(directory: str, found: Sequence[Sequence[str]]) -> None:

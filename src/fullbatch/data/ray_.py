@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import DataError, MissingExtraError
+from .columns import check_there
 
 try:
     import ray
@@ -49,6 +50,7 @@ class DatasetBlock:
                 "of files can be made again, those of objects of the driver (from_pandas, from_arrow, from_items) "
                 "cannot: write them to Parquet once"
             ) from None
+        check_there(names, table.column_names, self.where)
         return table.select(names)
 
 

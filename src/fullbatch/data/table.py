@@ -1,7 +1,7 @@
 """Blocks of a table, whose rows may lie in several files."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ..errors import DataError, first_line
 from ..protocols.rows import Category, Rows, Size
 from ..protocols.schema import in_one_type
+from .arrow import as_truth, plain, plain_value
 from .columns import Columns
 
 Array = npt.NDArray[Any]
@@ -77,8 +79,31 @@ class TableSource:
 
     def read(self) -> Rows:
         """The rows."""
-        read = [self.columns.rows(piece.read(self.columns.used), piece.where, piece.first_row) for piece in self.pieces]
+        return self._rows([piece.read(self.columns.used) for piece in self.pieces])
+
+    def read_with_kept(self) -> tuple[Rows, pa.Table]:
+        """The rows, and the columns that are handed on as they are."""
+        tables = [piece.read(self.columns.needed) for piece in self.pieces]
+        kept = [self._kept(table, piece.where) for table, piece in zip(tables, self.pieces, strict=True)]
+        return self._rows(tables), pa.concat_tables(of_schema(one, kept[0].schema, str(self)) for one in kept)
+
+    def _kept(self, table: pa.Table, where: str) -> pa.Table:
+        lacking = [name for name in self.columns.kept if name not in table.column_names]
+        if lacking:
+            raise DataError(f"{where}: there is no column {lacking[0]!r}, which is to be kept: name one that is there")
+        return pa.table({name: plain(table[name]) for name in self.columns.kept})
+
+    def _rows(self, tables: list[pa.Table]) -> Rows:
+        read = [
+            self.columns.rows(table, piece.where, piece.first_row)
+            for table, piece in zip(tables, self.pieces, strict=True)
+        ]
         return read[0] if len(read) == 1 else _joined(read)
+
+    def keeping(self, names: tuple[str, ...]) -> "TableSource":
+        """The same rows, with columns that are handed on as they are."""
+        pieces = tuple(piece_keeping(piece, names) for piece in self.pieces)
+        return replace(self, pieces=pieces, columns=replace(self.columns, kept=names))
 
     def release(self) -> None:
         """Let go of what reading shares."""
@@ -96,6 +121,47 @@ class TableSource:
 
     def __str__(self) -> str:
         return " and ".join(f"{piece.where} rows {piece.first_row}..{piece.stop - 1}" for piece in self.pieces)
+
+
+def piece_keeping(piece: Any, names: Sequence[str]) -> Any:
+    """A piece of which these columns are read too, as they are."""
+    if hasattr(piece, "keeping"):
+        return piece.keeping(names)
+    form: Any = getattr(piece, "format", None)
+    return replace(piece, format=form.keeping(names, piece.where)) if hasattr(form, "keeping") else piece
+
+
+def of_schema(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+    """A table with the types of another one, whose columns have these names."""
+    try:
+        return table.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"{where}: columns to be kept are of other types than before ({first_line(error)}): make them one type"
+        ) from None
+
+
+def rules(sources: Iterable[Any]) -> dict[str, Any]:
+    """What stands for missing values of the features of sources, by column.
+
+    Raises
+    ------
+    DataError
+        It is one thing in some of them and another in others.
+    """
+    found: dict[str, Any] = {}
+    for columns in {id(one.columns): one.columns for one in sources if isinstance(one, TableSource)}.values():
+        told = columns.missing if isinstance(columns.missing, Mapping) else {}
+        for name, value in told.items():
+            value = plain_value(value)
+            if name in columns.numeric and isinstance(value, str):
+                value = as_truth(value)
+            if name in columns.features and found.setdefault(name, value) != value:
+                raise DataError(
+                    f"missing values of column {name!r} are {found[name]!r} in some sources and {value!r} in others: "
+                    "say one for all"
+                )
+    return found
 
 
 def _joined(read: list[Rows]) -> Rows:

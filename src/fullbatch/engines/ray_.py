@@ -14,6 +14,7 @@ from ..protocols.seams import Model
 from ..wording.shown import redacted
 from ._cluster import Limits
 from ._memory import check_memory
+from ._ray_address import is_same, wait_until_answered
 from ._ray_config import engine_options
 from ._supervisor import SupervisedBlocks
 from ._worker import check_sources, named, release
@@ -44,7 +45,8 @@ class RayEngine:
         held is built by a fresh worker, or by the others where there is no room for one, and asked the same request
         again: the result is the same to the bit.
     start_timeout : float
-        Seconds to wait for the workers to start, which on a busy cluster means: for others to free their CPUs.
+        Seconds to wait for an answer from `address`, and for the workers to start, which on a busy cluster means: for
+        others to free their CPUs.
     timeout : float
         Seconds without an answer after which a worker counts as hung: it is ended, and is lost. More than one pass,
         and the reading of a worker's share of the data, can take.
@@ -124,7 +126,7 @@ class RayEngine:
         Raises
         ------
         EngineError
-            The cluster can never hold the workers asked for, did not start them in time, or lost too many of them.
+            The cluster did not answer or start the workers in time, can never hold those asked for, or lost too many.
         """
         from ._ray_cluster import RayCluster
 
@@ -179,11 +181,17 @@ class RayEngine:
         ray = _ray()
         if ray.is_initialized():
             if self.address is not None and not self._started_ray:
-                logger.warning(
-                    "this process is connected to Ray already: address=%r is not used", redacted(str(self.address))
-                )
+                connected = ray.get_runtime_context().gcs_address
+                if not is_same(self.address, connected):
+                    logger.warning(
+                        "this process is connected to Ray at %s already: address=%r is not used",
+                        connected,
+                        redacted(self.address),
+                    )
             return
-        if self.address is not None or os.environ.get("RAY_ADDRESS"):
+        address = self.address or os.environ.get("RAY_ADDRESS")
+        if address:
+            wait_until_answered(address, self.start_timeout)
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)
         else:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

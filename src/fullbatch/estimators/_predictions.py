@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from ..errors import DataError, located
-from ..models.describe import describe
+from ..data.table import of_schema
+from ..errors import DataError, first_line, located
+from ..models.describe import describe, not_finite
 from ..models.linear import bad_offset
-from ..protocols.rows import Rows, Source
+from ..protocols.rows import Rows, Source, is_sparse
 from ..protocols.schema import Problem
 from ._measures import Tally
 
@@ -36,6 +37,32 @@ def check_rows(rows: Rows, source: Any) -> None:
     targets = replace(rows, y=np.zeros(rows.X.shape[0]), weight=None)  # not looked at
     found = [describe(targets, str(source), labels=False).problem, bad_offset(rows, str(source))]
     refuse_problem(min(filter(None, found), key=lambda problem: problem.row, default=None), source)
+
+
+def check_finite(rows: Rows, source: Any) -> None:
+    """Refuse features and offsets that are not finite: what `check_rows` does, of which nothing is compiled.
+
+    Raises
+    ------
+    DataError
+        Names the first such row.
+    """
+    values = rows.X.data if is_sparse(rows.X) else rows.X
+    with np.errstate(over="ignore", invalid="ignore"):
+        may_be = not np.isfinite(values.sum())  # or they are so large that their sum is not
+    wrong = ~np.isfinite(values) if may_be else np.zeros(0, bool)
+    found = [] if (problem := bad_offset(rows, str(source))) is None else [problem]
+    if wrong.any():
+        if is_sparse(rows.X):
+            place = int(np.flatnonzero(wrong)[0])
+            row, column = int(np.searchsorted(rows.X.indptr, place, "right")) - 1, int(rows.X.indices[place])
+            value = values[place]
+        else:
+            row, column = (int(one) for one in np.argwhere(wrong)[0])
+            value = values[row, column]
+        name = rows.names[column] if rows.names else column
+        found.append(Problem(row, name, not_finite("input X", value), str(source), row))
+    refuse_problem(min(found, key=lambda problem: problem.row, default=None), source)
 
 
 def refuse_problem(problem: Problem | None, source: Any) -> None:
@@ -58,13 +85,22 @@ class Predict:
 
 @dataclass(frozen=True)
 class PredictTable:
-    """The predictions for a block as a table."""
+    """The predictions for a block as a table, behind the columns that its source keeps."""
 
     model: Any
     probabilities: bool
+    with_kept: bool = False
 
-    def __call__(self, index: int, source: Source) -> pa.Table:
-        table: pa.Table = self.model.predictions(source.read(), source, self.probabilities)
+    def __call__(self, index: int, source: Any) -> pa.Table:
+        rows, kept = source.read_with_kept() if self.with_kept else (source.read(), None)
+        table: pa.Table = self.model.predictions(rows, source, self.probabilities)
+        if kept is None:
+            return table
+        twice = [name for name in table.column_names if name in kept.column_names]
+        if twice:
+            raise DataError(f"a column that is kept is named {twice[0]!r}, as the predictions are: rename it")
+        for name in reversed(kept.column_names):
+            table = table.add_column(0, name, kept[name])
         return table
 
 
@@ -146,17 +182,23 @@ def _write_tables(path: str | PathLike[str], tables: Iterable[pa.Table]) -> int:
     unfinished = path.with_name(f".{path.name}.unfinished")
     rows = 0
     writer: Any = None
+    schema: Any = None
     try:
         for table in tables:
             if writer is None:
                 make = csv.CSVWriter if path.suffix.lower() == ".csv" else pq.ParquetWriter
-                writer = make(str(unfinished), table.schema)
-            writer.write_table(table)
+                schema, writer = table.schema, make(str(unfinished), table.schema)
+            writer.write_table(of_schema(table, schema, f"rows from {rows} on"))
             rows += table.num_rows
         writer.close()
         unfinished.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"cannot write predictions to {path}: {first_line(error)}. Name a file that ends in .parquet, which holds "
+            "columns of any type"
+        ) from None
     finally:
         unfinished.unlink(missing_ok=True)
     return rows

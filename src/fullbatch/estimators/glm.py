@@ -51,8 +51,10 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         Coefficients.
     intercept_ : float
         Intercept; 0 without.
-    features_, n_iter_, n_samples_fit_, l2_, n_features_in_, feature_names_in_, has_offset_, zero_based_, result_
+    features_, n_iter_, n_samples_fit_, l2_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
+    n_features_in_, feature_names_in_, has_offset_, zero_based_
+        The same.
 
     Examples
     --------
@@ -103,12 +105,13 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     def _matrix(self) -> tuple[Array, Array]:
         return self.coef_[None], np.array([self.intercept_])
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
         """Predicted target of each row, shape (n,): the mean; for "quantile" the quantile.
 
-        X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
+        X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
+        `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
         """
-        return self._answer("_predicted", X)
+        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """Zeros, and the intercept of the null model: with a logarithmic link that of the targets' sum over the sum of
@@ -119,12 +122,12 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
             theta[-1] = schema.null.null().intercept
         return theta
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile".
 
         Equal targets leave no deviance to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
         """
-        measures = self.evaluate(X, y, sample_weight)
+        measures = self.evaluate(X, y, sample_weight, offset=offset)
         return measures["d2" if self.loss in _LOG_LINK else "r2"]
 
     def _predicted(self, eta: Array) -> Array:
@@ -158,8 +161,9 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         """Of the variance as a function of the mean: 0 for R^2, and that of the loss for D^2."""
         if self.loss not in _LOG_LINK:
             return (0.0,)
-        tweedie = LOSSES["tweedie"].kind(**(self.loss_options or {})).power if self.loss == "tweedie" else 0.0
-        return (0.0, {"poisson": 1.0, "gamma": 2.0}.get(self.loss, tweedie))
+        if self.loss == "tweedie":
+            return (0.0, LOSSES["tweedie"].kind(**(self.loss_options or {})).power)
+        return (0.0, {"poisson": 1.0, "gamma": 2.0}[self.loss])
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DataError
 from ..models.describe import as_labels
@@ -52,8 +53,10 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         Coefficients; one row for two classes.
     intercept_ : (1,) or (K,) float64 array
         Intercepts; zeros without.
-    features_, n_iter_, n_samples_fit_, l2_, n_features_in_, feature_names_in_, has_offset_, zero_based_, result_
+    features_, n_iter_, n_samples_fit_, l2_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
+    n_features_in_, feature_names_in_, has_offset_, zero_based_
+        The same.
 
     Examples
     --------
@@ -107,11 +110,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
     def _matrix(self) -> tuple[Array, Array]:
         return self.coef_, self.intercept_
 
-    def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
+    def _continues(self, schema: Schema, outputs: int) -> bool:
         assert schema.classes is not None
-        if self.warm_start and hasattr(self, "coef_") and not np.array_equal(self.classes_, schema.classes):
-            raise ValueError("warm_start: the classes or features are not those of the last fit")
-        return super()._start(objective, schema, outputs)
+        return super()._continues(schema, outputs) and np.array_equal(self.classes_, schema.classes)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """Zeros; of two classes with offsets, an intercept that brings the mean predictor to zero."""
@@ -120,40 +121,49 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
             theta[-1] = schema.null.moments.mean[0]  # of target less offset, the targets counting as zeros
         return theta
 
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: Any, *, offset: Any = None) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
-        return self._answer("_decision", X)
+        return self._answer("_decision", X, offset)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
         """The most probable label of each row, shape (n,).
 
-        X may be an array, sparse matrix or data frame; or a list of sources, which are read on the engine's workers.
+        X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
+        `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
         """
-        return self._answer("_predicted", X)
+        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
 
-    def predict_proba(self, X: Any) -> Array:
-        """Probability of each class, shape (n, K), columns in the order of `classes_`."""
-        return np.exp(self.predict_log_proba(X))
+    def predict_proba(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
+        """Probability of each class, shape (n, K), columns in the order of `classes_`.
 
-    def predict_log_proba(self, X: Any) -> Array:
+        With `lazy` those for a Dask data frame are another one, with columns "probability_<label>".
+        """
+        if lazy:
+            return self._lazy("_proba", X, offset, self._probability_names())
+        return self._answer("_proba", X, offset)
+
+    def predict_log_proba(self, X: Any, *, offset: Any = None) -> Array:
         """Logarithm of `predict_proba`, without the loss of small ones."""
-        return self._answer("_log_proba", X)
+        return self._answer("_log_proba", X, offset)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels.
 
         A label that the fit has not seen is never predicted, and so a miss.
         """
-        return self.evaluate(X, y, sample_weight)["accuracy"]
+        return self.evaluate(X, y, sample_weight, offset=offset)["accuracy"]
 
     def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
         """Predictions for the rows of one block, as a table."""
         eta = self._eta(rows, source)
         columns = {"prediction": self._predicted(eta)}
         if probabilities:
-            proba = np.exp(self._log_proba(eta))
-            columns |= {f"probability_{label}": proba[:, k] for k, label in enumerate(self.classes_.tolist())}
+            columns |= dict(zip(self._probability_names(), self._proba(eta).T, strict=True))
         return pa.table(columns)
+
+    def _probability_names(self) -> list[str]:
+        check_is_fitted(self)
+        return [f"probability_{label}" for label in self.classes_.tolist()]
 
     def _predicted(self, eta: Array) -> Array:
         return self.classes_[self._likeliest(eta)]
@@ -173,6 +183,9 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         if eta.shape[1] == 1:
             return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
         return np.asarray(log_softmax(eta, axis=1))
+
+    def _proba(self, eta: Array) -> Array:
+        return np.asarray(np.exp(self._log_proba(eta)))
 
     def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
         hit = (self._likeliest(eta) == y) @ weight

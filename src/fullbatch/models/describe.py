@@ -45,8 +45,17 @@ def as_numbers(values: Any, what: str) -> Array:
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
     try:
         return values.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numbers: {error}") from None
+    except (TypeError, ValueError):
+        wrong = next(value for value in values.ravel().tolist() if not _is_number(value))
+        raise DataError(f"{what} must be numbers, not {wrong!r}") from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        np.float64(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def read_only(array: Array) -> Array:
@@ -77,7 +86,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         the description, so that the first such row of all the data can be named.
     """
     if rows.y is None:
-        raise DataError(f"{source}: no target y, which a model needs to learn from: name it with target")
+        raise DataError(f"{source}: no target y, which a model needs to learn from: name its column with target=...")
     _check_shapes(rows, source)
     X, y = canonical(rows.X), rows.y
     n, p = X.shape
@@ -101,7 +110,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         targets = as_numbers(y, f"{source}: target y")
         bad_target = np.flatnonzero(~np.isfinite(targets))
         if bad_target.size:
-            problems.append((int(bad_target[0]), None, _not_finite("target y", targets[bad_target[0]])))
+            problems.append((int(bad_target[0]), None, not_finite("target y", targets[bad_target[0]])))
         else:
             target = column_moments(targets, weight)
 
@@ -119,7 +128,7 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         row, column, mean, squares = dense_moments(read_only(X), weight)
     if row >= 0:
         name = rows.names[column] if rows.names else int(column)
-        problems.append((row, name, _not_finite("input X", X[row, column])))
+        problems.append((row, name, not_finite("input X", X[row, column])))
 
     problem = None
     if problems:
@@ -204,7 +213,8 @@ def _is_missing(label: Any) -> bool:
         return True
 
 
-def _not_finite(what: str, value: Any) -> str:
+def not_finite(what: str, value: Any) -> str:
+    """What is wrong with a value that is not finite, in words."""
     name = "NaN" if np.isnan(value) else "infinity"
     return f"{what} contains {name}: remove or fill in such values first"
 
@@ -234,7 +244,7 @@ def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
         bad = np.flatnonzero(y != np.floor(y))  # NaN and infinity are handled apart: infinity equals its floor
         strange = np.flatnonzero(~np.isfinite(y))
         if strange.size:
-            return y[:0], int(strange[0]), _not_finite("target y", y[strange[0]])
+            return y[:0], int(strange[0]), not_finite("target y", y[strange[0]])
         if bad.size:
             row = int(bad[0])
             return y[:0], row, f"the label {y[row]} is not a class (Unknown label type: continuous)"

@@ -420,7 +420,7 @@ def _check_repeated(described: Description) -> None:
         if name in described.guessed and levels > _FEW_LEVELS and levels * _REPEATED > rows:
             raise DataError(
                 f"{counts.source}: column {name!r} is text with {levels:,} different values in {rows:,} rows, such as "
-                f"{counts.values.tolist()[0]!r}: an id? a number? a date? Make numbers of it, or leave it out with "
-                f"exclude. Where each is a category, ask for it: categorical=[{name!r}] of table_sources and of the "
-                "functions for files, or a column of categories in the frame"
+                f"{counts.values.tolist()[0]!r}: an id? a number? a date? Make numbers of it, or leave it out, "
+                f"exclude=[{name!r}]. Where each is a category, ask for it: categorical=[{name!r}] of table_sources "
+                "and of the functions for files, or a column of categories in the frame"
             )

@@ -179,6 +179,29 @@ class Facts:
         predictors = self.parameters.predictors
         return predictors is None or self.squares is None or predictors.shape[1] > len(self.squares)
 
+    @property
+    def predictors(self) -> Array:
+        """Coordinates of theta of each linear predictor, (outputs, width).
+
+        Raises
+        ------
+        TypeError
+            The model is not linear.
+        """
+        if self.parameters.predictors is None:
+            raise TypeError("the model is not linear: it has no linear predictors")
+        return self.parameters.predictors
+
+    @property
+    def outputs(self) -> int:
+        """Linear predictors of a linear model."""
+        return len(self.predictors)
+
+    @property
+    def width(self) -> int:
+        """Parameters of each linear predictor."""
+        return int(self.predictors.shape[1])
+
 
 class State(Protocol):
     """What a solver carries from one accepted iterate to the next: arrays and scalars only."""

@@ -47,7 +47,8 @@ class Iterate(NamedTuple):
         return float(np.linalg.norm(self.grad))
 
 
-# Called at every accepted iterate, the starting point included. True, or a text that says why, ends the run.
+# Called at every accepted iterate, the starting point included. True, or a text that says why, ends the run. Its method
+# `end_of_run`, if it has one, is called when the run has ended, however it did.
 Callback = Callable[[Iterate], Any]
 
 
@@ -66,25 +67,41 @@ class Progress:
     console : rich.console.Console, optional
         Where to; default: standard error.
     every : float
-        Least seconds between lines, so that fast runs do not flood the screen; the first is always shown.
+        Least seconds between lines, so that fast runs do not flood the screen; the first and the last are always shown.
     """
 
     console: "Console | None" = None
     every: float = 0.2
     _next: float = field(default=0.0, init=False, repr=False)
+    _waiting: Iterate | None = field(default=None, init=False, repr=False)
+    _running: bool = field(default=False, init=False, repr=False)
 
     def __call__(self, iterate: Iterate) -> None:
         if self.console is None:
             from rich.console import Console
 
             self.console = Console(stderr=True)
-        if iterate.iteration == 0:
-            self._next = 0.0
-            self.console.print(f"{'iteration':>9} {'F':>16} {'|gradient|':>11} {'passes':>7} {'seconds':>8}")
+        if not self._running or iterate.iteration == 0:
+            self._running, self._next = True, 0.0
+            self.console.print(
+                f"{'iteration':>9} {'F':>16} {'|gradient|':>11} {'passes':>7} {'seconds':>8}", highlight=False
+            )
         now = time.monotonic()
         if now < self._next:
+            self._waiting = iterate
             return
         self._next = now + self.every
+        self._show(iterate)
+
+    def end_of_run(self) -> None:
+        """The run has ended: show where, unless that was shown."""
+        if self._waiting is not None:
+            self._show(self._waiting)
+        self._running = False
+
+    def _show(self, iterate: Iterate) -> None:
+        assert self.console is not None
+        self._waiting = None
         self.console.print(
             f"{iterate.iteration:>9} {iterate.value:>16.10g} {iterate.grad_norm:>11.3e} "
             f"{iterate.passes:>7} {iterate.seconds:>8.2f}",

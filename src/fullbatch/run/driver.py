@@ -23,7 +23,7 @@ from .certificates import certify
 from .checkpoints import Checkpoint, CheckpointWriter, Spent, check_checkpoint, check_kept
 from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
-from .interrupts import Interrupted, before_sigterm, ctrl_c
+from .interrupts import Interrupted, before_the_end, ctrl_c
 from .notices import notices
 from .result import Result, Status
 
@@ -148,8 +148,11 @@ class _Run:
         # A trial point too far out: solvers look for infinities.
         with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             self.pressed = stack.enter_context(ctrl_c())
+            for callback in self.callbacks:
+                if callable(end := getattr(callback, "end_of_run", None)):
+                    stack.callback(end)
             if self.writer is not None:
-                stack.enter_context(before_sigterm(self._keep))
+                stack.enter_context(before_the_end(self._keep))
                 stack.callback(self._keep)  # however the run ends
             try:
                 if hasattr(self.solver, "run"):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_last_acts: list[Callable[[], None]] = []
+
 
 class Interrupted(Exception):
     """Ctrl-C was pressed: the evaluation it fell into has ended, no other one begins."""
@@ -14,7 +16,7 @@ class Interrupted(Exception):
 
 @contextmanager
 def ctrl_c() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets instead of breaking into an evaluation; pressed again, it raises.
+    """An event that Ctrl-C sets instead of breaking into an evaluation; pressed again, it does what it did before.
 
     Where SIGINT is ignored, as in jobs that a shell runs in the background, it stays ignored.
     """
@@ -25,9 +27,12 @@ def ctrl_c() -> Iterator[threading.Event]:
         return
 
     def press(signum: int, frame: Any) -> None:
-        if pressed.is_set():
+        if not pressed.is_set():
+            pressed.set()
+        elif callable(previous):
+            previous(signum, frame)
+        else:
             raise KeyboardInterrupt
-        pressed.set()
 
     previous = signal.signal(signal.SIGINT, press)
     try:
@@ -38,10 +43,11 @@ def ctrl_c() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def before_sigterm(act: Callable[[], None]) -> Iterator[None]:
+def before_the_end(act: Callable[[], None]) -> Iterator[None]:
     """What to do at once when the process is told to end, which it then does as it would have done without.
 
-    Schedulers send SIGTERM, and SIGKILL a few seconds later: there is no time to wait for an evaluation.
+    Schedulers send SIGTERM, and SIGKILL a few seconds later: there is no time to wait for an evaluation. The second
+    Ctrl-C on the command line ends the process as suddenly.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -55,7 +61,14 @@ def before_sigterm(act: Callable[[], None]) -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGTERM)
 
     previous = signal.signal(signal.SIGTERM, told) or signal.SIG_DFL
+    _last_acts.append(act)
     try:
         yield
     finally:
+        _last_acts.remove(act)
         signal.signal(signal.SIGTERM, previous)
+
+
+def last_acts() -> list[Callable[[], None]]:
+    """What is still to be done before the process ends at once, whoever ends it."""
+    return list(_last_acts)

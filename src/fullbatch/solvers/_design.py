@@ -219,12 +219,12 @@ Design = DenseDesign | SparseDesign
 def stays_sparse(facts: Facts) -> bool:
     """Whether the sample's rows are kept sparse."""
     stored = facts.looked_up + (facts.dense_columns or 0)
-    return facts.looked_up > 0 and _DENSE_COLUMNS * stored < _width(facts)
+    return facts.looked_up > 0 and _DENSE_COLUMNS * stored < facts.width
 
 
 def design(sample: Sample, facts: Facts) -> Design:
     """The sample's rows as each linear predictor multiplies them, with a column of ones for the intercept."""
-    p, width = sample.X.shape[1], _width(facts)
+    p, width = sample.X.shape[1], facts.width
     sparse = hasattr(sample.X, "tocsr")
     if sparse and stays_sparse(facts):
         shift = np.zeros(p) if sample.shift is None else sample.shift
@@ -235,14 +235,13 @@ def design(sample: Sample, facts: Facts) -> Design:
 
 def bytes_per_row(facts: Facts) -> int:
     """Memory of one row of the sample: as it is gathered, as it is kept, and its second derivatives."""
-    assert facts.parameters.predictors is not None
-    outputs, item = len(facts.parameters.predictors), np.dtype(facts.parameters.dtype).itemsize
+    outputs, item = facts.outputs, np.dtype(facts.parameters.dtype).itemsize
     entry = item + np.dtype(np.int32).itemsize
     stored = entry * (facts.looked_up + (facts.dense_columns or 0))
     if stays_sparse(facts):
         return round(4 * stored) + 24 * outputs  # also by column, and scaled
-    gathered = max(item * _width(facts), stored) if facts.looked_up else item * _width(facts)
-    return round(gathered) + item * _width(facts) + 24 * outputs
+    gathered = max(item * facts.width, stored) if facts.looked_up else item * facts.width
+    return round(gathered) + item * facts.width + 24 * outputs
 
 
 def mean_squares(rows: Design, weight: Array) -> Array:
@@ -255,8 +254,3 @@ def in_threads(task: Callable[[Any], Array], items: Iterable[Any]) -> list[Array
     """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
     with one_thread(), ThreadPoolExecutor(min(THREADS, available_cpus())) as pool:
         return list(pool.map(task, items))
-
-
-def _width(facts: Facts) -> int:
-    assert facts.parameters.predictors is not None
-    return int(facts.parameters.predictors.shape[1])

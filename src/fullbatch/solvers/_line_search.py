@@ -69,7 +69,7 @@ class LineSearch:
             point = yield ValueGrad(theta + step * direction)
             slope = dot(point.grad, direction)
             trial = Trial(step, point.value, slope, point)
-            if not (np.isfinite(point.value) and np.isfinite(slope) and np.isfinite(point.grad).all()):
+            if not (np.isfinite(point.value) and np.isfinite(slope)):  # nor is the gradient, where the slope is not
                 high = trial
                 step = low.step + 0.1 * (step - low.step)
                 continue

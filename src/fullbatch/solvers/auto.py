@@ -15,7 +15,7 @@ from .lbfgs import LBFGS
 from .least_squares import LeastSquares
 from .low_rank import bytes_of_directions, most_directions, projections
 from .newton import Newton
-from .preconditioners import MOST_GRAMS, bytes_of_matrices, shape
+from .preconditioners import MOST_GRAMS, bytes_of_matrices
 from .sampled import SampledLBFGS
 
 # Seconds for one product of a coefficient with a feature, forward and back, and the same through an index; for one
@@ -80,7 +80,7 @@ def choose(facts: Facts) -> Choice:
     best, *others = choices(facts)
     if not others:
         return best
-    outputs, width = shape(facts)
+    outputs, width = facts.outputs, facts.width
     of_outputs = f" for each of {outputs} outputs" if outputs > 1 else ""
     against = "; ".join(f"{other.about} {other.seconds:.2g}" for other in others)
     reason = f"of {facts.rows:,} rows and {width:,} parameters{of_outputs}: {best.reason}"
@@ -104,14 +104,14 @@ def _without_curvature(facts: Facts) -> Choice:
 
 def seconds_of_pass(facts: Facts) -> float:
     """What the cost model estimates for loss and gradient of a linear model."""
-    outputs, width = shape(facts)
+    outputs, width = facts.outputs, facts.width
     columns = width if facts.dense_columns is None else facts.dense_columns
     of_row = columns * _PRODUCT + facts.looked_up * _LOOK_UP + _LOSS
     return facts.rows * outputs * of_row + _ROUND
 
 
 def _candidates(facts: Facts) -> Iterator[Choice]:
-    outputs, width = shape(facts)
+    outputs, width = facts.outputs, facts.width
     pass_ = seconds_of_pass(facts)
     square = facts.rows * width * width
     squares = LeastSquares()
@@ -131,7 +131,7 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
 
 def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
     """With the whole Hessian of the sample, and with its largest directions only."""
-    outputs, width = shape(facts)
+    outputs, width = facts.outputs, facts.width
     classes = ", classes" if outputs > 1 else ""
     sparse = stays_sparse(facts)
     stored = facts.looked_up + (facts.dense_columns or 0) if sparse else width
@@ -153,5 +153,5 @@ def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
         build = rows * stored * projections(rank, all_of_them=not sparse) * product + 2 * _ROUND
         solves = 4 * outputs * width * rank * _PRODUCT
         cost = _PASSES[f"low rank{classes}"] * (pass_ + solves) + 3 * build
-        why = f"diagonal and {rank} directions of the Hessian of a sample save passes and cost little"
+        why = f"{rank} directions of a sample's Hessian save passes"
         yield Choice("sampled-lbfgs", low_rank, why, cost, f"with {rank} directions")

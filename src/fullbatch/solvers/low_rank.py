@@ -90,11 +90,8 @@ class LowRankHessian:
 
 def bytes_of_directions(facts: Facts, rank: int) -> int:
     """Memory of the matrix, and of the projections while it is made."""
-    assert facts.parameters.predictors is not None
-    outputs, width = facts.parameters.predictors.shape
     made = _ARRAYS * min(_AT_A_TIME, rank + _EXTRA) if rank else 5  # of the diagonal
-    directions = rank / 2  # float32
-    return int(8 * width * (directions + made + 2 * outputs))
+    return int(facts.width * (4 * rank + 8 * made + 16 * facts.outputs))  # directions are float32
 
 
 def bytes_of_projections(rank: int) -> int:
@@ -142,8 +139,7 @@ def low_rank_hessian(
     found = directions(curvature, weight, facts)
     if found is None:
         return None
-    predictors = facts.parameters.predictors
-    assert predictors is not None
+    predictors = facts.predictors
     if found.flat == len(found.basis):  # no row of the sample has any curvature: the penalty is all there is
         diagonals = np.where(found.penalty > 0, found.penalty, found.floor)
         return LowRankHessian(

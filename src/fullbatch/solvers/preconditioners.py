@@ -80,13 +80,6 @@ class SampledHessian:
         return result
 
 
-def shape(facts: Facts) -> tuple[int, int]:
-    """Linear predictors, and parameters of each."""
-    assert facts.parameters.predictors is not None
-    outputs, width = facts.parameters.predictors.shape
-    return outputs, width
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RefinedHessian:
     """B0^-1 by a fixed number of conjugate-gradient steps on the whole Hessian of the sample.
@@ -158,8 +151,7 @@ class RefinedHessian:
 
 def bytes_of_matrices(facts: Facts) -> int:
     """Memory of the factors, and of the Gram matrices while they are made."""
-    outputs, width = shape(facts)
-    return 8 * width * width * (outputs + 2 * THREADS)
+    return 8 * facts.width * facts.width * (facts.outputs + 2 * THREADS)
 
 
 def refined(start: Inverse, rows: Design, weight: Array, curvature: RowCurvature, facts: Facts, steps: int) -> Inverse:
@@ -167,11 +159,8 @@ def refined(start: Inverse, rows: Design, weight: Array, curvature: RowCurvature
     if not steps or curvature.coupling is None:
         return start
     diagonal, coupling = (part.astype(rows.dtype) for part in (curvature.diagonal, curvature.coupling))
-    cut = len(rows) // 2
-    parts = [(rows.taken(half), diagonal[half], coupling[half]) for half in (slice(cut), slice(cut, None))]
-    predictors = facts.parameters.predictors
-    assert predictors is not None
-    return RefinedHessian(start, predictors, parts, float(weight.sum()), facts.l2, steps)
+    parts = [(rows.taken(half), diagonal[half], coupling[half]) for half in _halves(rows)]
+    return RefinedHessian(start, facts.predictors, parts, float(weight.sum()), facts.l2, steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,28 +192,28 @@ class Directions:
 
     @property
     def floor(self) -> float:
-        """What stands for curvature where there is none: any positive number does, since there the gradient is the
-        penalty's alone.
+        """What stands for curvature where there is none: a thousandth of the mean, or 1 where that is 0.
+
+        Any positive number does, since the gradient there is the penalty's alone.
         """
-        return 1e-3 * self.mean / len(self.basis) or 1.0
+        floor = 1e-3 * self.mean / len(self.basis)
+        return floor if floor > 0 else 1.0
 
 
 def directions(curvature: RowCurvature, weight: Array, facts: Facts) -> Directions | None:
     """The directions of a sample with these sample weights; None where second derivatives are not finite."""
-    assert facts.parameters.predictors is not None
     total = float(weight.sum())
     if not (total > 0 and np.isfinite(curvature.diagonal).all()):
         return None
-    sums = np.diag(curvature.diagonal.sum(axis=0))
-    coupling: Array | float = 0.0
+    sums, own = np.diag(curvature.diagonal.sum(axis=0)), curvature.diagonal
     if curvature.coupling is not None:
-        coupling = curvature.coupling
-        sums -= np.einsum("mk,ml->kl", coupling, coupling)
+        sums -= np.einsum("mk,ml->kl", curvature.coupling, curvature.coupling)
+        own = own - np.square(curvature.coupling)
     with one_thread():
         eigenvalues, basis = np.linalg.eigh(sums)
     flat = int((eigenvalues <= _FLAT * eigenvalues[-1]).sum())
-    penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[facts.parameters.predictors])
-    traces = np.maximum((curvature.diagonal - np.square(coupling)).sum(axis=1), 0.0)
+    penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[facts.predictors])
+    traces = np.maximum(own.sum(axis=1), 0.0)
     return Directions(eigenvalues, basis, flat, penalty, traces, float(traces.sum()) / total)
 
 
@@ -246,8 +235,7 @@ def sampled_hessian(
     shared : bool
         Whether one Gram matrix serves all directions, however few they are.
     """
-    predictors, found = facts.parameters.predictors, directions(curvature, weight, facts)
-    assert predictors is not None
+    found = directions(curvature, weight, facts)
     if found is None:
         return None
     total, first = float(weight.sum()), found.flat
@@ -256,7 +244,7 @@ def sampled_hessian(
     penalty = found.penalty[first:]
     if shared or count > MOST_GRAMS:
         shares = found.eigenvalues[first:] / found.eigenvalues[first:].sum()
-        upper, lower = in_threads(lambda part: part[0].gram(part[1]), _halves(rows, found.traces))
+        upper, lower = in_threads(lambda half: rows.taken(half).gram(found.traces[half]), _halves(rows))
         gram = np.add(upper, lower, out=upper)
         gram /= total
         gram[np.diag_indices(rows.width)] += found.mean * missing
@@ -274,7 +262,7 @@ def sampled_hessian(
 
         factors = in_threads(factor, range(count))
     flat = found.penalty[:first]
-    return SampledHessian(predictors, found.basis, np.where(flat > 0, flat, found.floor), factors)
+    return SampledHessian(facts.predictors, found.basis, np.where(flat > 0, flat, found.floor), factors)
 
 
 def _missing(rows: Design, weight: Array, facts: Facts) -> Array:
@@ -313,10 +301,10 @@ def _heavy(rows: Design, factor: Array) -> tuple[Design, Array]:
     return rows.taken(kept), factor[kept] * (total[-1] / total[count - 1])
 
 
-def _halves(rows: Design, factor: Array) -> list[tuple[Design, Array]]:
+def _halves(rows: Design) -> tuple[slice, slice]:
     """Two parts, for two threads, cut where no number of threads matters."""
     cut = len(rows) // 2
-    return [(rows.taken(slice(cut)), factor[:cut]), (rows.taken(slice(cut, None)), factor[cut:])]
+    return slice(cut), slice(cut, None)
 
 
 def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
@@ -331,7 +319,7 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
         return np.diag(np.minimum(roots, 1e300))  # where the scale overflowed too, nothing moves
     # A column without curvature has no gradient either, beyond the penalty's.
     diagonal = np.where(diagonal > 0, diagonal, 1.0)
-    while True:
+    while True:  # it ends: once the ridge is the size of the matrix, the diagonal dominates
         damped = np.array(matrix, order="F")  # as LAPACK takes it, which then makes no copy
         np.fill_diagonal(damped, diagonal * (1.0 + ridge))
         try:

@@ -19,7 +19,7 @@ from ._vectors import dot
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
 from .low_rank import MOST_DIRECTIONS, bytes_of_directions, bytes_of_projections, low_rank_hessian, most_directions
-from .preconditioners import bytes_of_matrices, refined, sampled_hessian, shape
+from .preconditioners import bytes_of_matrices, refined, sampled_hessian
 
 Array = npt.NDArray[Any]
 
@@ -157,8 +157,7 @@ class SampledLBFGS:
     def sample_rows(self) -> float:
         """Expected rows of the sample."""
         facts = self._known
-        _, width = shape(facts)
-        columns = width if self.rank is None else min(5 * max(self.rank, MOST_DIRECTIONS), width)
+        columns = facts.width if self.rank is None else min(5 * max(self.rank, MOST_DIRECTIONS), facts.width)
         wanted = (self.rows_per_column or _ROWS_PER_COLUMN) * columns
         if self.rows_per_column is None:
             wanted = min(wanted, max(wanted / 2, _SHARE * facts.rows, _SMALL / self._row_bytes))

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from ..protocols.answers import Eval, Product
 from ..protocols.requests import HessVec, RowSample, ValueGrad
-from ..protocols.rows import Rows, is_sparse
+from ..protocols.rows import Category, Rows, is_sparse
 from ..protocols.sampling import uniform_of_rows
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block, Model
@@ -129,11 +129,24 @@ def _check_additivity(model: Model, block: Block, rows: Rows, schema: Schema, th
         summed = summed + description
     again = Schema.of(summed)
     assert again.n_rows == n, "descriptions of pieces do not add up: rows"
+    assert again.features.same_as(schema.features), "descriptions of pieces do not add up: levels"
     assert_allclose(again.mean, schema.mean, rtol=1e-10, atol=1e-12, err_msg="descriptions do not add up: means")
     assert_allclose(again.variance, schema.variance, rtol=1e-8, atol=1e-12, err_msg="descriptions do not add up")
+    assert again.offset == schema.offset, "descriptions of pieces do not add up: offsets"
+    assert again.sparse_entries == schema.sparse_entries, "descriptions of pieces do not add up: sparse entries"
+    _check_sums("weights", again.weight, schema.weight)
+    _check_sums("mean of the targets", again.target_mean, schema.target_mean)
     if schema.classes is not None:
         assert again.classes is not None
         assert np.array_equal(again.classes, schema.classes), "descriptions of pieces do not add up: classes"
+        _check_sums("weights of the classes", again.class_weight, schema.class_weight)
+
+
+def _check_sums(name: str, summed: Any, whole: Any) -> None:
+    message = f"descriptions of pieces do not add up: {name}"
+    assert (summed is None) == (whole is None), message
+    if whole is not None:
+        assert_allclose(summed, whole, rtol=1e-10, atol=1e-12, err_msg=message)
 
 
 def _check_weights(model: Model, rows: Rows, schema: Schema, theta: Array, rng: np.random.Generator) -> None:
@@ -141,9 +154,8 @@ def _check_weights(model: Model, rows: Rows, schema: Schema, theta: Array, rng: 
     counts = rng.integers(0, 3, n)
     counts[0] = 2  # not all zero
     repeated = np.repeat(np.arange(n), counts)
-    unweighted = Rows(rows.X, rows.y, None, rows.scale)
-    weighted = model.build(Rows(rows.X, rows.y, counts.astype(np.float64), rows.scale), schema, 0)
-    copied = model.build(_take(unweighted, repeated), schema, 0)
+    weighted = model.build(replace(rows, weight=counts.astype(np.float64)), schema, 0)
+    copied = model.build(_take(replace(rows, weight=None), repeated), schema, 0)
     by_weight, by_copies = weighted.evaluate(ValueGrad(theta)), copied.evaluate(ValueGrad(theta))
     tolerance = _TOLERANCES[weighted.parameters.dtype][2]
     message = "a row of weight 2 must count as two rows, one of weight 0 as none"
@@ -153,6 +165,8 @@ def _check_weights(model: Model, rows: Rows, schema: Schema, theta: Array, rng: 
 
 
 def _check_scale(model: Model, rows: Rows, schema: Schema, theta: Array) -> None:
+    if rows.categories:
+        return  # they stand beside columns of scale 1 only
     block = model.build(replace(rows, scale=2.0 * rows.scale), schema, 0)
     doubled = rows.X.astype(np.float32 if block.parameters.dtype == "float32" else np.float64) * 2
     by_scale = block.evaluate(ValueGrad(theta))
@@ -199,12 +213,27 @@ def _check_sample(model: Model, rows: Rows, schema: Schema) -> None:
     assert np.array_equal(whole.rows, first + np.flatnonzero(taken)), "the rows sampled are not those of the seed"
     X = rows.X.toarray() if is_sparse(rows.X) else rows.X
     sampled = whole.X.toarray() if is_sparse(whole.X) else whole.X
-    _assert_close(sampled, X[taken] * np.float64(rows.scale), 1e-6, "the sample holds other features than its rows")
+    ones = [one.codes[:, None] == np.arange(len(one.levels)) for one in rows.categories]
+    expected = np.column_stack([X * np.float64(rows.scale), *ones])[taken]
+    _assert_close(sampled, expected, 1e-6, "the sample holds other features than its rows")
 
 
 def _take(rows: Rows, which: Any) -> Rows:
-    weight = None if rows.weight is None else rows.weight[which]
-    return Rows(rows.X[which], None if rows.y is None else rows.y[which], weight, rows.scale)
+    """Some of the rows, as a source of theirs alone would read them."""
+    y, weight, offset = (None if part is None else part[which] for part in (rows.y, rows.weight, rows.offset))
+    return replace(
+        rows,
+        X=rows.X[which],
+        y=y,
+        weight=weight,
+        offset=offset,
+        categories=tuple(_category(one, which) for one in rows.categories),
+    )
+
+
+def _category(column: Category, which: Any) -> Category:
+    levels, codes = np.unique(column.levels[column.codes[which]], return_inverse=True)
+    return replace(column, codes=codes.astype(np.int32), levels=levels)
 
 
 def _assert_close(actual: Array, wanted: Array, tolerance: float, message: str) -> None:

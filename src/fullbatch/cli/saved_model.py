@@ -1,0 +1,128 @@
+"""`fullbatch inspect`: what a saved model holds."""
+
+import os
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ._screen import AsJson, counted, number, print_out, show
+from .apply import ModelFile
+
+EXAMPLES = """\b
+Example:
+  fullbatch inspect model.fb"""
+
+_KINDS = {"LogisticRegression": "logistic regression", "GeneralizedLinearRegressor": "regression"}
+
+# What is said of parameters whose values are no numbers: nothing where they are as usual.
+_SAID: dict[str, dict[Any, str]] = {
+    "fit_intercept": {True: "", False: "no intercept"},
+    "standardize": {True: "penalty per standard deviation", False: ""},
+    "unknown": {"error": "", "ignore": "unknown categories ignored"},
+}
+
+# Columns, levels and classes that the screen names.
+_NAMED = 8
+
+
+def inspect(
+    model: ModelFile,
+    most: Annotated[int, typer.Option(min=0, metavar="COUNT", help="How many coefficients to show.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a saved model holds, and its largest coefficients.
+
+    All of them are in --json. They are for the columns as given: those of columns of large numbers are small.
+    """
+    from ..estimators import load_model
+    from ..saving.files import read
+
+    fitted = load_model(model)
+    kind, _, metadata = read(model)
+    parameters, features = metadata["parameters"], fitted.features_
+    data_columns = list(features.names) or [f"x{j}" for j in range(fitted.n_features_in_)]
+    categories = data_columns[features.numeric :]
+    coef, intercept = np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_)
+    told = {
+        "model": str(model),
+        "bytes": os.path.getsize(model),
+        "kind": kind,
+        "loss": parameters.get("loss", "logistic"),
+        "classes": fitted.classes_.tolist() if hasattr(fitted, "classes_") else None,
+        "columns": data_columns,
+        "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
+        "offset": fitted.has_offset_,
+        "zero_based": fitted.zero_based_,
+        **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "status")},
+        "iterations": int(fitted.n_iter_[0]),
+        "parameters": parameters,
+        "feature_names": fitted.get_feature_names_out().tolist(),
+        "intercept": intercept.tolist(),
+        "coef": coef.tolist(),
+    }
+    show(told, as_json, _in_short(told))
+    if not as_json:
+        _show_largest(told["feature_names"], coef, told["classes"], most)
+
+
+def _in_short(told: dict[str, Any]) -> dict[str, Any]:
+    """What the screen shows of a model, but for its coefficients."""
+    classes, levels, outputs = told["classes"], told["levels"], len(told["coef"])
+    numbers = told["columns"][: len(told["columns"]) - len(levels)]
+    each = f" for each of {outputs} classes" if outputs > 1 else ""
+    return {
+        "model": told["model"],
+        "kind": _KINDS[told["kind"]] + (f", {told['loss']} loss" if classes is None else ""),
+        "classes": None if classes is None else _listed(classes),
+        "numbers": _listed(numbers) if numbers else None,
+        "categories": _listed([f"{name} ({counted(len(of_it), 'level')})" for name, of_it in levels.items()])
+        if levels
+        else None,
+        "offset": "predictions need one" if told["offset"] else None,
+        **{name: told[name] for name in ("rows", "status", "l2")},
+        "fitted with": _of_parameters(told["parameters"]),
+        "iterations": told["iterations"],
+        "coefficients": f"{len(told['feature_names']):,}{each}",
+        "intercept": _listed([number(value) for value in told["intercept"]]),
+    }
+
+
+def _of_parameters(parameters: dict[str, Any]) -> str:
+    """How the model was fitted, in words."""
+    told: list[str] = []
+    for name, value in parameters.items():
+        if name in _SAID:
+            told += filter(None, [_SAID[name][value]])
+        elif value is not None and name != "loss":
+            told.append(f"{name.replace('_', ' ')} {_value(value)}")
+    return ", ".join(told)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, dict):
+        return _listed([f"{name} {_value(one)}" for name, one in value.items()])
+    if isinstance(value, list):
+        return _listed([f"{label}: {_value(weight)}" for label, weight in value])
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _listed(values: list[Any]) -> str:
+    more = f" and {len(values) - _NAMED:,} more" if len(values) > _NAMED else ""
+    return f"{', '.join(map(str, values[:_NAMED]))}{more}"
+
+
+def _show_largest(names: list[str], coef: Any, classes: list[Any] | None, most: int) -> None:
+    """Print the coefficients that are largest in size: of two classes they speak for the second."""
+    flat = np.abs(coef).ravel()
+    largest = np.argsort(-flat, kind="stable")[:most]
+    if not most or not flat[largest].any():
+        return
+    of = "" if classes is None or len(coef) > 1 else f" for {classes[1]}"
+    print_out(f" largest coefficients{of}")
+    for place in largest[flat[largest] > 0].tolist():
+        output, column = divmod(place, len(names))
+        of_class = f", class {classes[output]}" if classes is not None and len(coef) > 1 else ""
+        print_out(f" {number(coef[output, column]):>12}  {names[column]}{of_class}", 15)

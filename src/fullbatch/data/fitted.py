@@ -1,0 +1,235 @@
+"""Whatever a person gives to predict for or to evaluate, with the columns of the fit, as sources or as rows in memory.
+
+One rule for columns, whatever has them: by name where they and those of the fit have names, in whatever order, others
+are not looked at; by position where there are none.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..protocols.rows import Rows
+from ..protocols.schema import Features
+from .arrays import array_sources
+from .arrow import as_table
+from .beside import check_indexes, names_of, only, refuse_names, targets, weights
+from .columns import TABLE_SOURCES, Roles
+from .frames import sources_of_table
+from .given import (
+    joined,
+    listed,
+    matrix_of,
+    names_of_matrix,
+    parted,
+    refuse_beside_sources,
+    refuse_lazy,
+    refuse_unready,
+    sources_of_spread_table,
+)
+from .kinds import Kind, kind_of
+from .table import TableSource
+
+_TYPES = [np.float64, np.float32]  # matrices of other types become those of the first
+_SPREAD = (Kind.DASK_FRAME, Kind.RAY_DATASET)
+_FRAMES = (Kind.TABLE, Kind.NUMBERS_TABLE, *_SPREAD)
+
+
+def _as_it_is(X: Any) -> None:
+    """Compare nothing."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What must be known of a fit to read rows for it.
+
+    Parameters
+    ----------
+    features : Features
+        Its columns and levels.
+    zero_based : bool or None
+        How its files counted columns.
+    missing : mapping of str to value
+        What stands for missing values, by column.
+    name : str
+        What predicts, for messages.
+    compare : callable
+        Looks whether the columns of a matrix, which have no names to be found by, are those of the fit.
+    """
+
+    features: Features
+    zero_based: bool | None = None
+    missing: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "the model"
+    compare: Callable[[Any], None] = _as_it_is
+
+
+def given_to_predict(X: Any, fitted: Fitted, offset: Any = None) -> Rows | list[Any]:
+    """Rows in memory, or sources of rows that are elsewhere, each of which is to have a prediction.
+
+    Parameters
+    ----------
+    X : as for `given_to_fit`
+        Features.
+    fitted : Fitted
+        What is known of the fit.
+    offset : as for `given_to_fit`
+        Added to the linear predictors.
+
+    Returns
+    -------
+    Rows or list of Source
+        Rows have names where they were found by them; whether they are finite is not looked at here.
+    """
+    kind = kind_of(X)
+    if kind is Kind.SOURCES:
+        sources = _to_predict(X, fitted)
+        refuse_beside_sources(offset)
+        return sources
+    refuse_lazy(X, kind)
+    return _for_fit(X, kind, {"offset": offset}, fitted)
+
+
+def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any = None) -> Rows | list[Any]:
+    """Rows in memory, or sources of rows that are elsewhere, whose predictions are compared with their targets.
+
+    Parameters
+    ----------
+    X, y, weight, offset : as for `given_to_fit`
+        Features, targets, sample weights and offsets.
+    fitted : Fitted
+        What is known of the fit.
+    """
+    kind = kind_of(X)
+    if kind is Kind.SOURCES:
+        sources = _counted_alike(X, fitted)
+        refuse_beside_sources(y, weight, offset)
+        return [_of_fit(source, fitted) for source in sources]
+    refuse_unready(X, kind, y, fitted.name)
+    return _for_fit(X, kind, {"target": y, "weight": weight, "offset": offset}, fitted)
+
+
+def given_to_write(X: Any, fitted: Fitted, offset: Any, keep: Sequence[str]) -> list[Any]:
+    """Sources of rows each of which is to have a prediction, whatever they are given as.
+
+    Parameters
+    ----------
+    X, fitted, offset
+        As for `given_to_predict`.
+    keep : sequence of str
+        Columns to be read beside the features, as they are.
+    """
+    kind = kind_of(X)
+    if kind is Kind.SOURCES:
+        sources = _to_predict(X, fitted)
+        refuse_beside_sources(offset)
+        return [_keeping(source, keep) for source in sources] if keep else sources
+    refuse_lazy(X, kind)
+    if kind in _FRAMES and not (kind is Kind.NUMBERS_TABLE and not names_of_matrix(X)):
+        return _table_sources(X, kind, {"offset": offset}, fitted, keep)
+    if keep:
+        raise ValueError(f"keep names columns, and X ({type(X).__name__}) has no names of columns: give a data frame")
+    rows = _for_fit(X, kind, {"offset": offset}, fitted)
+    return array_sources(rows.X, offset=rows.offset) if isinstance(rows, Rows) else rows
+
+
+# --- sources ------------------------------------------------------------------------------------------------------
+
+
+def _to_predict(given: Any, fitted: Fitted) -> list[Any]:
+    """A source, or several, as a list, if all of their rows can be predicted for."""
+    sources = _counted_alike(given, fitted)
+    for source in sources:
+        if getattr(getattr(source, "columns", None), "missing", None) == "drop":
+            raise DataError(
+                f'{source}: missing="drop" would leave rows without a prediction: say what stands for missing values'
+            )
+    return [_of_fit(source, fitted, evaluated=False) for source in sources]
+
+
+def _counted_alike(given: Any, fitted: Fitted) -> list[Any]:
+    """Sources as a list, unless their columns are counted otherwise than those of the fit."""
+    sources = listed(given)
+    for source in sources:
+        now = getattr(source, "zero_based", None)
+        if None not in (fitted.zero_based, now) and now != fitted.zero_based:
+            raise DataError(
+                f"{source}: columns are counted from {1 - int(bool(now))}, those of the fit from "
+                f"{1 - int(bool(fitted.zero_based))}: read the files with zero_based={fitted.zero_based}"
+            )
+    return sources
+
+
+def _of_fit(source: Any, fitted: Fitted, evaluated: bool = True) -> Any:
+    """A source that reads the columns of the fit alone, if they have names."""
+    if not (isinstance(source, TableSource) and fitted.features.names):
+        return source
+    columns = source.columns.of_fit(fitted.features, fitted.missing, str(source))
+    return replace(source, columns=columns if evaluated else replace(columns, target=None, weight=None, every_row=True))
+
+
+def _keeping(source: Any, keep: Sequence[str]) -> TableSource:
+    if not isinstance(source, TableSource):
+        raise ValueError(f"keep names columns, and {source} has no names of columns: give a table")
+    return source.keeping(tuple(keep))
+
+
+# --- tables and matrices --------------------------------------------------------------------------------------------
+
+
+def _for_fit(X: Any, kind: Kind, beside: Mapping[str, Any], fitted: Fitted) -> Rows | list[Any]:
+    if kind is Kind.DASK_ARRAY:
+        refuse_names(beside, X)
+        return array_sources(X, beside.get("target"), beside.get("weight"), beside["offset"])
+    if kind in _SPREAD:
+        return _table_sources(X, kind, beside, fitted)
+    features = fitted.features
+    names: tuple[str, ...] = ()
+    if features.names and (kind is Kind.TABLE or (kind is Kind.NUMBERS_TABLE and names_of_matrix(X))):
+        names = features.names
+        X = only(X, [*names, *names_of(beside).values()], "the table")
+        kind = kind_of(X)
+    X, kind, beside = parted(X, kind, beside)
+    if kind is Kind.TABLE or (names and (features.levels or fitted.missing)):
+        return _table_sources(X, Kind.TABLE, beside, fitted, blocks=1)[0].read()
+    refuse_names(beside, X)
+    check_indexes(X, beside)
+    if features.levels:
+        raise ValueError("this model has categorical columns: give a frame with their names, or sources")
+    matrix = matrix_of(X, _TYPES, fitted.name, ensure_all_finite=False)
+    if not names:
+        fitted.compare(X)
+    n = matrix.shape[0]
+    weight, offset = (weights(beside.get(meaning), n) for meaning in ("weight", "offset"))
+    if offset is not None and offset.shape != (n,):
+        raise DataError(f"X has {n} rows and offset has shape {offset.shape}: it must be ({n},)")
+    y = beside.get("target")
+    return Rows(matrix, None if y is None else targets(y), weight, offset=offset, names=names)
+
+
+def _table_sources(
+    X: Any,
+    kind: Kind,
+    beside: Mapping[str, Any],
+    fitted: Fitted,
+    keep: Sequence[str] = (),
+    blocks: int | None = None,
+) -> list[TableSource]:
+    """Sources of a table, of the fit's columns."""
+    features = fitted.features
+    roles: dict[str, Any] = {"exclude": tuple(keep)}
+    if features.names:
+        roles = {"features": features.names, "categorical": features.names[features.numeric :]}
+        roles["missing"] = dict(fitted.missing) or "error"
+        if kind is not Kind.RAY_DATASET:
+            what = "the Dask data frame" if kind is Kind.DASK_FRAME else "the table"
+            X = only(X, list(dict.fromkeys([*features.names, *names_of(beside).values(), *keep])), what)
+    every_row = "target" not in beside
+    if kind in _SPREAD:
+        return sources_of_spread_table(X, kind, beside, roles, keep, every_row)
+    check_indexes(X, beside)
+    table, columns = joined(as_table(X), beside)
+    told = Roles(**{**columns, **roles})
+    return sources_of_table(table, told, blocks, keep=keep, door=TABLE_SOURCES, every_row=every_row)

@@ -1,0 +1,164 @@
+"""How fitted models are saved, and what a file of one may hold."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from ..errors import DamagedError, ModelFileError
+from ..protocols.schema import Features
+from ..run.result import Status
+from ..saving import files
+from ..saving.contents import Contents, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
+
+Array = npt.NDArray[Any]
+
+
+class Saved:
+    """A fitted linear model that can be saved: what the files of all of them have in common."""
+
+    # Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
+    _saved_parameters: ClassVar[Mapping[str, Rule]] = {
+        "tol": Number(0),
+        "fit_intercept": Flag(),
+        "max_iter": Number(0, whole=True),
+        "standardize": Flag(),
+        "unknown": Text(("error", "ignore")),
+    }
+    # Arrays that a saved model of any kind holds.
+    _saved_members: ClassVar[Mapping[str, Member]] = {
+        "n_iter": Member("iu", (1,), least=0),
+        "levels_*": Member("iU", (None,), increasing=True),
+        "names": Member("U", ("data columns",), optional=True),
+        "feature_names_in": Member("U", ("data columns",), optional=True),
+    }
+
+    coef_: Array
+    intercept_: Any
+    features_: Features
+    feature_names_in_: Array
+    n_features_in_: int
+    n_iter_: Array
+    has_offset_: bool
+    zero_based_: bool | None
+    missing_: dict[str, Any]
+    n_samples_fit_: int
+    l2_: float
+    status_: str
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save the fitted model; `fullbatch.load_model` reads it.
+
+        Parameters
+        ----------
+        path : path
+            Where; an existing file of fullbatch is replaced in one step, any other is an error.
+        """
+        check_is_fitted(self)
+        arrays = {"coef": self.coef_, "intercept": np.asarray(self.intercept_), "n_iter": self.n_iter_}
+        arrays |= {f"levels_{number}": levels for number, levels in enumerate(self.features_.levels)}
+        if self.features_.names:
+            arrays["names"] = np.array(self.features_.names)
+        if hasattr(self, "feature_names_in_"):
+            arrays["feature_names_in"] = self.feature_names_in_.astype(str)
+        parameters = {name: getattr(self, name) for name in self._saved_parameters}
+        for name, rule in self._saved_parameters.items():
+            if isinstance(rule, Flag):
+                parameters[name] = bool(parameters[name])  # 1 will do in a constructor
+        metadata: dict[str, Any] = {"parameters": parameters}
+        metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
+        metadata |= {"zero_based": self.zero_based_, "missing": self.missing_}
+        if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
+            metadata["fit"] = {"rows": self.n_samples_fit_, "l2": self.l2_, "status": self.status_}
+        self._add_saved(arrays, metadata)
+        metadata = files.plain(metadata)
+        for name, problem in self._contents().problems(metadata, arrays):
+            raise ModelFileError(f"cannot save to {path}: {name} {problem}")
+        files.write(path, type(self).__name__, arrays, metadata)
+
+    def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        """Add what the subclass must keep."""
+
+    @classmethod
+    def _contents(cls) -> Contents:
+        """What a saved model holds."""
+        values = {
+            "parameters": Parts(cls._saved_parameters),
+            "numeric_features": Number(0, whole=True),
+            "offset": Flag(),
+            "zero_based": Either(Flag(), Null()),
+            "missing": Named(Either(Flag(), Number(), Text())),
+            "fit": Parts(_OF_FIT),
+        }
+        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "fit": None})
+
+    @classmethod
+    def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        """The model of a file's contents; see `fullbatch.load_model`."""
+        cls._contents().check(path, metadata, arrays)
+        try:
+            model = cls._loaded(arrays, metadata)
+            model._check_parameters()
+            model._model()
+        except ValueError as error:  # parameters that do not fit together
+            raise DamagedError(f"{path} is damaged: parameters: {error}") from None
+        levels = tuple(arrays[f"levels_{number}"] for number in range(_count_levels(arrays)))
+        names = tuple(arrays["names"].tolist()) if "names" in arrays else ()
+        model.features_ = Features(metadata["numeric_features"], levels, names)
+        model.n_features_in_ = model.features_.numeric + len(levels)
+        model.n_iter_ = arrays["n_iter"]
+        model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
+        model.missing_ = dict(metadata.get("missing", {}))
+        if "fit" in metadata:
+            model.n_samples_fit_, model.l2_, model.status_ = (metadata["fit"][name] for name in _OF_FIT)
+        if "feature_names_in" in arrays:
+            model.feature_names_in_ = arrays["feature_names_in"].astype(object)
+        return model
+
+    @classmethod
+    @abstractmethod
+    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        """A model with the parameters, `coef_`, `intercept_` and whatever else the subclass keeps."""
+
+    @abstractmethod
+    def _model(self) -> Any:
+        """What the workers compute."""
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Refuse parameters that cannot be."""
+
+
+# What a saved model tells of its fit.
+_OF_FIT: dict[str, Rule] = {
+    "rows": Number(0, whole=True),
+    "l2": Number(0),
+    "status": Text(tuple(status.value for status in Status)),
+}
+
+# What tells the lengths of a saved model's arrays.
+_TOLD_BY = {
+    "data columns": "numeric_features and levels_*",
+    "columns": "numeric_features and levels_*",
+    "outputs": "classes",
+}
+
+
+def _count_levels(names: Iterable[str]) -> int:
+    return sum(name.startswith("levels_") for name in names)
+
+
+def _sizes(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Lengths of a saved model's arrays, by the names that `Member` calls them."""
+    numeric, count = values["numeric_features"], _count_levels(shapes)
+    classes = shapes.get("classes", (0,))[0]
+    return {
+        "data columns": numeric + count,
+        "columns": numeric + sum(shape[0] for name, shape in shapes.items() if name.startswith("levels_")),
+        "classes": classes,
+        "outputs": classes if classes > 2 else 1,
+    }

@@ -1,0 +1,383 @@
+"""Every option of the command line, in this process: what a command does with it is what the library does."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import fullbatch
+from fullbatch import (
+    DataError,
+    GeneralizedLinearRegressor,
+    LogisticRegression,
+    csv_sources,
+    file_sources,
+    load_model,
+    npy_sources,
+)
+from fullbatch.cli.app import app
+
+ROLES = {"target": "y", "features": ["a", "b", "region"]}
+FEATURES = ["--features", "a,b,region"]
+COUNTS = {"target": "c", "features": ["a", "b"]}
+PREDICT = ["predict", "m.fb", "new.csv", "--output", "p.csv"]
+EVALUATE = ["evaluate", "m.fb", "new.csv", "--target", "y"]
+POISSON = ["--target", "c", "--features", "a,b", "--model", "poisson"]
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, [str(one) for one in arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done
+
+
+def told(*arguments, code=0):
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    n = 80
+    frame = pd.DataFrame(
+        {
+            "a": rng.standard_normal(n) * 3,
+            "b": rng.integers(0, 3, n),
+            "region": rng.choice(["n", "s", "w"], n),
+            "n": rng.uniform(0.1, 3, n),
+            "off": rng.uniform(-1, 1, n),
+            "c": rng.poisson(2, n),
+        }
+    )
+    eta = frame["a"] / 3 + (frame["b"] == 1) + (frame["region"] == "s") + frame["off"]
+    return frame.assign(y=(eta + rng.logistic(size=n) > 1).astype(int))
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch, table):
+    monkeypatch.chdir(tmp_path)
+    table.to_csv("t.csv", index=False)
+
+
+def same(model, expected):
+    assert type(model) is type(expected)
+    assert model.coef_.tobytes() == expected.coef_.tobytes()
+    assert np.array_equal(model.intercept_, expected.intercept_)
+
+
+# What the fit does with it: options, parameters of the estimator, and roles of the columns. Each changes the model.
+FITS = {
+    "--target": (["--target", "n", "--model", "gamma", *FEATURES], {"loss": "gamma"}, ROLES | {"target": "n"}),
+    "--weight": (["--target", "y", *FEATURES, "--weight", "n"], {}, ROLES | {"weight": "n"}),
+    "--offset": (["--target", "y", *FEATURES, "--offset", "off"], {}, ROLES | {"offset": "off"}),
+    "--features": (["--target", "y", "--features", "a, b"], {}, ROLES | {"features": ["a", "b"]}),
+    "--exclude": (["--target", "y", "--exclude", "c,off"], {}, {"target": "y", "exclude": ["c", "off"]}),
+    "--categorical": (["--target", "y", *FEATURES, "--categorical", "b"], {}, ROLES | {"categorical": ["b"]}),
+    "--types": (["--target", "y", *FEATURES, "--types", "b=string"], {}, ROLES | {"types": {"b": "string"}}),
+    "--model": (POISSON, {"loss": "poisson"}, COUNTS),
+    "--option": (
+        [*POISSON[:-1], "tweedie", "--option", "power=1.2"],
+        {"loss": "tweedie", "loss_options": {"power": 1.2}},
+        COUNTS,
+    ),
+    "--l2": (["--target", "y", *FEATURES, "--l2", 0.3], {"l2": 0.3}, ROLES),
+    "--l2 of a regressor": ([*POISSON, "--l2", 0.3], {"loss": "poisson", "alpha": 0.3}, COUNTS),
+    "--no-intercept": (["--target", "y", *FEATURES, "--no-intercept"], {"fit_intercept": False}, ROLES),
+    "--standardize": (
+        ["--target", "y", *FEATURES, "--l2", 0.3, "--standardize"],
+        {"l2": 0.3, "standardize": True},
+        ROLES,
+    ),
+    "--balanced": (["--target", "y", *FEATURES, "--balanced"], {"class_weight": "balanced"}, ROLES),
+    "--solver": (["--target", "y", *FEATURES, "--solver", "lbfgs"], {"solver": "lbfgs"}, ROLES),
+    "--tol": (["--target", "y", *FEATURES, "--tol", 1e-2], {"tol": 0.1}, ROLES),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", FITS)
+def test_options_of_the_fit(option):
+    arguments, parameters, roles = FITS[option]
+    kind = GeneralizedLinearRegressor if "loss" in parameters else LogisticRegression
+    run("fit", "t.csv", *arguments, "--save", "m.fb", "--quiet")
+    model = load_model("m.fb")
+    same(model, kind(engine="serial", **parameters).fit(csv_sources("t.csv", **roles)))
+    if option == "--no-intercept":
+        assert not np.any(model.intercept_)
+    usual = LogisticRegression(engine="serial").fit(csv_sources("t.csv", **ROLES))
+    assert model.coef_.tobytes() != usual.coef_.tobytes()
+
+
+def test_what_is_usual_may_be_said():
+    usual = LogisticRegression(engine="serial").fit(csv_sources("t.csv", **ROLES))
+    run("fit", "t.csv", "--target", "y", *FEATURES, "--intercept", "--no-standardize", "--save", "m.fb", "-q")
+    same(load_model("m.fb"), usual)
+
+
+# How files are written, and how the library is told to read them; a column "x" and a target "y", of 0 and 1.
+NUMBERS = [(f"{k * 37 % 101 / 4}", k * 7 % 3 % 2) for k in range(60)]
+PLAIN = "x,y\n" + "".join(f"{x},{y}\n" for x, y in NUMBERS)
+FILES = {
+    "--missing": (PLAIN + ",1\n,1\n,0\n", ["--missing", "drop"], {"missing": "drop"}),
+    "--missing of a column": (PLAIN + ",1\n,1\n,0\n", ["--missing", "x=9.5"], {"missing": {"x": 9.5}}),
+    "--format": (PLAIN.replace(",", "\t"), ["--format", "tsv"], {"format": "tsv"}),
+    "--delimiter": (PLAIN.replace(",", "\t"), ["--delimiter", "\\t"], {"delimiter": "\t"}),
+    "--decimal": (
+        PLAIN.replace(",", ";").replace(".", ","),
+        ["--delimiter", ";", "--decimal", ","],
+        {"delimiter": ";", "decimal": ","},
+    ),
+    "--thousands": (
+        "x,y\n" + "".join(f"1'{float(x) * 4:03.0f},{y}\n" for x, y in NUMBERS),
+        ["--thousands", "'"],
+        {"thousands": "'"},
+    ),
+    "--units": (PLAIN.replace(",0\n", " EUR,0\n"), ["--units", "EUR"], {"units": ["EUR"]}),
+    "--missing-values": (
+        PLAIN + "none,1\nnone,1\n",
+        ["--missing-values", "none", "--missing", "x=3"],
+        {"missing_values": ["none"], "missing": {"x": 3}},
+    ),
+    "--no-quotes": (
+        "x,text,y\n" + "".join(f'{x},{"5in" if k % 2 else "5"}",{y}\n' for k, (x, y) in enumerate(NUMBERS)),
+        ["--no-quotes"],
+        {"quoted": False},
+    ),
+    "--encoding": (
+        "x,text,y\n" + "".join(f"{x},{'é' if k % 2 else 'è'},{y}\n" for k, (x, y) in enumerate(NUMBERS)),
+        ["--encoding", "latin1"],
+        {"encoding": "latin1"},
+    ),
+    "--skip-rows": ("made by hand\n\n" + PLAIN, ["--skip-rows", 2], {"skip_rows": 2}),
+    "--comment": (PLAIN.replace("\n", "\n;no row\n", 9), ["--comment", ";"], {"comment": ";"}),
+    "--escape": (
+        "x,text,y\n"
+        + "".join(f'{x},"{"5^" if k % 2 else "5"}",{y}\n'.replace("^", '^"') for k, (x, y) in enumerate(NUMBERS)),
+        ["--escape", "^"],
+        {"escape": "^"},
+    ),
+}
+
+
+@pytest.mark.parametrize("option", FILES)
+def test_how_files_are_written(option):
+    text, arguments, options = FILES[option]
+    Path("f.csv").write_bytes(text.encode("latin1"))
+    sources = file_sources("f.csv", target="y", **options)
+    expected = LogisticRegression(engine="serial").fit(sources)
+    run("fit", "f.csv", "--target", "y", *arguments, "--save", "m.fb", "-q")
+    same(load_model("m.fb"), expected)
+    measured = told("evaluate", "m.fb", "f.csv", "--target", "y", *arguments)
+    assert measured["cross_entropy"] == expected.evaluate(sources)["cross_entropy"]
+    if "drop" not in arguments:  # it would leave rows without a prediction
+        run("predict", "m.fb", "f.csv", *arguments, "--output", "p.csv")
+        assert pd.read_csv("p.csv")["prediction"].tolist() == expected.predict(sources).tolist()
+
+
+@pytest.mark.parametrize("option", ["--zero-based", "--one-based"])
+def test_how_columns_of_libsvm_files_are_counted(option):
+    Path("f.svm").write_text("".join(f"{y} 1:{x} 2:{float(x) ** 2}\n" for x, y in NUMBERS))
+    sources = file_sources("f.svm", zero_based=option == "--zero-based")
+    expected = LogisticRegression(engine="serial").fit(sources)
+    run("fit", "f.svm", option, "--save", "m.fb", "-q")
+    same(load_model("m.fb"), expected)
+    assert load_model("m.fb").n_features_in_ == (3 if option == "--zero-based" else 2)
+    assert told("evaluate", "m.fb", "f.svm", option)["accuracy"] == expected.score(sources)
+    run("predict", "m.fb", "f.svm", option, "--output", "p.csv")
+    assert pd.read_csv("p.csv")["prediction"].tolist() == expected.predict(sources).tolist()
+
+
+def test_roles_are_files_where_columns_have_no_names(table):
+    for name, column in (("y", table["y"]), ("n", table["n"]), ("off", table["off"])):
+        np.save(f"{name}.npy", column.to_numpy())
+    np.save("x.npy", table[["a", "b"]].to_numpy(float))
+    roles = ["--target", "y.npy", "--weight", "n.npy", "--offset", "off.npy"]
+    run("fit", "x.npy", *roles, "--save", "m.fb", "-q")
+    sources = npy_sources("x.npy", "y.npy", "n.npy", "off.npy")
+    same(load_model("m.fb"), LogisticRegression(engine="serial").fit(sources))
+
+
+@pytest.fixture
+def fitted():
+    run("fit", "t.csv", *POISSON, "--offset", "off", "--weight", "n", "--save", "m.fb", "-q")
+    return load_model("m.fb")
+
+
+def test_measures_of_weighted_rows_with_an_offset(fitted):
+    evaluate = ["evaluate", "m.fb", "t.csv", "--target", "c", "--offset", "off"]
+    for more, roles in (([], {}), (["--weight", "n"], {"weight": "n"})):
+        found = told(*evaluate, *more)
+        expected = fitted.evaluate(csv_sources("t.csv", **COUNTS, offset="off", **roles))
+        assert {name: found[name] for name in expected} == expected
+    assert told(*evaluate)["rmse"] != found["rmse"]
+
+
+def test_predictions_with_an_offset_and_probabilities(fitted, table):
+    run("predict", "m.fb", "t.csv", "--offset", "off", "--output", "p.csv")
+    expected = fitted.predict(csv_sources("t.csv", features=["a", "b"], offset="off"))
+    np.testing.assert_allclose(pd.read_csv("p.csv")["prediction"], expected, rtol=1e-15)
+    run("fit", "t.csv", "--target", "y", "--features", "a,region", "--save", "m.fb", "-q")
+    sources = csv_sources("t.csv", features=["a", "region"])
+    for more, columns in (([], 1), (["--proba"], 3)):
+        assert told("predict", "m.fb", "t.csv", "--output", "p.parquet", *more) == {
+            "model": "m.fb",
+            "rows": 80,
+            "predictions": "p.parquet",
+        }
+        frame = pd.read_parquet("p.parquet")
+        assert frame.shape == (80, columns)
+    np.testing.assert_array_equal(frame[["probability_0", "probability_1"]], load_model("m.fb").predict_proba(sources))
+    table.assign(region="mars").to_csv("new.csv", index=False)
+    for command in (PREDICT, EVALUATE):
+        with pytest.raises(DataError, match="unknown level 'mars'"):
+            run(*command)
+        run(*command, "--ignore-unknown")
+
+
+def test_types_are_told_to_predictions_too(table):
+    run("fit", "t.csv", "--target", "y", "--features", "a,b", "--types", "b=string", "--save", "m.fb", "-q")
+    table.assign(b=table["b"].astype(float)).to_csv("new.csv", index=False)  # 0.0, which is another text
+    assert told("evaluate", "m.fb", "t.csv", "--target", "y")["rows"] == 80  # as in the fit
+    with pytest.raises(DataError, match=r"unknown level '[012]\.0'"):
+        run(*EVALUATE)
+    for command in (EVALUATE, PREDICT):
+        with pytest.raises(DataError, match=r"use text or numbers in both|is numbers, the fit had text"):
+            run(*command, "--types", "b=double")
+
+
+def test_a_model_is_never_replaced_by_its_predictions(table):
+    """Nor any of the files to read."""
+    run("fit", "t.csv", "--target", "y", *FEATURES, "--save", "m.csv", "-q")
+    before = {name: Path(name).read_bytes() for name in ("m.csv", "t.csv")}
+    for output in before:
+        with pytest.raises(DataError, match="it is one of the files to read, name another"):
+            run("predict", "m.csv", "t.csv", "--output", output)
+    assert before == {name: Path(name).read_bytes() for name in before}
+
+
+def test_where_it_runs(monkeypatch, fitted):
+    asked = []
+
+    def make_engine(*arguments):
+        asked.append(arguments)
+        return fullbatch.SerialEngine()
+
+    monkeypatch.setattr("fullbatch.engines.make_engine", make_engine)
+    where = ["--engine", "ray", "--workers", 3]
+    fit = partial(told, "fit", "t.csv", *POISSON)
+    assert fit(*where, "--memory", "2GB", "--max-failures", 4, "-q")["engine"] == "ray"
+    fit("-q")
+    roles = ["--offset", "off"]
+    for more in (where, []):
+        told("evaluate", "m.fb", "t.csv", "--target", "c", *roles, *more)
+        told("predict", "m.fb", "t.csv", "--output", "p.csv", *roles, *more)
+    assert asked == [("ray", 3, "2GB", 4), ("threads", None, "auto", 0), *[("ray", 3)] * 2, *[("threads", None)] * 2]
+
+
+def test_limits_checkpoints_and_quiet():
+    fit = partial(run, "fit", "t.csv", *POISSON, "--solver", "lbfgs")
+    limited = json.loads(fit("--max-iter", 2, "--json", code=3).stdout)
+    assert (limited["status"], limited["iterations"]) == ("max_iter", 2)
+    limited = json.loads(fit("--time-limit", 0, "--json", code=3).stdout)
+    assert (limited["status"], limited["iterations"]) == ("stopped", 0)
+    whole = fit("--json")
+    assert "poisson on t.csv" in whole.stderr
+    assert "iteration" in whole.stderr
+    assert fit("--json", "--quiet").stderr == fit("-q").stderr == ""
+    for every, files in ((1e6, 1), (0, 2)):
+        kept = ["--checkpoint", f"run{every}", "--checkpoint-every", every, "--json"]
+        fit(*kept, "--max-iter", 4, code=3)
+        assert len(list(Path(f"run{every}").iterdir())) == files
+        resumed = json.loads(fit(*kept).stdout)
+        assert resumed["resumed_at"] == 4
+        assert resumed["F"] == json.loads(whole.stdout)["F"]
+
+
+def test_what_is_told_of_a_fit():
+    model = LogisticRegression(engine="serial", solver="sampled-lbfgs").fit(csv_sources("t.csv", **ROLES))
+    result = model.result_
+    found = told("fit", "t.csv", "--target", "y", *FEATURES, "--solver", "sampled-lbfgs", "--save", "m.fb", "-q")
+    assert all(found.pop(name) > 0 for name in [*found] if name.endswith("seconds"))
+    assert found == {
+        "model": "logistic",
+        "engine": "threads",
+        "rows": 80,
+        "columns": 3,
+        "parameters": 6,
+        "blocks": 1,
+        "l2": 1 / 80,
+        "solver": result.solver,
+        "status": "converged",
+        "message": result.message,
+        "remaining_r2": result.remaining_r2,
+        "score_r2": result.score_r2,
+        "known_by": result.known_by,
+        "notices": [],
+        "F": result.value,
+        "gradient_norm": np.linalg.norm(result.grad),
+        "relative_gradient_norm": np.linalg.norm(result.grad) / result.first_grad_norm,
+        "iterations": model.n_iter_[0],
+        "resumed_at": None,
+        "passes": result.passes,
+        "setup_passes": 1,
+        "sampled_passes": result.sampled_passes,
+        "saved": "m.fb",
+    }
+    assert found["sampled_passes"] > 0
+    assert found["relative_gradient_norm"] != found["gradient_norm"] != 0
+
+
+def test_what_is_shown_and_kept_beside():
+    fit = ["fit", "t.csv", "--target", "y", *FEATURES, "--save", "m.fb", "-q"]
+    assert "relative gradient norm" not in run(*fit).stdout
+    assert "relative gradient norm" in run(*fit, "--verbose").stdout
+    shown = [run("inspect", "m.fb", "--most", most).stdout for most in (1, 3)]
+    assert len(shown[1].splitlines()) == len(shown[0].splitlines()) + 2
+    run("predict", "m.fb", "t.csv", "--keep", "n,off", "--output", "p.csv")
+    assert pd.read_csv("p.csv").columns.tolist() == ["n", "off", "prediction"]
+
+
+def test_where_mnist_is_looked_for(monkeypatch, fitted):
+    def load_mnist(directory):
+        raise DataError(f"looked for in {directory}")
+
+    monkeypatch.setattr("fullbatch.datasets.load_mnist", load_mnist)
+    X = np.random.default_rng(0).random((20, 784))
+    LogisticRegression(engine="serial").fit(X, np.arange(20) % 2).save("m.fb")
+    for command in (["fit", "mnist"], ["evaluate", "m.fb"], ["predict", "m.fb", "mnist", "--output", "p.csv"]):
+        for more, where in ((["--directory", "there"], "there"), ([], None)):
+            with pytest.raises(DataError, match=f"looked for in {where}"):
+                run(*command, *more)
+
+
+def test_where_mnist_is_fetched_to_and_from(monkeypatch):
+    asked = []
+    monkeypatch.setattr("fullbatch.datasets.fetch_mnist", lambda *arguments: asked.append(arguments))
+    run("fetch", "mnist")
+    run("fetch", "mnist", "--directory", "there", "--url", "http://mirror/")
+    assert asked == [(Path("mnist"),), (Path("there"), "http://mirror/")]
+
+
+def test_what_is_compiled_beforehand(monkeypatch):
+    asked = []
+    monkeypatch.setattr("fullbatch.models.warm_up.warm_up", lambda losses: asked.append(losses) or [("a", "b", 1.0)])
+    monkeypatch.setattr("fullbatch.kernels.cache.cache_dir", lambda: ".")
+    told("info", "--warm-up", "--loss", "squared", "--loss", "huber")
+    told("info", "--warm-up")
+    told("info")
+    assert asked == [["squared", "huber"], []]
+
+
+def test_no_option_is_without_a_test():
+    text = Path(__file__).read_text()
+    commands = typer.main.get_command(app).commands
+    parameters = [one for command in commands.values() for one in command.params]
+    options = {option for one in parameters for option in (*one.opts, *one.secondary_opts)}
+    assert len(options) > 30
+    assert not sorted(option for option in options if option.startswith("--") and f'"{option}"' not in text)
