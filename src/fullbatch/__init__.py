@@ -37,6 +37,7 @@ _HOMES = {
     "NewtonCG": "solvers.newton_cg",
     "LeastSquares": "solvers.least_squares",
     "ridge_path": "solvers.ridge_path",
+    "ProximalNewton": "solvers.proximal",
     "ScipyLBFGSB": "solvers.scipy_",
     "Progress": "run.callbacks",
     "History": "run.callbacks",

@@ -89,6 +89,13 @@ FITS = {
     ),
     "--l2": (["--target", "y", *FEATURES, "--l2", 0.3], {"l2": 0.3}, ROLES),
     "--l2 of a regressor": ([*POISSON, "--l2", 0.3], {"loss": "poisson", "alpha": 0.3}, COUNTS),
+    "--l1-ratio": (["--target", "y", *FEATURES, "--l2", 0.1, "--l1-ratio", 0.5], {"l2": 0.1, "l1_ratio": 0.5}, ROLES),
+    "--lower": (
+        ["--target", "y", *FEATURES, "--lower", "a=0.3", "--lower", "region=s=-0.1"],
+        {"lower_bounds": {"a": 0.3, "region=s": -0.1}},
+        ROLES,
+    ),
+    "--upper": (["--target", "y", *FEATURES, "--upper", 0.2], {"upper_bounds": 0.2}, ROLES),
     "--no-intercept": (["--target", "y", *FEATURES, "--no-intercept"], {"fit_intercept": False}, ROLES),
     "--standardize": (
         ["--target", "y", *FEATURES, "--l2", 0.3, "--standardize"],
@@ -312,6 +319,8 @@ def test_what_is_told_of_a_fit():
         "parameters": 6,
         "blocks": 1,
         "l2": 1 / 80,
+        "l1": 0.0,
+        "not_zero": 5,
         "solver": result.solver,
         "status": "converged",
         "message": result.message,
@@ -381,3 +390,31 @@ def test_no_option_is_without_a_test():
     options = {option for one in parameters for option in (*one.opts, *one.secondary_opts)}
     assert len(options) > 30
     assert not sorted(option for option in options if option.startswith("--") and f'"{option}"' not in text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lower", "a=b"], "'a=b' is neither COLUMN=NUMBER nor a number"),
+        (["--upper", "1", "--upper", "a=1"], "a number without a column is for all of them: give it alone"),
+        (["--l1-ratio", 2], "it must be "),
+    ],
+)
+def test_wrong_bounds_and_shares_are_wrong_usage(arguments, message):
+    output = " ".join(run("fit", "t.csv", "--target", "y", *FEATURES, *arguments, code=2).output.split())
+    assert message in output
+
+
+def test_a_share_of_no_penalty_is_an_error():
+    with pytest.raises(ValueError, match="--l1-ratio is a share of the penalty, and there is none"):
+        run("fit", "t.csv", *POISSON, "--l1-ratio", 0.5)
+
+
+def test_zeros_and_bounds_are_shown():
+    shown = run("fit", "t.csv", "--target", "y", *FEATURES, "--l2", 0.1, "--l1-ratio", 1, "--save", "m.fb", "-q").stdout
+    assert " l1 " in shown
+    assert "not zero" in shown
+    run("fit", "t.csv", "--target", "y", *FEATURES, "--lower", 0, "--upper", "a=0.1", "--save", "m.fb", "-q")
+    inspected = run("inspect", "m.fb").stdout
+    assert "lower bounds 0.0" in inspected
+    assert "upper bounds a 0.1" in inspected

@@ -34,7 +34,26 @@ NO_NUMBER = [*NOTHING, "1", True, np.True_, np.nan, -1, -1e-9, -np.inf, [1.0], n
 NO_COUNT = [*NOTHING, "9", True, np.False_, -1, 2.0, np.float64(3), 1.5, np.inf, np.nan, [3]]
 NO_OBJECT = [None, 3, True, "", "adam", b"lbfgs", [], {}, Nothing(), print, np.array(["lbfgs"])]
 
+NO_COLUMNS = [
+    "no",
+    b"yes",
+    Nothing(),
+    1j,
+    True,
+    np.True_,
+    "1",
+    np.nan,
+    [np.nan],
+    [[1.0]],
+    ["a"],
+    {"x": "1"},
+    {"x": None},
+]
+
 SHARED = {
+    "l1_ratio": [*NO_NUMBER, 1.5, np.inf],
+    "lower_bounds": NO_COLUMNS,
+    "upper_bounds": NO_COLUMNS,
     "tol": [*NO_NUMBER, np.inf],
     "fit_intercept": NO_FLAG,
     "warm_start": NO_FLAG,
@@ -74,6 +93,8 @@ OF_CLASSES = {
 OF_NUMBERS = {
     **SHARED,
     "alpha": [*NO_NUMBER, np.inf],
+    "P1": [*NO_COLUMNS, -1.0, [1.0, -1.0]],
+    "P2": [*NO_COLUMNS, -1.0, {"x": -1}],
     "loss": [*NOTHING, "logistic", "Squared", "softmax", 3, True, ("squared",)],
     "loss_options": ["delta", 3, True, ["delta"], [("delta", 1.0)], {1.0}, Nothing(), np.ones(1)],
 }

@@ -7,7 +7,17 @@ import pytest
 from problems import breast_cancer, objective, start
 from scipy.sparse import csr_array
 
-from fullbatch import LBFGS, LeastSquares, Newton, NewtonCG, SampledLBFGS, ScipyLBFGSB, ThreadEngine, minimize
+from fullbatch import (
+    LBFGS,
+    LeastSquares,
+    Newton,
+    NewtonCG,
+    ProximalNewton,
+    SampledLBFGS,
+    ScipyLBFGSB,
+    ThreadEngine,
+    minimize,
+)
 from fullbatch.testing import check_solver
 
 SOLVERS = {
@@ -21,6 +31,7 @@ SOLVERS = {
     "newton": Newton,
     "newton-cg": NewtonCG,
     "least-squares": LeastSquares,
+    "proximal-newton": ProximalNewton,
     "scipy": ScipyLBFGSB,
 }
 

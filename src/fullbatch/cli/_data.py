@@ -325,6 +325,20 @@ def pairs(given: Sequence[str], option: str, types: Mapping[str, str] | None = N
     return found
 
 
+def bounds(given: Sequence[str], option: str) -> float | dict[str, float] | None:
+    """COLUMN=NUMBER as a mapping, or one number for all; None where nothing is given. Names may have "=" in them."""
+    found: dict[str, float] = {}
+    for one in given:
+        name, _, value = one.rpartition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{one!r} is neither COLUMN=NUMBER nor a number", param_hint=option) from None
+    if "" in found and len(given) > 1:
+        raise typer.BadParameter("a number without a column is for all of them: give it alone", param_hint=option)
+    return found.get("", found or None)
+
+
 def _missing(given: Sequence[str], types: Mapping[str, str]) -> str | dict[str, Any] | None:
     if len(given) == 1 and given[0] in ("error", "drop"):
         return None if given[0] == "error" else given[0]

@@ -35,6 +35,8 @@ _WORDS = [
         r"^Input should be greater than or equal to (\S+)$|.* is not in the range x>=(\S+)\.$",
         r"it must be \1\2 or more",
     ),
+    (r"^Input should be less than or equal to (\S+)$", r"it must be \1 or less"),
+    (r".* is not in the range (\S+)<=x<=(\S+)\.$", r"it must be from \1 to \2"),
 ]
 
 

@@ -25,6 +25,7 @@ from ._data import (
     FileOptions,
     Memory,
     Workers,
+    bounds,
     is_mnist,
     open_files,
     pairs,
@@ -69,6 +70,15 @@ class ModelName(StrEnum):
     tweedie = "tweedie"
 
 
+def _bound(name: str, side: str) -> Any:
+    return typer.Option(
+        name,
+        metavar="[COLUMN=]NUMBER",
+        help=f"What the coefficient of a column must not be {side}; without a name, those of all (may be repeated).",
+        show_default=False,
+    )
+
+
 @with_file_options()
 def fit(
     data: Annotated[
@@ -88,10 +98,16 @@ def fit(
         typer.Option(
             min=0.0,
             metavar="NUMBER",
-            help="L2 strength; default: 1 / sum of weights for logistic, otherwise 0.",
+            help="Strength of the penalty; default: 1 / sum of weights for logistic, otherwise 0.",
             show_default=False,
         ),
     ] = None,
+    l1_ratio: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of the penalty that is L1's: it makes zeros."),
+    ] = 0.0,
+    lower: Annotated[list[str] | None, _bound("--lower", "below")] = None,
+    upper: Annotated[list[str] | None, _bound("--upper", "above")] = None,
     intercept: Annotated[bool, typer.Option(help="Whether to fit an intercept.")] = True,
     standardize: Annotated[bool, typer.Option(help="Penalise coefficients per standard deviation.")] = False,
     balanced: Annotated[bool, typer.Option("--balanced", help="Weigh classes by the inverse of their size.")] = False,
@@ -133,7 +149,8 @@ def fit(
 ) -> None:
     """Train a linear model.
 
-    F is the mean loss over the training rows plus l2/2 times the squared coefficients.
+    F is the mean loss over the training rows plus l2/2 times the squared coefficients, or with --l1-ratio r, (1 - r)
+    times that and r l2 times their sizes.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -159,6 +176,10 @@ def fit(
         callbacks.append(TimeLimit(time_limit))
     options: dict[str, Any] = {} if solver is None else {"solver": solver}
     options |= {"tol": tol**0.5, "max_iter": max_iter, "fit_intercept": intercept, "standardize": standardize}
+    options["l1_ratio"] = l1_ratio
+    options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
+    if l1_ratio and not l2 and model is not ModelName.logistic:
+        raise ValueError("--l1-ratio is a share of the penalty, and there is none: give its strength, --l2")
     fitted = _estimator(model, pairs(option or [], "--option"), l2, balanced)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
@@ -182,6 +203,8 @@ def fit(
         "parameters": int(result.theta.size),
         "blocks": len(sources),
         "l2": fitted.l2_,
+        "l1": fitted.l1_,
+        "not_zero": int((fitted.coef_ != 0).sum()),
         "solver": result.solver,
         "status": result.status.value,
         "message": result.message,
@@ -247,6 +270,7 @@ def _in_short(summary: Mapping[str, Any], result: Any) -> dict[str, Any]:
         "engine": summary["engine"],
         "rows": f"{summary['rows']:,} in {counted(summary['blocks'], 'block')}",
         **{name: summary[name] for name in ("columns", "parameters", "l2")},
+        **({"l1": summary["l1"], "not zero": counted(summary["not_zero"], "coefficient")} if summary["l1"] else {}),
         "solver": _solver_in_short(result.solver),
         "status": status + ended,
         "F": number(result.value, 8),

@@ -22,6 +22,8 @@ _SAID: dict[str, dict[Any, str]] = {
     "unknown": {"error": "", "ignore": "unknown categories ignored"},
 }
 
+_PER_COLUMN = ("lower_bounds", "upper_bounds", "P1", "P2")
+
 # Columns, levels and classes that the screen names.
 _NAMED = 8
 
@@ -54,7 +56,7 @@ def inspect(
         "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
         "offset": fitted.has_offset_,
         "zero_based": fitted.zero_based_,
-        **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "status")},
+        **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "l1", "status")},
         "iterations": int(fitted.n_iter_[0]),
         "parameters": parameters,
         "feature_names": fitted.get_feature_names_out().tolist(),
@@ -81,6 +83,7 @@ def _in_short(told: dict[str, Any]) -> dict[str, Any]:
         else None,
         "offset": "predictions need one" if told["offset"] else None,
         **{name: told[name] for name in ("rows", "status", "l2")},
+        "l1": told["l1"] or None,
         "fitted with": _of_parameters(told["parameters"]),
         "iterations": told["iterations"],
         "coefficients": f"{len(told['feature_names']):,}{each}",
@@ -94,9 +97,19 @@ def _of_parameters(parameters: dict[str, Any]) -> str:
     for name, value in parameters.items():
         if name in _SAID:
             told += filter(None, [_SAID[name][value]])
-        elif value is not None and name != "loss":
+        elif name in _PER_COLUMN:
+            told += filter(None, [_per_column(name, value)])
+        elif value is not None and name != "loss" and (name, value) != ("l1_ratio", 0):
             told.append(f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(told)
+
+
+def _per_column(name: str, value: Any) -> str:
+    """Bounds and factors as files have them: a text, a list of texts, or texts by the names of columns."""
+    if value is None:
+        return ""
+    each = "one for each coefficient" if isinstance(value, list) else _value(value)
+    return f"{name.replace('_', ' ')} {each}"
 
 
 def _value(value: Any) -> str:

@@ -15,11 +15,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.given import Given, given_to_fit
-from ..errors import FitWarning
+from ..errors import DataError, FitWarning
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
-from ..protocols.schema import Schema
+from ..protocols.schema import Features, Schema
 from ..protocols.seams import Engine, Model
 from ..run.callbacks import Callback, Progress, check_callbacks
 from ..run.checkpoints import Checkpoint, check_checkpoint
@@ -29,6 +29,7 @@ from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
 from ..wording.shown import named
 from ._applied import Applied
+from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
 
 Array = npt.NDArray[Any]
@@ -57,6 +58,13 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         Iterations at the most.
     warm_start : bool, default=False
         Start from the last fit's coefficients instead of zeros.
+    l1_ratio : float, default=0.0
+        Share of the penalty's strength that is L1's, from 0 to 1: coefficients of some columns are then exactly zero.
+    lower_bounds : float, (p,) array_like, mapping of str to float, or None, default=None
+        What coefficients must not be below: one number for all, one for each, or by names of columns (a categorical
+        column's for all of its levels).
+    upper_bounds : float, (p,) array_like, mapping of str to float, or None, default=None
+        What they must not be above.
     standardize : bool, default=False
         Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
     unknown : {"error", "ignore"}, default="error"
@@ -81,8 +89,8 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         Iterations.
     n_samples_fit_ : int
         Rows seen in fit.
-    l2_ : float
-        Strength of the penalty on the mean loss.
+    l2_, l1_ : float
+        Strengths of the penalty on the mean loss: l2_ ||coef||^2 / 2 + l1_ ||coef||_1.
     status_ : str
         How the fit ended: the value of a `fullbatch.Status`.
     n_features_in_ : int
@@ -105,6 +113,9 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     fit_intercept: bool = True
     max_iter: int = 1000
     warm_start: bool = False
+    l1_ratio: float = 0.0
+    lower_bounds: PerColumn = None
+    upper_bounds: PerColumn = None
     standardize: bool = False
     unknown: str = "error"
     solver: Any = "auto"
@@ -126,8 +137,12 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         """The linear model of this data."""
 
     @abstractmethod
-    def _l2(self, weight: float) -> float:
+    def _strength(self, weight: float) -> float:
         """Strength of the penalty on the mean loss, for rows of this total weight."""
+
+    def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
+        """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
+        return None, None
 
     @abstractmethod
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
@@ -177,8 +192,9 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         variables = Standardized(schema, outputs, linear.intercept, self.standardize)
         factors = linear.class_factors(schema)
         weight = schema.weight if factors is None else float(factors @ schema.class_weight)
-        self.l2_, self.n_samples_fit_ = self._l2(weight), schema.n_rows
-        objective = Objective(blocks, self.l2_, variables)
+        strength, self.n_samples_fit_ = self._strength(weight), schema.n_rows
+        self.l2_, self.l1_ = (1.0 - self.l1_ratio) * strength, self.l1_ratio * strength
+        objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         callbacks: list[Callback] = list(self.callbacks)
         if self.verbose:
             callbacks.append(Progress())
@@ -194,7 +210,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
         intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
-        self._keep(theta[:coefs].reshape(outputs, -1).copy(), intercept.copy(), schema)
+        self._keep(self._within(theta[:coefs].reshape(outputs, -1), schema.features), intercept.copy(), schema)
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
@@ -204,6 +220,32 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         self.result_ = result
         self._warn(result, schema)
 
+    def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
+        """Strengths and bounds as an objective takes them."""
+
+        def of_theta(of_columns: Array, of_intercepts: float) -> Array:
+            intercepts = np.full(outputs if self.fit_intercept else 0, of_intercepts)
+            return np.concatenate((np.tile(of_columns, outputs), intercepts))
+
+        strengths = {"l2": self.l2_, "l1": self.l1_}
+        penalty: dict[str, Any] = {
+            name: strength if shares is None else of_theta(strength * shares, 0.0)
+            for (name, strength), shares in zip(strengths.items(), self._shares(schema.features), strict=True)
+        }
+        for name, given, free in (("lower", self.lower_bounds, -np.inf), ("upper", self.upper_bounds, np.inf)):
+            if given is None:
+                continue
+            bounds = per_column(f"{name}_bounds", given, schema.features, free)
+            beyond = np.flatnonzero(~variables.used & ((bounds > 0) if name == "lower" else (bounds < 0)))
+            if beyond.size:
+                column = schema.features.names_out()[beyond[0]]
+                raise DataError(
+                    f"{name}_bounds: column {column!r} does not vary, so that its coefficient is zero beside an "
+                    f"intercept and cannot be {bounds[beyond[0]]:g}: leave the column or its bound out"
+                )
+            penalty[name] = of_theta(bounds * variables.scale, free)
+        return penalty
+
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
@@ -212,6 +254,11 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
                 warnings.warn(str(notice), FitWarning, stacklevel=4)
+
+    def _within(self, coef: Array, features: Features) -> Array:
+        """Coefficients within their bounds, also in the last digit."""
+        lower = per_column("lower_bounds", self.lower_bounds, features, -np.inf)
+        return np.clip(coef, lower, per_column("upper_bounds", self.upper_bounds, features, np.inf))
 
     def get_feature_names_out(self) -> Array:
         """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""
@@ -233,6 +280,10 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         for name in ("fit_intercept", "warm_start", "standardize"):
             check_flag(name, getattr(self, name))
         check_whole("max_iter", self.max_iter, 0)
+        if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
+            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
+        check_per_column("lower_bounds", self.lower_bounds)
+        check_per_column("upper_bounds", self.upper_bounds)
         if not isinstance(self.verbose, bool | np.bool_):
             check_whole("verbose", self.verbose, 0)
         if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):

@@ -14,6 +14,7 @@ from ..protocols.schema import Features
 from ..run.result import Status
 from ..saving import files
 from ..saving.contents import Contents, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
+from ._per_column import PER_COLUMN, as_text, of_text
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +28,9 @@ class Saved:
         "fit_intercept": Flag(),
         "max_iter": Number(0, whole=True),
         "standardize": Flag(),
+        "l1_ratio": Number(0, 1),
+        "lower_bounds": PER_COLUMN,
+        "upper_bounds": PER_COLUMN,
         "unknown": Text(("error", "ignore")),
     }
     # Arrays that a saved model of any kind holds.
@@ -48,6 +52,7 @@ class Saved:
     missing_: dict[str, Any]
     n_samples_fit_: int
     l2_: float
+    l1_: float
     status_: str
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -69,11 +74,13 @@ class Saved:
         for name, rule in self._saved_parameters.items():
             if isinstance(rule, Flag):
                 parameters[name] = bool(parameters[name])  # 1 will do in a constructor
+            if rule is PER_COLUMN:
+                parameters[name] = as_text(parameters[name])
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_}
         if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
-            metadata["fit"] = {"rows": self.n_samples_fit_, "l2": self.l2_, "status": self.status_}
+            metadata["fit"] = dict(zip(_OF_FIT, (self.n_samples_fit_, self.l2_, self.l1_, self.status_), strict=True))
         self._add_saved(arrays, metadata)
         metadata = files.plain(metadata)
         for name, problem in self._contents().problems(metadata, arrays):
@@ -87,7 +94,7 @@ class Saved:
     def _contents(cls) -> Contents:
         """What a saved model holds."""
         values = {
-            "parameters": Parts(cls._saved_parameters),
+            "parameters": Parts(cls._saved_parameters, optional=_LATER),
             "numeric_features": Number(0, whole=True),
             "offset": Flag(),
             "zero_based": Either(Flag(), Null()),
@@ -100,8 +107,12 @@ class Saved:
     def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         """The model of a file's contents; see `fullbatch.load_model`."""
         cls._contents().check(path, metadata, arrays)
+        parameters = {
+            name: of_text(value) if cls._saved_parameters[name] is PER_COLUMN else value
+            for name, value in metadata["parameters"].items()
+        }
         try:
-            model = cls._loaded(arrays, metadata)
+            model = cls._loaded(arrays, {**metadata, "parameters": parameters})
             model._check_parameters()
             model._model()
         except ValueError as error:  # parameters that do not fit together
@@ -114,7 +125,8 @@ class Saved:
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         model.missing_ = dict(metadata.get("missing", {}))
         if "fit" in metadata:
-            model.n_samples_fit_, model.l2_, model.status_ = (metadata["fit"][name] for name in _OF_FIT)
+            told = metadata["fit"]
+            model.n_samples_fit_, model.l2_, model.l1_, model.status_ = (told[name] for name in _OF_FIT)
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
@@ -133,10 +145,14 @@ class Saved:
         """Refuse parameters that cannot be."""
 
 
+# Parameters that files of the first versions do not have.
+_LATER = frozenset({"l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2"})
+
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {
     "rows": Number(0, whole=True),
     "l2": Number(0),
+    "l1": Number(0),
     "status": Text(tuple(status.value for status in Status)),
 }
 

@@ -11,11 +11,12 @@ from sklearn.base import RegressorMixin
 from ..kernels.losses import LOSSES
 from ..models.linear import Linear
 from ..objective.objective import Objective
-from ..protocols.schema import Schema
+from ..protocols.schema import Features, Schema
 from ..saving.contents import Either, Member, Named, Null, Number, Text
 from ..wording.arguments import check_number
 from ._linear import LinearEstimator
 from ._measures import Spread, Tally, half_deviance
+from ._per_column import PER_COLUMN, PerColumn, check_per_column, per_column
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +30,8 @@ _LARGEST_ETA = 700.0
 class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: ignore[misc]
     """Regression on one linear predictor, by exact gradients over blocks of rows.
 
-    Minimises (sum of w_i loss_i) / (sum of w_i) + alpha ||coef||^2 / 2. The intercept is not penalised. The result is
+    Minimises (sum of w_i loss_i) / (sum of w_i) + alpha (l1_ratio |P1 coef|_1 + (1 - l1_ratio) P2 coef^2 / 2), where
+    coefficients may be bounded. The intercept is neither penalised nor bounded. The result is
     the same to the bit on any engine and number of workers.
 
     Parameters
@@ -41,8 +43,13 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         What shapes the loss: {"delta": 1.35} for "huber", {"quantile": 0.5, "smoothing": 0.1} for "quantile",
         {"power": 1.5} for "tweedie".
     alpha : float, default=0.0
-        Strength of the L2 penalty.
-    tol, fit_intercept, max_iter, warm_start, standardize, unknown, solver, engine, checkpoint, callbacks, verbose
+        Strength of the penalty.
+    P1 : float, (p,) array_like, mapping of str to float, or None, default=None
+        What the strength of L1 is multiplied by, column by column, as `lower_bounds` are given; default: 1.
+    P2 : float, (p,) array_like, mapping of str to float, or None, default=None
+        The same of L2.
+    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, unknown, solver,
+    engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -51,7 +58,7 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         Coefficients.
     intercept_ : float
         Intercept; 0 without.
-    features_, n_iter_, n_samples_fit_, l2_, status_, missing_, result_
+    features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
         The same.
@@ -69,6 +76,8 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         "loss": Text(tuple(name for name, loss in LOSSES.items() if not loss.labels)),
         "loss_options": Either(Null(), Named(Number())),
         "alpha": Number(0),
+        "P1": PER_COLUMN,
+        "P2": PER_COLUMN,
         **LinearEstimator._saved_parameters,
     }
     _saved_members: ClassVar = {
@@ -80,12 +89,16 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     loss: str = field(default="squared", kw_only=False)
     loss_options: Mapping[str, float] | None = None
     alpha: float = 0.0
+    P1: PerColumn = None
+    P2: PerColumn = None
 
     def _check_parameters(self) -> None:
         known = [name for name, loss in LOSSES.items() if not loss.labels]
         if not (isinstance(self.loss, str) and self.loss in known):
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(known)}")
         check_number("alpha", self.alpha, finite=True)
+        check_per_column("P1", self.P1, 0.0)
+        check_per_column("P2", self.P2, 0.0)
         if not (self.loss_options is None or isinstance(self.loss_options, Mapping)):
             raise ValueError(f"loss_options must be a mapping of names to numbers, or None, got {self.loss_options!r}")
         super()._check_parameters()
@@ -96,8 +109,14 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
     def _linear(self, schema: Schema) -> Linear:
         return self._model()
 
-    def _l2(self, weight: float) -> float:
+    def _strength(self, weight: float) -> float:
         return float(self.alpha)
+
+    def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
+        return tuple(  # type: ignore[return-value]
+            None if given is None else per_column(name, given, features, 1.0)
+            for name, given in (("P2", self.P2), ("P1", self.P1))
+        )
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         self.coef_, self.intercept_ = coef[0], float(intercept[0])

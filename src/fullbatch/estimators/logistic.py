@@ -28,21 +28,24 @@ Array = npt.NDArray[Any]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
-    """Logistic regression with an L2 penalty, by exact gradients over blocks of rows.
+    """Logistic regression with an L2 or L1 penalty, or some of both, by exact gradients over blocks of rows.
 
-    Minimises (sum of w_i loss_i) / (sum of w_i) + ||coef||^2 / (2 C sum of w_i), which has the same minimum as
-    scikit-learn's C (sum of w_i loss_i) + ||coef||^2 / 2. The intercept is not penalised. The result is the same to
-    the bit on any engine and number of workers.
+    Minimises (sum of w_i loss_i) / (sum of w_i) + penalty / (C sum of w_i) with the penalty
+    (1 - l1_ratio) ||coef||^2 / 2 + l1_ratio ||coef||_1, where coefficients may be bounded: the same minimum as that of
+    scikit-learn's C (sum of w_i loss_i) + penalty. The intercept is neither penalised nor bounded. The result is the
+    same to the bit on any engine and number of workers.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse of the penalty's strength; `np.inf` for none.
     l2 : float or None, default=None
-        Strength of the penalty on the mean loss, which then stands instead of 1 / (C sum of w_i).
+        Strength of the penalty on the mean loss, which then stands instead of 1 / (C sum of w_i); `l1_ratio` of it is
+        L1's.
     class_weight : "balanced", mapping of label to weight, or None, default=None
         Multiplies the sample weights of each class.
-    tol, fit_intercept, max_iter, warm_start, standardize, unknown, solver, engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, unknown, solver,
+    engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -53,7 +56,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         Coefficients; one row for two classes.
     intercept_ : (1,) or (K,) float64 array
         Intercepts; zeros without.
-    features_, n_iter_, n_samples_fit_, l2_, status_, missing_, result_
+    features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
         The same.
@@ -98,13 +101,15 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
     def _linear(self, schema: Schema) -> Linear:
         return self._model().linear(schema)
 
-    def _l2(self, weight: float) -> float:
+    def _strength(self, weight: float) -> float:
         return 1.0 / (float(self.C) * weight) if self.l2 is None else float(self.l2)
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         assert schema.classes is not None
         if len(coef) > 1:  # what all classes have in common changes no prediction
-            coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
+            intercept = intercept - intercept.mean()
+            if not self.l1_ratio and self.lower_bounds is None and self.upper_bounds is None:
+                coef = coef - coef.mean(axis=0)
         self.coef_, self.intercept_, self.classes_ = coef, intercept, schema.classes
 
     def _matrix(self) -> tuple[Array, Array]:

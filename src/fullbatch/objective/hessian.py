@@ -12,20 +12,20 @@ from ..protocols.seams import Facts
 
 # By the precision of products: share of the gradient's terms that is rounding, and at most; eigenvalues that are
 # rounding, in parameters scaled to curvature 1; and what stands for these, since they may be smaller than they look.
-_NOISE = {"float64": 1e-15, "float32": 3e-7}
+NOISE = {"float64": 1e-15, "float32": 3e-7}
 _LOST = {"float64": 1e-14, "float32": 1e-6}
 _KNOWN = {"float64": 2e-14, "float32": 3e-7}
 FLOOR = {"float64": 1e-18, "float32": 3e-7}
 
 # Rounding of float64 of a column that was centred, as a share of the column as stored; sums of second derivatives.
-_CENTRED, _CENTRED_SQUARES = 3e-17, 2e-15
+CENTRED, CENTRED_SQUARES = 3e-17, 2e-15
 
 
 # Damping of a step that looks beyond the next iterate, and how many of Newton's steps it is long.
 _PROBED, _NEAREST, _FURTHEST = 1e-12, 10.0, 1e8
 
 # Parameters of less than this share of the usual curvature are scaled by that: no row that knows them is curved.
-_STRAIGHT = 1e-10
+STRAIGHT = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +84,12 @@ class Curved:
             if facts.constant is not None:
                 constant[: len(facts.constant)] = facts.constant
             held = predictors[:, constant].ravel()
-            _hold(matrix, grad, theta, facts.l2, held)
-            _fix_level(matrix, facts.l2, predictors)
+            hold(matrix, grad, theta, facts.l2, held)
+            fix_level(matrix, facts.l2, predictors)
         # The curvature of a parabola of this height and mean squared slope: what a row's loss has where it is straight.
         usual = curves.squares / (2.0 * above) if above > 0 else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
-            diagonal = np.fmax(np.abs(matrix.diagonal()), _STRAIGHT * usual * squares)
+            diagonal = np.fmax(np.abs(matrix.diagonal()), STRAIGHT * usual * squares)
         scale = np.sqrt(np.where((diagonal > 0) & np.isfinite(diagonal), diagonal, 1.0))
         with one_thread(), np.errstate(over="ignore", invalid="ignore"):
             scaled = matrix / scale / scale[:, None]
@@ -98,9 +98,9 @@ class Curved:
             values, vectors = np.linalg.eigh(scaled)
             along = vectors.T @ (grad / scale)
             stored = np.abs(vectors).T @ (larger - 1.0)  # beyond the columns themselves
-        noise = np.maximum(_NOISE[precision], _CENTRED * stored)
-        values[values <= _CENTRED_SQUARES * stored * stored] = 0.0
-        lost = _LOST[precision] / _NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
+        noise = np.maximum(NOISE[precision], CENTRED * stored)
+        values[values <= CENTRED_SQUARES * stored * stored] = 0.0
+        lost = _LOST[precision] / NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
         along[(values <= _KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
         held = held[facts.l2[held] == 0]
         return cls(values, vectors, along, scale, precision, above, noise, held) if np.isfinite(along).all() else None
@@ -151,7 +151,7 @@ class Curved:
         return np.where(self.values > _KNOWN[self.precision], self.values, FLOOR[self.precision])
 
 
-def _hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:
+def hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:
     """Parameters of columns without variation are moved by their penalty alone."""
     matrix[held] = 0.0
     matrix[:, held] = 0.0
@@ -159,7 +159,7 @@ def _hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> N
     grad[held] = l2[held] * theta[held]
 
 
-def _fix_level(matrix: Array, l2: Array, predictors: Array) -> None:
+def fix_level(matrix: Array, l2: Array, predictors: Array) -> None:
     """Where F does not change when all predictors move alike, as under softmax, give that direction a curvature."""
     if len(predictors) < 2:
         return

@@ -14,13 +14,13 @@ from ..protocols.sampling import Draw
 from ..protocols.schema import CONSTANT
 from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters
 from .factor import factors
-from .penalties import l2_per_coordinate
+from .penalties import penalty_of
 
 Array = npt.NDArray[Any]
 
 
 class Objective:
-    """F(theta) = (sum of weight_i loss_i(theta)) / (sum of weight_i) + 1/2 sum of l2_j theta_j^2.
+    """F(theta) = (sum of weight_i loss_i(theta)) / (sum of weight_i) + sum of (l2_j theta_j^2 / 2 + l1_j |theta_j|).
 
     The mean is over all rows of all blocks, by weight: it does not change when the data is cut differently.
     Calling an objective with a request is one pass over the data.
@@ -37,6 +37,10 @@ class Objective:
     draw : Draw, optional
         Counts some rows only, or some more than once: a fold, or a bootstrap replicate. For solvers that ask for
         `ValueGrad` alone; `lockstep` minimises many of them with one read of the data for all. Default: every row once.
+    l1 : float or (size,) array
+        As `l2`. Values of F count it; gradients are those of the smooth part of F.
+    lower, upper : float or (size,) array
+        What theta must be within. A number counts for the coordinates that the model penalises.
 
     Attributes
     ----------
@@ -57,6 +61,10 @@ class Objective:
         l2: float | Array = 0.0,
         variables: ChangeOfVariables | None = None,
         draw: Draw | None = None,
+        *,
+        l1: float | Array = 0.0,
+        lower: float | Array = -np.inf,
+        upper: float | Array = np.inf,
     ) -> None:
         if not hasattr(blocks, "parameters"):
             raise ValueError(f"blocks must be placed by an engine, engine.place(model, sources), got {blocks!r}")
@@ -72,7 +80,8 @@ class Objective:
         self.variables = variables
         self.draw = draw
         self.size = blocks.parameters.size
-        self.l2 = l2_per_coordinate(l2, blocks.parameters)
+        self.penalty = penalty_of(l2, l1, lower, upper, blocks.parameters)
+        self.l2 = self.penalty.l2
         self.num_passes = 0
         self.num_sampled_passes = 0.0
         self.num_setup_passes = 1
@@ -93,6 +102,10 @@ class Objective:
     def value_and_grad(self, theta: Array) -> Point:
         """F and its gradient at `theta`: one pass."""
         return self(ValueGrad(self._checked(theta)))
+
+    def steepest(self, theta: Array, grad: Array) -> Array:
+        """The gradient of F from that of its smooth part; where F has corners or bounds, its shortest subgradient."""
+        return self.penalty.steepest(theta, grad) if self.penalty.parts else grad
 
     @property
     def facts(self) -> Facts:
@@ -119,6 +132,7 @@ class Objective:
             constant,
             blocks.parameters.least if self.draw is None else -np.inf,
             larger,
+            self.penalty if self.penalty.parts else None,
         )
 
     @cached_property
@@ -279,7 +293,7 @@ class Objective:
         pull = self.l2 * theta
         if total.squares is not None:
             self._squares = theta, float(total.squares / total.weight)
-        value = float(total.value / total.weight) + 0.5 * float((pull * theta).sum())
+        value = float(total.value / total.weight) + self.penalty.value(theta)
         return Point(value, self._pull_back(total.grad) / total.weight + pull)
 
     def _curves(self, request: Curvature, total: Matrix) -> Curves:

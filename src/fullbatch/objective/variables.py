@@ -60,6 +60,16 @@ class Standardized:
         coef = np.where(self._used, coef, 0.0)
         return self._join(coef * self._scale, intercept + (coef * self._mean).sum(axis=1))
 
+    @property
+    def scale(self) -> Array:
+        """What the solver's coefficients are divided by to be those on the columns as stored, (p,)."""
+        return self._scale
+
+    @property
+    def used(self) -> Array:
+        """Which columns are used, (p,)."""
+        return self._used
+
     def pull_back(self, grad: Array) -> Array:
         """Gradient on standardised columns from the gradient on the columns as stored."""
         coef, intercept = self._split(grad)

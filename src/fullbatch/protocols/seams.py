@@ -134,6 +134,47 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Penalty:
+    """What F counts beside the loss, for every coordinate of theta: l2_j theta_j^2 / 2 + l1_j |theta_j|, within bounds.
+
+    Parameters
+    ----------
+    l2, l1 : (size,) float64 arrays
+        Strengths.
+    lower, upper : (size,) float64 arrays
+        What a coordinate must not be below, and above; infinite where it may be anything.
+    """
+
+    l2: Array
+    l1: Array
+    lower: Array
+    upper: Array
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Which of "l1" and "bounds" there are: a solver must understand them. All of them understand l2."""
+        bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()
+        found = {"l1": self.l1.any(), "bounds": bounded}
+        return frozenset(name for name, there in found.items() if there)
+
+    def value(self, theta: Array) -> float:
+        """What is added to the mean loss at a theta within the bounds."""
+        return 0.5 * float((self.l2 * theta * theta).sum()) + float((self.l1 * np.abs(theta)).sum())
+
+    def nearest(self, theta: Array, pull: Array | float = 0.0) -> Array:
+        """The theta within the bounds that is nearest to one that is drawn to zero by `pull`."""
+        drawn = np.sign(theta) * np.maximum(np.abs(theta) - pull, 0.0)
+        return np.clip(drawn, self.lower, self.upper)
+
+    def steepest(self, theta: Array, grad: Array) -> Array:
+        """The shortest of the subgradients of F, where `grad` is the gradient of its smooth part: 0 at a minimum."""
+        left, right = grad - self.l1, grad + self.l1
+        slope = np.where(theta > 0, right, np.where(theta < 0, left, np.maximum(left, 0.0) + np.minimum(right, 0.0)))
+        slope = np.where((theta <= self.lower) & (slope > 0), 0.0, slope)
+        return np.where((theta >= self.upper) & (slope < 0), 0.0, slope)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """What solvers may know of a problem before the first pass: shapes, kinds, and what the set-up read tells.
 
@@ -144,7 +185,7 @@ class Facts:
     parameters : Parameters
         Of the model.
     l2 : (size,) float64 array
-        Strength of the penalty.
+        Strength of the smooth part of the penalty.
     answers : frozenset of type
         Requests that the objective answers.
     dense_columns : int or None
@@ -160,6 +201,8 @@ class Facts:
     larger : (p,) float64 array or None
         Linear models: how many times larger columns are as stored than those that the solver's coefficients multiply,
         1 or more. Second derivatives lose its square of their digits when columns are centred.
+    penalty : Penalty, optional
+        All of it, where there is more than `l2`.
     """
 
     rows: int
@@ -172,6 +215,7 @@ class Facts:
     constant: Array | None = None
     least: float = -np.inf
     larger: Array | None = None
+    penalty: Penalty | None = None
 
     @property
     def intercept(self) -> bool:
@@ -249,6 +293,9 @@ def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
 
 class Solver(Protocol[S]):
     """A method that yields requests and is sent their answers; it knows neither data nor workers.
+
+    A solver that understands other penalties than l2 says so in `penalties`, a set of "l1" and "bounds"; gradients that
+    it is told are those of the smooth part of F, values those of all of F.
 
     A solver may have a method `for_problem(facts)` that returns the solver to use, once the `Facts` are known: with
     options filled in, and with whatever it keeps during a run.

@@ -31,7 +31,7 @@ def certify(grad: Array, facts: Facts) -> Certificate:
     Parameters
     ----------
     grad : (size,) array
-        Gradient of F.
+        Gradient of F; where F has corners or bounds, its shortest subgradient.
     facts : Facts
         Of the problem.
     """

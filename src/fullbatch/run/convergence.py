@@ -63,7 +63,7 @@ class Check:
     bound : float
         What `remaining_r2` cannot be more than: all that is left above the least that F can be.
     kinked : bool
-        Whether second derivatives jump, so that single columns have a say beside the Hessian.
+        Whether F or its second derivatives have corners, so that single columns have a say beside the Hessian.
     """
 
     remaining_r2: float
@@ -119,10 +119,12 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         told, state = bound, replace(state, value=ask(ValueGrad(state.theta, double=True)).value)
         bound = _above(state.value, facts)  # of huge predictions float32 keeps no digit of F
         own += max(bound - told, 0.0)
-    score_r2 = objective.explained(state.theta, state.grad) if by_passes else None
+    cornered = facts.penalty is not None
+    slope = objective.steepest(state.theta, state.grad)
+    score_r2 = objective.explained(state.theta, slope) if by_passes else None
     if getattr(solver, "by_hessian", False):
         curved = getattr(solver, "curved", None)
-        return Check(min(own, bound), score_r2, "hessian", curved, bound, facts.parameters.kinked)
+        return Check(min(own, bound), score_r2, "hessian", curved, bound, facts.parameters.kinked or cornered)
     for fraction in _fractions(facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"

@@ -60,9 +60,9 @@ def minimize(
     theta0 : (size,) array
         Starting point; not used with `resume`.
     solver : str or Solver
-        "auto", "lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares", "scipy-lbfgsb", or a solver object.
-        "auto" chooses by the shape of the problem and says why in `Result.solver`; with `resume`, it is the solver
-        whose state that is.
+        "auto", "lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares", "proximal-newton", "scipy-lbfgsb", or
+        a solver object. "auto" chooses by the shape of the problem and says why in `Result.solver`; with `resume`, it
+        is the solver whose state that is. L1 penalties and bounds are known to "proximal-newton".
     tol : float
         The run ends when F can fall by no more than this share of how far the null model's F stands above the least
         that F can be (of models that are not linear: of max(|F|, |F0 - F|)), and that was checked: see
@@ -256,10 +256,8 @@ class _Run:
         return self.objective(request)
 
     def _told_to_stop(self, state: Any, optimality: float) -> bool:
-        spent = self._spent()
-        iterate = Iterate(
-            state.iteration, state.theta, state.value, state.grad, spent.passes, spent.seconds, optimality
-        )
+        spent, slope = self._spent(), self.objective.steepest(state.theta, state.grad)
+        iterate = Iterate(state.iteration, state.theta, state.value, slope, spent.passes, spent.seconds, optimality)
         for callback in self.callbacks:
             answer = callback(iterate)
             if answer:
@@ -279,7 +277,7 @@ class _Run:
         return Result(
             theta=state.theta,
             value=state.value,
-            grad=state.grad,
+            grad=self.objective.steepest(state.theta, state.grad),
             status=status,
             message=_message(status, self.stop_reason, check, [*filter(None, [words]), *(one.words for one in told)]),
             optimality=optimality,
@@ -295,7 +293,7 @@ class _Run:
             sampled_passes=spent.sampled_passes,
             seconds=spent.seconds,
             solver=getattr(self.solver, "about", type(self.solver).__name__) + (f"; {self.why}" if self.why else ""),
-            certificate=certify(state.grad, self.objective.facts),
+            certificate=certify(self.objective.steepest(state.theta, state.grad), self.objective.facts),
             state=state if resumable else None,
         )
 
@@ -319,6 +317,8 @@ def other_solver(solver: Any, facts: Facts) -> Any:
     sample of the rows.
     """
     kind = type(solver)
+    if facts.penalty is not None:
+        return None
     newton = make_solver("newton")
     if kind in (type(newton), type(make_solver("least-squares"))):
         return None
@@ -383,6 +383,11 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any
         raise ValueError(
             f"the state to resume is a {type(resume).__name__}, which {kind} cannot go on from: "
             f"use '{solver_of(resume)}'"
+        )
+    strange = (facts.penalty.parts if facts.penalty is not None else frozenset()) - getattr(method, "penalties", set())
+    if strange:
+        raise ValueError(
+            f"{kind} does not know penalties with {' and '.join(sorted(strange))}: use 'proximal-newton', or 'auto'"
         )
     missing = method.requests - facts.answers
     if missing:

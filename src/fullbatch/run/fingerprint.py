@@ -63,6 +63,9 @@ class Fingerprint:
             "weights of the classes": np.zeros(0) if schema.class_weight is None else schema.class_weight,
             "l2 of the parameters": objective.l2,
         }
+        if objective.penalty.parts:
+            penalty = objective.penalty
+            arrays |= {"l1 of the parameters": penalty.l1, "lower bounds": penalty.lower, "upper bounds": penalty.upper}
         return cls(told, arrays)
 
     def differences(self, other: Self) -> list[str]:
@@ -74,6 +77,9 @@ class Fingerprint:
         ]
         # A mean is known to so many digits of the column's spread, a variance to so many of the squared mean.
         scales = {_MEANS: np.sqrt(self.arrays[_VARIANCES]), _VARIANCES: self.arrays[_MEANS] ** 2}
+        found += [
+            f"{name}: {len(there)} there, none here" for name, there in other.arrays.items() if name not in self.arrays
+        ]
         for name, mine in self.arrays.items():
             found += _first_difference(name, mine, other.arrays.get(name, np.zeros(0)), scales.get(name, 0.0))
         return found

@@ -45,6 +45,8 @@ def lockstep(
             raise TypeError(
                 f"lockstep takes solvers that ask for ValueGrad only, not {type(solver).__name__}: use LBFGS()"
             )
+        if any(objective.penalty.parts for objective in objectives):
+            raise TypeError("lockstep takes no L1 penalties or bounds yet: minimise each objective by itself")
     solvers = [
         solver.for_problem(objective.facts) if hasattr(solver, "for_problem") else solver
         for solver, objective in zip(solvers, objectives, strict=True)

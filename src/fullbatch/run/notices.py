@@ -60,6 +60,7 @@ def notices(
     found: list[Notice] = []
     if status in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
         found += _at_infinity(objective, state, check, ask)
+    found += _of_bounds(objective, state)
     found += _of_columns(objective, state, replace(check, curved=None) if found else check, ask)
     if status in (Status.PRECISION, Status.LINE_SEARCH):
         found.append(_rounding(objective, check))
@@ -69,7 +70,9 @@ def notices(
 def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Iterator[Notice]:
     """Whether F still falls far beyond theta, as it does without end where classes can be separated."""
     facts = objective.facts
-    free = facts.l2 == 0
+    penalty = objective.penalty
+    free = (facts.l2 == 0) & (penalty.l1 == 0)
+    free &= np.where(state.theta > 0, penalty.upper, -penalty.lower) == np.inf
     if (
         facts.parameters.quadratic
         or facts.parameters.kinked
@@ -117,6 +120,18 @@ def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Ar
             way = np.where(free, _stored(objective, vector / check.curved.scale), 0.0)
             part = np.abs(way) * _of_stored_columns(objective)
             yield np.where(part >= _PART * part.max(initial=0.0), way, 0.0)
+
+
+def _of_bounds(objective: Objective, state: Any) -> Iterator[Notice]:
+    """Coordinates that would go on if their bounds let them."""
+    penalty = objective.penalty
+    if "bounds" not in penalty.parts:
+        return
+    unbound = replace(penalty, lower=np.full_like(penalty.lower, -np.inf), upper=np.full_like(penalty.upper, np.inf))
+    pushing = unbound.steepest(state.theta, state.grad)
+    held = ((state.theta <= penalty.lower) & (pushing > 0)) | ((state.theta >= penalty.upper) & (pushing < 0))
+    if held.any():
+        yield Notice("at-bounds", f"held at their bounds: {_names(objective, np.flatnonzero(held))}")
 
 
 def _stored(objective: Objective, theta: Array) -> Array:

@@ -50,7 +50,7 @@ class Notice(NamedTuple):
     Parameters
     ----------
     code : str
-        "separable", "constant-columns", "collinear-columns", "precision", "not-converged".
+        "separable", "at-bounds", "constant-columns", "collinear-columns", "precision", "not-converged".
     words : str
         What it is, which columns, and what can be done.
     """
@@ -73,7 +73,7 @@ class Result:
     value : float
         F(theta): weighted mean loss plus penalty.
     grad : (size,) array
-        Gradient of F there.
+        Gradient of F there; where F has corners or bounds, its shortest subgradient.
     status : Status
         Which rule ended the run.
     message : str

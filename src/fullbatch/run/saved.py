@@ -19,12 +19,16 @@ from ..solvers.lbfgs import LBFGSState
 from ..solvers.least_squares import LeastSquaresState
 from ..solvers.newton import NewtonState
 from ..solvers.newton_cg import NewtonCGState
+from ..solvers.proximal import ProximalState
 from ..solvers.sampled import SampledState
 from .result import Status
 
 Array = npt.NDArray[Any]
 
-STATES = {kind.__name__: kind for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState)}
+STATES = {
+    kind.__name__: kind
+    for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState, ProximalState)
+}
 
 _FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the state's
 
@@ -144,7 +148,7 @@ def state_contents(kind: type[Any]) -> Contents:
 # Beyond their types.
 _VECTOR, _VALUE, _NORM = Member("f", ("size",)), Member("f", ()), Member("f", (), least=0.0)
 _KNOWN: Mapping[str, Rule | Member] = {
-    **dict.fromkeys(("theta", "grad", "direction", "found", "found_grad"), _VECTOR),
+    **dict.fromkeys(("theta", "grad", "direction", "aim", "found", "found_grad"), _VECTOR),
     **dict.fromkeys(("value", "first_value", "found_value"), _VALUE),
     **dict.fromkeys(("first_norm", "best_norm"), _NORM),
     **dict.fromkeys(("iteration", "stalled", "built_iteration", "builds"), Number(0, whole=True)),

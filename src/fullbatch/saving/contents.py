@@ -153,18 +153,17 @@ class Named(Rule):
 
 @dataclass(frozen=True)
 class Parts(Rule):
-    """Values by exactly these names."""
+    """Values by exactly these names, of which some may be missing."""
 
     rules: Mapping[str, Rule]
+    optional: frozenset[str] = frozenset()
 
     def problem(self, value: Any) -> str:
         if not isinstance(value, dict):
             return "must be values by name"
-        for name in [*self.rules.keys() - value.keys(), *value.keys() - self.rules.keys()]:
+        for name in [*self.rules.keys() - value.keys() - self.optional, *value.keys() - self.rules.keys()]:
             return f"{name} is {'missing' if name in self.rules else 'unknown'}"
-        return next(
-            (f"{name} {words}" for name, rule in self.rules.items() if (words := rule.problem(value[name]))), ""
-        )
+        return next((f"{name} {words}" for name in value if (words := self.rules[name].problem(value[name]))), "")
 
 
 @dataclass(frozen=True)

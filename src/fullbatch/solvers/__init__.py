@@ -10,6 +10,7 @@ _HOMES = {
     "newton": ("newton", "Newton"),
     "newton-cg": ("newton_cg", "NewtonCG"),
     "least-squares": ("least_squares", "LeastSquares"),
+    "proximal-newton": ("proximal", "ProximalNewton"),
     "scipy-lbfgsb": ("scipy_", "ScipyLBFGSB"),
 }
 
@@ -21,6 +22,7 @@ _STATES = {
     "NewtonState": "newton",
     "NewtonCGState": "newton-cg",
     "LeastSquaresState": "least-squares",
+    "ProximalState": "proximal-newton",
 }
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..protocols.requests import Curvature, RowSample, Squares
-from ..protocols.seams import Facts
+from ..protocols.seams import Facts, Penalty
 from ._design import stays_sparse
 from .lbfgs import LBFGS
 from .least_squares import LeastSquares
 from .low_rank import bytes_of_directions, most_directions, projections
 from .newton import Newton
 from .preconditioners import MOST_GRAMS, bytes_of_matrices
+from .proximal import ProximalNewton
 from .sampled import SampledLBFGS
 
 # Seconds for one product of a coefficient with a feature, forward and back, and the same through an index; for one
@@ -89,9 +90,15 @@ def choose(facts: Facts) -> Choice:
 
 def choices(facts: Facts) -> list[Choice]:
     """The solvers for a problem, the one that is thought to be the quickest first."""
+    if facts.penalty is not None:
+        return [Choice("proximal-newton", ProximalNewton(), _of_corners(facts.penalty))]
     if facts.parameters.predictors is None or Curvature not in facts.answers:
         return [_without_curvature(facts)]
     return sorted(_candidates(facts), key=lambda choice: choice.seconds)
+
+
+def _of_corners(penalty: Penalty) -> str:
+    return f"the penalty has {' and '.join(sorted(penalty.parts))}"
 
 
 def _without_curvature(facts: Facts) -> Choice:

@@ -39,10 +39,10 @@ _TAKEN, _KEPT = 0.1, 0.7
 # Where a loss is straight for the usual row, it is first made curved so widely that this is no longer so, and then
 # narrower in steps of this factor: no more often than so, and with no more steps for each width. Those of one width end
 # when F could fall by no more than this share.
-_NARROWER, _MOST_CROSSINGS, _STEPS, _CLOSE, _CROSSING = 4.0, 3, 30, 1e-6, 1e-2
+NARROWER, _MOST_CROSSINGS, _STEPS, _CLOSE, _CROSSING = 4.0, 3, 30, 1e-6, 1e-2
 
 # Beyond so many widths the rest is rounding.
-_WIDEST = 1e12
+WIDEST = 1e12
 
 # What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
 # this factor or more.
@@ -169,7 +169,7 @@ class Newton:
 
     def _stepped(self, state: NewtonState) -> Steps[NewtonState]:
         """The next iterate."""
-        if state.crossings == 0 and self._width(state) > _NARROWER:
+        if state.crossings == 0 and self._width(state) > NARROWER:
             state = yield from self._crossed(state)
         after = yield from self._advanced(state)
         if after is None and self._rounds(state):
@@ -241,9 +241,9 @@ class Newton:
 
     def _crossed(self, state: NewtonState) -> Steps[NewtonState]:
         """The state at a better theta beyond straight stretches, if there is one."""
-        width, inner = min(self._width(state), _WIDEST), state
+        width, inner = min(self._width(state), WIDEST), state
         while width > 1.0:
-            width = max(width / _NARROWER, 1.0)
+            width = max(width / NARROWER, 1.0)
             inner = yield from self._again(replace(inner, damping=_CROSSING), width)
             for _ in range(_STEPS):
                 after = None

@@ -36,7 +36,8 @@ def check_solver(make: Callable[[], Any]) -> None:
     make : callable
         Returns a new solver: its class, for example. A solver that asks for `Squares` is checked on the squared loss,
         any other on logistic regression and softmax. One that keeps its own loop (`run`) is not asked to resume,
-        nor to notice a wrong gradient.
+        nor to notice a wrong gradient. One that understands L1 penalties or bounds (`penalties`) is checked with them,
+        any other must be refused where there are some.
     """
     for loss in ("squared",) if Squares in make().requests else ("logistic", "softmax"):
         whole = _check_minimum(make, loss)
@@ -48,13 +49,14 @@ def check_solver(make: Callable[[], Any]) -> None:
             _check_resume(make, loss, whole)
         _check_optimal_start(make, loss, whole)
         _check_bad_start(make, loss)
+        _check_corners(make, loss)
     if make().requests & {ValueGrad, Curvature}:
         _check_unbounded(make)
         if not hasattr(make(), "run"):  # the line search is not ours
             _check_wrong_gradient(make)
 
 
-def _objective(loss: str, blocks: int = 3, l2: float = 1e-2) -> Objective:
+def _objective(loss: str, blocks: int = 3, l2: float = 1e-2, **penalty: Any) -> Objective:
     rng = np.random.default_rng(11)
     X = rng.standard_normal((240, 6)) @ rng.standard_normal((6, 6)) + rng.uniform(-2, 2, 6)
     eta = X @ rng.standard_normal((6, 3)) + rng.gumbel(size=(240, 3))
@@ -62,7 +64,7 @@ def _objective(loss: str, blocks: int = 3, l2: float = 1e-2) -> Objective:
     model = Linear(loss)
     sources = array_sources(X, y, rng.uniform(0.5, 2, 240), blocks=blocks)
     placed = SerialEngine().place(model, sources)
-    return Objective(placed, l2, Standardized(placed.schema, model.outputs(placed.schema)))
+    return Objective(placed, l2, Standardized(placed.schema, model.outputs(placed.schema)), **penalty)
 
 
 def _run(make: Callable[[], Any], objective: Objective, start: Array | None = None, **options: Any) -> Result:
@@ -152,6 +154,44 @@ def _check_resume(make: Callable[[], Any], loss: str, whole: Result) -> None:
         assert second.iterations == whole.iterations, f"{loss}: resumed at {at} it took other iterations"
         counted = first.passes + second.passes
         assert counted == whole.passes, f"{loss}: resumed at {at}: {counted} passes instead of {whole.passes}"
+
+
+# Strengths and bounds that hold some coordinates of these problems, and not others.
+_CORNERS: dict[str, dict[str, Any]] = {"l1": {"l1": 0.03}, "bounds": {"lower": -0.02, "upper": 0.1}}
+
+
+def _check_corners(make: Callable[[], Any], loss: str) -> None:
+    for part, penalty in _CORNERS.items():
+        if part not in getattr(make(), "penalties", ()):
+            told = ""
+            try:
+                _run(make, _objective(loss, **penalty))
+            except ValueError as error:
+                told = str(error)
+            assert "proximal-newton" in told, (
+                f"{loss}: {part} must be refused with a solver that knows it, got {told!r}"
+            )
+            continue
+        objective = _objective(loss, **penalty)
+        result = _run(make, objective)
+        theta, rules = result.theta, objective.penalty
+        assert result.success, f"{loss} with {part}: it ended with {result.status}: {result.message}"
+        assert (rules.nearest(theta) == theta).all(), f"{loss} with {part}: theta is not within its bounds"
+        held = (theta == 0) if part == "l1" else (theta == rules.lower) | (theta == rules.upper)
+        assert 0 < held.sum() < held.size, f"{loss} with {part}: {held.sum()} coordinates of {held.size} are held"
+        slope = rules.steepest(theta, objective.full_grad(theta))
+        assert np.linalg.norm(slope) <= 1e-4 * result.first_grad_norm, f"{loss} with {part}: no stationary point"
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            near = rules.nearest(theta + 1e-2 * rng.standard_normal(objective.size))
+            assert objective.full_loss(near) > result.value, f"{loss} with {part}: there is a lower point near by"
+        values = [_run(make, _objective(loss, blocks, **penalty)).value for blocks in (1, 7)]
+        assert np.ptp(values) <= 1e-9 * abs(values[0]), (
+            f"{loss} with {part}: it depends on how the data is cut: {values}"
+        )
+        first = _run(make, _objective(loss, **penalty), max_iter=1)
+        second = _run(make, _objective(loss, **penalty), resume=first.state)
+        assert second.theta.tobytes() == theta.tobytes(), f"{loss} with {part}: resumed it ended elsewhere"
 
 
 def _check_optimal_start(make: Callable[[], Any], loss: str, whole: Result) -> None:

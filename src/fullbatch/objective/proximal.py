@@ -1,0 +1,238 @@
+"""What a Hessian tells where F has corners and bounds: the minimum of the quadratic model with them, and how much F can
+still fall.
+
+The model is minimised by coordinate descent, which finds the face that the minimum lies on (which coordinates are at
+zero, or at a bound), and by solving for the minimum of that face, which finds it to the last digits however correlated
+columns are. Friedman, Hastie and Tibshirani, "Regularization paths for generalized linear models via coordinate
+descent" (2010); More and Toraldo, "On the solution of large quadratic programming problems with bound constraints"
+(1991).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from ..machine.blas import one_thread
+from ..protocols.answers import Curves
+from ..protocols.rows import Array
+from ..protocols.seams import Facts, Penalty
+from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, NOISE, STRAIGHT, fix_level, hold
+
+# Rounds of sweeps and a face at the most, sweeps in each, and the share of the model's decrease that may be left.
+_ROUNDS, _SWEEPS, _LEFT = 500, 4, 1e-18
+
+# Eigenvalues that are nothing but rounding count as this.
+_ROUNDED = 1e-10
+
+# Of the model's slopes, as a share of them and of theta.
+_ROUNDING = 4e-16
+
+# A share of each coordinate's own curvature, so that of columns that are combinations of others there is one answer.
+LEAST_DAMPING = 1e-10
+
+# How many of its steps a probe is long, at the most.
+_FURTHEST = 1e8
+
+
+@dataclass(frozen=True, eq=False)
+class Cornered:
+    """The quadratic model of F's smooth part, and the penalty that is not.
+
+    Parameters
+    ----------
+    matrix : (size, size) array
+        Hessian, in coordinates scaled to curvature 1.
+    slope, theta : (size,) arrays
+        Gradient of the smooth part and where it was taken, in these coordinates.
+    scale : (size,) array
+        What coordinates are multiplied by.
+    penalty : Penalty
+        In them.
+    given : Penalty
+        As it was given.
+    at : (size,) array
+        `theta` as it was given.
+    precision : {"float64", "float32"}
+        Of the products.
+    above : float
+        How far F stands above the least it could be; infinite where that is not known.
+    noise : (size,) array
+        Of the gradient: share of its terms that is rounding.
+    lost : (size,) array
+        Curvature without which the matrix may not be positive definite: centring has left no more of its digits.
+    """
+
+    matrix: Array
+    slope: Array
+    theta: Array
+    scale: Array
+    penalty: Penalty
+    given: Penalty
+    at: Array
+    precision: str
+    above: float
+    noise: Array
+    lost: Array
+
+    @classmethod
+    def of(cls, curves: Curves, theta: Array, facts: Facts, precision: str) -> "Cornered | None":
+        """From the answer to `Curvature` of the form "gram"; None where something is not finite."""
+        point, given = curves.point, facts.penalty
+        assert given is not None
+        if point is None or not (np.isfinite(point.grad).all() and np.isfinite(curves.matrix).all()):
+            return None
+        matrix, grad = curves.matrix.copy(), point.grad.copy()
+        predictors, squares, beyond = facts.parameters.predictors, np.ones(len(grad)), np.zeros(len(grad))
+        if predictors is not None:
+            if facts.squares is not None:
+                squares[predictors[:, : len(facts.squares)]] = facts.squares
+            if facts.larger is not None:
+                beyond[predictors[:, : len(facts.larger)]] = facts.larger - 1.0
+            bounded = np.isfinite(given.lower) | np.isfinite(given.upper)
+            if facts.constant is not None:
+                hold(matrix, grad, theta, given.l2, predictors[:, : len(facts.constant)][:, facts.constant].ravel())
+            fix_level(matrix, given.l2 + given.l1 + bounded, predictors)
+        above = point.value - facts.least
+        # Where a loss is straight no row that knows a coordinate may be curved: see `Curved.of`.
+        usual = curves.squares / (2.0 * above) if 0 < above < np.inf else 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            diagonal = np.fmax(matrix.diagonal(), STRAIGHT * usual * squares)
+            scale = np.sqrt(np.where((diagonal > 0) & np.isfinite(diagonal), diagonal, 1.0))
+            matrix = matrix / scale / scale[:, None]
+            penalty = Penalty(given.l2 / scale**2, given.l1 / scale, given.lower * scale, given.upper * scale)
+        if not np.isfinite(matrix).all():
+            return None
+        np.fill_diagonal(matrix, 1.0)
+        lost = CENTRED_SQUARES * beyond * beyond.sum()
+        noise = np.maximum(NOISE[precision], CENTRED * beyond)
+        return cls(matrix, grad / scale, theta * scale, scale, penalty, given, theta, precision, above, noise, lost)
+
+    def minimum(self, damping: float = LEAST_DAMPING) -> tuple[Array, bool]:
+        """Theta at the minimum of the model, exactly at zero and at bounds where it is there; and whether it was
+        reached.
+
+        Parameters
+        ----------
+        damping : float
+            Levenberg's: a share of each coordinate's own curvature that is added to it.
+        """
+        with one_thread():
+            found, reached = _minimum(
+                self.matrix, self.slope, self.theta, self.penalty, max(damping, LEAST_DAMPING) + self.lost
+            )
+        theta = found / self.scale
+        theta = np.where(found <= self.penalty.lower, self.given.lower, theta)
+        theta = np.where(found >= self.penalty.upper, self.given.upper, theta)
+        return np.where(found == self.theta, self.at, theta), reached
+
+    def change(self, theta: Array) -> float:
+        """By how much the model changes from here to there."""
+        there = theta * self.scale
+        step = there - self.theta
+        corners = self.penalty.l1 * (np.abs(there) - np.abs(self.theta))
+        with one_thread():
+            return float((self.slope * step + corners).sum() + 0.5 * step @ (self.matrix @ step))
+
+    def probe(self, theta: Array, small: float) -> tuple[Array, float] | None:
+        """A place beyond the minimum `theta` of the model at which F must have risen by about `small`, if the Hessian
+        tells of more than of the place itself; and by how much. None where there is none.
+        """
+        step, times, least = theta - self.at, 2.0, self.change(theta)
+        if not step.any():
+            return None
+        while times <= _FURTHEST:
+            place = np.clip(self.at + times * step, self.given.lower, self.given.upper)
+            way = self.scale * (place - self.at)
+            rise = self.change(place) - 0.5 * float((self.lost * way * way).sum())
+            if rise >= small + max(least, 0.0):
+                return place, rise
+            times *= 4.0
+        return None
+
+    def rounding(self, theta: Array) -> float:
+        """By how much F might fall beyond what the model says, since the gradient is known to its rounding only.
+
+        As `Curved.rounding`, of the coordinates that are free at the minimum `theta` of the model.
+        """
+        if not np.isfinite(self.above):
+            return 0.0
+        free = (theta > self.given.lower) & (theta < self.given.upper) & ((theta != 0) | (self.given.l1 == 0))
+        with one_thread():
+            values = np.linalg.eigvalsh(self.matrix[np.ix_(free, free)])
+        noise = float(self.noise[free].max(initial=0.0))
+        return max(self.above, 0.0) * noise**2 * float((1.0 / np.maximum(values, FLOOR[self.precision])).sum())
+
+
+def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, damping: Array) -> tuple[Array, bool]:
+    """Minimise slope'(x - start) + 1/2 (x - start)'(matrix + damping)(x - start) + l1'|x| within bounds; whether that
+    was reached.
+    """
+    curvature = matrix.diagonal() + damping
+    pull, lower, upper = penalty.l1, penalty.lower, penalty.upper
+    x = np.clip(start, lower, upper)
+    for number in range(_ROUNDS):
+        step = x - start
+        slopes = slope + matrix @ step + damping * step
+        off = penalty.nearest(x - slopes / curvature, pull / curvature) - x
+        fallen = -0.5 * float(step @ (slope + slopes)) - float((pull * (np.abs(x) - np.abs(start))).sum())
+        rounding = _ROUNDING * (float(np.abs(slope).max()) + float(np.abs(x).max()))
+        if float(np.abs(off).max()) <= rounding or (number and 0.5 * float(off @ off) <= _LEFT * fallen):
+            return x, True
+        for _ in range(_SWEEPS):
+            moved = np.flatnonzero(penalty.nearest(x - slopes / curvature, pull / curvature) != x)
+            for j in moved.tolist():
+                to = _nearest(x[j] - slopes[j] / curvature[j], pull[j] / curvature[j], lower[j], upper[j])
+                change = to - x[j]
+                x[j] = to
+                slopes += matrix[j] * change
+                slopes[j] += damping[j] * change
+        x = _face_minimum(matrix, slopes, x, penalty, damping)
+    return x, False
+
+
+def _nearest(x: float, pull: float, lower: float, upper: float) -> float:
+    """`Penalty.nearest` of one coordinate."""
+    drawn = x - pull if x > pull else x + pull if x < -pull else 0.0
+    return min(max(drawn, lower), upper)
+
+
+def _face_minimum(matrix: Array, slopes: Array, x: Array, penalty: Penalty, damping: Array) -> Array:
+    """The minimum over the coordinates that are neither at zero nor at a bound.
+
+    Those that come there on the way stay there.
+    """
+    x = x.copy()
+    free = np.flatnonzero((x > penalty.lower) & (x < penalty.upper) & ((x != 0) | (penalty.l1 == 0)))
+    part = matrix[np.ix_(free, free)]
+    part[np.diag_indices(len(free))] += damping[free]
+    sign = np.where(penalty.l1[free] > 0, np.sign(x[free]), 0.0)
+    slope = slopes[free] + penalty.l1[free] * sign
+    low = np.maximum(penalty.lower[free], np.where(sign > 0, 0.0, -np.inf))
+    high = np.minimum(penalty.upper[free], np.where(sign < 0, 0.0, np.inf))
+    while free.size:
+        step = -_solved(part, slope)
+        here = x[free]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(step < 0, (low - here) / step, np.where(step > 0, (high - here) / step, np.inf))
+        share = float(room.min())
+        if share >= 1.0:
+            x[free] = here + step
+            return x
+        # All the way, or until the first of them comes there: whichever is lower.
+        ways = [np.clip(here + step, low, high), np.clip(here + share * step, low, high)]
+        ways[1][room <= share] = np.where(step < 0, low, high)[room <= share]
+        x[free] = min(ways, key=lambda there: float((slope + 0.5 * part @ (there - here)) @ (there - here)))
+        slope = slope + part @ (x[free] - here)
+        stay = (x[free] > low) & (x[free] < high)
+        free, part, slope, low, high = free[stay], part[np.ix_(stay, stay)], slope[stay], low[stay], high[stay]
+    return x
+
+
+def _solved(matrix: Array, slope: Array) -> Array:
+    """The solution of a system of a matrix that is positive definite but for rounding."""
+    try:
+        return cho_solve(cho_factor(matrix, lower=True), slope)
+    except LinAlgError:
+        values, vectors = np.linalg.eigh(matrix)
+        return vectors @ ((vectors.T @ slope) / np.maximum(values, _ROUNDED))

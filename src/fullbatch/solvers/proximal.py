@@ -1,0 +1,302 @@
+"""Newton's method where F has corners and bounds, for few parameters: each step ends at the minimum of the quadratic
+model with them.
+"""
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from ..objective.measure import BEYOND, looked_beyond, measure, relative
+from ..objective.proximal import LEAST_DAMPING, Cornered
+from ..protocols.answers import Curves, Point
+from ..protocols.requests import Curvature, ValueGrad
+from ..protocols.rows import Array
+from ..protocols.seams import Facts, Penalty, Steps
+from ..wording.arguments import check_number
+from ._vectors import norm
+from .descent import PATIENCE, DescentState, check_precision, first_state, is_finite, precision_of
+from .newton import NARROWER, SURE, WIDEST, Newton
+
+logger = logging.getLogger(__name__)
+
+# Levenberg's damping: after a step that did not do what was promised, how it rises and falls, and where it is given up.
+_DAMPED, _RISE, _FALL, _MOST = 1e-4, 10.0, 0.03, 1e14
+
+# A step is taken if it lowers F by this share of what was promised, and did what was promised with this one.
+_TAKEN, _KEPT = 0.1, 0.7
+
+# Shares of a step that are tried before the model is damped.
+_SHARES = (1.0, 0.5, 0.25, 0.1)
+
+# Steps for each width of a loss that is curved over a wider stretch, which end when F could fall by no more than this
+# share.
+_STEPS, _CLOSE = 30, 1e-6
+
+# What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
+# this factor or more.
+_NEAR, _FAST = 1e-5, 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class ProximalState(DescentState):
+    """As `DescentState`, and where the next step ends. The norms are those of F's shortest subgradient.
+
+    Parameters
+    ----------
+    aim : (size,) array
+        The minimum of the quadratic model with corners and bounds.
+    damping : float
+        Levenberg's, of the model.
+    double : int
+        Whether products are float64, whatever the rows: 0 or 1.
+    sure : int
+        Whether `left` was looked into: it fell fast from one iterate to the next, as it does near a minimum, or F was
+        seen to rise beyond it. 0 or 1.
+    promised : float
+        By how much F falls at `aim`, by the model.
+    left, rounding : float
+        By how much F can still fall, by the model without damping; and beyond that, because of rounding.
+    """
+
+    aim: Array = field(default_factory=lambda: np.zeros(0))
+    damping: float = LEAST_DAMPING
+    double: int = 0
+    sure: int = 0
+    promised: float = 0.0
+    left: float = np.inf
+    rounding: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProximalNewton:
+    """Newton's method for L1 penalties, elastic nets and bounds.
+
+    The usual iteration is one pass, which brings F, gradient and Hessian of the next iterate; the quadratic model with
+    the penalty is then minimised on the driver (`objective.proximal.Cornered`), and its minimum is the next iterate.
+    Where F does not fall there as promised, the model is damped. Under the squared loss the first step ends at the
+    minimum. Lee, Sun and Saunders, "Proximal Newton-type methods for minimizing composite functions" (2014).
+
+    Parameters
+    ----------
+    max_bytes : int
+        Memory on the driver for the Hessian and its factor; a problem that needs more is refused. Each block takes as
+        much while it answers.
+    precision : {"float64", "float32"}, optional
+        Precision in which the blocks compute; default: filled in by `minimize`.
+    """
+
+    max_bytes: int = 2**30
+    precision: str | None = None
+    facts: Facts | None = field(default=None, repr=False, compare=False)
+
+    requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, Curvature})
+    penalties: ClassVar[frozenset[str]] = frozenset({"l1", "bounds"})
+    state: ClassVar[type] = ProximalState
+    by_hessian: ClassVar[bool] = True  # what it says is left comes from the Hessian at the iterate
+
+    def __post_init__(self) -> None:
+        check_number("max_bytes", self.max_bytes, finite=True)
+        check_precision(self.precision)
+
+    def for_problem(self, facts: Facts) -> "ProximalNewton":
+        """With the precision of the blocks; says how much memory the Hessian takes.
+
+        Raises
+        ------
+        ValueError
+            It takes more than `max_bytes`.
+        """
+        size = facts.parameters.size
+        needed = Newton.bytes_for(size)
+        if needed > self.max_bytes:
+            raise ValueError(
+                f"the Hessian of {size} parameters takes {needed / 1e6:.3g} MB, more than max_bytes: leave columns "
+                f"out, or use ProximalNewton(max_bytes={needed})"
+            )
+        logger.info("proximal Newton: the Hessian takes %.3g MB on the driver", needed / 1e6)
+        if facts.penalty is None:
+            free = np.full(size, np.inf)
+            facts = replace(facts, penalty=Penalty(facts.l2, np.zeros(size), -free, free))
+        return replace(self, precision=self.precision or facts.parameters.dtype, facts=facts)
+
+    def init(self, theta: Array) -> Steps[ProximalState]:
+        """Evaluate the starting point, or what is nearest to it within the bounds, with its Hessian: one pass."""
+        theta = self._penalty.nearest(theta)
+        curves = yield Curvature(theta, "gram")
+        length = norm(self._penalty.steepest(theta, curves.point.grad))
+        state = replace(first_state(ProximalState, theta, curves.point), first_norm=length, best_norm=length)
+        return self._aimed(state, curves)
+
+    def step(self, state: ProximalState) -> Steps[ProximalState]:
+        """One iteration: F at the minimum of the model is asked for with its Hessian, and is usually accepted."""
+        if self._rounds(state) and state.left < SURE * state.rounding:
+            state = yield from self._again(replace(state, double=1))
+        if state.iteration == 0 and self._width(state) > NARROWER:
+            state = yield from self._crossed(state)
+        after = yield from self._advanced(state)
+        if after is None and self._rounds(state):
+            state = yield from self._again(replace(state, double=1))
+            after = yield from self._advanced(state)
+        if after is None:
+            noise, _ = precision_of(self._precision(state))
+            rounding = max(10.0 * noise * abs(state.value), state.rounding)
+            return replace(state, failure="precision" if state.left <= rounding else "line_search")
+        if after.failure == "precision" and self._rounds(after):
+            after = yield from self._again(replace(after, failure="", stalled=0, double=1))
+        return (yield from self._looked_into(state, after))
+
+    def optimality(self, state: ProximalState) -> float:
+        """By how much F can still fall, by the model and the rounding of the gradient, as a share of what F is measured
+        by: see `objective.measure.relative`.
+        """
+        if not self._penalty.steepest(state.theta, state.grad).any():
+            return 0.0
+        left = state.left + SURE * state.rounding if state.sure else np.inf
+        return relative(left, state, self.facts)
+
+    @property
+    def _facts(self) -> Facts:
+        if self.facts is None:
+            raise ValueError("the problem is not known yet: `minimize` calls for_problem(objective.facts) first")
+        return self.facts
+
+    @property
+    def _penalty(self) -> Penalty:
+        assert self._facts.penalty is not None
+        return self._facts.penalty
+
+    def _precision(self, state: ProximalState) -> str:
+        """Of the products."""
+        return "float64" if state.double else self.precision or "float64"
+
+    def _rounds(self, state: ProximalState) -> bool:
+        """Whether there are more digits to be had."""
+        return not state.double and self.precision == "float32"
+
+    def _gram(self, theta: Array, state: ProximalState, width: float = 1.0) -> Curvature:
+        return Curvature(theta, "gram", double=bool(state.double), widened=width)
+
+    def _again(self, state: ProximalState, width: float = 1.0) -> Steps[ProximalState]:
+        """The same iterate, asked for again: one pass."""
+        curves = yield self._gram(state.theta, state, width)
+        value, grad = curves.point
+        state = replace(state, value=value, grad=grad, values=np.append(state.values[:-1], value))
+        return self._aimed(state, curves)
+
+    def _width(self, state: ProximalState) -> float:
+        """How many times as wide a loss would have to be curved for the usual row to be on the curved stretch."""
+        begins = self._facts.parameters.straight_from
+        return (state.value - self._facts.least) / begins if begins > 0 else 0.0
+
+    def _crossed(self, state: ProximalState) -> Steps[ProximalState]:
+        """The state at a better theta beyond the straight stretches of a loss, if there is one.
+
+        It is at the minimum of a loss curved over a wider stretch, which becomes narrower.
+        """
+        width, inner = min(self._width(state), WIDEST), state
+        while width > 1.0:
+            width = max(width / NARROWER, 1.0)
+            inner = yield from self._again(inner, width)
+            for _ in range(_STEPS):
+                if inner.left <= _CLOSE * (inner.value - self._facts.least):
+                    break
+                after = yield from self._advanced(inner, width)
+                if after is None:
+                    break
+                inner = after
+        curves = yield self._gram(inner.theta, state)
+        if curves.point.value < state.value:
+            value, grad = curves.point
+            values = np.append(state.values[:-1], value)
+            state = replace(state, theta=inner.theta, value=value, grad=grad, values=values)
+            return self._aimed(state, curves)
+        return state
+
+    def _advanced(self, state: ProximalState, width: float = 1.0) -> Steps[ProximalState | None]:
+        """The state after a step; None where none lowers F."""
+        way, promised = state.aim - state.theta, state.promised
+        for share in _SHARES:  # the model is good for a part of the way, as a rule
+            theta = state.aim if share == 1.0 else state.theta + share * way
+            curves = yield self._gram(theta, state, width)
+            if self._takes(state, share * promised, curves.point):
+                kept = share == 1.0 and state.value - curves.point.value >= _KEPT * promised
+                damping = max(_FALL * state.damping, LEAST_DAMPING) if kept else state.damping
+                return self._aimed(self._moved(state, theta, curves.point, damping), curves)
+        if self._rounds(state):
+            return None
+        curves = yield self._gram(state.theta, state, width)
+        model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
+        damping = max(state.damping, _DAMPED / _RISE)
+        while model is not None and damping < _MOST:
+            damping *= _RISE
+            aim, _ = model.minimum(damping)
+            promised = -model.change(aim)
+            curves = yield self._gram(aim, state, width)
+            if promised > 0 and self._takes(state, promised, curves.point):
+                return self._aimed(self._moved(state, aim, curves.point, damping), curves)
+        return None
+
+    def _takes(self, state: ProximalState, promised: float, point: Point) -> bool:
+        """Whether a step lowers F enough; where rounding hides that, whether it does not raise it."""
+        if not is_finite(point):
+            return False
+        noise, _ = precision_of(self._precision(state))
+        rounding = noise * abs(state.value)
+        return bool(point.value <= state.value - _TAKEN * promised + (rounding if promised <= 10.0 * rounding else 0.0))
+
+    def _moved(self, state: ProximalState, theta: Array, point: Point, damping: float) -> ProximalState:
+        """The state there, with the model still to come."""
+        length = norm(self._penalty.steepest(theta, point.grad))
+        values = np.append(state.values, point.value)
+        stalled = 0 if length < 0.9 * state.best_norm else state.stalled + 1
+        noise, _ = precision_of(self._precision(state))
+        at_rest = stalled >= PATIENCE and values[-PATIENCE - 1] - point.value <= noise * abs(point.value)
+        return replace(
+            state,
+            theta=theta,
+            value=point.value,
+            grad=point.grad,
+            values=values,
+            best_norm=min(length, state.best_norm),
+            iteration=state.iteration + 1,
+            stalled=stalled,
+            failure="precision" if at_rest else "",
+            damping=damping,
+        )
+
+    def _aimed(self, state: ProximalState, curves: Curves) -> ProximalState:
+        """With the minimum of the model there, and how much F can still fall."""
+        model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
+        if model is None:
+            return replace(state, aim=state.theta, left=np.inf, rounding=0.0, sure=0)
+        end, reached = model.minimum()
+        left = max(-model.change(end), 0.0) if reached else np.inf
+        aim = end if state.damping <= LEAST_DAMPING else model.minimum(state.damping)[0]
+        return replace(
+            state,
+            aim=aim,
+            direction=aim - state.theta,
+            promised=max(-model.change(aim), 0.0),
+            left=left,
+            rounding=model.rounding(end),
+            sure=0,
+        )
+
+    def _looked_into(self, before: ProximalState, state: ProximalState) -> Steps[ProximalState]:
+        """Whether what is left is so: the state with `sure`, or at a better place beyond."""
+        scale = measure(state, self.facts)
+        if not state.left <= _NEAR * scale:
+            return state
+        if not self._facts.parameters.kinked and state.left <= _FAST * before.left < np.inf:
+            return replace(state, sure=1)
+        curves = yield self._gram(state.theta, state)
+        model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
+        place = None if model is None else model.probe(model.minimum()[0], BEYOND * scale)
+        if place is not None:
+            theta, rise = place
+            point = yield ValueGrad(theta, double=bool(state.double))
+            if not looked_beyond(state.value, rise, point, self._facts):
+                return state
+        return replace(state, sure=1)

@@ -1,0 +1,289 @@
+"""L1 penalties, elastic nets and bounds: the minimum, whatever the loss, against what others find and formulas say."""
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import ElasticNet, Lasso, LinearRegression
+
+from fullbatch import (
+    GeneralizedLinearRegressor,
+    LogisticRegression,
+    Objective,
+    SerialEngine,
+    Status,
+    ThreadEngine,
+    array_sources,
+    load_model,
+    minimize,
+)
+from fullbatch.models.linear import Linear
+from fullbatch.objective.proximal import LEAST_DAMPING, Cornered
+from fullbatch.objective.variables import Standardized
+from fullbatch.protocols.answers import Curves, Point
+from fullbatch.protocols.seams import Facts, Parameters, Penalty
+
+# --- against others -----------------------------------------------------------------------------------------------
+
+
+def test_the_lasso_of_the_diabetes_data():
+    X, y = load_diabetes(return_X_y=True)
+    model = GeneralizedLinearRegressor(alpha=0.1, l1_ratio=1.0).fit(X, y)
+    assert model.result_.value == pytest.approx(1629.054542579, rel=1e-12)  # of celer and skglm, at tol 1e-14
+    assert (model.coef_ != 0).sum() == 7
+    assert model.result_.passes == 2
+    other = Lasso(alpha=0.1, tol=1e-14, max_iter=10**6).fit(X, y)
+    np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.01])
+@pytest.mark.parametrize("l1_ratio", [0.2, 0.9])
+def test_elastic_nets(alpha, l1_ratio):
+    X, y = load_diabetes(return_X_y=True)
+    model = GeneralizedLinearRegressor(alpha=alpha, l1_ratio=l1_ratio).fit(X, y)
+    other = ElasticNet(alpha=alpha, l1_ratio=l1_ratio, tol=1e-14, max_iter=10**6).fit(X, y)
+    np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-5)
+    assert model.intercept_ == pytest.approx(other.intercept_, rel=1e-9)
+
+
+def test_bounded_least_squares():
+    X, y = load_diabetes(return_X_y=True)
+    positive = GeneralizedLinearRegressor(lower_bounds=0.0).fit(X, y)
+    np.testing.assert_allclose(positive.coef_, LinearRegression(positive=True).fit(X, y).coef_, atol=1e-5)
+    assert "at-bounds" in [notice.code for notice in positive.result_.notices]
+    lower, upper = np.full(10, -100.0), np.linspace(50, 500, 10)
+    boxed = GeneralizedLinearRegressor(lower_bounds=lower, upper_bounds=upper).fit(X, y)
+    columns = np.column_stack((X, np.ones(len(y))))
+    other = optimize.lsq_linear(columns, y, (np.append(lower, -np.inf), np.append(upper, np.inf)), tol=1e-15)
+    np.testing.assert_allclose(boxed.coef_, other.x[:-1], atol=1e-5)
+    assert ((boxed.coef_ == lower) | (boxed.coef_ == upper)).sum() == np.sum(other.active_mask != 0)
+
+
+# --- against formulas -----------------------------------------------------------------------------------------------
+
+LOSSES = {
+    "squared": (lambda eta, y: (eta - y) ** 2 / 2, lambda eta, y: eta - y),
+    "logistic": (lambda eta, y: np.logaddexp(0, eta) - y * eta, lambda eta, y: special.expit(eta) - y),
+    "poisson": (lambda eta, y: np.exp(eta) - y * eta, lambda eta, y: np.exp(eta) - y),
+    "gamma": (lambda eta, y: y * np.exp(-eta) + eta, lambda eta, y: 1 - y * np.exp(-eta)),
+    "huber": (
+        lambda eta, y: np.where(np.abs(eta - y) <= 1.35, (eta - y) ** 2 / 2, 1.35 * (np.abs(eta - y) - 0.675)),
+        lambda eta, y: np.clip(eta - y, -1.35, 1.35),
+    ),
+}
+PENALTIES = {
+    "l1": {"l1": 0.02},
+    "elastic net": {"l1": 0.05, "l2": 0.01},
+    "not negative": {"lower": 0.0},
+    "box and l1": {"lower": -0.1, "upper": 0.2, "l1": 0.005},
+}
+
+
+def data(loss, n=300, p=9):
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((n, p))
+    X[:, 1] = X[:, 0] + 0.05 * X[:, 1]  # correlated
+    X[:, 3] *= 100.0
+    eta = X @ (np.where(np.arange(p) % 2, 0.3, 0.0) / np.sqrt((X**2).mean(axis=0))) + 0.5
+    y = {
+        "squared": eta + rng.standard_normal(n),
+        "huber": eta + rng.standard_t(2, n),
+        "logistic": (rng.random(n) < special.expit(3 * eta)).astype(float),
+        "poisson": rng.poisson(np.exp(eta)).astype(float),
+        "gamma": rng.gamma(2.0, np.exp(eta) / 2.0) + 1e-3,
+    }[loss]
+    return X, y, rng.uniform(0.5, 2, n)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
+def test_the_conditions_of_a_minimum_hold(loss, penalty):
+    X, y, weight = data(loss)
+    options = {"delta": 1.35} if loss == "huber" else None
+    blocks = SerialEngine().place(Linear(loss, options=options), array_sources(X, y, weight, blocks=3))
+    objective = Objective(blocks, variables=Standardized(blocks.schema, 1), **penalty)
+    result = minimize(objective, np.zeros(objective.size), tol=1e-12)
+    assert result.status is Status.CONVERGED
+    assert result.known_by == "hessian"
+    theta = objective.variables.to_blocks(result.theta)
+    coef, eta, share = theta[:-1], X @ theta[:-1] + theta[-1], weight / weight.sum()
+    value, slope = (formula(eta, y) for formula in LOSSES[loss])
+    l1, l2 = penalty.get("l1", 0.0), penalty.get("l2", 0.0)
+    F = share @ value + l1 * np.abs(coef).sum() + l2 * (coef @ coef) / 2
+    assert result.value == pytest.approx(F, rel=1e-12)
+    pull, size = X.T @ (share * slope) + l2 * coef, np.sqrt((X**2).mean(axis=0))
+    lower, upper = penalty.get("lower", -np.inf), penalty.get("upper", np.inf)
+    near, free = 1e-5 * size, (coef > lower) & (coef < upper) & (coef != 0)
+    assert abs(share @ slope) < 1e-6
+    assert (np.abs(pull + l1 * np.sign(coef))[free] <= near[free]).all()
+    zero = (coef == 0) & (lower < 0)
+    assert (np.abs(pull[zero]) <= l1 + near[zero]).all()
+    assert (pull[coef == lower] >= (-l1 if lower == 0 else l1) - near[coef == lower]).all()
+    assert (pull[coef == upper] <= -l1 + near[coef == upper]).all()
+    assert not free.all()
+
+
+def test_classes_with_an_elastic_net():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 6))
+    y = (X @ rng.standard_normal((6, 3)) + rng.gumbel(size=(200, 3))).argmax(axis=1)
+    model = LogisticRegression(C=0.2, l1_ratio=0.6, tol=1e-6).fit(X, y)
+    eta = X @ model.coef_.T + model.intercept_
+    pull = (special.softmax(eta, axis=1) - np.eye(3)[y]).T @ X / len(y) + model.l2_ * model.coef_
+    free = model.coef_ != 0
+    assert 0 < free.sum() < free.size
+    np.testing.assert_allclose(pull[free], -model.l1_ * np.sign(model.coef_[free]), atol=1e-6)
+    assert np.abs(pull[~free]).max() <= model.l1_ + 1e-6
+    assert (model.l1_, model.l2_) == pytest.approx((0.6 / 0.2 / 200, 0.4 / 0.2 / 200))
+
+
+@pytest.mark.parametrize("kind", ["correlated", "scales", "collinear", "more columns than rows"])
+def test_difficult_columns(kind):
+    rng = np.random.default_rng(3)
+    n, p = (40, 60) if kind == "more columns than rows" else (200, 30)
+    X = rng.standard_normal((n, p))
+    if kind == "correlated":
+        X = np.sqrt(0.95) * np.repeat(rng.standard_normal((n, 3)), 10, axis=1) + np.sqrt(0.05) * X
+    if kind == "scales":
+        X *= 10.0 ** np.linspace(-3, 3, p)
+    if kind == "collinear":
+        X[:, 15:] = X[:, :15] @ rng.standard_normal((15, 15))
+    y = (rng.random(n) < special.expit(X @ (rng.standard_normal(p) / np.abs(X).mean(axis=0) / 3))).astype(int)
+    objective = Objective(SerialEngine().place(Linear("logistic"), array_sources(X, y)), l1=1e-3 * np.abs(X).mean())
+    result = minimize(objective, np.zeros(objective.size), tol=1e-12)
+    assert result.status is Status.CONVERGED
+    coef, slope = result.theta[:-1], (special.expit(X @ result.theta[:-1] + result.theta[-1]) - y) / n
+    pull, l1, near = X.T @ slope, objective.penalty.l1[0], 1e-6 * np.sqrt((X**2).mean(axis=0))
+    assert (np.abs(pull) <= l1 + near).all()
+    assert (np.abs(pull + l1 * np.sign(coef))[coef != 0] <= near[coef != 0]).all()
+    assert result.passes <= 30
+
+
+# --- the quadratic model ------------------------------------------------------------------------------------------
+
+
+def test_the_model_is_minimised_whatever_its_faces():
+    rng = np.random.default_rng(1)
+    for size in (1, 2, 7, 20):
+        for _ in range(5):
+            root = rng.standard_normal((size + 1, size)) * 10.0 ** rng.uniform(-3, 3, size)
+            matrix, grad, theta = root.T @ root, 10.0 * rng.standard_normal(size), np.zeros(size)
+            of_scale = np.sqrt(matrix.diagonal())
+            penalty = Penalty(
+                np.zeros(size),
+                np.where(rng.random(size) < 0.5, rng.uniform(0, 10, size), 0.0),
+                np.where(rng.random(size) < 0.5, -rng.uniform(0, 2, size) / of_scale, -np.inf),
+                np.where(rng.random(size) < 0.5, rng.uniform(0, 2, size) / of_scale, np.inf),
+            )
+            facts = Facts(9, Parameters(size, np.ones(size, bool)), penalty.l2, frozenset(), penalty=penalty)
+            model = Cornered.of(Curves(matrix, Point(0.0, grad)), theta, facts, "float64")
+            found, reached = model.minimum()
+            assert reached
+            slope = penalty.steepest(found, grad + matrix @ found + LEAST_DAMPING * of_scale**2 * found)
+            assert (np.abs(slope) <= 1e-10 * (np.abs(grad) + of_scale + np.abs(matrix) @ np.abs(found))).all()
+            assert model.change(found) <= min(model.change(penalty.nearest(found + step)) for step in np.eye(size))
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+def breast_cancer_objective(engine, l1=0.01, dtype=np.float64, blocks=5):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(dtype)
+    placed = engine.place(Linear("logistic"), array_sources(X, y, blocks=blocks))
+    return Objective(placed, variables=Standardized(placed.schema, 1), l1=l1)
+
+
+def test_the_same_bytes_on_engines_and_after_a_checkpoint(tmp_path):
+    objective = breast_cancer_objective(SerialEngine())
+    whole = minimize(objective, np.zeros(objective.size))
+    assert 8 <= whole.passes <= 12
+    for workers in (1, 3):
+        threads = breast_cancer_objective(ThreadEngine(workers))
+        assert minimize(threads, np.zeros(objective.size)).theta.tobytes() == whole.theta.tobytes()
+    first = minimize(objective, np.zeros(objective.size), checkpoint=tmp_path, max_iter=3)
+    assert first.status is Status.MAX_ITER
+    second = minimize(objective, np.zeros(objective.size), checkpoint=tmp_path)
+    assert second.resumed_at == 3
+    assert second.theta.tobytes() == whole.theta.tobytes()
+    with pytest.raises(ValueError, match="l1 of the parameters"):
+        minimize(breast_cancer_objective(SerialEngine(), l1=0.02), np.zeros(objective.size), checkpoint=tmp_path)
+
+
+def test_float32_ends_as_near_as_float64():
+    exact = minimize(breast_cancer_objective(SerialEngine()), np.zeros(31), tol=1e-14)
+    single = minimize(breast_cancer_objective(SerialEngine(), dtype=np.float32), np.zeros(31))
+    assert single.success
+    assert single.value == pytest.approx(exact.value, rel=1e-6)
+    assert np.array_equal(single.theta != 0, exact.theta != 0)
+
+
+def test_more_than_the_largest_strength_leaves_the_null_model():
+    objective = breast_cancer_objective(SerialEngine())
+    strongest = np.abs(objective.value_and_grad(np.append(np.zeros(30), 0.521)).grad[:-1]).max()
+    result = minimize(breast_cancer_objective(SerialEngine(), l1=1.01 * strongest), np.zeros(31))
+    assert result.status is Status.CONVERGED
+    assert not result.theta[:-1].any()
+    below = minimize(breast_cancer_objective(SerialEngine(), l1=0.9 * strongest), np.zeros(31))
+    assert 1 <= (below.theta[:-1] != 0).sum() <= 5
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton", "sampled-lbfgs", "newton-cg", "scipy-lbfgsb"])
+def test_other_solvers_refuse_what_they_do_not_know(solver):
+    with pytest.raises(ValueError, match="does not know penalties with l1: use 'proximal-newton'"):
+        minimize(breast_cancer_objective(SerialEngine()), np.zeros(31), solver=solver)
+
+
+# --- estimators -----------------------------------------------------------------------------------------------------
+
+
+def test_bounds_and_strengths_by_names(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(5)
+    frame = pandas.DataFrame({"a": rng.standard_normal(200), "b": 50 * rng.standard_normal(200)})
+    frame["region"] = np.resize(["north", "south", "west"], 200)
+    y = frame["a"] - 0.02 * frame["b"] + (frame["region"] == "west") + 0.1 * rng.standard_normal(200)
+    model = GeneralizedLinearRegressor(
+        alpha=0.1,
+        l1_ratio=0.5,
+        P1={"region": 0.0, "b": 0.0},
+        P2={"a": 2.0, "region=west": 0.0},
+        lower_bounds={"b": -0.01},
+        upper_bounds={"region": 0.25, "a": np.inf},
+        standardize=True,
+    ).fit(frame, y)
+    assert model.get_feature_names_out().tolist() == ["a", "b", "region=north", "region=south", "region=west"]
+    assert model.coef_[1] == -0.01
+    assert model.coef_[4] == 0.25
+    deviation = np.array([frame["a"].std(ddof=0), frame["b"].std(ddof=0), *[np.sqrt(2) / 3] * 3])
+    codes = (frame["region"].to_numpy()[:, None] == ["north", "south", "west"]).astype(float)
+    columns = np.column_stack((frame[["a", "b"]], codes))
+    deviation[2:] = codes.std(axis=0)
+    slope = (columns @ model.coef_ + model.intercept_ - y.to_numpy()) / 200
+    pull = columns.T @ slope + 0.05 * np.array([2, 1, 1, 1, 0]) * deviation**2 * model.coef_
+    free = [0, 2, 3]
+    strengths = 0.05 * np.array([1, 0, 0, 0, 0]) * deviation
+    np.testing.assert_allclose(pull[free], -(strengths * np.sign(model.coef_))[free], atol=1e-6)
+    model.save(tmp_path / "model.fb")
+    loaded = load_model(tmp_path / "model.fb")
+    assert loaded.get_params()["P1"] == {"region": 0.0, "b": 0.0}
+    assert loaded.upper_bounds == {"region": 0.25, "a": np.inf}
+    assert loaded.l1_ratio == 0.5
+
+
+def test_wrong_bounds_are_refused():
+    X, y = load_diabetes(return_X_y=True)
+    constant = np.column_stack((X, np.full(len(y), 3.0)))
+    for options, rows, message in (
+        ({"l1_ratio": 1.5}, X, r"l1_ratio must be a number from 0 to 1, got 1\.5"),
+        ({"lower_bounds": "a"}, X, "lower_bounds must be a number, one for each coefficient, a mapping"),
+        ({"lower_bounds": [[0.0]]}, X, "lower_bounds must be a number"),
+        ({"P1": -1.0}, X, "P1 must be a number of 0 or more"),
+        ({"upper_bounds": {"x0": np.nan}}, X, "upper_bounds must be a number"),
+        ({"lower_bounds": [0.0, 1.0]}, X, "lower_bounds has 2 numbers and the fit 10 coefficients"),
+        ({"lower_bounds": {"z": 1.0}}, X, "lower_bounds: there is no column 'z' in the fit"),
+        ({"lower_bounds": 1.0, "upper_bounds": 0.0}, X, r"must be at least 1\.0 and at most 0\.0"),
+        ({"lower_bounds": {"x10": 1.0}}, constant, "column 'x10' does not vary"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            GeneralizedLinearRegressor(**options).fit(rows, y)
