@@ -162,7 +162,7 @@ def test_cut_and_longer_files_are_refused(small):
 def test_wrong_contents_are_refused_and_named(name, tmp_path):
     kind, arrays, values = files.read(VERSION1 / name)
     if kind in _KINDS:
-        values["fit"] = {"rows": 9, "l2": 0.5, "status": "max_iter"}  # which files have by now
+        values["fit"] = {"rows": 9, "l2": 0.5, "l1": 0.1, "status": "max_iter"}  # which files have by now
     load, described = loaders(kind, values)
     path = tmp_path / "wrong.fb"
     path.write_bytes(packed(kind, arrays, values))

@@ -68,7 +68,7 @@ def allows(rule, value):
         case contents.Named():
             return isinstance(value, dict) and all(allows(rule.rule, one) for one in value.values())
         case contents.Parts():
-            return isinstance(value, dict) and value.keys() == rule.rules.keys()
+            return isinstance(value, dict) and rule.rules.keys() - rule.optional <= value.keys() <= rule.rules.keys()
     raise TypeError(rule)
 
 
@@ -111,7 +111,8 @@ def wrong_contents(described, values, arrays):
         if isinstance(rule, contents.Parts):
             whole = values[name]
             for part, inner in rule.rules.items():
-                yield part, "missing", {**values, name: {key: v for key, v in whole.items() if key != part}}, arrays
+                if part not in rule.optional:
+                    yield part, "missing", {**values, name: {key: v for key, v in whole.items() if key != part}}, arrays
                 for value in wrong_values(inner):
                     yield part, repr(value), {**values, name: {**whole, part: value}}, arrays
             yield "unknown", "unknown", {**values, name: {**whole, "checkpoint": "unknown"}}, arrays
