@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
+from ..machine.eigen import eigh
 from ..protocols.answers import SquareSums
 from ..protocols.seams import ChangeOfVariables
 
@@ -193,7 +194,7 @@ def _root(gram: Array, center: Array, intercept: bool) -> tuple[Array, float]:
         try:
             root = np.linalg.cholesky(scaled).T
         except np.linalg.LinAlgError:
-            values, vectors = np.linalg.eigh(scaled)
+            values, vectors = eigh(scaled)
             root = triangle_of((np.sqrt(np.maximum(values, 0.0)) * vectors).T)
     places = first + np.flatnonzero(there)
     triangle[np.ix_(places, places)] = root * scale

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..machine.blas import one_thread
+from ..machine.eigen import eigh
 from ..protocols.answers import Curves
 from ..protocols.rows import Array
 from ..protocols.seams import Facts
@@ -95,7 +96,7 @@ class Curved:
             scaled = matrix / scale / scale[:, None]
             if not np.isfinite(scaled).all():
                 return None
-            values, vectors = np.linalg.eigh(scaled)
+            values, vectors = eigh(scaled)
             along = vectors.T @ (grad / scale)
             stored = np.abs(vectors).T @ (larger - 1.0)  # beyond the columns themselves
         noise = np.maximum(NOISE[precision], CENTRED * stored)

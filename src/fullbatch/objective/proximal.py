@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..machine.blas import one_thread
+from ..machine.eigen import eigh
 from ..protocols.answers import Curves
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty
@@ -234,5 +235,5 @@ def _solved(matrix: Array, slope: Array) -> Array:
     try:
         return cho_solve(cho_factor(matrix, lower=True), slope)
     except LinAlgError:
-        values, vectors = np.linalg.eigh(matrix)
+        values, vectors = eigh(matrix)
         return vectors @ ((vectors.T @ slope) / np.maximum(values, _ROUNDED))

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
+from ..machine.eigen import eigh
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
 from ._design import Design, mean_squares
@@ -227,7 +228,7 @@ def _largest(
             basis = rng.standard_normal((len(rows), min(wanted + _EXTRA, rows.width, len(rows))))
             for _ in range(_POWERS):
                 basis, _ = np.linalg.qr(product(basis))
-            values, vectors = np.linalg.eigh(basis.T @ product(basis))
+            values, vectors = eigh(basis.T @ product(basis))
             values, vectors = values[-wanted:], vectors[:, -wanted:]
             stand_out = values > noise * max(1.0 - values.sum() / trace, 0.0)
             if not stand_out.all():

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
+from ..machine.eigen import eigh
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
 from ._design import THREADS, Design, in_threads, mean_squares
@@ -210,7 +211,7 @@ def directions(curvature: RowCurvature, weight: Array, facts: Facts) -> Directio
         sums -= np.einsum("mk,ml->kl", curvature.coupling, curvature.coupling)
         own = own - np.square(curvature.coupling)
     with one_thread():
-        eigenvalues, basis = np.linalg.eigh(sums)
+        eigenvalues, basis = eigh(sums)
     flat = int((eigenvalues <= _FLAT * eigenvalues[-1]).sum())
     penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[facts.predictors])
     traces = np.maximum(own.sum(axis=1), 0.0)
