@@ -189,7 +189,11 @@ def test_options_of_files_are_refused_for_mnist_and_those_of_other_formats_by_th
 def test_text_as_target_of_numbers_is_told_as_it_stands(people):
     _, fit = people
     told = fullbatch(*fit, "--model", "huber", "-q", code=1).stderr
-    assert re.fullmatch(r"error: .*people.csv rows 0..1499: target y must be numbers, not '(yes|no)'\n", told)
+    assert re.fullmatch(
+        r"error: .*people.csv rows 0..1499: target y must be numbers, not '(yes|no)': correct it, or\s+give another "
+        r"column\n",
+        told,
+    )
 
 
 def progress(problem, **options):

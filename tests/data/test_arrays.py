@@ -45,7 +45,7 @@ def test_cut_as_told():
 @pytest.mark.parametrize(
     ("given", "read"),
     [("float64", "float64"), ("float32", "float32"), ("uint8", "uint8"), ("float16", "float32"), ("int32", "float64"),
-     ("bool", "float64"), (">f8", "float64")],
+     ("bool", "uint8"), (">f8", "float64")],
 )  # fmt: skip
 def test_types(given, read):
     X = np.arange(12).reshape(6, 2).astype(given)

@@ -49,7 +49,11 @@ class ArraySource:
 
     def read(self) -> Rows:
         """The rows, in a type that the kernels take."""
-        return Rows(as_features(self.X), self.y, self.weight, self.scale, self.offset, (), self.names)
+        try:
+            X = as_features(self.X)
+        except DataError as error:
+            raise DataError(f"{self}: {error}") from None
+        return Rows(X, self.y, self.weight, self.scale, self.offset, (), self.names)
 
     @property
     def size(self) -> Size:
@@ -81,7 +85,8 @@ def array_sources(
     ----------
     X : (n, p) array_like, scipy.sparse matrix or array, or Dask array
         Features; chunks of a Dask array are computed by the workers, and y, weights and offset may be Dask arrays too.
-        float32, float64, uint8 and int8 stay as they are, other numbers become float64; sparse becomes CSR.
+        float32, float64, uint8 and int8 stay as they are; float16 becomes float32, truth values uint8, other numbers
+        float64; sparse becomes CSR.
     y : (n,) array_like, optional
         Targets.
     sample_weight : (n,) array_like, optional

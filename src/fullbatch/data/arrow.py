@@ -24,6 +24,9 @@ LONGEST_LEVEL = 256
 # A longer list is taken for damage.
 LONGEST_LIST = 2**18
 
+# What can be done about a target of another type.
+NO_TARGET = "Name another column, or derive one of these from it"
+
 # What stands for a boolean value, in Python and in texts.
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 
@@ -255,7 +258,9 @@ def numbers(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Arra
         Numbers of its rows there, for messages.
     """
     if kind(column.type) not in ("number", "null"):
-        raise DataError(f"{where}: column {name!r} is {column.type}, it must be numbers")
+        raise DataError(
+            f"{where}: column {name!r} is {column.type}, it must be numbers: name another, or make numbers of it"
+        )
     if pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.float64())
     values: Array = column.to_numpy()
@@ -288,7 +293,7 @@ def target(column: pa.ChunkedArray, name: str, where: str, rows: Array) -> Array
         category = levels_and_codes(column, name, where, rows)
         return category.levels[category.codes]
     if kind(column.type) == "other":
-        raise DataError(f"{where}: column {name!r} is {column.type}: targets are numbers or text")
+        raise DataError(f"{where}: column {name!r} is {column.type}: targets are numbers or text. {NO_TARGET}")
     return _exact(column)
 
 
@@ -325,7 +330,7 @@ def category(column: pa.ChunkedArray, name: str, where: str, rows: Array, asked:
             of = ", of floating-point numbers below 2**53" if is_float else ""
             raise BadValue(
                 f"{where}: row {rows[first]}, column {name!r}: {values[first]} is no level: levels are text or whole "
-                f"numbers below 2**63{of}",
+                f"numbers below 2**63{of}. Correct it, or leave the column out of categorical",
                 int(rows[first]),
             )
         levels, codes = np.unique(values.astype(np.int64), return_inverse=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sklearn.utils import column_or_1d
 
 from ..errors import DataError
-from .arrow import as_table
+from .arrow import as_table, plain
 from .columns import check_there
 
 Array = npt.NDArray[Any]
@@ -39,6 +39,10 @@ def values_of(column: Any) -> Array:
     NumPy makes texts of numbers, None and NaN that stand in a list beside texts. They stay objects here, as they are in
     an array of objects or in a series, so that they are told.
     """
+    if isinstance(column, pa.Array):
+        column = pa.chunked_array([column])
+    if isinstance(column, pa.ChunkedArray):
+        column = plain(column)  # of dictionaries with missing values, NumPy gets some other value in their place
     array = np.asarray(column)
     if array.dtype.kind == "T":  # texts of any length, of which other packages know nothing
         return array.astype(object)
@@ -57,7 +61,10 @@ def one_column(values: Any) -> Array:
 
 def targets(y: Any, warn: bool = False) -> Array:
     """Targets beside what is in memory; a matrix of one column will do, with scikit-learn's warning if asked."""
-    column: Array = column_or_1d(one_column(y), warn=warn)
+    try:
+        column: Array = column_or_1d(one_column(y), warn=warn)
+    except ValueError as error:
+        raise DataError(f"{error} Give one target for each row") from None
     return column
 
 
@@ -78,7 +85,7 @@ def arrow_column(values: Any, meaning: str, n: int) -> pa.Array:
     """
     values = np.full(n, values, np.float64) if isinstance(values, Real) else one_column(values)
     if meaning == "target":
-        values = column_or_1d(values)
+        values = targets(values)
     if values.shape != (n,):
         has = len(values) if values.ndim == 1 else f"shape {values.shape}"
         raise DataError(f"X has {n} rows and the {meaning} has {has}: give one value for each row, in their order")

@@ -16,6 +16,7 @@ from ..errors import DataError, shortened
 from ..protocols.rows import Rows
 from ..protocols.schema import Features
 from . import arrow
+from .features import common_type
 
 Array = npt.NDArray[Any]
 
@@ -391,10 +392,12 @@ def choose_columns(
             f"numbers or text. {advice[0].upper()}{advice[1:]}"
         )
     if roles.target is not None and arrow.kind(types[roles.target]) == "other":
-        raise DataError(f"{where}: column {roles.target!r} is {types[roles.target]}: targets are numbers or text")
+        told = f"column {roles.target!r} is {types[roles.target]}: targets are numbers or text"
+        raise DataError(f"{where}: {told}. {arrow.NO_TARGET}")
     for name in (roles.weight, roles.offset):
         if name is not None and arrow.kind(types[name]) not in ("number", "null"):
-            raise DataError(f"{where}: column {name!r} is {types[name]}, it must be numbers")
+            told = f"column {name!r} is {types[name]}, it must be numbers"
+            raise DataError(f"{where}: {told}: name another, or make numbers of it")
     levels = [
         name
         for name in chosen
@@ -468,9 +471,6 @@ def _index_columns(schema: pa.Schema) -> list[str]:
 
 def _common_type(types: list[pa.DataType], is_filled: bool) -> str:
     """The smallest type that holds the columns without loss."""
-    if types and not is_filled and all(pa.types.is_uint8(type_) or pa.types.is_boolean(type_) for type_ in types):
-        return "uint8"
-    if types and not is_filled and all(pa.types.is_int8(type_) or pa.types.is_boolean(type_) for type_ in types):
-        return "int8"
-    exact = {pa.float16(), pa.float32(), pa.bool_(), pa.uint8(), pa.int8()}
-    return "float32" if types and exact.issuperset(types) else "float64"
+    names = {"halffloat": "float16", "float": "float32"}
+    common = common_type(names.get(str(type_), str(type_)) for type_ in types)
+    return "float32" if is_filled and common in ("uint8", "int8") else common

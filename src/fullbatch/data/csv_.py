@@ -189,10 +189,13 @@ def _guess(path: str, form: CsvFormat, rows: TextRows, roles: Roles) -> pa.Schem
     for number, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if name not in used:
             continue
-        if pa.types.is_temporal(column.type) and name != roles.target:
-            row = column.is_valid().index(True).as_py()  # ISO's, of which Arrow makes dates
-            as_text = replace(form, types={name: pa.string()}).parse(head, [name], path, 0)
-            stray.append((row, name, as_text[name][row].as_py()))
+        if pa.types.is_temporal(column.type) and name != roles.target:  # ISO's, of which Arrow makes dates
+            texts = replace(form, types={name: pa.string()}).parse(head, [name], path, 0)[name]
+            if name in roles.categorical:
+                table = table.set_column(number, name, texts)
+                continue
+            row = column.is_valid().index(True).as_py()
+            stray.append((row, name, texts[row].as_py()))
         if not pa.types.is_string(column.type):
             continue
         if not form.numbers.is_plain and not pa.types.is_string((read := _as_numbers(form, column)).type):

@@ -235,7 +235,10 @@ class DaskArraySource:
         """The rows."""
         read = zip(*map(self._read, self.pieces), strict=True)
         X, y, weight, offset = (None if parts[0] is None else np.concatenate(parts) for parts in read)
-        return Rows(as_features(X), y, weight, self.scale, offset, (), self.names)
+        try:
+            return Rows(as_features(X), y, weight, self.scale, offset, (), self.names)
+        except DataError as error:
+            raise DataError(f"{self}: {error}") from None
 
     def _read(self, piece: PartPiece) -> list[Array | None]:
         arrays = self.shared.read(piece.number, piece.part, piece.length, [])

@@ -1,6 +1,6 @@
 """The columns of a model from the columns of the data: in types that kernels take, one for each level of a category."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -23,9 +23,18 @@ Unknown = Literal["error", "ignore"]
 AS_THEY_ARE = (np.float32, np.float64, np.uint8, np.int8)
 
 
+def common_type(types: Iterable[str]) -> str:
+    """The smallest of the kernels' types that holds columns of these types of NumPy without loss, or else float64."""
+    names = {*types}
+    for kept in ("uint8", "int8"):
+        if names and names <= {kept, "bool"}:
+            return kept
+    return "float32" if names and names <= {"float16", "float32", "bool", "uint8", "int8"} else "float64"
+
+
 def feature_bytes(dtype: Any) -> int:
     """Bytes of a value of that type once it is in `as_features`."""
-    return int(dtype.itemsize) if dtype in AS_THEY_ARE else 4 if dtype == np.float16 else 8
+    return np.dtype(common_type([str(dtype)])).itemsize
 
 
 def as_features(X: Any) -> Any:
@@ -35,10 +44,11 @@ def as_features(X: Any) -> Any:
     if X.dtype.kind == "c":
         raise DataError("Complex data not supported: X must be real")
     refuse_dates("X", X)
+    refuse_texts(X)
     try:
-        return X.astype(np.float32 if X.dtype == np.float16 else np.float64)
+        return X.astype(common_type([str(X.dtype)]))
     except (TypeError, ValueError) as error:
-        raise DataError(f"X must be numbers: {error}") from None
+        raise DataError(f"X must be numbers: {error}. Derive numbers from it") from None
 
 
 def refuse_dates(what: str, values: Any) -> None:
@@ -46,6 +56,22 @@ def refuse_dates(what: str, values: Any) -> None:
     dates = dates_in(values)
     if dates is not None:
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
+
+
+def refuse_texts(X: Any) -> None:
+    """Refuse a matrix in which texts or bytes stand that are no numbers."""
+    if X.dtype.kind not in "OSUT":
+        return
+    for (row, column), value in np.ndenumerate(X):
+        try:
+            np.float64(value)
+        except ValueError:
+            raise DataError(
+                f"row {row}, column {column}: X must be numbers, not {value!r}: derive numbers from it, or give a data "
+                "frame, whose texts are levels"
+            ) from None
+        except TypeError:  # neither text nor number: who converts it says so
+            return
 
 
 def matched(rows: Rows, features: Features, missing: Mapping[str, Any], source: Any) -> Rows:

@@ -26,13 +26,10 @@ from .beside import (
     weights,
 )
 from .columns import TABLE_SOURCES, Roles
-from .features import refuse_dates
+from .features import common_type, refuse_dates, refuse_texts
 from .frames import sources_of_table
 from .kinds import Kind, is_pandas, kind_of
 from .table import TableSource, rules
-
-# Matrices of other types become those of the first.
-_TYPES_TO_FIT = [np.float64, np.float32, np.uint8, np.int8]
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
     refuse_names(beside, X)
     names = names_of_matrix(X)
     # Values are checked block by block, on the workers, where row and column can be told.
-    matrix = matrix_of(X, _TYPES_TO_FIT, asked_by, order="C", ensure_all_finite=False)
+    matrix = matrix_of(X, None, asked_by, order="C", ensure_all_finite=False)
     y = targets(beside["target"], warn=True)
     weight, offset = (weights(beside[meaning], len(y)) for meaning in ("weight", "offset"))
     return Given(array_sources(matrix, y, weight, offset, names=names), names)
@@ -210,11 +207,30 @@ def sources_of_spread_table(
 # --- matrices, and rows in memory -----------------------------------------------------------------------------------
 
 
-def matrix_of(X: Any, types: list[Any], asked_by: str, **options: Any) -> Any:
-    """A dense array or CSR matrix of whatever scikit-learn can make one of."""
+def matrix_of(X: Any, types: list[Any] | None, asked_by: str, **options: Any) -> Any:
+    """A dense array or CSR matrix of whatever scikit-learn can make one of.
+
+    Parameters
+    ----------
+    X : array_like
+        Rows by columns.
+    types : list of type or None
+        Those that stay as they are, others become the first; None is what a table of such columns would have.
+    asked_by : str
+        Who asks, for messages.
+    **options
+        Of `sklearn.utils.check_array`.
+    """
     if not (hasattr(X, "dtype") or hasattr(X, "dtypes")):  # lists, buffers
         X = np.asarray(X)
     refuse_dates("X", X)
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        refuse_texts(X)
+    if types is None:
+        held = X.dtypes if hasattr(X, "columns") else [X.dtype]
+        types = [common_type(str(getattr(dtype, "numpy_dtype", dtype)) for dtype in held)]
+        if types[0] in ("uint8", "int8") and is_pandas(X) and X.isna().any(axis=None):
+            types = [np.float32]  # bytes cannot say what is missing, of which the worker tells
     return check_array(X, accept_sparse="csr", dtype=types, estimator=asked_by, input_name="X", **options)
 
 

@@ -47,15 +47,14 @@ def as_numbers(values: Any, what: str) -> Array:
         return values.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         wrong = next(value for value in values.ravel().tolist() if not _is_number(value))
-        raise DataError(f"{what} must be numbers, not {wrong!r}") from None
+        raise DataError(f"{what} must be numbers, not {wrong!r}: correct it, or give another column") from None
 
 
 def _is_number(value: Any) -> bool:
     try:
-        np.float64(value)
+        return np.ndim(np.float64(value)) == 0  # of a list, NumPy makes an array
     except (TypeError, ValueError):
         return False
-    return True
 
 
 def read_only(array: Array) -> Array:
@@ -96,7 +95,9 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
     bad_weight = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
     if bad_weight.size:
         row = int(bad_weight[0])
-        problems.append((row, None, f"the sample weight is {weight[row]}, it must be finite and not negative"))
+        problems.append(
+            (row, None, f"the sample weight is {weight[row]}, it must be finite and not negative: correct it")
+        )
         weight = as_weight(None)
 
     counts = target = None
@@ -211,6 +212,8 @@ def _is_missing(label: Any) -> bool:
         return label is None or bool(label != label)
     except TypeError:  # pandas.NA answers neither yes nor no
         return True
+    except ValueError:  # nor does an array, which is no label, but not missing
+        return False
 
 
 def not_finite(what: str, value: Any) -> str:
@@ -227,7 +230,11 @@ def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
     if kind == "O":
         missing = [row for row, label in enumerate(y) if _is_missing(label)]
         if missing:
-            return y[:0], missing[0], "target y contains NaN or None instead of a label"
+            return (
+                y[:0],
+                missing[0],
+                "target y contains NaN or None instead of a label: remove or fill in such values first",
+            )
         if all(isinstance(label, str) for label in y):
             return y.astype(str), None, ""
         try:
@@ -247,13 +254,17 @@ def as_labels(y: Array, source: str) -> tuple[Array, int | None, str]:
             return y[:0], int(strange[0]), not_finite("target y", y[strange[0]])
         if bad.size:
             row = int(bad[0])
-            return y[:0], row, f"the label {y[row]} is not a class (Unknown label type: continuous)"
+            what = f"the label {y[row]} is not a class (Unknown label type: continuous)"
+            return y[:0], row, f"{what}: use whole numbers or text, or a regressor"
         if (rounded := np.flatnonzero(np.abs(y) >= EXACT)).size:
             row = int(rounded[0])
             what = f"the label {y[row]:.0f} is a floating-point number of 2**53 or more, which are rounded"
             return y[:0], row, f"{what}: use integers or text"
         return y, None, ""
-    raise DataError(f"{source}: target y is of type {y.dtype}: labels must be integers, booleans or text")
+    raise DataError(
+        f"{source}: target y is of type {y.dtype}: labels must be integers, booleans or text. Make one of these of it, "
+        "or give another column"
+    )
 
 
 def _numbers_of(labels: Array) -> Array:

@@ -186,4 +186,4 @@ def bad_offset(rows: Rows, source: str) -> Problem | None:
     if not bad.size:
         return None
     row = int(bad[0])
-    return Problem(row, None, f"the offset is {offset[row]}, it must be finite", source, row)
+    return Problem(row, None, f"the offset is {offset[row]}, it must be finite: correct it", source, row)

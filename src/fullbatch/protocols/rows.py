@@ -1,12 +1,15 @@
 """The rows of a block as a source reads them, and what names where they come from."""
 
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+_DATES = (np.datetime64, np.timedelta64, date, time, timedelta)  # a datetime is a date
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +105,7 @@ def dates_in(values: Any) -> str | None:
     dtype = getattr(values, "dtype", None)
     kind = getattr(dtype, "kind", "")
     if kind == "O" and isinstance(values, np.ndarray):
-        return next(
-            (type(one).__name__ for one in values.flat if isinstance(one, np.datetime64 | np.timedelta64)), None
-        )
+        return next((type(one).__name__ for one in values.flat if isinstance(one, _DATES)), None)
     return str(dtype) if kind in ("m", "M") else None
 
 

@@ -19,7 +19,7 @@ MOST_LEVELS = 2**20
 # Text that nobody called categorical has at most so many levels, or repeats each of them this often.
 _FEW_LEVELS, _REPEATED = 50, 2.0
 # Whole numbers below this are exact as float64, and no other whole number is rounded to one of them.
-EXACT = 2.0**53
+EXACT = np.float64(2.0**53)  # NumPy would make a float of Python that of float16
 
 
 @dataclass(frozen=True, slots=True)
