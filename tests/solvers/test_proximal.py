@@ -1,5 +1,7 @@
 """L1 penalties, elastic nets and bounds: the minimum, whatever the loss, against what others find and formulas say."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import optimize, special
@@ -7,6 +9,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression
 
 from fullbatch import (
+    FitWarning,
     GeneralizedLinearRegressor,
     LogisticRegression,
     Objective,
@@ -179,7 +182,7 @@ def test_the_model_is_minimised_whatever_its_faces():
             model = Cornered.of(Curves(matrix, Point(0.0, grad)), theta, facts, "float64")
             found, reached = model.minimum()
             assert reached
-            slope = penalty.steepest(found, grad + matrix @ found + LEAST_DAMPING * of_scale**2 * found)
+            slope = penalty.steepest(found, grad + matrix @ found + LEAST_DAMPING["float64"] * of_scale**2 * found)
             assert (np.abs(slope) <= 1e-10 * (np.abs(grad) + of_scale + np.abs(matrix) @ np.abs(found))).all()
             assert model.change(found) <= min(model.change(penalty.nearest(found + step)) for step in np.eye(size))
 
@@ -276,14 +279,83 @@ def test_wrong_bounds_are_refused():
     constant = np.column_stack((X, np.full(len(y), 3.0)))
     for options, rows, message in (
         ({"l1_ratio": 1.5}, X, r"l1_ratio must be a number from 0 to 1, got 1\.5"),
-        ({"lower_bounds": "a"}, X, "lower_bounds must be a number, one for each coefficient, a mapping"),
+        ({"lower_bounds": "a"}, X, "lower_bounds must be a number and not NaN, one for each coefficient, a mapping"),
         ({"lower_bounds": [[0.0]]}, X, "lower_bounds must be a number"),
         ({"P1": -1.0}, X, "P1 must be a number of 0 or more"),
+        ({"P2": {"x1": np.inf}}, X, "P2 must be a number of 0 or more, finite"),
         ({"upper_bounds": {"x0": np.nan}}, X, "upper_bounds must be a number"),
         ({"lower_bounds": [0.0, 1.0]}, X, "lower_bounds has 2 numbers and the fit 10 coefficients"),
         ({"lower_bounds": {"z": 1.0}}, X, "lower_bounds: there is no column 'z' in the fit"),
-        ({"lower_bounds": 1.0, "upper_bounds": 0.0}, X, r"must be at least 1\.0 and at most 0\.0"),
+        (
+            {"lower_bounds": {"x1": 1.0}, "upper_bounds": 0.0, "standardize": True},
+            X,
+            "column 'x1': its coefficient must be at least 1 by lower_bounds and at most 0 by upper_bounds",
+        ),
         ({"lower_bounds": {"x10": 1.0}}, constant, "column 'x10' does not vary"),
     ):
         with pytest.raises(ValueError, match=message):
             GeneralizedLinearRegressor(**options).fit(rows, y)
+
+
+def test_a_series_of_pandas_is_read_by_its_names():
+    pandas = pytest.importorskip("pandas")
+    frame, y = load_diabetes(return_X_y=True, as_frame=True)
+    bounds = {"bmi": 100.0, "age": 3.0}
+    expected = GeneralizedLinearRegressor(upper_bounds=bounds).fit(frame, y)
+    assert expected.coef_[[0, 2]].tolist() == [3.0, 100.0] or expected.coef_[2] == 100.0
+    told = GeneralizedLinearRegressor(upper_bounds=pandas.Series(bounds)).fit(frame, y)
+    assert told.coef_.tobytes() == expected.coef_.tobytes()
+
+
+def test_what_is_held_is_exactly_at_its_bound_whatever_the_scale():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((100, 20)) * 10.0 ** rng.uniform(-3, 3, 20)
+    y = X @ (rng.standard_normal(20) / X.std(axis=0)) + rng.standard_normal(100)
+    lower, upper = -0.1 / X.std(axis=0), 0.1 / X.std(axis=0)
+    model = GeneralizedLinearRegressor(lower_bounds=lower, upper_bounds=upper, standardize=True).fit(X, y)
+    held = np.abs(model.result_.theta[:-1]) >= 0.1 * (1 - 1e-12)
+    assert held.sum() > 10
+    assert ((model.coef_ == lower) | (model.coef_ == upper))[held].all()
+
+
+def test_a_share_of_no_penalty_is_told():
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.warns(FitWarning, match="no-penalty"):
+        GeneralizedLinearRegressor(l1_ratio=1.0).fit(X, y)
+
+
+# --- attacks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1e-5, 3e-8, 1e-8])
+def test_nearly_collinear_columns_are_not_taken_for_a_minimum(spread):
+    rng = np.random.default_rng(0)
+    x, z, u = rng.standard_normal((3, 300))
+    y = 0.01 * z + u + 0.1 * rng.standard_normal(300)
+    model = GeneralizedLinearRegressor(upper_bounds=[np.inf, np.inf, 0.8], engine="serial")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(np.column_stack((x, x + spread * z, u)), y)
+    columns = np.column_stack((x, z, u, np.ones(300)))
+    best = optimize.lsq_linear(columns, y, (-np.inf, [np.inf, np.inf, 0.8, np.inf]), tol=1e-15).cost / 300
+    if model.result_.success:
+        assert model.result_.value - best <= 1e-6 * y.var()
+    else:
+        assert spread < 1e-6
+        assert model.result_.remaining_r2 > 1e-6
+
+
+def test_a_checkpoint_of_a_run_without_bounds_is_refused(tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    GeneralizedLinearRegressor(alpha=0.1, l1_ratio=1.0, checkpoint=tmp_path).fit(X, y)
+    with pytest.raises(ValueError, match="is of another run: lower bounds"):
+        GeneralizedLinearRegressor(alpha=0.1, l1_ratio=1.0, lower_bounds=0.0, checkpoint=tmp_path).fit(X, y)
+
+
+def test_float32_columns_over_twelve_decades_end_without_an_exception():
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((30, 40)).astype("f4") * (10 ** rng.uniform(-6, 6, 40)).astype("f4")
+    y = rng.integers(0, 3, 30)
+    single, double = (LogisticRegression(l2=1e-4, l1_ratio=0.5).fit(rows, y) for rows in (X, X.astype(float)))
+    assert double.result_.success
+    assert single.result_.value == pytest.approx(double.result_.value, rel=1e-4)

@@ -194,6 +194,12 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         weight = schema.weight if factors is None else float(factors @ schema.class_weight)
         strength, self.n_samples_fit_ = self._strength(weight), schema.n_rows
         self.l2_, self.l1_ = (1.0 - self.l1_ratio) * strength, self.l1_ratio * strength
+        if self.l1_ratio and not strength:
+            warnings.warn(
+                "[no-penalty] l1_ratio is a share of the penalty, whose strength is 0: nothing is penalised",
+                FitWarning,
+                stacklevel=3,
+            )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         callbacks: list[Callback] = list(self.callbacks)
         if self.verbose:
@@ -210,7 +216,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
         intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
-        self._keep(self._within(theta[:coefs].reshape(outputs, -1), schema.features), intercept.copy(), schema)
+        self._keep(self._within(theta[:coefs].reshape(outputs, -1), result.theta, objective), intercept.copy(), schema)
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
@@ -232,6 +238,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             name: strength if shares is None else of_theta(strength * shares, 0.0)
             for (name, strength), shares in zip(strengths.items(), self._shares(schema.features), strict=True)
         }
+        self._check_bounds(schema.features)
         for name, given, free in (("lower", self.lower_bounds, -np.inf), ("upper", self.upper_bounds, np.inf)):
             if given is None:
                 continue
@@ -246,6 +253,18 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             penalty[name] = of_theta(bounds * variables.scale, free)
         return penalty
 
+    def _check_bounds(self, features: Features) -> None:
+        """Refuse bounds that no number is within."""
+        lower = per_column("lower_bounds", self.lower_bounds, features, -np.inf)
+        upper = per_column("upper_bounds", self.upper_bounds, features, np.inf)
+        wrong = np.flatnonzero((lower > upper) | (lower == np.inf) | (upper == -np.inf))
+        if wrong.size:
+            first = wrong[0]
+            raise DataError(
+                f"column {features.names_out()[first]!r}: its coefficient must be at least {lower[first]:g} by "
+                f"lower_bounds and at most {upper[first]:g} by upper_bounds, which no number is: correct one of them"
+            )
+
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
@@ -255,10 +274,19 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
                 warnings.warn(str(notice), FitWarning, stacklevel=4)
 
-    def _within(self, coef: Array, features: Features) -> Array:
-        """Coefficients within their bounds, also in the last digit."""
-        lower = per_column("lower_bounds", self.lower_bounds, features, -np.inf)
-        return np.clip(coef, lower, per_column("upper_bounds", self.upper_bounds, features, np.inf))
+    def _within(self, coef: Array, theta: Array, objective: Objective) -> Array:
+        """Coefficients that the fit holds at a bound exactly at it, and all others within theirs."""
+        coef, features = coef.copy(), objective.blocks.schema.features
+        for given, told, bounds in (
+            ("lower_bounds", self.lower_bounds, objective.penalty.lower),
+            ("upper_bounds", self.upper_bounds, objective.penalty.upper),
+        ):
+            if told is not None:
+                held = (theta == bounds)[: coef.size].reshape(coef.shape)
+                bound = np.broadcast_to(per_column(given, told, features, np.nan), coef.shape)
+                coef[held] = bound[held]
+                coef = np.fmax(coef, bound) if given == "lower_bounds" else np.fmin(coef, bound)
+        return coef
 
     def get_feature_names_out(self) -> Array:
         """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""

@@ -15,23 +15,27 @@ Array = npt.NDArray[Any]
 # One number for all columns, a number for each coefficient, or numbers by the names of columns.
 PerColumn = float | npt.ArrayLike | Mapping[str, float] | None
 
+# Of what must be finite.
+LARGEST = float(np.finfo(np.float64).max)
+
 # How it is saved: JSON has no infinity.
 _NUMBER = NumberAsText(Number(infinite=True))
 PER_COLUMN = Either(Null(), _NUMBER, Named(_NUMBER), Each(_NUMBER))
 
 
-def check_per_column(name: str, given: Any, least: float = -np.inf) -> None:
+def check_per_column(name: str, given: Any, least: float = -np.inf, most: float = np.inf) -> None:
     """Refuse what cannot be told of columns, whatever the data."""
+    given = _by_name(given)
     try:
         values = np.asarray(list(given.values()) if isinstance(given, Mapping) else given)
     except ValueError:  # lists of several lengths
         values = np.array("")
     numbers = values.dtype.kind in "iuf" and values.ndim <= 1
-    if given is not None and not (numbers and (values >= least).all()):
-        from_least = f" of {least:g} or more" if least > -np.inf else ""
+    if given is not None and not (numbers and ((values >= least) & (values <= most)).all()):
+        from_least = f" of {least:g} or more, finite," if least > -np.inf else ""
         raise ValueError(
-            f"{name} must be a number{from_least}, one for each coefficient, a mapping from names of columns to "
-            f"numbers, or None, got {given!r}"
+            f"{name} must be a number{from_least} and not NaN, one for each coefficient, a mapping from names of columns "
+            f"to numbers, or None, got {given!r}"
         )
 
 
@@ -55,7 +59,7 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
     DataError
         There is no such column, or there are not as many numbers as coefficients.
     """
-    names = features.names_out()
+    names, given = features.names_out(), _by_name(given)
     if isinstance(given, Mapping):
         values = np.full(len(names), otherwise)
         for column, value in given.items():
@@ -75,6 +79,7 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
 
 def as_text(given: PerColumn) -> Any:
     """As it is saved."""
+    given = _by_name(given)
     if given is None:
         return None
     if isinstance(given, Mapping):
@@ -90,6 +95,14 @@ def of_text(saved: Any) -> PerColumn:
     if isinstance(saved, Mapping):
         return {name: float(value) for name, value in saved.items()}
     return float(saved) if isinstance(saved, str) else np.array([float(value) for value in saved])
+
+
+def _by_name(given: Any) -> Any:
+    """A series of pandas whose index holds names as a mapping."""
+    index = getattr(given, "index", None)
+    if hasattr(given, "to_dict") and index is not None and all(isinstance(name, str) for name in index):
+        return given.to_dict()
+    return given
 
 
 def _places(column: Any, names: list[str], features: Features) -> list[int]:

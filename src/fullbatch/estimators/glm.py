@@ -16,7 +16,7 @@ from ..saving.contents import Either, Member, Named, Null, Number, Text
 from ..wording.arguments import check_number
 from ._linear import LinearEstimator
 from ._measures import Spread, Tally, half_deviance
-from ._per_column import PER_COLUMN, PerColumn, check_per_column, per_column
+from ._per_column import LARGEST, PER_COLUMN, PerColumn, check_per_column, per_column
 
 Array = npt.NDArray[Any]
 
@@ -97,8 +97,8 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         if not (isinstance(self.loss, str) and self.loss in known):
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(known)}")
         check_number("alpha", self.alpha, finite=True)
-        check_per_column("P1", self.P1, 0.0)
-        check_per_column("P2", self.P2, 0.0)
+        check_per_column("P1", self.P1, 0.0, LARGEST)
+        check_per_column("P2", self.P2, 0.0, LARGEST)
         if not (self.loss_options is None or isinstance(self.loss_options, Mapping)):
             raise ValueError(f"loss_options must be a mapping of names to numbers, or None, got {self.loss_options!r}")
         super()._check_parameters()

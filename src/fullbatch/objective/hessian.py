@@ -14,8 +14,8 @@ from ..protocols.seams import Facts
 # By the precision of products: share of the gradient's terms that is rounding, and at most; eigenvalues that are
 # rounding, in parameters scaled to curvature 1; and what stands for these, since they may be smaller than they look.
 NOISE = {"float64": 1e-15, "float32": 3e-7}
-_LOST = {"float64": 1e-14, "float32": 1e-6}
-_KNOWN = {"float64": 2e-14, "float32": 3e-7}
+LOST = {"float64": 1e-14, "float32": 1e-6}
+KNOWN = {"float64": 2e-14, "float32": 3e-7}
 FLOOR = {"float64": 1e-18, "float32": 3e-7}
 
 # Rounding of float64 of a column that was centred, as a share of the column as stored; sums of second derivatives.
@@ -101,8 +101,8 @@ class Curved:
             stored = np.abs(vectors).T @ (larger - 1.0)  # beyond the columns themselves
         noise = np.maximum(NOISE[precision], CENTRED * stored)
         values[values <= CENTRED_SQUARES * stored * stored] = 0.0
-        lost = _LOST[precision] / NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
-        along[(values <= _KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
+        lost = LOST[precision] / NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
+        along[(values <= KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
         held = held[facts.l2[held] == 0]
         return cls(values, vectors, along, scale, precision, above, noise, held) if np.isfinite(along).all() else None
 
@@ -149,7 +149,7 @@ class Curved:
 
     @property
     def _curvature(self) -> Array:
-        return np.where(self.values > _KNOWN[self.precision], self.values, FLOOR[self.precision])
+        return np.where(self.values > KNOWN[self.precision], self.values, FLOOR[self.precision])
 
 
 def hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:

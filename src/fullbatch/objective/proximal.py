@@ -18,19 +18,17 @@ from ..machine.eigen import eigh
 from ..protocols.answers import Curves
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty
-from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, NOISE, STRAIGHT, fix_level, hold
+from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, KNOWN, LOST, NOISE, STRAIGHT, fix_level, hold
 
 # Rounds of sweeps and a face at the most, sweeps in each, and the share of the model's decrease that may be left.
 _ROUNDS, _SWEEPS, _LEFT = 500, 4, 1e-18
 
-# Eigenvalues that are nothing but rounding count as this.
-_ROUNDED = 1e-10
-
 # Of the model's slopes, as a share of them and of theta.
 _ROUNDING = 4e-16
 
-# A share of each coordinate's own curvature, so that of columns that are combinations of others there is one answer.
-LEAST_DAMPING = 1e-10
+# A share of each coordinate's own curvature that sums of rows in this precision leave no digit of: so much is added,
+# that of columns which are combinations of others there is one answer.
+LEAST_DAMPING = {"float64": 1e-14, "float32": 1e-6}
 
 # How many of its steps a probe is long, at the most.
 _FURTHEST = 1e8
@@ -109,7 +107,7 @@ class Cornered:
         noise = np.maximum(NOISE[precision], CENTRED * beyond)
         return cls(matrix, grad / scale, theta * scale, scale, penalty, given, theta, precision, above, noise, lost)
 
-    def minimum(self, damping: float = LEAST_DAMPING) -> tuple[Array, bool]:
+    def minimum(self, damping: float = 0.0) -> tuple[Array, bool]:
         """Theta at the minimum of the model, exactly at zero and at bounds where it is there; and whether it was
         reached.
 
@@ -120,7 +118,11 @@ class Cornered:
         """
         with one_thread():
             found, reached = _minimum(
-                self.matrix, self.slope, self.theta, self.penalty, max(damping, LEAST_DAMPING) + self.lost
+                self.matrix,
+                self.slope,
+                self.theta,
+                self.penalty,
+                max(damping, LEAST_DAMPING[self.precision]) + self.lost,
             )
         theta = found / self.scale
         theta = np.where(found <= self.penalty.lower, self.given.lower, theta)
@@ -151,18 +153,31 @@ class Cornered:
             times *= 4.0
         return None
 
-    def rounding(self, theta: Array) -> float:
-        """By how much F might fall beyond what the model says, since the gradient is known to its rounding only.
+    def left(self, theta: Array) -> tuple[float, float]:
+        """By how much F can still fall by the model, of which `theta` is the minimum but for damping; and by how much
+        beyond that, since the gradient is known to its rounding only.
 
-        As `Curved.rounding`, of the coordinates that are free at the minimum `theta` of the model.
+        What the damping has hidden is told by the eigenvectors of the face that `theta` lies on, as by `Curved`: no
+        direction is left out for its curvature, unless the gradient along it is rounding too.
         """
-        if not np.isfinite(self.above):
-            return 0.0
         free = (theta > self.given.lower) & (theta < self.given.upper) & ((theta != 0) | (self.given.l1 == 0))
+        fallen = max(-self.change(theta), 0.0)
+        if not free.any():
+            return fallen, 0.0
+        sign = np.where(self.penalty.l1 > 0, np.sign(theta), 0.0)
         with one_thread():
-            values = np.linalg.eigvalsh(self.matrix[np.ix_(free, free)])
-        noise = float(self.noise[free].max(initial=0.0))
-        return max(self.above, 0.0) * noise**2 * float((1.0 / np.maximum(values, FLOOR[self.precision])).sum())
+            slope = self.slope + self.matrix @ (self.scale * (theta - self.at)) + self.penalty.l1 * sign
+            values, vectors = eigh(self.matrix[np.ix_(free, free)])
+            along = vectors.T @ slope[free]
+        noise = float(self.noise[free].max())
+        known = KNOWN[self.precision]
+        finite = 0 < self.above < np.inf
+        lost = LOST[self.precision] / NOISE[self.precision] * noise * np.sqrt(2.0 * self.above) if finite else 0.0
+        along[(values <= known) & (np.abs(along) <= lost)] = 0.0
+        curvature = np.where(values > known, values, FLOOR[self.precision])
+        hidden = 0.5 * float((along**2 / curvature).sum())
+        rounding = max(self.above, 0.0) * noise**2 * float((1.0 / curvature).sum()) if np.isfinite(self.above) else 0.0
+        return fallen + hidden, rounding
 
 
 def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, damping: Array) -> tuple[Array, bool]:
@@ -175,6 +190,10 @@ def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, dampin
     for number in range(_ROUNDS):
         step = x - start
         slopes = slope + matrix @ step + damping * step
+        if not (
+            np.isfinite(slopes).all() and np.isfinite(x).all()
+        ):  # what looks like curvature is rounding, and falls without end
+            return start, False
         off = penalty.nearest(x - slopes / curvature, pull / curvature) - x
         fallen = -0.5 * float(step @ (slope + slopes)) - float((pull * (np.abs(x) - np.abs(start))).sum())
         rounding = _ROUNDING * (float(np.abs(slope).max()) + float(np.abs(x).max()))
@@ -211,7 +230,7 @@ def _face_minimum(matrix: Array, slopes: Array, x: Array, penalty: Penalty, damp
     slope = slopes[free] + penalty.l1[free] * sign
     low = np.maximum(penalty.lower[free], np.where(sign > 0, 0.0, -np.inf))
     high = np.minimum(penalty.upper[free], np.where(sign < 0, 0.0, np.inf))
-    while free.size:
+    while free.size and np.isfinite(slope).all():
         step = -_solved(part, slope)
         here = x[free]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -236,4 +255,4 @@ def _solved(matrix: Array, slope: Array) -> Array:
         return cho_solve(cho_factor(matrix, lower=True), slope)
     except LinAlgError:
         values, vectors = eigh(matrix)
-        return vectors @ ((vectors.T @ slope) / np.maximum(values, _ROUNDED))
+        return vectors @ ((vectors.T @ slope) / np.maximum(values, 1e-15 * values[-1]))

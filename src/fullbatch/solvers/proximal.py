@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
-from ..objective.proximal import LEAST_DAMPING, Cornered
+from ..objective.proximal import Cornered
 from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
@@ -21,8 +21,9 @@ from .newton import NARROWER, SURE, WIDEST, Newton
 
 logger = logging.getLogger(__name__)
 
-# Levenberg's damping: after a step that did not do what was promised, how it rises and falls, and where it is given up.
-_DAMPED, _RISE, _FALL, _MOST = 1e-4, 10.0, 0.03, 1e14
+# Levenberg's damping: after a step that did not do what was promised, how it rises and falls, where it is given up, and
+# where it is none.
+_DAMPED, _RISE, _FALL, _MOST, _NONE = 1e-4, 10.0, 0.03, 1e14, 1e-12
 
 # A step is taken if it lowers F by this share of what was promised, and did what was promised with this one.
 _TAKEN, _KEPT = 0.1, 0.7
@@ -31,8 +32,8 @@ _TAKEN, _KEPT = 0.1, 0.7
 _SHARES = (1.0, 0.5, 0.25, 0.1)
 
 # Steps for each width of a loss that is curved over a wider stretch, which end when F could fall by no more than this
-# share.
-_STEPS, _CLOSE = 30, 1e-6
+# share; and how often that is done.
+_STEPS, _CLOSE, _MOST_CROSSINGS = 30, 1e-6, 4
 
 # What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
 # this factor or more.
@@ -49,6 +50,8 @@ class ProximalState(DescentState):
         The minimum of the quadratic model with corners and bounds.
     damping : float
         Levenberg's, of the model.
+    crossings : int
+        How often the straight stretches of a loss were crossed.
     double : int
         Whether products are float64, whatever the rows: 0 or 1.
     sure : int
@@ -61,7 +64,8 @@ class ProximalState(DescentState):
     """
 
     aim: Array = field(default_factory=lambda: np.zeros(0))
-    damping: float = LEAST_DAMPING
+    damping: float = 0.0
+    crossings: int = 0
     double: int = 0
     sure: int = 0
     promised: float = 0.0
@@ -139,6 +143,9 @@ class ProximalNewton:
         if after is None and self._rounds(state):
             state = yield from self._again(replace(state, double=1))
             after = yield from self._advanced(state)
+        while after is None and self._width(state) > 1.0 and state.crossings < _MOST_CROSSINGS:
+            state = yield from self._crossed(state)
+            after = yield from self._advanced(state)
         if after is None:
             noise, _ = precision_of(self._precision(state))
             rounding = max(10.0 * noise * abs(state.value), state.rounding)
@@ -151,6 +158,8 @@ class ProximalNewton:
         """By how much F can still fall, by the model and the rounding of the gradient, as a share of what F is measured
         by: see `objective.measure.relative`.
         """
+        if (self._penalty.nearest(state.theta) != state.theta).any():  # resumed, from a run with other bounds
+            return np.inf
         if not self._penalty.steepest(state.theta, state.grad).any():
             return 0.0
         left = state.left + SURE * state.rounding if state.sure else np.inf
@@ -195,7 +204,8 @@ class ProximalNewton:
 
         It is at the minimum of a loss curved over a wider stretch, which becomes narrower.
         """
-        width, inner = min(self._width(state), WIDEST), state
+        state = replace(state, crossings=state.crossings + 1, damping=0.0)
+        width, inner = min(max(self._width(state), NARROWER), WIDEST), state
         while width > 1.0:
             width = max(width / NARROWER, 1.0)
             inner = yield from self._again(inner, width)
@@ -222,7 +232,7 @@ class ProximalNewton:
             curves = yield self._gram(theta, state, width)
             if self._takes(state, share * promised, curves.point):
                 kept = share == 1.0 and state.value - curves.point.value >= _KEPT * promised
-                damping = max(_FALL * state.damping, LEAST_DAMPING) if kept else state.damping
+                damping = (_FALL * state.damping if state.damping > _NONE else 0.0) if kept else state.damping
                 return self._aimed(self._moved(state, theta, curves.point, damping), curves)
         if self._rounds(state):
             return None
@@ -272,15 +282,15 @@ class ProximalNewton:
         if model is None:
             return replace(state, aim=state.theta, left=np.inf, rounding=0.0, sure=0)
         end, reached = model.minimum()
-        left = max(-model.change(end), 0.0) if reached else np.inf
-        aim = end if state.damping <= LEAST_DAMPING else model.minimum(state.damping)[0]
+        left, rounding = model.left(end) if reached else (np.inf, 0.0)
+        aim = end if state.damping == 0 else model.minimum(state.damping)[0]
         return replace(
             state,
             aim=aim,
             direction=aim - state.theta,
             promised=max(-model.change(aim), 0.0),
             left=left,
-            rounding=model.rounding(end),
+            rounding=rounding,
             sure=0,
         )
 
