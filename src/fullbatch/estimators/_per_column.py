@@ -34,8 +34,8 @@ def check_per_column(name: str, given: Any, least: float = -np.inf, most: float 
     if given is not None and not (numbers and ((values >= least) & (values <= most)).all()):
         from_least = f" of {least:g} or more, finite," if least > -np.inf else ""
         raise ValueError(
-            f"{name} must be a number{from_least} and not NaN, one for each coefficient, a mapping from names of columns "
-            f"to numbers, or None, got {given!r}"
+            f"{name} must be a number{from_least} and not NaN, one for each coefficient, a mapping from names of "
+            f"columns to numbers, or None, got {given!r}"
         )
 
 
