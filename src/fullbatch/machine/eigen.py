@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh as lapack_eigh
 
 Array = npt.NDArray[Any]
 
@@ -14,6 +13,8 @@ def eigh(matrix: Array) -> tuple[Array, Array]:
     try:
         values, vectors = np.linalg.eigh(matrix)
     except np.linalg.LinAlgError:
+        from scipy.linalg import eigh as lapack_eigh
+
         # Divide and conquer fails now and then, on matrices that nothing is wrong with; QR steps take longer.
         values, vectors = lapack_eigh(matrix, driver="ev")
     return values, vectors
