@@ -337,7 +337,7 @@ SURVIVORS = (
         "                pass",
         ("models/test_linear.py::test_float32_rows_have_float64_products_where_that_is_asked_for",),
     ),
-    Survivor("R22", "solvers/newton.py", "promised <= 10.0 * rounding", "True", _RULES),
+    Survivor("R22", "solvers/_whole_hessian.py", "promised <= 10.0 * rounding", "True", _RULES),
     Survivor(
         "S18b",
         "solvers/ridge_path.py",

@@ -18,6 +18,9 @@ LOST = {"float64": 1e-14, "float32": 1e-6}
 KNOWN = {"float64": 2e-14, "float32": 3e-7}
 FLOOR = {"float64": 1e-18, "float32": 3e-7}
 
+# What may be left counts rounding of the gradient so many times.
+SURE = 10.0
+
 # Rounding of float64 of a column that was centred, as a share of the column as stored; sums of second derivatives.
 CENTRED, CENTRED_SQUARES = 3e-17, 2e-15
 

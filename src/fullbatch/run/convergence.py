@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..objective.hessian import Curved
+from ..objective.hessian import SURE, Curved
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, HessVec, ValueGrad
 from ..protocols.seams import Facts, drive
 from ..solvers.auto import seconds_of_pass
-from ..solvers.newton import SURE, Newton
+from ..solvers.newton import Newton
 from ..solvers.newton_cg import conjugate_step
 
 Array = npt.NDArray[Any]

@@ -2,42 +2,30 @@
 model with them.
 """
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
+from ..objective.hessian import SURE
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.proximal import Cornered
 from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty, Steps
-from ..wording.arguments import check_number
 from ._vectors import norm
-from .descent import PATIENCE, DescentState, check_precision, first_state, is_finite, precision_of
-from .newton import NARROWER, SURE, WIDEST, Newton
+from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEPS, WIDEST, WholeHessian, at
+from .descent import PATIENCE, DescentState, first_state, precision_of
 
-logger = logging.getLogger(__name__)
-
-# Levenberg's damping: after a step that did not do what was promised, how it rises and falls, where it is given up, and
-# where it is none.
-_DAMPED, _RISE, _FALL, _MOST, _NONE = 1e-4, 10.0, 0.03, 1e14, 1e-12
-
-# A step is taken if it lowers F by this share of what was promised, and did what was promised with this one.
-_TAKEN, _KEPT = 0.1, 0.7
+# Levenberg's damping after the first step that did not do what was promised, and where it is none.
+_DAMPED, _NONE = 1e-4, 1e-12
 
 # Shares of a step that are tried before the model is damped.
 _SHARES = (1.0, 0.5, 0.25, 0.1)
 
-# Steps for each width of a loss that is curved over a wider stretch, which end when F could fall by no more than this
-# share; and how often that is done.
-_STEPS, _CLOSE, _MOST_CROSSINGS = 30, 1e-6, 4
-
-# What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
-# this factor or more.
-_NEAR, _FAST = 1e-5, 0.01
+# How often straight stretches are crossed at the most.
+_MOST_CROSSINGS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +62,7 @@ class ProximalState(DescentState):
 
 
 @dataclass(frozen=True)
-class ProximalNewton:
+class ProximalNewton(WholeHessian):
     """Newton's method for L1 penalties, elastic nets and bounds.
 
     The usual iteration is one pass, which brings F, gradient and Hessian of the next iterate; the quadratic model with
@@ -92,38 +80,18 @@ class ProximalNewton:
     """
 
     max_bytes: int = 2**30
-    precision: str | None = None
-    facts: Facts | None = field(default=None, repr=False, compare=False)
+    _latest: list[tuple[Cornered, Array]] = field(default_factory=list, repr=False, compare=False)
 
-    requests: ClassVar[frozenset[type]] = frozenset({ValueGrad, Curvature})
     penalties: ClassVar[frozenset[str]] = frozenset({"l1", "bounds"})
     state: ClassVar[type] = ProximalState
-    by_hessian: ClassVar[bool] = True  # what it says is left comes from the Hessian at the iterate
-
-    def __post_init__(self) -> None:
-        check_number("max_bytes", self.max_bytes, finite=True)
-        check_precision(self.precision)
+    instead: ClassVar[str] = "leave columns out"
 
     def for_problem(self, facts: Facts) -> "ProximalNewton":
-        """With the precision of the blocks; says how much memory the Hessian takes.
-
-        Raises
-        ------
-        ValueError
-            It takes more than `max_bytes`.
-        """
-        size = facts.parameters.size
-        needed = Newton.bytes_for(size)
-        if needed > self.max_bytes:
-            raise ValueError(
-                f"the Hessian of {size} parameters takes {needed / 1e6:.3g} MB, more than max_bytes: leave columns "
-                f"out, or use ProximalNewton(max_bytes={needed})"
-            )
-        logger.info("proximal Newton: the Hessian takes %.3g MB on the driver", needed / 1e6)
+        """With the precision of the blocks; says how much memory the Hessian takes."""
         if facts.penalty is None:
-            free = np.full(size, np.inf)
-            facts = replace(facts, penalty=Penalty(facts.l2, np.zeros(size), -free, free))
-        return replace(self, precision=self.precision or facts.parameters.dtype, facts=facts)
+            none, free = np.zeros(facts.parameters.size), np.full(facts.parameters.size, np.inf)
+            facts = replace(facts, penalty=Penalty(facts.l2, none, -free, free))
+        return replace(super().for_problem(facts), _latest=[])
 
     def init(self, theta: Array) -> Steps[ProximalState]:
         """Evaluate the starting point, or what is nearest to it within the bounds, with its Hessian: one pass."""
@@ -166,38 +134,14 @@ class ProximalNewton:
         return relative(left, state, self.facts)
 
     @property
-    def _facts(self) -> Facts:
-        if self.facts is None:
-            raise ValueError("the problem is not known yet: `minimize` calls for_problem(objective.facts) first")
-        return self.facts
-
-    @property
     def _penalty(self) -> Penalty:
         assert self._facts.penalty is not None
         return self._facts.penalty
 
-    def _precision(self, state: ProximalState) -> str:
-        """Of the products."""
-        return "float64" if state.double else self.precision or "float64"
-
-    def _rounds(self, state: ProximalState) -> bool:
-        """Whether there are more digits to be had."""
-        return not state.double and self.precision == "float32"
-
-    def _gram(self, theta: Array, state: ProximalState, width: float = 1.0) -> Curvature:
-        return Curvature(theta, "gram", double=bool(state.double), widened=width)
-
     def _again(self, state: ProximalState, width: float = 1.0) -> Steps[ProximalState]:
         """The same iterate, asked for again: one pass."""
         curves = yield self._gram(state.theta, state, width)
-        value, grad = curves.point
-        state = replace(state, value=value, grad=grad, values=np.append(state.values[:-1], value))
-        return self._aimed(state, curves)
-
-    def _width(self, state: ProximalState) -> float:
-        """How many times as wide a loss would have to be curved for the usual row to be on the curved stretch."""
-        begins = self._facts.parameters.straight_from
-        return (state.value - self._facts.least) / begins if begins > 0 else 0.0
+        return self._aimed(at(state, state.theta, curves.point), curves)
 
     def _crossed(self, state: ProximalState) -> Steps[ProximalState]:
         """The state at a better theta beyond the straight stretches of a loss, if there is one.
@@ -209,8 +153,8 @@ class ProximalNewton:
         while width > 1.0:
             width = max(width / NARROWER, 1.0)
             inner = yield from self._again(inner, width)
-            for _ in range(_STEPS):
-                if inner.left <= _CLOSE * (inner.value - self._facts.least):
+            for _ in range(STEPS):
+                if inner.left <= CLOSE * (inner.value - self._facts.least):
                     break
                 after = yield from self._advanced(inner, width)
                 if after is None:
@@ -218,10 +162,7 @@ class ProximalNewton:
                 inner = after
         curves = yield self._gram(inner.theta, state)
         if curves.point.value < state.value:
-            value, grad = curves.point
-            values = np.append(state.values[:-1], value)
-            state = replace(state, theta=inner.theta, value=value, grad=grad, values=values)
-            return self._aimed(state, curves)
+            return self._aimed(at(state, inner.theta, curves.point), curves)
         return state
 
     def _advanced(self, state: ProximalState, width: float = 1.0) -> Steps[ProximalState | None]:
@@ -231,30 +172,22 @@ class ProximalNewton:
             theta = state.aim if share == 1.0 else state.theta + share * way
             curves = yield self._gram(theta, state, width)
             if self._takes(state, share * promised, curves.point):
-                kept = share == 1.0 and state.value - curves.point.value >= _KEPT * promised
-                damping = (_FALL * state.damping if state.damping > _NONE else 0.0) if kept else state.damping
+                kept = share == 1.0 and state.value - curves.point.value >= KEPT * promised
+                damping = (FALL * state.damping if state.damping > _NONE else 0.0) if kept else state.damping
                 return self._aimed(self._moved(state, theta, curves.point, damping), curves)
         if self._rounds(state):
             return None
         curves = yield self._gram(state.theta, state, width)
         model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
-        damping = max(state.damping, _DAMPED / _RISE)
-        while model is not None and damping < _MOST:
-            damping *= _RISE
+        damping = max(state.damping, _DAMPED / RISE)
+        while model is not None and damping < MOST:
+            damping *= RISE
             aim, _ = model.minimum(damping)
             promised = -model.change(aim)
             curves = yield self._gram(aim, state, width)
             if promised > 0 and self._takes(state, promised, curves.point):
                 return self._aimed(self._moved(state, aim, curves.point, damping), curves)
         return None
-
-    def _takes(self, state: ProximalState, promised: float, point: Point) -> bool:
-        """Whether a step lowers F enough; where rounding hides that, whether it does not raise it."""
-        if not is_finite(point):
-            return False
-        noise, _ = precision_of(self._precision(state))
-        rounding = noise * abs(state.value)
-        return bool(point.value <= state.value - _TAKEN * promised + (rounding if promised <= 10.0 * rounding else 0.0))
 
     def _moved(self, state: ProximalState, theta: Array, point: Point, damping: float) -> ProximalState:
         """The state there, with the model still to come."""
@@ -282,6 +215,7 @@ class ProximalNewton:
         if model is None:
             return replace(state, aim=state.theta, left=np.inf, rounding=0.0, sure=0)
         end, reached = model.minimum()
+        self._latest[:] = [(model, end)]
         left, rounding = model.left(end) if reached else (np.inf, 0.0)
         aim = end if state.damping == 0 else model.minimum(state.damping)[0]
         return replace(
@@ -297,13 +231,12 @@ class ProximalNewton:
     def _looked_into(self, before: ProximalState, state: ProximalState) -> Steps[ProximalState]:
         """Whether what is left is so: the state with `sure`, or at a better place beyond."""
         scale = measure(state, self.facts)
-        if not state.left <= _NEAR * scale:
+        if not state.left <= NEAR * scale:
             return state
-        if not self._facts.parameters.kinked and state.left <= _FAST * before.left < np.inf:
+        if not self._facts.parameters.kinked and state.left <= FAST * before.left < np.inf:
             return replace(state, sure=1)
-        curves = yield self._gram(state.theta, state)
-        model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
-        place = None if model is None else model.probe(model.minimum()[0], BEYOND * scale)
+        model, end = self._latest[-1]  # of this iterate: what is left is finite
+        place = model.probe(end, BEYOND * scale)
         if place is not None:
             theta, rise = place
             point = yield ValueGrad(theta, double=bool(state.double))
