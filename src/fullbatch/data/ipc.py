@@ -12,34 +12,15 @@ import pyarrow as pa
 from ..errors import DataError, first_line
 from .columns import Roles, check_there
 from .contents import not_whole
-from .parts import part_file_sources
+from .parts import PartOfFile, part_file_sources
 from .paths import check_file, is_url, open_file
 from .table import TableSource
 
 ENDINGS = (".arrow", ".feather", ".ipc")
 
 
-@dataclass(frozen=True)
-class RecordBatch:
-    """A record batch of a file.
-
-    Parameters
-    ----------
-    where : str
-        The file.
-    number : int
-        Of the batch there.
-    first_row, rows : int
-        Number of its first row in the file, and how many there are.
-    nbytes : int
-        What its used columns take in memory while they are decoded.
-    """
-
-    where: str
-    number: int
-    first_row: int
-    rows: int
-    nbytes: int
+class RecordBatch(PartOfFile):
+    """A record batch of a file."""
 
     def decode(self, names: list[str]) -> pa.Table:
         """These columns of all of its rows."""

@@ -12,7 +12,7 @@ from pyarrow import orc
 from ..errors import DataError, first_line
 from .columns import Roles, check_there
 from .contents import not_whole
-from .parts import part_file_sources
+from .parts import PartOfFile, part_file_sources
 from .paths import check_file, is_url, open_file
 from .table import TableSource
 
@@ -22,27 +22,8 @@ ENDINGS = (".orc",)
 _FOOTER, _STRIPES, _DATA_LENGTH, _STRIPE_ROWS = 2, 3, 3, 5
 
 
-@dataclass(frozen=True)
-class Stripe:
-    """A stripe of a file.
-
-    Parameters
-    ----------
-    where : str
-        The file.
-    number : int
-        Of the stripe there.
-    first_row, rows : int
-        Number of its first row in the file, and how many there are.
-    nbytes : int
-        What its used columns take in memory while they are decoded.
-    """
-
-    where: str
-    number: int
-    first_row: int
-    rows: int
-    nbytes: int
+class Stripe(PartOfFile):
+    """A stripe of a file."""
 
     def decode(self, names: list[str]) -> pa.Table:
         """These columns of all of its rows."""

@@ -16,32 +16,13 @@ from ..errors import DataError, first_line
 from .arrow import elements
 from .columns import Missing, Roles
 from .contents import not_whole
-from .parts import part_file_sources
+from .parts import PartOfFile, part_file_sources
 from .paths import check_file, is_url, open_file
 from .table import TableSource
 
 
-@dataclass(frozen=True)
-class RowGroup:
-    """A row group of a file.
-
-    Parameters
-    ----------
-    where : str
-        The file.
-    number : int
-        Of the row group there.
-    first_row, rows : int
-        Number of its first row in the file, and how many there are.
-    nbytes : int
-        What its used columns take in memory while they are decoded.
-    """
-
-    where: str
-    number: int
-    first_row: int
-    rows: int
-    nbytes: int
+class RowGroup(PartOfFile):
+    """A row group of a file."""
 
     def decode(self, names: list[str]) -> pa.Table:
         """These columns of all of its rows."""

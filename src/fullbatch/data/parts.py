@@ -69,6 +69,29 @@ class PartFile(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PartOfFile:
+    """A part of a file, by its number: kinds of files say how it is decoded.
+
+    Parameters
+    ----------
+    where : str
+        The file.
+    number : int
+        Of the part there.
+    first_row, rows : int
+        Number of its first row in the file, and how many there are.
+    nbytes : int
+        What its used columns take in memory while they are decoded.
+    """
+
+    where: str
+    number: int
+    first_row: int
+    rows: int
+    nbytes: int
+
+
 @dataclass
 class _Decoded:
     """A part while it is needed: the threads that need it wait for the one that decodes it."""
