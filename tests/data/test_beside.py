@@ -1,6 +1,7 @@
 """Targets, weights and offsets beside a table: columns by name, or values by position, whatever holds either."""
 
 import re
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -31,13 +32,13 @@ BESIDE = ("churned", "n", "exposure")
 
 @pytest.fixture(autouse=True)
 def in_this_thread():
-    dask = pytest.importorskip("dask")
+    dask = import_module("dask")
     with dask.config.set(scheduler="synchronous"):
         yield
 
 
 def as_dask(frame, parts=3):
-    return pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=parts)
+    return import_module("dask.dataframe").from_pandas(frame, npartitions=parts)
 
 
 TABLES = {
@@ -144,7 +145,7 @@ def test_dask_frames_take_whatever_has_one_value_for_each_row():
 
 @pytest.mark.parametrize("form", VALUES)
 def test_dask_arrays_take_them_too(form):
-    da = pytest.importorskip("dask.array")
+    da = import_module("dask.array")
     X = FRAME[["a", "b"]].to_numpy()
     beside = [VALUES[form](FRAME, name) for name in BESIDE]
     assert rows_of(given_to_fit(da.from_array(X, chunks=(11, 2)), *beside, asked_by="Model")) == wanted(["a", "b"])
@@ -206,7 +207,7 @@ def test_what_does_not_fit_beside_a_table_is_told_in_one_line(table):
 
 
 def test_names_beside_what_has_none_are_told():
-    da = pytest.importorskip("dask.array")
+    da = import_module("dask.array")
     X = FRAME[["a", "b"]].to_numpy()
     for given, kind in ((X, "ndarray"), (X.tolist(), "list"), (da.from_array(X), "Array")):
         with pytest.raises(ValueError, match=rf"y='churned' names a column, and X \({kind}\) has no names of columns"):

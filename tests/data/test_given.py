@@ -2,6 +2,7 @@
 
 import io
 import re
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -32,11 +33,11 @@ def rows_of(sources):
 
 
 def dask_frame():
-    return pytest.importorskip("dask.dataframe").from_pandas(FRAME.assign(y=Y), npartitions=2)
+    return import_module("dask.dataframe").from_pandas(FRAME.assign(y=Y), npartitions=2)
 
 
 def dask_array():
-    return pytest.importorskip("dask.array").from_array(X, chunks=(8, 3))
+    return import_module("dask.array").from_array(X, chunks=(8, 3))
 
 
 KINDS = {
@@ -215,7 +216,7 @@ def test_series_with_another_index_are_refused_and_those_that_only_count_are_pai
 
 
 def test_series_beside_a_dask_frame_are_paired_by_position():
-    dd = pytest.importorskip("dask.dataframe")
+    dd = import_module("dask.dataframe")
     frame = FRAME.assign(y=Y).set_axis([7] * 10 + list(range(10)))  # by label, rows would be repeated
     lazy, n = dd.from_pandas(frame, npartitions=3, sort=False), len(frame)
     rows = rows_of(given_to_fit(lazy[["a", "b"]], lazy["y"] * 2, offset=lazy["c"], asked_by="Model").sources)

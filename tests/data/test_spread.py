@@ -1,6 +1,7 @@
 """Ray Datasets, Dask data frames and Dask arrays give what the same table in memory gives, read by the workers."""
 
 import time
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def expected(columns=("a", "b", "c", "d", "region"), **options):
 
 @pytest.fixture
 def dask_frame(tmp_path):
-    dd = pytest.importorskip("dask.dataframe")
+    dd = import_module("dask.dataframe")
     for number, part in enumerate(np.array_split(np.arange(200), 5)):
         frame().iloc[part].to_parquet(tmp_path / f"{number}.parquet", index=False)
     return dd.read_parquet(str(tmp_path))
@@ -71,8 +72,8 @@ def test_a_dask_frame_goes_into_fit_and_predict(dask_frame):
 
 
 def test_a_partition_is_computed_by_the_workers_once_for_all_of_its_blocks(tmp_path):
-    dask = pytest.importorskip("dask")
-    dd = pytest.importorskip("dask.dataframe")
+    dask = import_module("dask")
+    dd = import_module("dask.dataframe")
     log = tmp_path / "log"
 
     def part(number):
@@ -88,7 +89,7 @@ def test_a_partition_is_computed_by_the_workers_once_for_all_of_its_blocks(tmp_p
 
 
 def test_a_partition_that_changes_its_length_is_told(tmp_path):
-    dd = pytest.importorskip("dask.dataframe")
+    dd = import_module("dask.dataframe")
     frame().to_parquet(tmp_path / "0.parquet", index=False)
     sources = table_sources(dd.read_parquet(str(tmp_path)), target="y")
     frame().iloc[:150].to_parquet(tmp_path / "0.parquet", index=False)
@@ -100,7 +101,7 @@ def test_a_partition_that_changes_its_length_is_told(tmp_path):
 
 @pytest.mark.parametrize("chunks", [(50, 4), (33, 2), (200, 1)])
 def test_dask_arrays_give_the_bytes_of_arrays(chunks):
-    da = pytest.importorskip("dask.array")
+    da = import_module("dask.array")
     X, y, w = frame()[["a", "b", "c", "d"]].to_numpy(), frame()["y"].to_numpy(), frame()["w"].to_numpy()
     wanted = LogisticRegression(engine="serial", tol=1e-6).fit(X, y, w)
     lazy = da.from_array(X, chunks=chunks)
@@ -116,13 +117,13 @@ def test_dask_arrays_give_the_bytes_of_arrays(chunks):
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "u1", "i1", "i4"])
 def test_sizes_of_dask_arrays_are_those_of_their_rows(dtype):
-    da = pytest.importorskip("dask.array")
+    da = import_module("dask.array")
     (source,) = array_sources(da.ones((20, 3), dtype=dtype, chunks=(10, 3)), blocks=1)
     assert source.size.nbytes == source.read().X.nbytes
 
 
 def test_a_chunk_is_computed_once_for_all_of_its_blocks(tmp_path):
-    da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
+    da, dask = import_module("dask.array"), import_module("dask")
     log = tmp_path / "log"
 
     def chunk(number):

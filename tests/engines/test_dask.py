@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,7 +128,7 @@ def told(client, address):
 @contextlib.contextmanager
 def two_of_which_one_can_pause():
     """A client of two Dask workers in this process, and what sets the status of one of them."""
-    dask = pytest.importorskip("dask")
+    dask = import_module("dask")
     from distributed import Client, LocalCluster
     from distributed.core import Status
 

@@ -9,12 +9,13 @@ import tempfile
 import textwrap
 import time
 from contextlib import ExitStack
+from importlib import import_module
 
 import numpy as np
 import pytest
 from tables import table, write_parquet_directory
 
-pytest.importorskip("ray")
+import_module("ray")
 pytestmark = pytest.mark.slow
 
 FIRST, SECOND = "10.203.17.1", "10.203.17.2"

@@ -2,6 +2,7 @@
 
 import datetime
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,12 @@ FRAME = pd.DataFrame(
 
 @pytest.fixture(autouse=True)
 def in_this_thread():
-    with pytest.importorskip("dask").config.set(scheduler="synchronous"):
+    with import_module("dask").config.set(scheduler="synchronous"):
         yield
 
 
 def as_dask(frame):
-    return pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=3)
+    return import_module("dask.dataframe").from_pandas(frame, npartitions=3)
 
 
 def learnt(*data):
@@ -202,7 +203,7 @@ def test_numbers_are_filled_in_arrays_too():
     assert model.missing_ == {"a": 0.25, "b": 2.0}
     X = frame.to_numpy()
     wanted = model.predict_proba(frame.fillna({"a": 0.25, "b": 2.0}))
-    da = pytest.importorskip("dask.array")
+    da = import_module("dask.array")
     given = (frame, frame[["b", "a"]], X, X.tolist(), sp.csr_array(X), da.from_array(X, chunks=25), array_sources(X))
     for X_given in (*given, array_sources(X[:, ::-1], names=["b", "a"]), array_sources(sp.csr_array(X), blocks=2)):
         np.testing.assert_allclose(model.predict_proba(X_given), wanted, rtol=1e-13)

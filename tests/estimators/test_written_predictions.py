@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ KEPT = ["id", "order", "day", "a"]
 
 @pytest.fixture(autouse=True)
 def in_this_thread():
-    with pytest.importorskip("dask").config.set(scheduler="synchronous"):
+    with import_module("dask").config.set(scheduler="synchronous"):
         yield
 
 
@@ -53,7 +54,7 @@ def unnamed():
 
 
 def as_dask(frame=FRAME):
-    return pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=3)
+    return import_module("dask.dataframe").from_pandas(frame, npartitions=3)
 
 
 def read(path):
@@ -131,7 +132,7 @@ def test_columns_in_names_of_folders_are_kept(model, tmp_path, form):
 
 
 def test_predictions_are_written_for_whatever_can_be_predicted_for(unnamed, tmp_path):
-    da = pytest.importorskip("dask.array")
+    da = import_module("dask.array")
     X = FRAME[["a", "exposure"]].to_numpy()
     wanted = unnamed.predict(X).tolist()
     frames = (pd.DataFrame(X), FRAME[["a", "exposure"]], pl.from_pandas(FRAME[["a", "exposure"]]))
@@ -186,7 +187,7 @@ def test_what_cannot_be_kept_is_told(model, unnamed, tmp_path):
 
 
 def test_predictions_for_dask_stay_with_dask_if_they_are_to(model, unnamed):
-    dd, da = pytest.importorskip("dask.dataframe"), pytest.importorskip("dask.array")
+    dd, da = import_module("dask.dataframe"), import_module("dask.array")
     more = FRAME.assign(objects=[object()] * N).set_axis([f"{number:02d}" for number in range(N)])[FRAME.columns[::-1]]
     lazy = model.predict(as_dask(more), lazy=True)
     assert isinstance(lazy, dd.Series)

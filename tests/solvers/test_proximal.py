@@ -1,6 +1,7 @@
 """L1 penalties, elastic nets and bounds: the minimum, whatever the loss, against what others find and formulas say."""
 
 import warnings
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -241,7 +242,7 @@ def test_other_solvers_refuse_what_they_do_not_know(solver):
 
 
 def test_bounds_and_strengths_by_names(tmp_path):
-    pandas = pytest.importorskip("pandas")
+    pandas = import_module("pandas")
     rng = np.random.default_rng(5)
     frame = pandas.DataFrame({"a": rng.standard_normal(200), "b": 50 * rng.standard_normal(200)})
     frame["region"] = np.resize(["north", "south", "west"], 200)
@@ -298,7 +299,7 @@ def test_wrong_bounds_are_refused():
 
 
 def test_a_series_of_pandas_is_read_by_its_names():
-    pandas = pytest.importorskip("pandas")
+    pandas = import_module("pandas")
     frame, y = load_diabetes(return_X_y=True, as_frame=True)
     bounds = {"bmi": 100.0, "age": 3.0}
     expected = GeneralizedLinearRegressor(upper_bounds=bounds).fit(frame, y)
