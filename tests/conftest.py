@@ -65,9 +65,17 @@ def ray_session():
 @pytest.fixture(scope="session")
 def dask_client():
     """A local Dask cluster of 3 processes with a nanny each; its client is the current one."""
+    import dask
     from distributed import Client, LocalCluster
 
+    # An idle worker that samples itself 100 times a second takes a twentieth of a processor from the other tests.
+    idle = {
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "10s",
+    }
     with (
+        dask.config.set(idle),
         LocalCluster(
             n_workers=3,
             threads_per_worker=1,
