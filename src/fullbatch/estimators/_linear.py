@@ -226,7 +226,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         weight = schema.weight if factors is None else float(factors @ schema.class_weight)
         strength, self.n_samples_fit_ = self._strength(weight), schema.n_rows
         self.l2_, self.l1_ = (1.0 - share) * strength, share * strength
-        if self.l1_ratio and not strength:
+        if share and not strength and "l1_ratio" in self.get_params(deep=False):
             warnings.warn(
                 "[no-penalty] l1_ratio is a share of the penalty, whose strength is 0: nothing is penalised",
                 FitWarning,
