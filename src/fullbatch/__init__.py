@@ -14,7 +14,17 @@ __version__ = "0.1.0"
 # Public names and where they live. Resolved on first use, so that `import fullbatch` loads nothing heavy.
 _HOMES = {
     "LogisticRegression": "estimators.logistic",
+    "LinearRegression": "estimators.least_squares",
+    "Ridge": "estimators.least_squares",
+    "Lasso": "estimators.elastic_net",
+    "ElasticNet": "estimators.elastic_net",
     "GeneralizedLinearRegressor": "estimators.glm",
+    "PoissonRegressor": "estimators.tweedie",
+    "GammaRegressor": "estimators.tweedie",
+    "TweedieRegressor": "estimators.tweedie",
+    "HuberRegressor": "estimators.huber",
+    "QuantileRegressor": "estimators.quantile",
+    "LinearSVC": "estimators.svm",
     "Linear": "models.linear",
     "TorchModel": "models.torch_",
     "JaxModel": "models.jax_",

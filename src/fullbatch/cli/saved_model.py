@@ -13,14 +13,32 @@ EXAMPLES = """\b
 Example:
   fullbatch inspect model.fb"""
 
-_KINDS = {"LogisticRegression": "logistic regression", "GeneralizedLinearRegressor": "regression"}
+# Each kind of model in words, and its loss; None where that is one of its parameters.
+_KINDS: dict[str, tuple[str, str | None]] = {
+    "ElasticNet": ("elastic net", "squared"),
+    "GammaRegressor": ("gamma regression", "gamma"),
+    "GeneralizedLinearRegressor": ("regression", None),
+    "HuberRegressor": ("Huber's regression", "huber"),
+    "Lasso": ("lasso", "squared"),
+    "LinearRegression": ("linear regression", "squared"),
+    "LinearSVC": ("linear support vector machine", "squared_hinge"),
+    "LogisticRegression": ("logistic regression", "logistic"),
+    "PoissonRegressor": ("Poisson regression", "poisson"),
+    "QuantileRegressor": ("quantile regression", "quantile"),
+    "Ridge": ("ridge regression", "squared"),
+    "TweedieRegressor": ("Tweedie regression", "tweedie"),
+}
 
 # What is said of parameters whose values are no numbers: nothing where they are as usual.
 _SAID: dict[str, dict[Any, str]] = {
     "fit_intercept": {True: "", False: "no intercept"},
     "standardize": {True: "penalty per standard deviation", False: ""},
+    "positive": {True: "coefficients of 0 or more", False: ""},
     "unknown": {"error": "", "ignore": "unknown categories ignored"},
 }
+
+# Values that go without saying.
+_USUAL = (("l1_ratio", 0), ("penalty", "deprecated"))
 
 _PER_COLUMN = ("lower_bounds", "upper_bounds", "P1", "P2")
 
@@ -50,14 +68,14 @@ def inspect(
         "model": str(model),
         "bytes": os.path.getsize(model),
         "kind": kind,
-        "loss": parameters.get("loss", "logistic"),
+        "loss": _KINDS[kind][1] or parameters["loss"],
         "classes": fitted.classes_.tolist() if hasattr(fitted, "classes_") else None,
         "columns": data_columns,
         "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
         "offset": fitted.has_offset_,
         "zero_based": fitted.zero_based_,
         **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "l1", "status")},
-        "iterations": int(fitted.n_iter_[0]),
+        "iterations": int(np.atleast_1d(fitted.n_iter_)[0]),
         "parameters": parameters,
         "feature_names": fitted.get_feature_names_out().tolist(),
         "intercept": intercept.tolist(),
@@ -75,7 +93,7 @@ def _in_short(told: dict[str, Any]) -> dict[str, Any]:
     each = f" for each of {outputs} classes" if outputs > 1 else ""
     return {
         "model": told["model"],
-        "kind": _KINDS[told["kind"]] + (f", {told['loss']} loss" if classes is None else ""),
+        "kind": _KINDS[told["kind"]][0] + (f", {told['loss']} loss" if _KINDS[told["kind"]][1] is None else ""),
         "classes": None if classes is None else _listed(classes),
         "numbers": _listed(numbers) if numbers else None,
         "categories": _listed([f"{name} ({counted(len(of_it), 'level')})" for name, of_it in levels.items()])
@@ -99,7 +117,7 @@ def _of_parameters(parameters: dict[str, Any]) -> str:
             told += filter(None, [_SAID[name][value]])
         elif name in _PER_COLUMN:
             told += filter(None, [_per_column(name, value)])
-        elif value is not None and name != "loss" and (name, value) != ("l1_ratio", 0):
+        elif value is not None and name != "loss" and (name, value) not in _USUAL:
             told.append(f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(told)
 

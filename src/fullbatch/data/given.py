@@ -13,7 +13,7 @@ import pyarrow as pa
 from sklearn.utils import check_array
 
 from ..errors import DataError
-from .arrays import array_sources
+from .arrays import ArraySource, array_sources
 from .arrow import as_table, expanded
 from .beside import (
     arrow_column,
@@ -27,7 +27,7 @@ from .beside import (
 )
 from .columns import TABLE_SOURCES, Roles
 from .features import common_type, refuse_dates, refuse_texts
-from .frames import sources_of_table
+from .frames import FramePiece, sources_of_table
 from .kinds import Kind, is_pandas, kind_of
 from .table import TableSource, rules
 
@@ -98,6 +98,13 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
     y = targets(beside["target"], warn=True)
     weight, offset = (weights(beside[meaning], len(y)) for meaning in ("weight", "offset"))
     return Given(array_sources(matrix, y, weight, offset, names=names), names)
+
+
+def is_in_memory(source: Any) -> bool:
+    """Whether a source only points to rows that are in this process's memory."""
+    return isinstance(source, ArraySource) or all(
+        isinstance(piece, FramePiece) for piece in getattr(source, "pieces", (None,))
+    )
 
 
 # --- sources ------------------------------------------------------------------------------------------------------

@@ -4,15 +4,35 @@ from os import PathLike, fspath
 
 from ..saving.files import read
 from ._linear import LinearEstimator
+from .elastic_net import ElasticNet, Lasso
 from .glm import GeneralizedLinearRegressor
+from .huber import HuberRegressor
+from .least_squares import LinearRegression, Ridge
 from .logistic import LogisticRegression
+from .quantile import QuantileRegressor
+from .svm import LinearSVC
+from .tweedie import GammaRegressor, PoissonRegressor, TweedieRegressor
 
-__all__ = ["GeneralizedLinearRegressor", "LinearEstimator", "LogisticRegression", "load_model"]
+_ALL: tuple[type[LinearEstimator], ...] = (
+    ElasticNet,
+    GammaRegressor,
+    GeneralizedLinearRegressor,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    PoissonRegressor,
+    QuantileRegressor,
+    Ridge,
+    TweedieRegressor,
+)
+_KINDS = {kind.__name__: kind for kind in _ALL}
 
-_KINDS = {kind.__name__: kind for kind in (GeneralizedLinearRegressor, LogisticRegression)}
+__all__ = ["LinearEstimator", "load_model", *_KINDS]
 
 
-def load_model(path: str | PathLike[str]) -> GeneralizedLinearRegressor | LogisticRegression:
+def load_model(path: str | PathLike[str]) -> LinearEstimator:
     """A fitted model as its `save` method saved it.
 
     Parameters
@@ -22,7 +42,8 @@ def load_model(path: str | PathLike[str]) -> GeneralizedLinearRegressor | Logist
 
     Returns
     -------
-    GeneralizedLinearRegressor or LogisticRegression
+    LinearEstimator
+        Of the class that was saved.
 
     Raises
     ------

@@ -175,7 +175,7 @@ class Applied:
         coef, intercept = self._matrix()
         # Row by row in memory, so that the bits of a prediction do not depend on how the file was laid out.
         X = rows.X if is_sparse(rows.X) else np.ascontiguousarray(rows.X)
-        eta = safe_sparse_dot(X, (coef * rows.scale).T) + intercept
+        eta = safe_sparse_dot(X, (coef * rows.scale).T, dense_output=True) + intercept
         return eta if rows.offset is None else eta + np.asarray(rows.offset, np.float64)[:, None]
 
     def _tally_of(self, rows: Rows, source: Any) -> Tally:
@@ -206,7 +206,7 @@ class Applied:
     def _bare(self) -> Self:
         """A copy that can be sent to workers: fitted, without engine, checkpoint, callbacks and history."""
         bare = type(self)()
-        left_out = ("engine", "checkpoint", "callbacks", "result_", "solver")
+        left_out = ("engine", "checkpoint", "callbacks", "result_", "results_", "solver")
         bare.__dict__.update({name: value for name, value in vars(self).items() if name not in left_out})
         return bare
 

@@ -2,11 +2,11 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from ..errors import DataError, FitWarning
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
+from ..protocols.rows import is_sparse
 from ..protocols.schema import Features, Schema
 from ..protocols.seams import Engine, Model
 from ..run.callbacks import Callback, Progress, check_callbacks
@@ -29,8 +30,10 @@ from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
 from ..wording.shown import named
 from ._applied import Applied
+from ._least_norm import least_norm
 from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
+from ._taken import check_taken, our_solver
 
 Array = npt.NDArray[Any]
 
@@ -85,8 +88,8 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     ----------
     features_ : Features
         How the columns of the data become those of `coef_`.
-    n_iter_ : (1,) int array
-        Iterations.
+    n_iter_ : int, or (1,) int array
+        Iterations: in an array where scikit-learn's estimator of that name has one.
     n_samples_fit_ : int
         Rows seen in fit.
     l2_, l1_ : float
@@ -125,8 +128,11 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     verbose: int = 0
 
     # Set by fit.
-    coef_: Array = field(init=False)
+    coef_: Any = field(init=False)
     intercept_: Any = field(init=False)
+
+    # What scikit-learn's names of solvers are in here.
+    _solvers_there: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def _model(self) -> Model:
@@ -140,6 +146,22 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     def _strength(self, weight: float) -> float:
         """Strength of the penalty on the mean loss, for rows of this total weight."""
 
+    def _l1_share(self) -> float:
+        """Share of the strength that is L1's."""
+        return float(self.l1_ratio)
+
+    def _bounds(self) -> tuple[PerColumn, PerColumn]:
+        """What coefficients must not be below, and above."""
+        return self.lower_bounds, self.upper_bounds
+
+    def _solver(self) -> Any:
+        """The solver as `minimize` takes it."""
+        return our_solver(self.solver, self._solvers_there)
+
+    def _variables(self, schema: Schema, linear: Linear) -> Any:
+        """The solver's variables: of centred columns."""
+        return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize)
+
     def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
         """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
         return None, None
@@ -147,6 +169,9 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     @abstractmethod
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         """Set `coef_` and `intercept_` from (outputs, p) and (outputs,) arrays."""
+
+    def _keep_rest(self, rest: Array) -> None:
+        """Keep what the blocks' parameters have behind the intercepts: nothing, as a rule."""
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> Self:
         """Fit the model.
@@ -179,26 +204,33 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         learner.__dict__.update(vars(self))
         given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
         with ExitStack() as stack:
-            blocks = stack.enter_context(closing(learner._opened(stack).place(learner._model(), given.sources)))
-            learner._fit_blocks(blocks, given)
+            learner._learn(learner._opened(stack), given)
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
         return self
+
+    def _learn(self, engine: Any, given: Given) -> None:
+        with closing(engine.place(self._model(), given.sources)) as blocks:
+            self._fit_blocks(blocks, given)
+        self._look_at_rows(given)
+
+    def _look_at_rows(self, given: Given) -> None:
+        """Keep what the fitted model says of the rows it was fitted to: nothing, as a rule."""
 
     def _fit_blocks(self, blocks: Any, given: Given) -> None:
         schema = blocks.schema
         linear = self._linear(schema)
         outputs = linear.outputs(schema)
-        variables = Standardized(schema, outputs, linear.intercept, self.standardize)
+        variables, share = self._variables(schema, linear), self._l1_share()
         factors = linear.class_factors(schema)
         weight = schema.weight if factors is None else float(factors @ schema.class_weight)
         strength, self.n_samples_fit_ = self._strength(weight), schema.n_rows
-        self.l2_, self.l1_ = (1.0 - self.l1_ratio) * strength, self.l1_ratio * strength
-        if self.l1_ratio and not strength:
+        self.l2_, self.l1_ = (1.0 - share) * strength, share * strength
+        if share and not strength and "l1_ratio" in self.get_params(deep=False):
             warnings.warn(
                 "[no-penalty] l1_ratio is a share of the penalty, whose strength is 0: nothing is penalised",
                 FitWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         callbacks: list[Callback] = list(self.callbacks)
@@ -207,22 +239,25 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         result = minimize(
             objective,
             self._start(objective, schema, outputs),
-            solver=self.solver,
+            solver=self._solver(),
             tol=self.tol**2,
-            max_iter=self.max_iter,
+            max_iter=self._most_iterations(),
             callbacks=callbacks,
             checkpoint=self.checkpoint,
         )
         theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
-        intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
+        coef = self._within(theta[:coefs].reshape(outputs, -1), result.theta, objective)
+        intercept = theta[coefs : coefs + outputs].copy() if linear.intercept else np.zeros(outputs)
+        coef, intercept = least_norm(coef, intercept, result, objective)
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
-        self._keep(self._within(theta[:coefs].reshape(outputs, -1), result.theta, objective), intercept.copy(), schema)
+        self._keep(coef, intercept, schema)
+        self._keep_rest(theta[coefs + outputs * linear.intercept :])
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_ = given.missing
-        self.n_iter_, self.status_ = np.array([result.iterations]), result.status.value
+        self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
         self.result_ = result
         self._warn(result, schema)
 
@@ -239,7 +274,8 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             for (name, strength), shares in zip(strengths.items(), self._shares(schema.features), strict=True)
         }
         self._check_bounds(schema.features)
-        for name, given, free in (("lower", self.lower_bounds, -np.inf), ("upper", self.upper_bounds, np.inf)):
+        lower, upper = self._bounds()
+        for name, given, free in (("lower", lower, -np.inf), ("upper", upper, np.inf)):
             if given is None:
                 continue
             bounds = per_column(f"{name}_bounds", given, schema.features, free)
@@ -255,8 +291,9 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
 
     def _check_bounds(self, features: Features) -> None:
         """Refuse bounds that no number is within."""
-        lower = per_column("lower_bounds", self.lower_bounds, features, -np.inf)
-        upper = per_column("upper_bounds", self.upper_bounds, features, np.inf)
+        least, most = self._bounds()
+        lower = per_column("lower_bounds", least, features, -np.inf)
+        upper = per_column("upper_bounds", most, features, np.inf)
         wrong = np.flatnonzero((lower > upper) | (lower == np.inf) | (upper == -np.inf))
         if wrong.size:
             first = wrong[0]
@@ -268,18 +305,19 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=4)
+            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
-                warnings.warn(str(notice), FitWarning, stacklevel=4)
+                warnings.warn(str(notice), FitWarning, stacklevel=5)
 
     def _within(self, coef: Array, theta: Array, objective: Objective) -> Array:
         """Coefficients that the fit holds at a bound exactly at it, and all others within theirs."""
         coef, features = coef.copy(), objective.blocks.schema.features
+        lower, upper = self._bounds()
         for given, told, bounds in (
-            ("lower_bounds", self.lower_bounds, objective.penalty.lower),
-            ("upper_bounds", self.upper_bounds, objective.penalty.upper),
+            ("lower_bounds", lower, objective.penalty.lower),
+            ("upper_bounds", upper, objective.penalty.upper),
         ):
             if told is not None:
                 held = (theta == bounds)[: coef.size].reshape(coef.shape)
@@ -307,7 +345,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"tol must be a finite number of 0 or more, got {self.tol!r}")
         for name in ("fit_intercept", "warm_start", "standardize"):
             check_flag(name, getattr(self, name))
-        check_whole("max_iter", self.max_iter, 0)
+        check_whole("max_iter", self._most_iterations(), 0)
         if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
             raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
         check_per_column("lower_bounds", self.lower_bounds)
@@ -316,7 +354,8 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             check_whole("verbose", self.verbose, 0)
         if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):
             raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')
-        check_solver(self.solver)
+        check_taken(self)
+        check_solver(self._solver())
         self._check_engine()
         check_checkpoint(self.checkpoint)
         check_callbacks(self.callbacks)
@@ -327,10 +366,8 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             return self._first_guess(objective, schema)
         if not self._continues(schema, outputs):
             raise ValueError("warm_start: the classes or features are not those of the last fit")
-        coef, intercept = self._matrix()
         assert objective.variables is not None
-        parts = [coef.ravel(), intercept] if self.fit_intercept else [coef.ravel()]
-        theta = objective.variables.to_solver(np.concatenate(parts))
+        theta = objective.variables.to_solver(self._last_theta())
         above = objective.value_and_grad(theta).value - objective.facts.least
         objective.num_passes -= 1  # it counts with those of the set-up
         objective.num_setup_passes += 1
@@ -339,9 +376,22 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         warnings.warn(
             "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
             FitWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         return self._first_guess(objective, schema)
+
+    def _last_theta(self) -> Array:
+        """Parameters of the last fit as the blocks take them."""
+        coef, intercept = self._matrix()
+        coef = coef.toarray() if is_sparse(coef) else coef
+        return np.concatenate((coef.ravel(), intercept) if self.fit_intercept else (coef.ravel(),))
+
+    def _most_iterations(self) -> Any:
+        return self.max_iter
+
+    def _counted(self, iterations: int) -> Any:
+        """`n_iter_`."""
+        return np.array([iterations])
 
     def _continues(self, schema: Schema, outputs: int) -> bool:
         """Whether the last fit was of such a model."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DamagedError, ModelFileError
+from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ..run.result import Status
 from ..saving import files
@@ -41,12 +42,12 @@ class Saved:
         "feature_names_in": Member("U", ("data columns",), optional=True),
     }
 
-    coef_: Array
+    coef_: Any
     intercept_: Any
     features_: Features
     feature_names_in_: Array
     n_features_in_: int
-    n_iter_: Array
+    n_iter_: Any
     has_offset_: bool
     zero_based_: bool | None
     missing_: dict[str, Any]
@@ -64,7 +65,8 @@ class Saved:
             Where; an existing file of fullbatch is replaced in one step, any other is an error.
         """
         check_is_fitted(self)
-        arrays = {"coef": self.coef_, "intercept": np.asarray(self.intercept_), "n_iter": self.n_iter_}
+        coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
+        arrays = {"coef": coef, "intercept": np.asarray(self.intercept_), "n_iter": np.atleast_1d(self.n_iter_)}
         arrays |= {f"levels_{number}": levels for number, levels in enumerate(self.features_.levels)}
         if self.features_.names:
             arrays["names"] = np.array(self.features_.names)
@@ -121,7 +123,7 @@ class Saved:
         names = tuple(arrays["names"].tolist()) if "names" in arrays else ()
         model.features_ = Features(metadata["numeric_features"], levels, names)
         model.n_features_in_ = model.features_.numeric + len(levels)
-        model.n_iter_ = arrays["n_iter"]
+        model.n_iter_ = model._counted(int(arrays["n_iter"][0]))
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         model.missing_ = dict(metadata.get("missing", {}))
         if "fit" in metadata:
@@ -137,6 +139,10 @@ class Saved:
         """A model with the parameters, `coef_`, `intercept_` and whatever else the subclass keeps."""
 
     @abstractmethod
+    def _counted(self, iterations: int) -> Any:
+        """`n_iter_` of so many iterations."""
+
+    @abstractmethod
     def _model(self) -> Any:
         """What the workers compute."""
 
@@ -146,7 +152,7 @@ class Saved:
 
 
 # Parameters that files of the first versions do not have.
-_LATER = frozenset({"l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2"})
+_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2"})
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

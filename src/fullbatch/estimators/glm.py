@@ -2,32 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
-from sklearn.base import RegressorMixin
 
 from ..kernels.losses import LOSSES
-from ..models.linear import Linear
-from ..objective.objective import Objective
-from ..protocols.schema import Features, Schema
-from ..saving.contents import Either, Member, Named, Null, Number, Text
+from ..protocols.schema import Features
+from ..saving.contents import Either, Named, Null, Number, Text
 from ..wording.arguments import check_number
 from ._linear import LinearEstimator
-from ._measures import Spread, Tally, half_deviance
 from ._per_column import LARGEST, PER_COLUMN, PerColumn, check_per_column, per_column
+from ._regression import Regression
 
 Array = npt.NDArray[Any]
 
-# Losses of the logarithmic link: the prediction is exp(eta).
-_LOG_LINK = ("poisson", "gamma", "tweedie")
-# eta is cut here when a mean is predicted: beyond, exp is infinite.
-_LARGEST_ETA = 700.0
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: ignore[misc]
+class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
     """Regression on one linear predictor, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + alpha (l1_ratio |P1 coef|_1 + (1 - l1_ratio) P2 coef^2 / 2), where
@@ -80,12 +71,6 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         "P2": PER_COLUMN,
         **LinearEstimator._saved_parameters,
     }
-    _saved_members: ClassVar = {
-        "coef": Member("f", ("columns",)),
-        "intercept": Member("f", ()),
-        **LinearEstimator._saved_members,
-    }
-
     loss: str = field(default="squared", kw_only=False)
     loss_options: Mapping[str, float] | None = None
     alpha: float = 0.0
@@ -103,11 +88,8 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
             raise ValueError(f"loss_options must be a mapping of names to numbers, or None, got {self.loss_options!r}")
         super()._check_parameters()
 
-    def _model(self) -> Linear:
-        return Linear(self.loss, bool(self.fit_intercept), options=self.loss_options)
-
-    def _linear(self, schema: Schema) -> Linear:
-        return self._model()
+    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+        return self.loss, self.loss_options
 
     def _strength(self, weight: float) -> float:
         return float(self.alpha)
@@ -117,75 +99,3 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
             None if given is None else per_column(name, given, features, 1.0)
             for name, given in (("P2", self.P2), ("P1", self.P1))
         )
-
-    def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
-        self.coef_, self.intercept_ = coef[0], float(intercept[0])
-
-    def _matrix(self) -> tuple[Array, Array]:
-        return self.coef_[None], np.array([self.intercept_])
-
-    def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
-        """Predicted target of each row, shape (n,): the mean; for "quantile" the quantile.
-
-        X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
-        `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
-        """
-        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
-
-    def _first_guess(self, objective: Objective, schema: Schema) -> Array:
-        """Zeros, and the intercept of the null model: with a logarithmic link that of the targets' sum over the sum of
-        the exponentials of the offsets, else the mean of target less offset.
-        """
-        theta = super()._first_guess(objective, schema)
-        if self.fit_intercept:
-            theta[-1] = schema.null.null().intercept
-        return theta
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
-        """Share of the deviance explained, D^2; it is R^2 for "squared", "huber" and "quantile".
-
-        Equal targets leave no deviance to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
-        """
-        measures = self.evaluate(X, y, sample_weight, offset=offset)
-        return measures["d2" if self.loss in _LOG_LINK else "r2"]
-
-    def _predicted(self, eta: Array) -> Array:
-        eta = eta[:, 0]
-        return np.exp(np.minimum(eta, _LARGEST_ETA)) if self.loss in _LOG_LINK else eta
-
-    def _targets(self, y: Array, source: Any) -> Array:
-        return np.asarray(y, np.float64)
-
-    def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
-        predicted = self._predicted(eta)
-        residual, spread = y - predicted, Spread.of(y, weight, self._powers)
-        deviances = [weight @ half_deviance(y, predicted, power) for power in self._powers]
-        return Tally(len(y), float(weight.sum()), np.array([weight @ np.abs(residual), *deviances]), spread)
-
-    def _measures(self, tally: Tally) -> dict[str, float]:
-        assert tally.spread is not None
-        sizes, *deviances = tally.sums.tolist()
-        explained = tally.spread.explained(deviances)
-        measures = {
-            "rmse": float(np.sqrt(2.0 * deviances[0] / tally.weight)),
-            "mae": sizes / tally.weight,
-            "r2": explained[0],
-        }
-        if self.loss in _LOG_LINK:
-            measures |= {"d2": explained[1], "mean_deviance": 2.0 * deviances[1] / tally.weight}
-        return measures
-
-    @property
-    def _powers(self) -> tuple[float, ...]:
-        """Of the variance as a function of the mean: 0 for R^2, and that of the loss for D^2."""
-        if self.loss not in _LOG_LINK:
-            return (0.0,)
-        if self.loss == "tweedie":
-            return (0.0, LOSSES["tweedie"].kind(**(self.loss_options or {})).power)
-        return (0.0, {"poisson": 1.0, "gamma": 2.0}[self.loss])
-
-    @classmethod
-    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
-        model = cls(**metadata["parameters"])
-        model.coef_, model.intercept_ = arrays["coef"], float(arrays["intercept"])
-        return model

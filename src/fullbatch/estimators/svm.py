@@ -1,0 +1,189 @@
+"""Linear support vector machines with the squared hinge loss."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.given import Given
+from ..models.linear import Linear
+from ..protocols.rows import Rows
+from ..protocols.schema import Description, Schema
+from ..protocols.seams import Block
+from ..run.checkpoints import Checkpoint
+from ..saving.contents import Text
+from ..wording.shown import real
+from ._classifier import Classifier
+from ._measures import Tally
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LinearSVC(Classifier):
+    """Linear support vector classification by the squared hinge loss; of several classes each against the rest.
+
+    Minimises C (sum of w_i max(0, 1 - s_i eta_i)^2) + ||coef||^2 / 2, or + ||coef||_1, where s_i is 1 for rows of the
+    class and -1 for others. The intercept is not penalised, which is where liblinear differs: it is scikit-learn's
+    with a very large `intercept_scaling`. The result is the same to the bit on any engine and number of workers.
+
+    Parameters
+    ----------
+    penalty : {"l2", "l1"}, default="l2"
+        Which.
+    loss : {"squared_hinge"}, default="squared_hinge"
+        The hinge itself has a corner: there is no solver for it here.
+    C : float, default=1.0
+        Inverse of the penalty's strength.
+    class_weight : "balanced", mapping of label to weight, or None, default=None
+        Multiplies the sample weights of each class. Of several classes: of the one, not of the rest against it, as
+        liblinear has it.
+    multi_class : {"ovr"}, default="ovr"
+        One class against the rest.
+    dual, intercept_scaling, random_state
+        Scikit-learn's, which change nothing: `intercept_scaling` must be 1.
+    tol, fit_intercept, max_iter, lower_bounds, upper_bounds, standardize, unknown, solver, engine, checkpoint,
+    callbacks, verbose
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`. Several classes are as many fits, whose
+        checkpoints are in directories of their own within that of `checkpoint`.
+
+    Attributes
+    ----------
+    classes_ : (K,) array
+        Labels, sorted.
+    coef_ : (1, p) or (K, p) float64 array
+        Coefficients; one row for two classes.
+    intercept_ : (1,) or (K,) float64 array
+        Intercepts; zeros without.
+    features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`.
+    n_features_in_, feature_names_in_, has_offset_, zero_based_
+        The same.
+        Of several fits `n_iter_` is the largest number of iterations, `status_` that of the first that did not succeed,
+        `result_` that of the last class, and `results_` has them all.
+
+    Examples
+    --------
+    >>> from fullbatch import LinearSVC
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> LinearSVC().fit(X, y).score(X, y) > 0.95
+    True
+    """
+
+    _saved_parameters: ClassVar = {
+        "penalty": Text(("l2", "l1")),
+        **{name: rule for name, rule in Classifier._saved_parameters.items() if name != "l1_ratio"},
+    }
+
+    penalty: str = field(default="l2", kw_only=False)
+    loss: str = field(default="squared_hinge", kw_only=False)
+    dual: bool | str = "auto"
+    multi_class: str = "ovr"
+    intercept_scaling: float = 1
+    random_state: Any = None
+    l1_ratio: ClassVar[float] = 0.0
+    warm_start: ClassVar[bool] = False
+
+    def _check_parameters(self) -> None:
+        if not (isinstance(self.penalty, str) and self.penalty in ("l1", "l2")):
+            raise ValueError(f"penalty must be 'l2' or 'l1', got {self.penalty!r}")
+        if not (isinstance(self.loss, str) and self.loss == "squared_hinge"):
+            raise ValueError(
+                f"loss must be 'squared_hinge', got {self.loss!r}: the hinge has a corner, for which there is no solver"
+            )
+        super()._check_parameters()
+
+    def _l1_share(self) -> float:
+        return 1.0 if self.penalty == "l1" else 0.0
+
+    def _model(self, number: int = 0) -> "_OneAgainstRest":
+        return _OneAgainstRest(bool(self.fit_intercept), self.class_weight, number)
+
+    def _linear(self, schema: Schema) -> Any:
+        return self._model(self._number)
+
+    def _learn(self, engine: Any, given: Given) -> None:
+        """Fit to each class against the rest, one after another; to two classes once."""
+        self._number, count, rows, results = 0, 1, [], []
+        checkpoint = self.checkpoint
+        while self._number < count:
+            with closing(engine.place(self._model(self._number), given.sources)) as blocks:
+                classes = blocks.schema.classes
+                count = 1 if len(classes) == 2 else len(classes)
+                if count > 1 and checkpoint is not None:
+                    self.checkpoint = _of_class(checkpoint, self._number)
+                self._fit_blocks(blocks, given)
+            rows.append((self.coef_, self.intercept_))
+            results.append(self.result_)
+            self._number += 1
+        del self._number
+        coefs, intercepts = zip(*rows, strict=True)
+        self.coef_, self.intercept_ = np.vstack(coefs), np.concatenate(intercepts)
+        self.results_, self.n_iter_ = tuple(results), max(result.iterations for result in results)
+        self.status_ = next((one for one in results if not one.success), results[-1]).status.value
+
+    def _counted(self, iterations: int) -> int:
+        return iterations
+
+    def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
+        hit = (self._likeliest(eta) == y) @ weight
+        return Tally(len(y), float(weight.sum()), np.array([hit]))
+
+    def _measures(self, tally: Tally) -> dict[str, float]:
+        return {"accuracy": float(tally.sums[0]) / tally.weight}
+
+
+def _of_class(checkpoint: Any, number: int) -> Checkpoint:
+    """A directory within that of the checkpoint."""
+    kept = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    path: str | PathLike[str] = f"{real(kept.path).rstrip('/')}/class-{number}"
+    return replace(kept, path=path)
+
+
+@dataclass(frozen=True)
+class _OneAgainstRest:
+    """The squared hinge loss of one class against the rest; of two classes, of the second against the first."""
+
+    intercept: bool
+    class_weight: str | Mapping[Any, float] | None
+    number: int
+
+    takes_categories: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        Linear("squared_hinge", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker
+
+    def outputs(self, schema: Schema) -> int:
+        """One linear predictor; refuses data of one class."""
+        Linear("softmax").outputs(schema)
+        return 1
+
+    def class_factors(self, schema: Schema) -> Array | None:
+        """What each class's sample weights are multiplied by; None for 1."""
+        factors = Linear("softmax", self.intercept, self.class_weight).class_factors(schema)
+        if factors is None or len(factors) == 2:
+            return factors
+        return np.where(np.arange(len(factors)) == self.number, factors, 1.0)
+
+    def describe(self, rows: Rows, source: str) -> Description:
+        return Linear("softmax").describe(rows, source)
+
+    def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
+        self.outputs(schema)
+        assert schema.classes is not None
+        assert schema.class_weight is not None
+        assert rows.y is not None
+        own = 1 if len(schema.classes) == 2 else self.number
+        factors, weight = self.class_factors(schema), schema.class_weight
+        inside = np.arange(len(weight)) == own
+        weights = None
+        if factors is not None:
+            weights = {0: float(factors[0 if own else 1]), 1: float(factors[own])}
+        of_two = replace(schema, classes=np.array([0, 1]), class_weight=np.array([weight[~inside].sum(), weight[own]]))
+        rows = replace(rows, y=(schema.encode(rows.y) == own).astype(np.int64))
+        return Linear("squared_hinge", self.intercept, weights).build(rows, of_two, first_row)

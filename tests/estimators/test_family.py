@@ -1,0 +1,315 @@
+"""The estimators of scikit-learn's names against scikit-learn's, converged: the same optimum of the same objective."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.special import xlogy
+from sklearn import linear_model, svm
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fullbatch
+from fullbatch import FitWarning, array_sources, load_model
+
+FAMILY = [
+    fullbatch.LinearRegression,
+    fullbatch.Ridge,
+    fullbatch.Lasso,
+    fullbatch.ElasticNet,
+    fullbatch.PoissonRegressor,
+    fullbatch.GammaRegressor,
+    fullbatch.TweedieRegressor,
+    fullbatch.HuberRegressor,
+    fullbatch.QuantileRegressor,
+    fullbatch.LinearSVC,
+]
+
+
+@pytest.mark.slow
+@parametrize_with_checks([kind(engine="serial") for kind in FAMILY])
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return 10.0 * X, y / 50.0
+
+
+def skewed():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((300, 6)) * np.linspace(0.1, 2, 6) + np.arange(6)
+    return X, rng.gamma(1.5, np.exp(0.3 * X[:, 5] - 1.5)) + 0.01
+
+
+def narrow():
+    rng = np.random.default_rng(5)
+    X = sp.random_array((500, 4), density=0.4, rng=rng).toarray()
+    return X, np.exp(X @ [1.0, -1.0, 0.5, 0.0]) + rng.standard_exponential(500)
+
+
+# With the options that make scikit-learn go on until nothing moves.
+TIGHT = {"tol": 1e-12}
+PAIRS = {
+    "LinearRegression": ({}, {}),
+    "LinearRegression positive": ({"positive": True}, {}),
+    "LinearRegression through zero": ({"fit_intercept": False}, {}),
+    "Ridge": ({"alpha": 2.0}, {}),
+    "Ridge positive": ({"alpha": 2.0, "positive": True}, {**TIGHT, "max_iter": 100_000}),
+    "Lasso": ({"alpha": 0.05}, {**TIGHT, "max_iter": 100_000}),
+    "Lasso positive": ({"alpha": 0.05, "positive": True}, {**TIGHT, "max_iter": 100_000}),
+    "ElasticNet": ({"alpha": 0.1, "l1_ratio": 0.3}, {**TIGHT, "max_iter": 100_000}),
+    "PoissonRegressor": ({"alpha": 0.1}, {**TIGHT, "solver": "newton-cholesky"}),
+    "PoissonRegressor through zero": ({"alpha": 0.1, "fit_intercept": False}, {**TIGHT, "solver": "newton-cholesky"}),
+    "GammaRegressor": ({"alpha": 0.1}, {**TIGHT, "solver": "newton-cholesky"}),
+    "TweedieRegressor": ({"alpha": 0.1, "power": 1.5}, {**TIGHT, "solver": "newton-cholesky"}),
+    "TweedieRegressor normal": ({"alpha": 0.1}, {**TIGHT, "solver": "newton-cholesky"}),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("data", [diabetes, skewed, narrow], ids=lambda data: data.__name__)
+@pytest.mark.parametrize("name", PAIRS)
+def test_same_optimum_as_scikit_learn(name, data, weighted):
+    options, theirs = PAIRS[name]
+    kind = name.partition(" ")[0]
+    X, y = data()
+    weight = np.random.default_rng(0).uniform(0.2, 2.0, len(y)) if weighted else None
+    wanted = getattr(linear_model, kind)(**options, **theirs).fit(X, y, weight)
+    found = getattr(fullbatch, kind)(**options, tol=1e-8, engine="serial").fit(X, y, weight)
+    size = np.abs(wanted.coef_).max()
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-5 * size)
+    assert found.intercept_ == pytest.approx(wanted.intercept_, abs=1e-5 * max(size, abs(wanted.intercept_)))
+    np.testing.assert_allclose(found.predict(X), wanted.predict(X), rtol=1e-5, atol=1e-6)
+    assert found.score(X, y, weight) == pytest.approx(wanted.score(X, y, weight), abs=1e-6)
+
+
+def huber_objective(X, y, weight, alpha, epsilon, coef, intercept, scale):
+    z = np.abs(y - X @ coef - intercept) / scale
+    of_row = scale + scale * np.where(z <= epsilon, z**2, 2.0 * epsilon * z - epsilon**2)
+    return weight @ of_row + alpha * coef @ coef
+
+
+@pytest.mark.parametrize("data", [diabetes, skewed, narrow], ids=lambda data: data.__name__)
+@pytest.mark.parametrize("options", [{}, {"epsilon": 1.0, "alpha": 1.0}, {"epsilon": 3.0}], ids=str)
+def test_huber_with_its_scale(data, options):
+    X, y = data()
+    weight = np.random.default_rng(0).uniform(0.2, 2.0, len(y))
+    y = y.copy()
+    y[::20] += 10.0 * y.std()
+    wanted = linear_model.HuberRegressor(**options, tol=1e-8, max_iter=10_000).fit(X, y, weight)
+    found = fullbatch.HuberRegressor(**options, tol=1e-7, engine="serial").fit(X, y, weight)
+    F = [
+        huber_objective(X, y, weight, one.alpha, one.epsilon, one.coef_, one.intercept_, one.scale_)
+        for one in (found, wanted)
+    ]
+    assert F[0] <= F[1] * (1 + 1e-9)
+    assert F[0] == pytest.approx(F[1], rel=1e-6)
+    assert found.scale_ == pytest.approx(wanted.scale_, rel=1e-3)
+    np.testing.assert_array_equal(found.outliers_, wanted.outliers_)
+
+
+def pinball(residual, quantile):
+    return np.maximum(quantile * residual, (quantile - 1.0) * residual)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("alpha", [0.0, 0.02])
+def test_quantile_is_as_near_to_the_linear_program_as_its_smoothing_says(quantile, alpha):
+    X, y = diabetes()
+    weight = np.random.default_rng(0).uniform(0.2, 2.0, len(y))
+    wanted = linear_model.QuantileRegressor(quantile=quantile, alpha=alpha).fit(X, y, weight)
+    found = fullbatch.QuantileRegressor(quantile=quantile, alpha=alpha, engine="serial").fit(X, y, weight)
+    F = [
+        weight @ pinball(y - one.predict(X), quantile) / weight.sum() + alpha * np.abs(one.coef_).sum()
+        for one in (found, wanted)
+    ]
+    assert found.smoothing_ == pytest.approx(1e-3 * np.sqrt(np.cov(y, aweights=weight, ddof=0)), rel=1e-9)
+    assert 0 <= F[0] - F[1] + 1e-9 <= 0.25 * found.smoothing_
+    assert F[0] == pytest.approx(F[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}], ids=str)
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize("data", [load_iris, load_breast_cancer], ids=["iris", "cancer"])
+def test_linear_svc(data, penalty, class_weight):
+    X, y = data(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    weight = np.random.default_rng(0).uniform(0.2, 2.0, len(y))
+    options = {"C": 0.3, "class_weight": class_weight}
+    # The larger the scaling of the intercept, the less liblinear penalises it.
+    theirs = {"intercept_scaling": 300.0, "tol": 1e-9, "max_iter": 10**6, "dual": False, "random_state": 0}
+    wanted = svm.LinearSVC(penalty, **options, **theirs).fit(X, y, weight)
+    found = fullbatch.LinearSVC(penalty, **options, tol=1e-7, engine="serial").fit(X, y, weight)
+    assert found.coef_.shape == wanted.coef_.shape
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=2e-3 * np.abs(wanted.coef_).max())
+    np.testing.assert_allclose(found.intercept_, wanted.intercept_, atol=5e-3 * np.abs(wanted.intercept_).max())
+    assert found.score(X, y) == pytest.approx(wanted.score(X, y), abs=2.0 / len(y))
+    assert found.decision_function(X).shape == wanted.decision_function(X).shape
+
+
+def test_exposures_are_offsets():
+    X, y = narrow()
+    exposure = np.random.default_rng(1).uniform(0.1, 3.0, len(y))
+    count = np.random.default_rng(2).poisson(y * exposure).astype(float)
+    # A Poisson model with an exposure is one of rates, weighted by it.
+    theirs = {**TIGHT, "solver": "newton-cholesky"}
+    wanted = linear_model.PoissonRegressor(alpha=0.1, **theirs).fit(X, count / exposure, exposure)
+    alpha = 0.1 * exposure.mean()
+    found = fullbatch.PoissonRegressor(alpha=alpha, tol=1e-8, engine="serial")
+    found.fit(X, count, offset=np.log(exposure))
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+    mean = found.predict(X, offset=np.log(exposure))
+    np.testing.assert_allclose(mean, exposure * wanted.predict(X), rtol=1e-6)
+    deviance = 2 * (xlogy(count, count / mean) - count + mean).mean()
+    assert found.evaluate(X, count, offset=np.log(exposure))["mean_deviance"] == pytest.approx(deviance, rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_default_arguments_are_scikit_learns(kind):
+    room = svm if kind is fullbatch.LinearSVC else linear_model
+    theirs, ours = getattr(room, kind.__name__)().get_params(), kind().get_params()
+    ours_alone = {"max_iter": 1000, "solver": "auto"}
+    for name, value in theirs.items():
+        assert ours[name] == ours_alone.get(name, value) or ours[name] == value
+
+
+def test_arguments_by_position():
+    assert fullbatch.Ridge(3.0).alpha == fullbatch.Lasso(3.0).alpha == fullbatch.ElasticNet(3.0).alpha == 3.0
+    assert fullbatch.LogisticRegression("l1").penalty == "l1"
+    assert fullbatch.LinearSVC("l1", "squared_hinge").penalty == "l1"
+
+
+REFUSED = [
+    (fullbatch.LinearSVC(loss="hinge"), "loss must be 'squared_hinge', got 'hinge'"),
+    (fullbatch.LinearSVC(multi_class="crammer_singer"), "multi_class must be 'ovr'"),
+    (fullbatch.LinearSVC(intercept_scaling=2.0), "intercept_scaling must be 1: the intercept is not penalised"),
+    (fullbatch.LogisticRegression(intercept_scaling=2.0), "intercept_scaling must be 1: the intercept"),
+    (fullbatch.LogisticRegression("l3"), "penalty must be 'l2', 'l1', 'elasticnet' or None, got 'l3'"),
+    (fullbatch.LogisticRegression("l2", l1_ratio=0.5), "penalty='l2' and l1_ratio=0.5 contradict"),
+    (fullbatch.LogisticRegression(n_jobs="many"), "n_jobs must be a whole number or None"),
+    (fullbatch.Ridge(alpha=[1.0, 2.0]), "alpha must be one number"),
+    (fullbatch.Ridge(alpha=-1.0), "alpha must be a number of 0 or more"),
+    (fullbatch.Ridge(positive=True, lower_bounds=1.0), "positive=True is lower_bounds=0: give one of the two"),
+    (fullbatch.Lasso(selection="best"), "selection must be 'cyclic' or 'random'"),
+    (fullbatch.Lasso(positive="yes"), "positive must be True or False"),
+    (fullbatch.TweedieRegressor(power=3), "power must be 0, or from 1 to 2, got 3"),
+    (fullbatch.TweedieRegressor(power=1, link="identity"), "link 'identity' does not go with power 1, use 'log'"),
+    (fullbatch.TweedieRegressor(link="logit"), "link must be 'auto', 'identity' or 'log'"),
+    (fullbatch.HuberRegressor(epsilon=0.9), "epsilon must be a finite number of 1 or more, got 0.9"),
+    (fullbatch.QuantileRegressor(quantile=1.0), "quantile must be a number between 0 and 1, got 1.0"),
+    (fullbatch.QuantileRegressor(smoothing=0.0), "smoothing must be a finite number above 0"),
+    (fullbatch.QuantileRegressor(solver_options={"a": 1}), "solver_options must be None: there is no linear program"),
+]
+
+
+@pytest.mark.parametrize(("model", "why"), REFUSED, ids=lambda one: type(one).__name__)
+def test_what_cannot_be_honoured_is_refused(model, why):
+    with pytest.raises(ValueError, match=why):
+        model.fit([[0.0], [1.0], [2.0]], [0, 1, 1])
+
+
+def test_names_of_solvers_there():
+    X, y = diabetes()
+    wanted = fullbatch.Ridge(engine="serial").fit(X, y).coef_
+    for solver in ("svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga"):
+        model = fullbatch.Ridge(solver=solver, random_state=0, copy_X=False, engine="serial").fit(X, y)
+        np.testing.assert_array_equal(model.coef_, wanted)
+        assert model.get_params()["solver"] == solver
+    with pytest.raises(ValueError, match="unknown solver 'quickest'"):
+        fullbatch.Ridge(solver="quickest").fit(X, y)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_least_norm_and_the_names_of_the_columns(intercept):
+    X, y = diabetes()
+    X = np.column_stack((X + 3.0, 2.0 * X[:, 0], X[:, 1] - X[:, 2])) @ np.diag(np.linspace(1, 30, 12))
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(12)])
+    wanted = linear_model.LinearRegression(fit_intercept=intercept).fit(X, y)
+    model = fullbatch.LinearRegression(fit_intercept=intercept, engine="serial")
+    with pytest.warns(FitWarning, match=r"collinear-columns.*combination of the others.*'?x1'?") if intercept else (
+        warnings.catch_warnings()
+    ):
+        model.fit(frame, y)
+    np.testing.assert_allclose(model.predict(frame), wanted.predict(X), rtol=1e-9)
+    if intercept:
+        np.testing.assert_allclose(model.coef_, wanted.coef_, atol=1e-7 * np.abs(wanted.coef_).max())
+        assert model.intercept_ == pytest.approx(wanted.intercept_, rel=1e-8)
+
+
+def test_least_norm_with_more_columns_than_rows():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 35)) * np.linspace(1, 9, 35), rng.standard_normal(20)
+    wanted = linear_model.LinearRegression().fit(X, y)
+    with pytest.warns(FitWarning, match="collinear-columns"):
+        found = fullbatch.LinearRegression(engine="serial").fit(X, y)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-7 * np.abs(wanted.coef_).max())
+
+
+def test_least_norm_of_a_poisson_regression():
+    X, y = narrow()
+    doubled = np.column_stack((X, 3.0 * X[:, 0]))
+    single = fullbatch.PoissonRegressor(alpha=0, tol=1e-9, engine="serial").fit(X, y)
+    with pytest.warns(FitWarning, match="collinear-columns"):
+        found = fullbatch.PoissonRegressor(alpha=0, tol=1e-9, engine="serial").fit(doubled, y)
+    # a x + b 3 x with a + 3 b told is shortest where b = 3 a.
+    wanted = np.append(single.coef_, 0.0)
+    wanted[0], wanted[4] = single.coef_[0] / 10.0, 3.0 * single.coef_[0] / 10.0
+    np.testing.assert_allclose(found.coef_, wanted, atol=1e-6)
+
+
+def test_sparse_coefficients():
+    X, y = load_iris(return_X_y=True)
+    model = fullbatch.LogisticRegression(C=0.1, l1_ratio=1.0, engine="serial").fit(X, y)
+    dense, wanted = model.coef_.copy(), model.predict_proba(X)
+    assert model.sparsify() is model
+    assert sp.issparse(model.coef_)
+    np.testing.assert_allclose(model.predict_proba(X), wanted, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_proba(sp.csr_array(X)), wanted, rtol=1e-12)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.densify().coef_, dense)
+    np.testing.assert_array_equal(model.set_params(warm_start=True).fit(X, y).predict(X), wanted.argmax(axis=1))
+    lasso = fullbatch.Lasso(0.5, engine="serial").fit(X, y)
+    np.testing.assert_array_equal(lasso.sparse_coef_.toarray()[0], lasso.coef_)
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_saved_cloned_and_on_any_number_of_blocks(kind, tmp_path):
+    X, y = diabetes()
+    y = np.digitize(y, [2, 4]) if kind is fullbatch.LinearSVC else y
+    model = kind(engine="serial").fit(X, y)
+    model.save(tmp_path / "model.fb")
+    loaded = load_model(tmp_path / "model.fb")
+    assert type(loaded) is kind
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.n_iter_ == model.n_iter_
+    assert loaded.get_params() == {**model.get_params(), "engine": "threads"}
+    threads = clone(model).set_params(engine="threads").fit(array_sources(X, y, blocks=3))
+    serial = clone(model).fit(array_sources(X, y, blocks=3))
+    assert threads.coef_.tobytes() == serial.coef_.tobytes()
+    np.testing.assert_allclose(threads.predict(X), model.predict(X), rtol=1e-3, atol=1e-3)
+    assert "estimator" in model._repr_html_()
+
+
+def test_a_checkpoint_for_each_class(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    model = fullbatch.LinearSVC(checkpoint=tmp_path / "run", solver="lbfgs", engine="serial").fit(X, y)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["class-0", "class-1", "class-2"]
+    again = clone(model).fit(X, y)
+    assert again.coef_.tobytes() == model.coef_.tobytes()
+    assert all(result.resumed_at for result in again.results_)
+    assert model.checkpoint == tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_huber_refitted_from_where_it_ended():
+    X, y = diabetes()
+    model = fullbatch.HuberRegressor(warm_start=True, engine="serial").fit(X, y)
+    first = model.n_iter_
+    model.fit(X, y)
+    assert model.n_iter_ < first / 2
