@@ -15,6 +15,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "LogisticRegression": "estimators.logistic",
     "GeneralizedLinearRegressor": "estimators.glm",
+    "fit_path": "estimators.paths",
+    "Path": "estimators.paths",
+    "cross_validate": "estimators.cross_validation",
+    "CrossValidation": "estimators.cross_validation",
+    "bootstrap": "estimators.bootstrap",
+    "Bootstrap": "estimators.bootstrap",
     "Linear": "models.linear",
     "TorchModel": "models.torch_",
     "JaxModel": "models.jax_",

@@ -213,18 +213,25 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             callbacks=callbacks,
             checkpoint=self.checkpoint,
         )
-        theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
-        intercept = theta[coefs:] if linear.intercept else np.zeros(outputs)
+        self._learn(result.theta, objective, given)
+        self.n_iter_, self.status_ = np.array([result.iterations]), result.status.value
+        self.result_ = result
+        self._warn(result, schema)
+
+    def _learn(self, found: Array, objective: Objective, given: Given) -> None:
+        """Set what predictions need from the objective's theta."""
+        schema = objective.blocks.schema
+        assert objective.variables is not None
+        theta, outputs = objective.variables.to_blocks(found), self._linear(schema).outputs(schema)
+        coefs = outputs * schema.n_features
+        intercept = theta[coefs:] if self.fit_intercept else np.zeros(outputs)
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
-        self._keep(self._within(theta[:coefs].reshape(outputs, -1), result.theta, objective), intercept.copy(), schema)
+        self._keep(self._within(theta[:coefs].reshape(outputs, -1), found, objective), intercept.copy(), schema)
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_ = given.missing
-        self.n_iter_, self.status_ = np.array([result.iterations]), result.status.value
-        self.result_ = result
-        self._warn(result, schema)
 
     def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
         """Strengths and bounds as an objective takes them."""
