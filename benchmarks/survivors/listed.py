@@ -333,7 +333,7 @@ SURVIVORS = (
     Survivor(
         "R21",
         "models/_linear_block.py",
-        "                return self._in_double.evaluate(request)",
+        "                return self.in_double.evaluate(request)",
         "                pass",
         ("models/test_linear.py::test_float32_rows_have_float64_products_where_that_is_asked_for",),
     ),

@@ -16,6 +16,7 @@ from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
 from .fit import EXAMPLES as FIT_EXAMPLES
 from .fit import fit
 from .info import fetch, info
+from .path import CV_EXAMPLES, PATH_EXAMPLES, cv, path
 from .saved_model import EXAMPLES as INSPECT_EXAMPLES
 from .saved_model import inspect
 
@@ -83,6 +84,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(cls=_Command, epilog=f"{FIT_EXAMPLES}\n\n{EXIT_CODES}\n\n{INTERRUPTS}")(fit)
+app.command(cls=_Command, epilog=f"{PATH_EXAMPLES}\n\n{EXIT_CODES}")(path)
+app.command(cls=_Command, epilog=f"{CV_EXAMPLES}\n\n{EXIT_CODES}")(cv)
 app.command(cls=_Command, epilog=PREDICT_EXAMPLES, short_help="Predict with a saved model.")(predict)
 app.command(cls=_Command, epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(cls=_Command, epilog=INSPECT_EXAMPLES)(inspect)

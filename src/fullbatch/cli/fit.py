@@ -70,7 +70,7 @@ class ModelName(StrEnum):
     tweedie = "tweedie"
 
 
-def _bound(name: str, side: str) -> Any:
+def bound(name: str, side: str) -> Any:
     return typer.Option(
         name,
         metavar="[COLUMN=]NUMBER",
@@ -106,8 +106,8 @@ def fit(
         float,
         typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of the penalty that is L1's: it makes zeros."),
     ] = 0.0,
-    lower: Annotated[list[str] | None, _bound("--lower", "below")] = None,
-    upper: Annotated[list[str] | None, _bound("--upper", "above")] = None,
+    lower: Annotated[list[str] | None, bound("--lower", "below")] = None,
+    upper: Annotated[list[str] | None, bound("--upper", "above")] = None,
     intercept: Annotated[bool, typer.Option(help="Whether to fit an intercept.")] = True,
     standardize: Annotated[bool, typer.Option(help="Penalise coefficients per standard deviation.")] = False,
     balanced: Annotated[bool, typer.Option("--balanced", help="Weigh classes by the inverse of their size.")] = False,
@@ -160,7 +160,7 @@ def fit(
     from ..run.checkpoints import Checkpoint
     from ..run.result import Status
 
-    _check_writable(save)
+    check_writable(save)
     if is_mnist(data):
         files.refuse_for_mnist()
         mnist = load_mnist(directory)
@@ -180,7 +180,7 @@ def fit(
     options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
     if l1_ratio and not l2 and model is not ModelName.logistic:
         raise ValueError("--l1-ratio is a share of the penalty, and there is none: give its strength, --l2")
-    fitted = _estimator(model, pairs(option or [], "--option"), l2, balanced)
+    fitted = estimator_of(model, pairs(option or [], "--option"), l2, balanced)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
     if not quiet:
@@ -302,7 +302,7 @@ def _solver_in_short(told: str) -> str:
     return f"{chosen[1]}: {chosen[2].strip()}{others}"
 
 
-def _estimator(model: ModelName, options: dict[str, Any], l2: float | None, balanced: bool) -> Any:
+def estimator_of(model: ModelName, options: dict[str, Any], l2: float | None, balanced: bool) -> Any:
     from ..estimators import GeneralizedLinearRegressor, LogisticRegression
 
     if model is ModelName.logistic:
@@ -314,7 +314,7 @@ def _estimator(model: ModelName, options: dict[str, Any], l2: float | None, bala
     return GeneralizedLinearRegressor(model.value, loss_options=options or None, alpha=l2 or 0.0)
 
 
-def _check_writable(path: Path | None) -> None:
+def check_writable(path: Path | None) -> None:
     """Found out before the training, not after it."""
     from ..saving.files import refuse_foreign
 

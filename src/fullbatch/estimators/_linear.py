@@ -245,10 +245,22 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
             callbacks=callbacks,
             checkpoint=self.checkpoint,
         )
-        theta, coefs = variables.to_blocks(result.theta), outputs * schema.n_features
-        coef = self._within(theta[:coefs].reshape(outputs, -1), result.theta, objective)
+        self._set_theta(result.theta, objective, given, result)
+        self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
+        self.result_ = result
+        self._warn(result, schema)
+
+    def _set_theta(self, found: Array, objective: Objective, given: Given, result: Result | None = None) -> None:
+        """Set what predictions need from the objective's theta: of a run, or of one among many models."""
+        schema = objective.blocks.schema
+        assert objective.variables is not None
+        linear, theta = self._linear(schema), objective.variables.to_blocks(found)
+        outputs = linear.outputs(schema)
+        coefs = outputs * schema.n_features
+        coef = self._within(theta[:coefs].reshape(outputs, -1), found, objective)
         intercept = theta[coefs : coefs + outputs].copy() if linear.intercept else np.zeros(outputs)
-        coef, intercept = least_norm(coef, intercept, result, objective)
+        if result is not None:
+            coef, intercept = least_norm(coef, intercept, result, objective)
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
         self._keep(coef, intercept, schema)
         self._keep_rest(theta[coefs + outputs * linear.intercept :])
@@ -257,9 +269,6 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_ = given.missing
-        self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
-        self.result_ = result
-        self._warn(result, schema)
 
     def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
         """Strengths and bounds as an objective takes them."""

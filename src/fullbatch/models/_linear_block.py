@@ -18,12 +18,22 @@ from ..kernels.wide import is_wide, numbered
 from ..machine.blas import one_thread
 from ..objective.factor import triangle_of
 from ..protocols.answers import Eval, Matrix, Product, RowCurvature, Sample, SquareSums
-from ..protocols.requests import Curvature, DrawnValueGrad, HessVec, Request, RowSample, Squares, ValueGrad
+from ..protocols.requests import (
+    Curvature,
+    DrawnCurvature,
+    DrawnValueGrad,
+    HessVec,
+    Request,
+    RowSample,
+    Squares,
+    ValueGrad,
+)
 from ..protocols.rows import Category, Rows, is_sparse
 from ..protocols.sampling import Draw, uniform_of_rows
 from ..protocols.schema import Schema
 from ..protocols.seams import Block, Parameters
 from ._coefficients import Coefficients, layout, reference_of
+from ._drawn import drawn_curvature
 from ._null import Null
 from .describe import as_weight, canonical, read_only
 
@@ -135,7 +145,7 @@ class LinearBlock(Block):
             null.deviance,
             about,
         )
-        answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature}
+        answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature, DrawnCurvature}
         self.answers = frozenset(answers | ({Squares} if quadratic else set()))
 
     def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
@@ -148,6 +158,8 @@ class LinearBlock(Block):
             return Product(self._coefficients.gradients(product)[0], self._total)
         if isinstance(request, Curvature):
             return self._curvature(request)
+        if isinstance(request, DrawnCurvature):
+            return drawn_curvature(self, request)
         if isinstance(request, Squares):
             return self._squares(request)
         draws = request.draws if isinstance(request, DrawnValueGrad) else ()
@@ -159,7 +171,7 @@ class LinearBlock(Block):
             raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)} for theta {theta.shape}")
         if theta.ndim == 1:
             if getattr(request, "double", False) and self.parameters.dtype != "float64":
-                return self._in_double.evaluate(request)
+                return self.in_double.evaluate(request)
             return self._point(thetas)
         most = self._models_at_once()
         parts = [slice(first, first + most) for first in range(0, len(thetas), most)]
@@ -182,8 +194,20 @@ class LinearBlock(Block):
         )
         return value, self._coefficients.gradients(W_grad), weight, squares
 
+    def drawn(self, draw: Draw) -> "LinearBlock":
+        """The block of the rows that a draw counts, with the weights that it gives them."""
+        if draw.form == "all":
+            return self
+        count = len(self._rows.y)
+        times = draw.weights(self._first_row, count)
+        if draw.form == "only":
+            taken = np.flatnonzero(times)
+            return self._block(self._stored(taken), taken)
+        weight = self._rows.weight * times if self._rows.weight.size else times
+        return self._block(self._X, slice(None), weight=weight)
+
     @cached_property
-    def _in_double(self) -> "LinearBlock":
+    def in_double(self) -> "LinearBlock":
         """The same rows with products in float64: they are converted tile by tile, and kept once."""
         return self._block(self._X, slice(None), "float64")
 
@@ -200,7 +224,7 @@ class LinearBlock(Block):
         if request.fraction < 1:
             return self._part(request)._curvature(replace(request, fraction=1.0))
         if request.double and self.parameters.dtype != "float64":
-            return self._in_double._curvature(request)
+            return self.in_double._curvature(request)
         if request.form not in _FORMS:
             raise ValueError(f"unknown form {request.form!r}: choose from {', '.join(_FORMS)}")
         W = self._coefficients.of_thetas(request.theta[None])
@@ -314,10 +338,13 @@ class LinearBlock(Block):
         taken = self._taken(request)
         return self._block(self._stored(taken), taken)
 
-    def _block(self, X: Any, taken: Any, precision: str | None = None, loss: Any = None) -> "LinearBlock":
-        """A block of the rows `taken`, whose features are X."""
+    def _block(
+        self, X: Any, taken: Any, precision: str | None = None, loss: Any = None, weight: Array | None = None
+    ) -> "LinearBlock":
+        """A block of the rows `taken`, whose features are X; with other weights, if they are given."""
         rows = self._rows
-        weight = rows.weight[taken] if rows.weight.size else None
+        if weight is None and rows.weight.size:
+            weight = rows.weight[taken]
         offset = rows.offset[taken] if rows.offset.size else None
         categories: tuple[Category, ...] = ()
         if isinstance(rows, MixedRows):

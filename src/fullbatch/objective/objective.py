@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..protocols.answers import Curves, Eval, Matrix, Point, Product, Sample, SquareSums
-from ..protocols.requests import Curvature, DrawnValueGrad, HessVec, RowSample, Squares, ValueGrad
+from ..protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, HessVec, RowSample, Squares, ValueGrad
 from ..protocols.sampling import Draw
 from ..protocols.schema import CONSTANT
 from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters
@@ -36,7 +36,8 @@ class Objective:
         Maps the theta of this objective to the blocks' theta, for example `Standardized`.
     draw : Draw, optional
         Counts some rows only, or some more than once: a fold, or a bootstrap replicate. For solvers that ask for
-        `ValueGrad` alone; `lockstep` minimises many of them with one read of the data for all. Default: every row once.
+        `ValueGrad` and whole Hessians alone; `lockstep` minimises many of them with one read of the data for all.
+        Default: every row once.
     l1 : float or (size,) array
         As `l2`. Values of F count it; gradients are those of the smooth part of F.
     lower, upper : float or (size,) array
@@ -125,7 +126,7 @@ class Objective:
             schema.n_rows,
             self._parameters,
             self.l2,
-            blocks.answers if self.draw is None else frozenset({ValueGrad}),
+            blocks.answers if self.draw is None else frozenset({ValueGrad, Curvature}) & blocks.answers,
             schema.dense_columns,
             schema.looked_up,
             squares,
@@ -223,7 +224,7 @@ class Objective:
 
     def count(self, request: Any) -> None:
         """Add what answering a request costs to the counts."""
-        fraction = getattr(request, "fraction", 1.0)
+        fraction = getattr(request, "fraction", 1.0) if self.draw is None else 1.0
         if isinstance(request, RowSample) or getattr(request, "form", "") == "rows" or fraction < 1:
             self.num_sampled_passes += fraction
         else:
@@ -232,12 +233,17 @@ class Objective:
     def translate(self, request: Any) -> Any:
         """The request as the blocks are asked it: in their variables, of the rows that count."""
         if self.draw is not None:
-            if not isinstance(request, ValueGrad):
+            gram = isinstance(request, Curvature) and request.form == "gram"
+            if not (gram or isinstance(request, ValueGrad)):
                 raise TypeError(
-                    f"an objective with a draw answers ValueGrad, not {type(request).__name__}: use 'lbfgs'"
+                    f"an objective with a draw answers ValueGrad, not {type(request).__name__}: use 'lbfgs' or 'newton'"
                 )
-            theta = request.theta if self.variables is None else self.variables.to_blocks(request.theta)
-            return DrawnValueGrad(theta[None], (self.draw,))
+            theta = (request.theta if self.variables is None else self.variables.to_blocks(request.theta))[None]
+            if gram or request.double:
+                widened = getattr(request, "widened", 1.0)
+                # In float64: of a draw it is not known how far F stands above its least, nor so what rounding is.
+                return DrawnCurvature(theta, (self.draw,), int(gram), True, widened)
+            return DrawnValueGrad(theta, (self.draw,))
         if self.variables is None or isinstance(request, RowSample | Squares):
             return request
         if isinstance(request, ValueGrad):
@@ -270,6 +276,12 @@ class Objective:
         """
         if isinstance(total, Product):
             return self._pull_back(total.product) / total.weight + self.l2 * request.v
+        if isinstance(total, Matrix) and isinstance(total.weight, np.ndarray):  # of the one model with a draw
+            assert total.point is not None
+            if isinstance(request, ValueGrad):
+                return self.answer(request, total.point)
+            point = self._alone(total.point)
+            total = Matrix(total.matrix[0], float(point.weight), point)
         if isinstance(total, Matrix):
             return self._curves(request, total)
         if isinstance(total, SquareSums):
@@ -283,11 +295,16 @@ class Objective:
         if not isinstance(total, Eval):
             return total
         if isinstance(total.value, np.ndarray) and isinstance(total.weight, np.ndarray):  # of the one model asked for
-            squares = None if total.squares is None else float(total.squares[0])  # type: ignore[index]
-            total = Eval(float(total.value[0]), total.grad[0], float(total.weight[0]), squares)
-            if not total.weight > 0:
-                raise DataError(f"no row with a weight counts under {self.draw}: choose fewer folds or another seed")
+            total = self._alone(total)
         return self._point(request.theta, total)
+
+    def _alone(self, total: Eval) -> Eval:
+        """The sums of the one model with a draw."""
+        value, weight = np.asarray(total.value)[0], np.asarray(total.weight)[0]
+        if not weight > 0:
+            raise DataError(f"no row with a weight counts under {self.draw}: choose fewer folds or another seed")
+        squares = None if total.squares is None else float(np.asarray(total.squares)[0])
+        return Eval(float(value), total.grad[0], float(weight), squares)
 
     def _point(self, theta: Array, total: Eval) -> Point:
         pull = self.l2 * theta

@@ -22,6 +22,8 @@ class Standardized:
     A column without variation is not used beside an intercept, which says all that it could: once centred it is nothing
     but rounding, of which a solver might make a coefficient of any size.
 
+    Thetas and gradients may be those of several models, with further axes before the last.
+
     Parameters
     ----------
     schema : Schema
@@ -52,13 +54,13 @@ class Standardized:
         """Coefficients and intercepts on the columns as stored."""
         coef, intercept = self._split(theta)
         coef = np.where(self._used, coef / self._scale, 0.0)
-        return self._join(coef, intercept - (coef * self._mean).sum(axis=1))
+        return self._join(coef, intercept - (coef * self._mean).sum(axis=-1))
 
     def to_solver(self, theta: Array) -> Array:
         """Coefficients and intercepts on standardised columns."""
         coef, intercept = self._split(theta)
         coef = np.where(self._used, coef, 0.0)
-        return self._join(coef * self._scale, intercept + (coef * self._mean).sum(axis=1))
+        return self._join(coef * self._scale, intercept + (coef * self._mean).sum(axis=-1))
 
     @property
     def scale(self) -> Array:
@@ -74,7 +76,7 @@ class Standardized:
         """Gradient on standardised columns from the gradient on the columns as stored."""
         coef, intercept = self._split(grad)
         if self._intercept:
-            coef = coef - intercept[:, None] * self._mean
+            coef = coef - intercept[..., None] * self._mean
         return self._join(np.where(self._used, coef / self._scale, 0.0), intercept)
 
     def columns(self, X: Any) -> tuple[Any, Array | None]:
@@ -90,8 +92,9 @@ class Standardized:
 
     def _split(self, theta: Array) -> tuple[Array, Array]:
         coefs = self._shape[0] * self._shape[1]
-        intercept = theta[coefs:] if self._intercept else np.zeros(self._shape[0])
-        return theta[:coefs].reshape(self._shape), intercept
+        intercept = theta[..., coefs:] if self._intercept else np.zeros(self._shape[0])
+        return theta[..., :coefs].reshape(*theta.shape[:-1], *self._shape), intercept
 
     def _join(self, coef: Array, intercept: Array) -> Array:
-        return np.concatenate((coef.ravel(), intercept)) if self._intercept else coef.ravel()
+        coef = coef.reshape(*coef.shape[:-2], -1)
+        return np.concatenate((coef, intercept), axis=-1) if self._intercept else coef

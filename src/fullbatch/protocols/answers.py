@@ -58,20 +58,21 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """Answer to `Curvature`, but for the form "rows".
+    """Answer to `Curvature`, but for the form "rows"; and to `DrawnCurvature`.
 
     Parameters
     ----------
     matrix : float64 array
-        The second derivatives asked for, of the summed loss; its shape goes with the form.
-    weight : float
-        Sum of the sample weights.
+        The second derivatives asked for, of the summed loss; its shape goes with the form. Of several models
+        (matrices, size, size).
+    weight : float or (C,) array
+        Sum of the sample weights; of those that each model counts.
     point : Eval or None
         Loss and gradient at the same theta, where the form brings them.
     """
 
     matrix: Array
-    weight: float
+    weight: float | Array
     point: Eval | None = None
 
     def __add__(self, other: "Matrix") -> "Matrix":

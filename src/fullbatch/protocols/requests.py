@@ -106,6 +106,33 @@ class Curvature:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DrawnCurvature:
+    """Ask for loss and gradient of several models, each of which counts rows in its own way, and the Hessians of some.
+
+    Models that count the rows of one fold only read no others, so that all folds together read every row once.
+
+    Parameters
+    ----------
+    theta : (C, size) float64 array
+        A point for each model.
+    draws : tuple of C Draw
+        How often each model counts a row.
+    matrices : int
+        The Hessians of so many models are asked for, of the first ones.
+    double : bool
+        As in `ValueGrad`.
+    widened : float
+        As in `Curvature`.
+    """
+
+    theta: Array
+    draws: tuple[Draw, ...]
+    matrices: int = 0
+    double: bool = False
+    widened: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Squares:
     """Ask, under the squared loss, for everything that any least-squares fit of these rows needs.
 
@@ -124,4 +151,4 @@ class Squares:
     seed: int = 0
 
 
-Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | Squares
+Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | DrawnCurvature | Squares

@@ -200,6 +200,11 @@ class CheckpointWriter:
             raise DamagedError(f"{where} is damaged: theta has {state.theta.size} parameters, not those of its run")
         return state, Spent(*of_run["spent"]), of_run["versions"]
 
+    @property
+    def before(self) -> Spent:
+        """What the earlier parts of the run have taken, up to the checkpoint that `latest` read."""
+        return self._before
+
     def save_if_due(self, state: Any, spent: Spent) -> None:
         """Save the state as far as that can be done, if the last checkpoint is old enough."""
         if time.monotonic() - self._when >= self._options.every:

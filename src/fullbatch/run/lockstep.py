@@ -1,18 +1,23 @@
 """Many fits over the same blocks, side by side: all their requests are stacked into one read of the data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..objective.objective import Objective
-from ..protocols.answers import Eval
-from ..protocols.requests import DrawnValueGrad, ValueGrad
+from ..protocols.answers import Eval, Matrix
+from ..protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, ValueGrad
 from ..protocols.sampling import Draw
 from ..protocols.seams import Steps
 
 Array = npt.NDArray[Any]
+
+# Bytes of the Hessians that one read brings, at the most; one is always allowed.
+_MATRIX_BYTES = 2**27
+
+_EVERY_ROW = Draw("all")
 
 
 def lockstep(
@@ -20,12 +25,15 @@ def lockstep(
 ) -> list[Any]:
     """Minimise several objectives over the same blocks, all their requests stacked into one read of the data.
 
+    Each run ends by itself, and asks for nothing from then on. Hessians of more models than there is memory for are
+    asked for in several reads.
+
     Parameters
     ----------
     objectives : sequence of Objective
         Over the same blocks; penalties, variables and draws may differ.
     solvers : sequence of Solver
-        One for each; they must ask for `ValueGrad` only.
+        One for each; they must ask for `ValueGrad` and whole Hessians only: `LBFGS`, `Newton`, `ProximalNewton`.
     thetas : sequence of (size,) arrays
         Starting points.
     tol : float
@@ -37,21 +45,33 @@ def lockstep(
     -------
     list of solver states
     """
+    return [state for state, _ in runs_of(objectives, solvers, thetas, tol, max_iter)]
+
+
+def runs_of(
+    objectives: Sequence[Objective], solvers: Sequence[Any], thetas: Sequence[Array], tol: float, max_iter: int
+) -> list[tuple[Any, Any]]:
+    """As `lockstep`: the last state of each run, and the solver as it knew the problem."""
     blocks = objectives[0].blocks
     if any(objective.blocks is not blocks for objective in objectives):
         raise ValueError("lockstep needs objectives over the same blocks")
-    for solver in solvers:
-        if not solver.requests <= {ValueGrad}:
+    for solver, objective in zip(solvers, objectives, strict=True):
+        name = type(solver).__name__
+        if hasattr(solver, "run") or not solver.requests <= {ValueGrad, Curvature}:
             raise TypeError(
-                f"lockstep takes solvers that ask for ValueGrad only, not {type(solver).__name__}: use LBFGS()"
+                f"lockstep takes solvers that ask for ValueGrad and Hessians only, not {name}: use LBFGS() or Newton()"
             )
-        if any(objective.penalty.parts for objective in objectives):
-            raise TypeError("lockstep takes no L1 penalties or bounds yet: minimise each objective by itself")
-    solvers = [
+        if strange := objective.penalty.parts - getattr(solver, "penalties", frozenset()):
+            raise TypeError(
+                f"{name} does not know penalties with {' and '.join(sorted(strange))}: use ProximalNewton()"
+            )
+        if not solver.requests <= objective.facts.answers:
+            raise TypeError(f"{name} needs Hessians, which these blocks do not answer: use LBFGS()")
+    prepared = [
         solver.for_problem(objective.facts) if hasattr(solver, "for_problem") else solver
         for solver, objective in zip(solvers, objectives, strict=True)
     ]
-    runs = [_alone(solver, theta, tol, max_iter) for solver, theta in zip(solvers, thetas, strict=True)]
+    runs = [_alone(solver, theta, tol, max_iter) for solver, theta in zip(prepared, thetas, strict=True)]
     final: dict[int, Any] = {}
     asked: dict[int, Any] = {}
 
@@ -65,25 +85,71 @@ def lockstep(
         advance(number, None)
     while asked:
         waiting, asked = asked, {}
-        total = blocks.sum(_stacked([objectives[i].translate(request) for i, request in waiting.items()]))
-        for row, (number, request) in enumerate(waiting.items()):
-            objectives[number].num_passes += 1
-            one = slice(row, row + 1) if objectives[number].draw is not None else row
-            weight = total.weight[one] if isinstance(total.weight, np.ndarray) else total.weight
-            squares = None if total.squares is None else total.squares[one]
-            advance(
-                number, objectives[number].answer(request, Eval(total.value[one], total.grad[one], weight, squares))
-            )
-    return [final[number] for number in range(len(runs))]
+        requests = {i: objectives[i].translate(request) for i, request in waiting.items()}
+        for read in _reads(requests):
+            total = blocks.sum(_stacked([requests[i] for i in read]))
+            for row, number in enumerate(read):
+                objectives[number].num_passes += 1
+                answer = objectives[number].answer(waiting[number], _one(total, row, requests[number]))
+                advance(number, answer)
+    return [(final[number], prepared[number]) for number in range(len(runs))]
 
 
-def _stacked(requests: list[Any]) -> ValueGrad | DrawnValueGrad:
+def _reads(requests: dict[int, Any]) -> Iterator[list[int]]:
+    """Numbers of the models that one read answers: those with a Hessian come first."""
+    simple = [i for i, request in requests.items() if isinstance(request, DrawnValueGrad) or _is_plain(request)]
+    curved = [i for i in requests if i not in set(simple)]
+    curved.sort(key=lambda i: (_widened(requests[i]), not _matrices(requests[i])))
+    while curved:
+        size = requests[curved[0]].theta.shape[-1]
+        most = max(1, _MATRIX_BYTES // (8 * size * size))
+        width = _widened(requests[curved[0]])
+        read = [i for i in curved[:most] if _widened(requests[i]) == width]
+        curved = curved[len(read) :]
+        if not curved and width == 1.0:
+            read, simple = read + simple, []
+        yield read
+    if simple:
+        yield simple
+
+
+def _is_plain(request: Any) -> bool:
+    return isinstance(request, ValueGrad) and not request.double
+
+
+def _matrices(request: Any) -> bool:
+    return isinstance(request, Curvature) or getattr(request, "matrices", 0) > 0
+
+
+def _widened(request: Any) -> float:
+    return float(getattr(request, "widened", 1.0))
+
+
+def _stacked(requests: list[Any]) -> ValueGrad | DrawnValueGrad | DrawnCurvature:
     """One request for all."""
     theta = np.array([np.ravel(request.theta) for request in requests])
-    if not any(isinstance(request, DrawnValueGrad) for request in requests):
+    if all(_is_plain(request) for request in requests):
         return ValueGrad(theta)
-    draws = [request.draws[0] if isinstance(request, DrawnValueGrad) else Draw("all") for request in requests]
-    return DrawnValueGrad(theta, tuple(draws))
+    draws = tuple(request.draws[0] if hasattr(request, "draws") else _EVERY_ROW for request in requests)
+    if all(isinstance(request, DrawnValueGrad) or _is_plain(request) for request in requests):
+        return DrawnValueGrad(theta, draws)
+    double = any(getattr(request, "double", False) for request in requests)
+    return DrawnCurvature(theta, draws, sum(map(_matrices, requests)), double, _widened(requests[0]))
+
+
+def _one(total: Eval | Matrix, row: int, request: Any) -> Eval | Matrix:
+    """The sums of one model, as if it had been asked for by itself."""
+    drawn = hasattr(request, "draws")
+    point = total if isinstance(total, Eval) else total.point
+    assert point is not None
+    one = slice(row, row + 1) if drawn else row
+    weight = point.weight[one] if isinstance(point.weight, np.ndarray) else point.weight
+    squares = None if point.squares is None else point.squares[one]  # type: ignore[index]
+    alone = Eval(point.value[one], point.grad[one], weight, squares)  # type: ignore[index]
+    if not _matrices(request):
+        return alone
+    assert isinstance(total, Matrix)
+    return Matrix(total.matrix[one], weight, alone)
 
 
 def _alone(solver: Any, theta: Array, tol: float, max_iter: int) -> Steps[Any]:

@@ -1,0 +1,129 @@
+"""Loss, gradient and Hessian of many thetas, for each part of the rows by itself: folds that add up to any others."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..machine.blas import one_thread
+from ..objective.factor import Factor
+from ..objective.objective import Objective
+from ..protocols.answers import Matrix
+from ..protocols.requests import DrawnCurvature, Squares
+from ..protocols.sampling import Draw
+from ..solvers.least_squares import DOUBTFUL, ILL_CONDITIONED
+
+Array = npt.NDArray[Any]
+
+
+class ByPart(NamedTuple):
+    """Sums over the rows of each of J parts, at M thetas.
+
+    Parameters
+    ----------
+    value : (J, M) array
+        Weighted losses.
+    grad : (J, M, size) array
+        Their gradients.
+    matrix : (G, J, size, size) array
+        Hessians, of the thetas that they were asked for.
+    """
+
+    value: Array
+    grad: Array
+    matrix: Array
+
+
+class Rows:
+    """The parts of the rows of an objective, as the blocks answer for them: one read for all thetas and parts.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of all rows.
+    folds : int
+        Parts; 0 for one of all rows.
+    seed : int
+        Of the folds.
+
+    Attributes
+    ----------
+    weight : (J,) array
+        Sum of the weights of each part; known after the first answer.
+    """
+
+    def __init__(self, objective: Objective, folds: int, seed: int) -> None:
+        self._objective = objective
+        self._draws = [Draw("only", fold, folds, seed) for fold in range(folds)] or [Draw("all")]
+        self.weight = np.zeros(len(self._draws))
+
+    def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
+        """Sums at the thetas, (M, size), in the objective's variables; of those that `matrices` names the Hessians.
+
+        One pass.
+        """
+        parts, count, size = len(self._draws), len(thetas), thetas.shape[1]
+        order = [*matrices, *(m for m in range(count) if m not in set(matrices))]
+        variables = self._objective.variables
+        asked = (
+            thetas[order] if variables is None else np.array([variables.to_blocks(theta) for theta in thetas[order]])
+        )
+        draws = tuple(draw for _ in order for draw in self._draws)
+        request = DrawnCurvature(np.repeat(asked, parts, axis=0), draws, len(matrices) * parts, double=True)
+        self._objective.num_passes += 1
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = self._objective.blocks.sum(request)
+        assert isinstance(total, Matrix)
+        assert total.point is not None
+        self.weight = np.asarray(total.weight)[:parts]
+        value, grad = np.zeros((parts, count)), np.zeros((parts, count, size))
+        value[:, order] = np.reshape(total.point.value, (count, parts)).T
+        of_models = total.point.grad if variables is None else variables.pull_back(total.point.grad)
+        grad[:, order] = of_models.reshape(count, parts, size).swapaxes(0, 1)
+        matrix = total.matrix
+        if variables is not None and len(matrix):
+            matrix = variables.pull_back(variables.pull_back(matrix).swapaxes(-1, -2))
+        return ByPart(value, grad, matrix.reshape(len(matrices), parts, size, size))
+
+
+class SquareSums:
+    """The parts of the rows under the squared loss, whose sums one read brings, or two where they are ill-conditioned.
+
+    Parameters and attributes as those of `Rows`.
+    """
+
+    def __init__(self, objective: Objective, folds: int, seed: int) -> None:
+        folds = max(folds, 1)
+        parts = objective(Squares(folds=folds, seed=seed))
+        if not all(
+            np.isfinite(part.R).all() and part.condition <= ILL_CONDITIONED and _is_sure(part) for part in parts
+        ):
+            parts = objective(Squares(exact=True, folds=folds, seed=seed))
+        if not all(np.isfinite(part.R).all() and np.isfinite(part.z).all() for part in parts):
+            raise DataError(
+                "the squares of columns or targets are not finite numbers: scale them, such as to other units"
+            )
+        self._parts: list[Factor] = parts
+        self.weight = np.array([part.weight for part in parts])
+        self._matrix = np.array([_matrix(part) for part in parts])
+
+    def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
+        """As `Rows.ask`; no pass."""
+        value = np.array([[part.loss(theta) for theta in thetas] for part in self._parts])
+        grad = np.array([[part.slope(theta) for theta in thetas] for part in self._parts])
+        return ByPart(value, grad, np.repeat(self._matrix[None], len(matrices), axis=0))
+
+
+def _is_sure(part: Factor) -> bool:
+    """Whether squaring has left enough digits of what the columns do not explain."""
+    total = float(part.z @ part.z) + part.rest
+    return total == 0 or part.rest * DOUBTFUL > np.finfo(np.float64).eps * total
+
+
+def _matrix(part: Factor) -> Array:
+    """The Hessian of a factor's loss."""
+    with one_thread():
+        R = part.R + np.outer(part.R[:, -1], part.center) if part.intercept else part.R
+        return np.asarray(R.T @ R)

@@ -1,0 +1,174 @@
+"""Bootstrap replicates of one fit, advancing together: each read of the data answers for all that are under way.
+
+Replicates count rows with Poisson weights, a function of row number, replicate and seed. Their Hessians differ little
+from that of all rows, which is asked for once; a replicate that does not go as that says is handed to a solver of its
+own, in `lockstep`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..machine.blas import one_thread
+from ..objective.objective import Objective
+from ..protocols.answers import Eval, Matrix
+from ..protocols.requests import DrawnCurvature
+from ..protocols.sampling import Draw
+from ..protocols.seams import Penalty
+from ._by_part import Rows
+from .lockstep import runs_of
+from .result import Status
+from .together import OWN, SHARED, Fit, own_solver
+
+Array = npt.NDArray[Any]
+
+# Numbers of the gradients of a read at the most: 64 MB.
+_MOST_NUMBERS = 2**23
+
+# Groups of rows whose sums stand for single rows in the third moments of the influence.
+_GROUPS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Fits to B bootstrap replicates of the rows.
+
+    Parameters
+    ----------
+    thetas : (B, size) array
+    statuses : list of B str
+    left : (B,) array
+        By how much F can still fall, as `Result.remaining_r2`.
+    known_by : list of B str
+        As in `Path`.
+    acceleration : (size,) array
+        BCa's, of each coordinate on the columns as stored: a sixth of the skewness of the rows' influence on it.
+    """
+
+    thetas: Array
+    statuses: list[str]
+    left: Array
+    known_by: list[str]
+    acceleration: Array
+
+
+class _Sums(NamedTuple):
+    loss: Array
+    grad: Array
+
+
+def replicates(
+    objective: Objective, penalty: Penalty, theta: Array, count: int, seed: int, tol: float, max_iter: int
+) -> Replicates:
+    """Fit `count` replicates, from the fit to all rows.
+
+    Parameters
+    ----------
+    objective : Objective
+        Blocks and variables; its own penalty does not count.
+    penalty : Penalty
+        Beside the mean loss of each replicate.
+    theta : (size,) array
+        The fit to all rows.
+    count, seed : int
+        Of the replicates.
+    tol, max_iter : float, int
+        As in `minimize`.
+    """
+    facts = replace(objective.facts, l2=penalty.l2, penalty=penalty, least=-np.inf)
+    rows = Rows(objective, 0, 0)
+    hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]
+    most = max(1, _MOST_NUMBERS // len(theta))
+    fits: list[Fit] = []
+    for first in range(0, count, most):
+        draws = [Draw("bootstrap", number, seed=seed) for number in range(first, min(first + most, count))]
+        start = _ask(objective, np.tile(theta, (len(draws), 1)), draws)
+        group = [Fit(0, first + i, facts, theta, float(start.loss[i]), start.grad[i]) for i in range(len(draws))]
+        for fit in group:
+            fit.aim(hessian)
+        while going := [fit for fit in group if fit.open]:
+            answer = _ask(
+                objective, np.array([fit.trial for fit in going]), [draws[fit.number - first] for fit in going]
+            )
+            for row, fit in enumerate(going):
+                fit.take(float(answer.loss[row]), answer.grad[row], np.inf, hessian, tol)
+        _by_themselves(objective, [fit for fit in group if fit.alone], seed, tol, max_iter)
+        fits += group
+    return Replicates(
+        np.array([fit.theta for fit in fits]),
+        [(fit.status or Status.MAX_ITER).value for fit in fits],
+        np.array([fit.left for fit in fits]),
+        [OWN if fit.alone else SHARED for fit in fits],
+        _acceleration(objective, penalty, theta, hessian, seed),
+    )
+
+
+def _ask(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> _Sums:
+    """Mean loss and gradient of each replicate: one pass."""
+    total = _total(objective, thetas, draws)
+    weight = np.asarray(total.weight)
+    if not (weight > 0).all():
+        empty = draws[int(np.argmin(weight > 0))]
+        raise DataError(f"no row with a weight counts under {empty}: there are too few rows for a bootstrap")
+    return _Sums(np.asarray(total.value) / weight, total.grad / weight[:, None])
+
+
+def _total(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> Eval:
+    variables = objective.variables
+    asked = thetas if variables is None else np.array([variables.to_blocks(theta) for theta in thetas])
+    objective.num_passes += 1
+    total = objective.blocks.sum(DrawnCurvature(asked, tuple(draws), double=True))
+    assert isinstance(total, Matrix)
+    assert total.point is not None
+    grad = total.point.grad if variables is None else variables.pull_back(total.point.grad)
+    return replace(total.point, grad=grad)
+
+
+def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float, max_iter: int) -> None:
+    """Replicates by solvers of their own, in lockstep."""
+    if not fits:
+        return
+    objectives = []
+    for fit in fits:
+        bounds = {"l1": fit.penalty.l1, "lower": fit.penalty.lower, "upper": fit.penalty.upper}
+        draw = Draw("bootstrap", fit.number, seed=seed)
+        objectives.append(Objective(objective.blocks, fit.penalty.l2, objective.variables, draw, **bounds))
+    solvers = [own_solver(one) for one in objectives]
+    if any(solver is None for solver in solvers):
+        raise ValueError(
+            f"replicates of {objective.size} parameters with L1 penalties or bounds take too large a Hessian: "
+            "leave columns out"
+        )
+    ends = runs_of(objectives, solvers, [fit.theta for fit in fits], tol, max_iter)
+    objective.num_passes += max(one.num_passes for one in objectives)
+    for fit, (state, solver) in zip(fits, ends, strict=True):
+        fit.theta, fit.left = state.theta, solver.optimality(state)
+        fit.status = Status.CONVERGED if fit.left <= tol else Status(state.failure or "max_iter")
+
+
+def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian: Array, seed: int) -> Array:
+    """A sixth of the skewness of the influence on each coordinate, by the infinitesimal jackknife.
+
+    The influence of a row is H^-1 times the gradient of its loss. Rows are taken in groups, dealt at random: third and
+    second moments of sums of independent terms are sums of theirs. One pass.
+    """
+    groups = int(min(_GROUPS, max(objective.blocks.schema.n_rows // 2, 2)))
+    draws = [Draw("only", group, groups, seed) for group in range(groups)]
+    total = _total(objective, np.tile(theta, (groups, 1)), draws)
+    grads, weight = total.grad, np.asarray(total.weight)
+    influence = np.zeros((groups, len(theta)))
+    free = (theta > penalty.lower) & (theta < penalty.upper) & ((theta != 0) | (penalty.l1 == 0))
+    # Less their share of what the penalty pulls, so that they add up to nothing.
+    own = grads - weight[:, None] * (grads.sum(axis=0) / weight.sum())
+    matrix = hessian[np.ix_(free, free)] + np.diag(penalty.l2[free])
+    with one_thread():
+        influence[:, free] = -np.linalg.lstsq(matrix, own[:, free].T, rcond=None)[0].T
+    if objective.variables is not None:  # it is linear
+        influence = np.array([objective.variables.to_blocks(one) for one in influence])
+    squares = (influence**2).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(squares > 0, (influence**3).sum(axis=0) / (6.0 * squares**1.5), 0.0)

@@ -1,0 +1,508 @@
+"""Fits for many strengths of a penalty, of all rows and of the rows without each fold, advancing together.
+
+One read of the data answers for all of them. Fits for neighbouring strengths, and those that leave a fold out, have
+nearly the same Hessian: it is asked for where it has become too old, fold by fold, so that each fit has that of its own
+rows, and the read that brings it brings loss and gradient of all. What a fold's rows lose under the fit to the others
+comes with the same sums. A fit that does not go as the shared Hessian says is handed to a solver of its own, in
+`lockstep`.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..machine.blas import one_thread
+from ..objective.hessian import SURE
+from ..objective.measure import relative
+from ..objective.objective import Objective
+from ..protocols.answers import Curves, Point
+from ..protocols.requests import Curvature, Squares
+from ..protocols.sampling import Draw
+from ..protocols.seams import Facts, Penalty
+from ..solvers.auto import choose
+from ..solvers.lbfgs import LBFGS
+from ..solvers.local_minimum import LocalMinimum, local_minimum
+from ..solvers.newton import Newton
+from ..solvers.proximal import ProximalNewton
+from ._by_part import ByPart, Rows, SquareSums
+from .driver import minimize
+from .lockstep import runs_of
+from .result import Status
+
+Array = npt.NDArray[Any]
+
+logger = logging.getLogger(__name__)
+
+# Bytes of Hessians that are kept for the strengths under way, and fits under way, at the most.
+_MATRIX_BYTES, _MOST_FITS = 2**27, 400
+
+# A step is taken if it lowers F by this share of what was promised; and the least share of a step that is tried.
+_TAKEN, _LEAST_SHARE = 0.1, 0.1
+
+# What is left is believed once it has fallen by this factor from one read to the next, or is so small beside tol.
+_FAST, _FAR_BELOW = 0.01, 0.01
+
+# Reads, and Hessians of one strength, before its fits are handed over.
+_MOST_READS, _MOST_MATRICES = 16, 6
+
+# Reads of a group of strengths after which the next one is smaller.
+_MANY_READS = 3
+
+# Relative rounding of F in float64.
+_ROUNDING = 1e-12
+
+SHARED, OWN = "shared hessian", "own solver"
+_KNOWN = (SHARED, OWN)
+_STATUSES = tuple(status.value for status in Status)
+
+
+@dataclass(frozen=True, eq=False)
+class TogetherState:
+    """Fits for the strengths so far, M for each: of all rows, and without each of the folds.
+
+    Parameters
+    ----------
+    theta : (size,) array
+        Of all rows, for the latest strength.
+    iteration : int
+        Strengths so far.
+    thetas : (L, M, size) array
+    loss : (L, M) array
+        Mean loss over the rows that each fit counts.
+    held_out : (L, M) array
+        Mean loss over the rows of the fold that it does not; infinite for that of all rows.
+    left, slope : (L, M) arrays
+        By how much F can still fall, as `Result.remaining_r2`; and the norm of F's shortest subgradient.
+    df : (L,) array
+        Effective degrees of freedom of the fit of all rows, beside the intercept; infinite where they are not known.
+    reads, status, known_by : (L, M) int arrays
+        Reads that the fit took part in; numbers of its `Status` and of what it is known by.
+    grads : (M, size) array
+        Gradients of the mean losses of the latest strength.
+    reference : (size,) array
+        Where the latest Hessian was asked for; empty if none was.
+    reference_loss : (J,) array
+        Loss there, of each part of the rows.
+    width : int
+        Strengths of the next group.
+    fresh : int
+        Whether it begins with Hessians of its own: 0 or 1.
+    """
+
+    theta: Array
+    iteration: int
+    thetas: Array
+    loss: Array
+    held_out: Array
+    left: Array
+    slope: Array
+    df: Array
+    reads: Array
+    status: Array
+    known_by: Array
+    grads: Array
+    reference: Array
+    reference_loss: Array
+    width: int = 1
+    fresh: int = 1
+
+
+class _Parts(Protocol):
+    weight: Array
+
+    def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart: ...
+
+
+@dataclass(eq=False)
+class Fit:
+    """One fit under way: to all rows if `number` is 0, else to those without fold `number` - 1."""
+
+    strength: int
+    number: int
+    facts: Facts
+    theta: Array
+    loss: float
+    grad: Array
+    local: LocalMinimum | None = None
+    held_out: float = np.inf
+    share: float = 1.0
+    ratio: float = np.inf
+    left: float = np.inf
+    reads: int = 0
+    status: Status | None = None
+    alone: bool = False
+
+    @property
+    def penalty(self) -> Penalty:
+        assert self.facts.penalty is not None
+        return self.facts.penalty
+
+    @property
+    def value(self) -> float:
+        return self.loss + self.penalty.value(self.theta)
+
+    @property
+    def slope(self) -> Array:
+        return self.penalty.steepest(self.theta, self.grad + self.penalty.l2 * self.theta)
+
+    @property
+    def open(self) -> bool:
+        return self.status is None and not self.alone
+
+    def aim(self, hessian: Array) -> None:
+        """Where the model has its minimum, by this Hessian of the mean loss."""
+        matrix = hessian + np.diag(self.penalty.l2)
+        curves = Curves(matrix, Point(self.value, self.grad + self.penalty.l2 * self.theta))
+        self.local, self.share = local_minimum(curves, self.theta, self.facts), 1.0
+        self.alone = self.local is None
+
+    @property
+    def trial(self) -> Array:
+        assert self.local is not None
+        end = self.local.theta
+        return end if self.share == 1.0 else self.theta + self.share * (end - self.theta)
+
+    def take(self, loss: float, grad: Array, held_out: float, hessian: Array, tol: float) -> None:
+        """Judge the trial point."""
+        assert self.local is not None
+        trial, promised, before = self.trial, self.share * self.local.left, self.local.left
+        self.reads += 1
+        value = loss + self.penalty.value(trial)
+        rounding = _ROUNDING * abs(self.value)
+        allowed = rounding if promised <= 10.0 * rounding else 0.0
+        finite = np.isfinite(value) and np.isfinite(grad).all()
+        if not (finite and value <= self.value - _TAKEN * promised + allowed):
+            self.share *= 0.5
+            self.alone = self.share < _LEAST_SHARE
+            return
+        whole = self.share == 1.0
+        self.theta, self.loss, self.grad, self.held_out = trial, loss, grad, held_out
+        self.aim(hessian)
+        if self.local is None:
+            return
+        state: Any = SimpleNamespace(value=self.value)
+        self.left = (
+            0.0 if not self.slope.any() else relative(self.local.left + SURE * self.local.rounding, state, self.facts)
+        )
+        self.ratio = self.local.left / before if whole and before > 0 else np.inf
+        if self.left <= tol and (self.ratio <= _FAST or self.left <= _FAR_BELOW * tol):
+            self.status = Status.CONVERGED
+        self.alone = self.status is None and self.reads >= _MOST_READS
+
+
+@dataclass(eq=False)
+class Together:
+    """Fits for many strengths, of all rows and of those without each fold.
+
+    Parameters
+    ----------
+    objective : Objective
+        Blocks and variables of a linear model; its own penalty does not count.
+    penalties : sequence of Penalty
+        One for each strength, in the order in which fits start from one another.
+    start : (size,) array
+        Where the first begins.
+    folds, seed : int
+        Rows are dealt to so many folds, by `Draw`; 0 for none.
+    tol, max_iter : float, int
+        As in `minimize`, for each.
+    of_sum : bool
+        Whether strengths are those beside the mean loss of all rows, so that fits to fewer rows have larger ones: the
+        penalty beside their sum is then the same.
+    parts : Rows or SquareSums, optional
+        What answers for the parts of the rows, where another run has it already; default: what `parts_of` makes.
+    """
+
+    objective: Objective
+    penalties: Sequence[Penalty]
+    start: Array
+    folds: int = 0
+    seed: int = 0
+    tol: float = 1e-8
+    max_iter: int = 1000
+    of_sum: bool = False
+    parts: Any = None
+    _hessians: Array | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        facts = self.objective.facts
+        self._facts, self._fits = facts, 1 + self.folds
+        self._parts: _Parts = parts_of(self.objective, self.folds, self.seed) if self.parts is None else self.parts
+
+    @property
+    def fold_weights(self) -> Array:
+        """Sum of the weights of each part of the rows, known after the first answer."""
+        return self._parts.weight
+
+    @property
+    def shares(self) -> bool:
+        """Whether fits can go by a shared Hessian: a smooth loss, and room for one."""
+        parameters = self._facts.parameters
+        smooth = not (parameters.kinked or parameters.straight_from > 0)
+        return smooth and Curvature in self._facts.answers and _have_room(self._facts, self.folds)
+
+    def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
+        """All fits that are still to be made.
+
+        Parameters
+        ----------
+        state : TogetherState, optional
+            To go on from, after `loss_where_known`.
+        after : callable
+            Called with the state after each group of strengths.
+        """
+        if state is None:
+            state = self._first()
+        while state.iteration < len(self.penalties):
+            state = self._group(state) if self.shares else self._one(state)
+            after(state)
+        return state
+
+    def loss_where_known(self, state: TogetherState) -> tuple[Array, Array]:
+        """The loss at a place of an earlier part of the run, here and there; the Hessian is asked for again."""
+        shared = len(state.reference) > 0
+        before = self.objective.num_passes
+        answer = self._parts.ask((state.reference if shared else state.theta)[None], [0] if shared else [])
+        self.objective.num_setup_passes += self.objective.num_passes - before
+        self.objective.num_passes = before
+        if shared:
+            self._hessians = answer.matrix[0]
+            return answer.value[:, 0], state.reference_loss
+        return np.atleast_1d(self._of_fit(0, answer.value[:, 0])), state.loss[-1:, 0]
+
+    def _first(self) -> TogetherState:
+        size = self._facts.parameters.size
+        theta = self.penalties[0].nearest(np.asarray(self.start, np.float64)) if self.penalties else self.start
+        answer = self._parts.ask(theta[None], [0] if self.shares else [])
+        empty = [number for number in range(self._fits) if not self._total(number) > 0]
+        if empty:
+            raise DataError(
+                f"all rows with a weight are in fold {empty[0] - 1}, so that the others have none: choose another seed"
+            )
+        if not (np.isfinite(answer.value).all() and np.isfinite(answer.grad).all()):
+            raise ValueError("the objective is not finite at the starting point: scale columns, targets and offsets")
+        self._hessians = answer.matrix[0] if self.shares else None
+        none = np.zeros((0, self._fits))
+        grads = np.array([self._of_fit(number, answer.grad[:, 0]) for number in range(self._fits)])
+        return TogetherState(
+            theta, 0, np.zeros((0, self._fits, size)), none, none, none, none, np.zeros(0),
+            none.astype(np.int64), none.astype(np.int64), none.astype(np.int64), grads,
+            theta if self.shares else np.zeros(0), answer.value[:, 0],
+        )  # fmt: skip
+
+    def _total(self, number: int) -> float:
+        """Sum of the weights of a fit's rows."""
+        weight = self._parts.weight
+        return float(weight.sum()) if number == 0 else float(np.delete(weight, number - 1).sum())
+
+    def _of_fit(self, number: int, sums: Array) -> Any:
+        """The mean over a fit's rows, from the sums over each part."""
+        used = sums if number == 0 else np.delete(sums, number - 1, axis=0)
+        total = self._total(number)
+        return used.sum(axis=0) / total if total > 0 else np.zeros(sums.shape[1:])
+
+    def _problem(self, strength: int, number: int) -> Facts:
+        penalty, all_rows = self.penalties[strength], number == 0
+        if self.of_sum and not all_rows:
+            share = self._total(0) / self._total(number)
+            penalty = replace(penalty, l2=share * penalty.l2, l1=share * penalty.l1)
+        return replace(self._facts, l2=penalty.l2, penalty=penalty, least=self._facts.least if all_rows else -np.inf)
+
+    def _begun(self, state: TogetherState, strength: int) -> list[Fit]:
+        """The fits for a strength, where those for the latest one ended."""
+        done = state.iteration > 0
+        fits = []
+        for number in range(self._fits):
+            theta = state.thetas[-1, number] if done else state.theta
+            loss = float(state.loss[-1, number] if done else self._of_fit(number, state.reference_loss))
+            fits.append(Fit(strength, number, self._problem(strength, number), theta, loss, state.grads[number]))
+        return fits
+
+    def _group(self, state: TogetherState) -> TogetherState:
+        """The state after the next few strengths, which share their reads."""
+        size = self._facts.parameters.size
+        room = _MATRIX_BYTES // (max(self.folds, 1) * 8 * size * size)
+        width = max(1, min(state.width, room, _MOST_FITS // self._fits))
+        strengths = range(state.iteration, min(state.iteration + width, len(self.penalties)))
+        fits = [fit for strength in strengths for fit in self._begun(state, strength)]
+        assert self._hessians is not None
+        hessians = dict.fromkeys(strengths, self._hessians)
+        places = dict.fromkeys(strengths, (state.reference, state.reference_loss))
+        asked = dict.fromkeys(strengths, 0)
+        for fit in fits:
+            fit.aim(self._of_fit(fit.number, hessians[fit.strength]))
+        fresh, needed, reads = set(strengths) if state.fresh else set(), False, 0
+        while going := [fit for fit in fits if fit.open]:
+            thetas = [fit.trial for fit in going]
+            curved = []
+            for strength in sorted(fresh):
+                row = next((i for i, fit in enumerate(going) if (fit.strength, fit.number) == (strength, 0)), None)
+                if row is None:
+                    thetas.append(next(fit.theta for fit in fits if (fit.strength, fit.number) == (strength, 0)))
+                    row = len(thetas) - 1
+                curved.append(row)
+            answer = self._parts.ask(np.array(thetas), curved)
+            reads += 1
+            for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=True)):
+                hessians[strength] = answer.matrix[place]
+                places[strength] = (thetas[row], answer.value[:, row])
+                asked[strength] += 1
+            for row, fit in enumerate(going):
+                self._take(fit, row, answer, hessians[fit.strength])
+            slow = {fit.strength for fit in going if fit.open and not fit.ratio * fit.left <= self.tol}
+            needed |= bool(slow)
+            fresh = {s for s in slow if self._is_news(s, fits, places[s][0]) and asked[s] < _MOST_MATRICES}
+        alone = [fit for fit in fits if fit.alone]
+        if alone:
+            self._by_themselves(alone)
+        last = strengths[-1]
+        self._hessians = hessians[last]
+        width = 2 * width if reads <= _MANY_READS and not alone else max(1, width // 2)
+        df = [self._df(fit, hessians[fit.strength]) for fit in fits if fit.number == 0]
+        return replace(
+            self._kept(state, fits, df),
+            reference=places[last][0],
+            reference_loss=places[last][1],
+            width=width,
+            fresh=int(needed),
+        )
+
+    def _is_news(self, strength: int, fits: list[Fit], place: Array) -> bool:
+        """Whether the Hessian there would be another one than that at hand."""
+        fit = next(fit for fit in fits if (fit.strength, fit.number) == (strength, 0))
+        return not np.array_equal(fit.trial if fit.open else fit.theta, place)
+
+    def _take(self, fit: Fit, row: int, answer: ByPart, hessians: Array) -> None:
+        loss = float(self._of_fit(fit.number, answer.value[:, row]))
+        grad = self._of_fit(fit.number, answer.grad[:, row])
+        hessian = self._of_fit(fit.number, hessians)
+        fit.take(loss, grad, self._held_out(fit.number, answer.value[:, row]), hessian, self.tol)
+
+    def _held_out(self, number: int, value: Array) -> float:
+        if number == 0 or not self._parts.weight[number - 1] > 0:
+            return np.inf
+        return float(value[number - 1] / self._parts.weight[number - 1])
+
+    def _one(self, state: TogetherState) -> TogetherState:
+        """The state after the next strength, whose fits go by solvers of their own."""
+        fits = self._begun(state, state.iteration)
+        for fit in fits:
+            fit.alone = True
+        self._by_themselves(fits)
+        return self._kept(state, fits, [self._df(fits[0], None)])
+
+    def _by_themselves(self, fits: list[Fit]) -> None:
+        """Fits by solvers of their own, in lockstep where these can: each begins where it is."""
+        logger.info("%d fits go on by solvers of their own", len(fits))
+        objectives = [self._objective(fit) for fit in fits]
+        solvers = [own_solver(objective) for objective in objectives]
+        if all(solver is not None for solver in solvers):
+            thetas = [fit.theta for fit in fits]
+            ends = runs_of(objectives, solvers, thetas, self.tol, self.max_iter)
+            self.objective.num_passes += max(objective.num_passes for objective in objectives)
+            for fit, objective, (state, solver) in zip(fits, objectives, ends, strict=True):
+                fit.theta, fit.left, fit.reads = state.theta, solver.optimality(state), fit.reads + objective.num_passes
+                fit.status = Status.CONVERGED if fit.left <= self.tol else Status(state.failure or "max_iter")
+        else:
+            for fit, objective in zip(fits, objectives, strict=True):
+                result = minimize(objective, fit.theta, tol=self.tol, max_iter=self.max_iter)
+                fit.theta, fit.left, fit.reads = result.theta, result.remaining_r2, fit.reads + result.passes
+                fit.status = result.status
+                self.objective.num_passes += objective.num_passes
+        answer = self._parts.ask(np.array([fit.theta for fit in fits]))
+        for row, fit in enumerate(fits):
+            fit.loss = float(self._of_fit(fit.number, answer.value[:, row]))
+            fit.grad = self._of_fit(fit.number, answer.grad[:, row])
+            fit.held_out = self._held_out(fit.number, answer.value[:, row])
+
+    def _objective(self, fit: Fit) -> Objective:
+        penalty, given = fit.penalty, self.objective
+        draw = Draw("without", fit.number - 1, self.folds, self.seed) if fit.number else None
+        bounds = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
+        return Objective(given.blocks, penalty.l2, given.variables, draw, **bounds)
+
+    def _df(self, fit: Fit, hessians: Array | None) -> float:
+        """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 takes."""
+        penalty, theta = fit.penalty, fit.theta
+        free = (theta != 0) & (theta > penalty.lower) & (theta < penalty.upper)
+        penalized = self._facts.parameters.penalized
+        used = float((free & penalized).sum())
+        if not penalty.l2.any():
+            return used
+        if hessians is None:
+            return np.inf
+        free |= ~penalized
+        matrix = self._of_fit(0, hessians)[np.ix_(free, free)]
+        with one_thread():
+            share = np.linalg.lstsq(matrix + np.diag(penalty.l2[free]), matrix, rcond=None)[0].diagonal()
+        return float(share.sum()) - float((~penalized).sum())
+
+    def _kept(self, state: TogetherState, fits: list[Fit], df: list[float]) -> TogetherState:
+        """The state with these fits."""
+
+        def added(before: Array, of: Callable[[Fit], Any]) -> Array:
+            new = np.array([of(fit) for fit in fits], before.dtype)
+            return np.concatenate((before, new.reshape(-1, self._fits, *new.shape[1:])))
+
+        last = fits[-self._fits :]
+        return replace(
+            state,
+            theta=last[0].theta,
+            iteration=state.iteration + len(fits) // self._fits,
+            thetas=added(state.thetas, lambda fit: fit.theta),
+            loss=added(state.loss, lambda fit: fit.loss),
+            held_out=added(state.held_out, lambda fit: fit.held_out),
+            left=added(state.left, lambda fit: fit.left),
+            slope=added(state.slope, lambda fit: float(np.linalg.norm(fit.slope))),
+            df=np.concatenate((state.df, df)),
+            reads=added(state.reads, lambda fit: fit.reads),
+            status=added(state.status, lambda fit: _STATUSES.index((fit.status or Status.MAX_ITER).value)),
+            known_by=added(state.known_by, lambda fit: int(fit.alone)),
+            grads=np.array([fit.grad for fit in last]),
+        )
+
+
+def parts_of(objective: Objective, folds: int, seed: int) -> Rows | SquareSums:
+    """What answers for all rows, or for each fold: sums of one read where these are enough."""
+    facts = objective.facts
+    kind = SquareSums if Squares in facts.answers and _have_room(facts, folds) else Rows
+    return kind(objective, folds, seed)
+
+
+def _have_room(facts: Facts, folds: int) -> bool:
+    """Whether a Hessian for each fold can be kept."""
+    return max(folds, 1) * 8 * facts.parameters.size**2 <= _MATRIX_BYTES
+
+
+def own_solver(objective: Objective) -> Any:
+    """A solver that can go in lockstep with others; None where there is none for so many parameters."""
+    size, facts = objective.size, objective.facts
+    if objective.penalty.parts:
+        return ProximalNewton() if ProximalNewton.bytes_for(size) <= ProximalNewton().max_bytes else None
+    if Curvature in facts.answers and Newton.bytes_for(size) <= Newton().max_bytes:
+        return Newton()
+    return LBFGS() if objective.draw is not None or choose(facts).name == "lbfgs" else None
+
+
+def statuses(state: TogetherState) -> list[list[str]]:
+    """How each fit ended, (L, M)."""
+    return [[_STATUSES[number] for number in row] for row in state.status.tolist()]
+
+
+def known(state: TogetherState) -> list[list[str]]:
+    """What each fit's `left` is known by, (L, M)."""
+    return [[_KNOWN[number] for number in row] for row in state.known_by.tolist()]
+
+
+def smallest_penalty(unit: Penalty, grad: Array) -> Iterator[float]:
+    """For each coordinate, what must multiply a penalty of strength 1 so that it stays at zero under this gradient."""
+    for slope, pull, lower, upper in zip(grad, unit.l1, unit.lower, unit.upper, strict=True):
+        outward = max(-slope if upper > 0 else 0.0, slope if lower < 0 else 0.0, 0.0)
+        if pull > 0:
+            yield outward / pull

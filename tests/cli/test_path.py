@@ -1,0 +1,55 @@
+"""`fullbatch path` and `fullbatch cv`."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fullbatch import load_model
+from fullbatch.cli.app import app
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(400, 3))
+    y = X[:, 0] - X[:, 1] + rng.normal(size=400)
+    file = tmp_path_factory.mktemp("path") / "train.csv"
+    rows = np.column_stack((X, y))
+    np.savetxt(file, rows, fmt="%.6g", delimiter=",", header="a,b,c,y", comments="")
+    return str(file)
+
+
+def _run(*arguments):
+    return runner.invoke(app, [*arguments, "--target", "y", "--model", "squared", "--quiet", "--engine", "serial"])
+
+
+def test_a_path_is_a_line_for_each_strength(table):
+    shown = _run("path", table, "--num", "4")
+    assert shown.exit_code == 0, shown.output
+    lines = shown.stdout.splitlines()
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= 80
+    told = json.loads(_run("path", table, "--num", "4", "--json").stdout)
+    assert told["columns"] == ["a", "b", "c"]
+    assert np.shape(told["coefficients"]) == (4, 3)
+    assert told["statuses"] == ["converged"] * 4
+
+
+def test_cv_saves_the_model_that_it_chooses(table, tmp_path):
+    file = tmp_path / "model.fb"
+    told = json.loads(_run("cv", table, "--folds", "3", "--num", "5", "--save", str(file), "--json").stdout)
+    assert told["chosen"] == told["best"] == int(np.argmin(told["mean"]))
+    np.testing.assert_array_equal(load_model(file).coef_, told["coefficients"][told["best"]])
+    shown = _run("cv", table, "--folds", "3", "--num", "5", "--one-se")
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert f"chosen: strength {told['strengths'][told['one_se']]:.5g}" in shown.stdout
+
+
+def test_strengths_that_are_none_are_refused(table):
+    failed = _run("path", table, "--strengths", "1,x")
+    assert isinstance(failed.exception, ValueError)
+    assert "--strengths must be numbers with commas" in str(failed.exception)

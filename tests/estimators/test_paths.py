@@ -1,0 +1,275 @@
+"""Paths, cross-validation and bootstrap: the same optima as separate fits and other packages, in few reads."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LogisticRegression as SklearnLogistic
+from sklearn.linear_model import enet_path, lasso_path
+from sklearn.metrics import log_loss
+
+from fullbatch import (
+    DaskEngine,
+    Draw,
+    GeneralizedLinearRegressor,
+    LogisticRegression,
+    ModelFileError,
+    RayEngine,
+    SerialEngine,
+    ThreadEngine,
+    array_sources,
+    bootstrap,
+    cross_validate,
+    fit_path,
+)
+from fullbatch.run import kept_together
+
+N, P = 1200, 6
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(N, P)) @ np.diag([1, 2, 0.5, 1, 1, 1]) + 1.0
+ETA = X @ [0.8, -0.4, 0.0, 0.0, 0.3, 0.0] - 0.2
+LABELS = (RNG.random(N) < 1 / (1 + np.exp(-ETA))).astype(float)
+COUNTS = RNG.poisson(np.exp(0.4 * ETA)).astype(float)
+WEIGHT = RNG.integers(1, 4, N).astype(float)
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.4])
+def test_paths_of_least_squares_are_those_of_scikit_learn(l1_ratio):
+    features, y = load_diabetes(return_X_y=True, scaled=False)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    path = fit_path(GeneralizedLinearRegressor(l1_ratio=l1_ratio, tol=1e-7), features, y, num=30, ratio=1e-3)
+    assert path.success
+    assert path.passes <= 2
+    other = lasso_path if l1_ratio == 1 else enet_path
+    ratio = {} if l1_ratio == 1 else {"l1_ratio": l1_ratio}
+    strengths, coefs, _ = other(features, y - y.mean(), alphas=path.strengths, tol=1e-14, max_iter=100_000, **ratio)
+    np.testing.assert_allclose(strengths, path.strengths)
+    np.testing.assert_allclose(path.coefs, coefs.T, atol=1e-5 * np.abs(coefs).max())
+    assert not path.coefs[0].any()
+    assert path.coefs[1].any()
+    if l1_ratio == 1:
+        np.testing.assert_array_equal(path.df, path.not_zero)
+    residual = y[None] - np.array([model.predict(features) for model in path.models])
+    np.testing.assert_allclose(path.explained, 1 - (residual**2).sum(axis=1) / ((y - y.mean()) ** 2).sum(), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("template", "y"),
+    [
+        (LogisticRegression(l1_ratio=1.0, tol=1e-6), LABELS),
+        (LogisticRegression(l1_ratio=0.0, tol=1e-6, standardize=True), LABELS),
+        (GeneralizedLinearRegressor("poisson", l1_ratio=0.5, tol=1e-6, lower_bounds=0.0), COUNTS),
+        (GeneralizedLinearRegressor("huber", l1_ratio=0.5, tol=1e-6), ETA),
+    ],
+    ids=["lasso", "ridge", "bounded", "huber"],
+)
+def test_a_path_is_the_fits_one_by_one(template, y):
+    template.set_params(engine=SerialEngine())
+    path = fit_path(template, X, y, WEIGHT, num=6, ratio=1e-3)
+    assert path.success
+    for strength, coef, value, model in zip(path.strengths, path.coefs, path.value, path.models, strict=True):
+        alone = type(template)(**template.get_params()).set_params(tol=1e-7)
+        alone.set_params(**({"l2": strength} if isinstance(template, LogisticRegression) else {"alpha": strength}))
+        alone.fit(X, y, WEIGHT)
+        assert value == pytest.approx(alone.result_.value, rel=1e-9)
+        np.testing.assert_allclose(coef, alone.coef_, atol=2e-5)
+        np.testing.assert_array_equal(model.predict(X[:5]) - alone.predict(X[:5]) < 1e-3, True)
+
+
+def test_strengths_of_several_classes_go_together():
+    y = np.digitize(ETA + RNG.logistic(size=N), [-1.0, 1.0])
+    template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
+    path = fit_path(template, X, y, strengths=[0.1, 0.01])
+    for strength, value in zip(path.strengths, path.value, strict=True):
+        alone = LogisticRegression(l2=strength, l1_ratio=1.0, tol=1e-7).fit(X, y)
+        assert value == pytest.approx(alone.result_.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_cross_validation_is_the_fits_to_all_other_folds(l1_ratio):
+    strengths = [0.1, 0.01, 0.001]
+    found = cross_validate(
+        LogisticRegression(l1_ratio=l1_ratio, tol=1e-6), X, LABELS, folds=4, seed=3, strengths=strengths
+    )
+    assert found.success
+    held = [Draw("only", fold, folds=4, seed=3).weights(0, N) > 0 for fold in range(4)]
+    np.testing.assert_array_equal(found.weight, [one.sum() for one in held])
+    for row, strength in enumerate(strengths):
+        for fold, out in enumerate(held):
+            alone = LogisticRegression(l2=strength, l1_ratio=l1_ratio, tol=1e-7).fit(X[~out], LABELS[~out])
+            np.testing.assert_allclose(found.fold_coefs[row, fold], alone.coef_, atol=2e-5)
+            loss = log_loss(LABELS[out], alone.predict_proba(X[out]))
+            assert found.losses[row, fold] == pytest.approx(loss, rel=1e-5)
+    share = found.weight / found.weight.sum()
+    mean = found.losses @ share
+    np.testing.assert_allclose(found.mean, mean)
+    error = np.sqrt(((found.losses - mean[:, None]) ** 2 @ share) / 3)
+    np.testing.assert_allclose(found.standard_error, error)
+    assert found.best == mean.argmin()
+    assert found.one_se == min(row for row in range(3) if mean[row] <= mean[found.best] + error[found.best])
+    np.testing.assert_array_equal(found.best_model.coef_, found.path.coefs[found.best])
+
+
+def test_a_penalty_beside_the_sum_is_that_of_scikit_learn():
+    found = cross_validate(
+        LogisticRegression(tol=1e-6), X, LABELS, folds=3, strengths=[1 / (2.0 * N), 1 / (0.01 * N)], of_sum=True
+    )
+    for fold in range(3):
+        rest = Draw("without", fold, folds=3).weights(0, N) > 0
+        for row, C in enumerate([0.01, 2.0]):
+            other = SklearnLogistic(C=C, tol=1e-10, max_iter=10_000).fit(X[rest], LABELS[rest])
+            np.testing.assert_allclose(found.fold_coefs[row, fold], other.coef_, atol=2e-5)
+
+
+def test_cross_validation_of_least_squares_takes_one_read():
+    found = cross_validate(GeneralizedLinearRegressor(l1_ratio=0.5, tol=1e-6), X, ETA + LABELS, folds=5, num=10)
+    assert found.success
+    assert found.passes == 1
+    out = Draw("only", 2, folds=5).weights(0, N) > 0
+    strength = float(found.strengths[4])
+    alone = GeneralizedLinearRegressor(alpha=strength, l1_ratio=0.5, tol=1e-8).fit(X[~out], (ETA + LABELS)[~out])
+    np.testing.assert_allclose(found.fold_coefs[4, 2], alone.coef_, atol=1e-7)
+    half = 0.5 * ((alone.predict(X[out]) - (ETA + LABELS)[out]) ** 2).mean()
+    assert found.losses[4, 2] == pytest.approx(half, rel=1e-7)
+
+
+def test_folds_share_reads():
+    found = cross_validate(LogisticRegression(l1_ratio=1.0), X, LABELS, folds=10, num=20)
+    alone = fit_path(LogisticRegression(l1_ratio=1.0), X, LABELS, strengths=found.strengths)
+    assert found.success
+    assert found.passes <= alone.passes + 25  # not ten times as many
+
+
+def test_replicates_are_the_fits_with_their_weights():
+    template = LogisticRegression(C=0.5, tol=1e-6)
+    found = bootstrap(template, X, LABELS, WEIGHT, n=30, seed=2)
+    assert found.success
+    strength = 1 / (0.5 * WEIGHT.sum())
+    for number in (0, 7, 29):
+        times = Draw("bootstrap", number, seed=2).weights(0, N)
+        alone = LogisticRegression(l2=strength, tol=1e-7).fit(X, LABELS, WEIGHT * times)
+        np.testing.assert_allclose(found.coefs[number], alone.coef_, atol=2e-5)
+        np.testing.assert_allclose(found.intercepts[number], alone.intercept_, atol=2e-5)
+    low, high = found.interval(0.9)
+    np.testing.assert_allclose([low, high], np.percentile(found.coefs, [5, 95], axis=0), rtol=1e-12)
+    assert found.passes < 30
+
+
+def test_bca_intervals_are_those_of_scipy_for_a_mean():
+    from scipy.stats import norm
+
+    y = RNG.exponential(size=400)
+    found = bootstrap(GeneralizedLinearRegressor(tol=1e-6), np.ones((400, 1)), y, n=400, seed=1)
+    means = found.intercepts
+    influence = y - y.mean()
+    a = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+    assert found.acceleration_of_intercept == pytest.approx(a, abs=0.006)
+    bias = norm.ppf((means < y.mean()).mean())
+    z = norm.ppf([0.025, 0.975])
+    a = found.acceleration_of_intercept
+    expected = np.quantile(means, norm.cdf(bias + (bias + z) / (1 - a * (bias + z))))
+    np.testing.assert_allclose(found.interval_of_intercept(0.95, "bca"), expected)
+    with pytest.raises(ValueError, match="unknown kind 'basic'"):
+        found.interval(kind="basic")
+
+
+def _bytes_on(engine):
+    template = LogisticRegression(l1_ratio=1.0, engine=engine)
+    found = cross_validate(template, array_sources(X, LABELS, blocks=5), folds=3, num=4)
+    return found.path.coefs.tobytes() + found.losses.tobytes() + found.fold_coefs.tobytes()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return _bytes_on(SerialEngine())
+
+
+def test_the_same_bytes_on_threads(expected):
+    assert _bytes_on(ThreadEngine(2)) == expected
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_same_bytes_on_ray(expected):
+    assert _bytes_on(RayEngine(2)) == expected
+
+
+def test_the_same_bytes_on_dask(expected, dask_client):
+    assert _bytes_on(DaskEngine(dask_client, num_workers=2)) == expected
+
+
+@pytest.mark.parametrize("folds", [0, 3], ids=["path", "cross-validation"])
+def test_a_run_that_was_ended_goes_on_to_the_byte(tmp_path, monkeypatch, folds):
+    template = LogisticRegression(l1_ratio=1.0, engine=SerialEngine())
+
+    def run(**options):
+        if folds:
+            return cross_validate(template, X, LABELS, folds=folds, num=8, **options)
+        return fit_path(template, X, LABELS, num=8, **options)
+
+    def bytes_of(found):
+        path = found.path if folds else found
+        return path.coefs.tobytes() + path.remaining_r2.tobytes() + (found.losses.tobytes() if folds else b"")
+
+    class KilledError(Exception):
+        pass
+
+    group, left = kept_together.Together._group, [3]
+
+    def killed(self, state):
+        left[0] -= 1
+        if not left[0] and len(self.penalties) > 1:
+            raise KilledError
+        return group(self, state)
+
+    monkeypatch.setattr(kept_together.Together, "_group", killed)
+    with pytest.raises(KilledError):
+        run(checkpoint=tmp_path)
+    monkeypatch.setattr(kept_together.Together, "_group", group)
+    resumed = run(checkpoint=tmp_path)
+    assert 0 < (resumed.path if folds else resumed).resumed_at < 8
+    assert bytes_of(resumed) == bytes_of(run())
+    template.set_params(l1_ratio=0.5)
+    with pytest.raises(ModelFileError, match=r"is of another run: .*strengths"):
+        run(checkpoint=tmp_path)
+
+
+def test_what_has_not_converged_is_told():
+    separable = LogisticRegression(l1_ratio=0.0, max_iter=2)
+    with pytest.warns(Warning, match=r"\[not-converged\] .* of 2 fits of the path"):
+        path = fit_path(separable, X, (X[:, 0] > 1).astype(int), strengths=[1e-3, 0.0])
+    assert not path.success
+    assert path.statuses[1] != "converged"
+    assert path.statuses[1] in path.table()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"strengths": [-1.0]}, "strengths must be one or more numbers"),
+        ({"strengths": [0.1, 0.1]}, "must differ"),
+        ({"num": 0}, "num must be at least 1"),
+        ({"ratio": 2.0}, "ratio must be a number between 0 and 1"),
+        ({"estimator": LogisticRegression(solver="lbfgs")}, "leave solver at 'auto'"),
+        ({"estimator": LogisticRegression(callbacks=[print])}, "leave them out"),
+        ({"estimator": object()}, "needs an estimator"),
+        ({"estimator": LogisticRegression(lower_bounds=0.5)}, "bounds leave some coefficients no zero"),
+    ],
+)
+def test_what_is_no_path_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        fit_path(**{"estimator": LogisticRegression(), "X": X, "y": LABELS, **options})
+
+
+def test_one_fold_is_refused_and_so_are_folds_without_rows():
+    with pytest.raises(ValueError, match="folds must be at least 2"):
+        cross_validate(LogisticRegression(), X, LABELS, folds=1)
+
+
+def test_tables_fit_a_screen():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = cross_validate(LogisticRegression(l1_ratio=1.0), X, LABELS, folds=3, num=5)
+    for table in (found.table(), found.path.table()):
+        assert len(table.splitlines()) == 6
+        assert max(map(len, table.splitlines())) <= 78
