@@ -65,9 +65,11 @@ def ray_session():
 @pytest.fixture(scope="session")
 def dask_client():
     """A local Dask cluster of 3 processes with a nanny each; its client is the current one."""
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),  # idle workers take a look every 10 ms
         LocalCluster(
             n_workers=3,
             threads_per_worker=1,

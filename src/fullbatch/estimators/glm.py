@@ -130,7 +130,8 @@ class GeneralizedLinearRegressor(RegressorMixin, LinearEstimator):  # type: igno
         X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
         `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
         """
-        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
+        formula = type(self)._predicted
+        return self._lazy(formula, X, offset, ["prediction"]) if lazy else self._answer(formula, X, offset)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """Zeros, and the intercept of the null model: with a logarithmic link that of the targets' sum over the sum of

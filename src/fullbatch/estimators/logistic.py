@@ -128,7 +128,7 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
-        return self._answer("_decision", X, offset)
+        return self._answer(type(self)._decision, X, offset)
 
     def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
         """The most probable label of each row, shape (n,).
@@ -136,7 +136,8 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
         `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
         """
-        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
+        formula = type(self)._predicted
+        return self._lazy(formula, X, offset, ["prediction"]) if lazy else self._answer(formula, X, offset)
 
     def predict_proba(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
         """Probability of each class, shape (n, K), columns in the order of `classes_`.
@@ -144,12 +145,12 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         With `lazy` those for a Dask data frame are another one, with columns "probability_<label>".
         """
         if lazy:
-            return self._lazy("_proba", X, offset, self._probability_names())
-        return self._answer("_proba", X, offset)
+            return self._lazy(type(self)._proba, X, offset, self._probability_names())
+        return self._answer(type(self)._proba, X, offset)
 
     def predict_log_proba(self, X: Any, *, offset: Any = None) -> Array:
         """Logarithm of `predict_proba`, without the loss of small ones."""
-        return self._answer("_log_proba", X, offset)
+        return self._answer(type(self)._log_proba, X, offset)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels.
@@ -178,12 +179,10 @@ class LogisticRegression(ClassifierMixin, LinearEstimator):  # type: ignore[misc
         """Number of the most probable class of each row."""
         return (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
 
-    @staticmethod
-    def _decision(eta: Array) -> Array:
+    def _decision(self, eta: Array) -> Array:
         return eta.ravel() if eta.shape[1] == 1 else eta
 
-    @staticmethod
-    def _log_proba(eta: Array) -> Array:
+    def _log_proba(self, eta: Array) -> Array:
         """(n, K) logarithms of the probabilities, from (n, 1) or (n, K) linear predictors."""
         if eta.shape[1] == 1:
             return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
