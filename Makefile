@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-all check bench docs format clean
+SEED ?= 1
+N ?= 400
+
+.PHONY: demo test test-all test-random coverage mutants check bench docs format clean
 
 demo: .venv/demo.stamp
 	$(BIN)/fullbatch fit mnist
@@ -13,6 +16,21 @@ test: .venv/test.stamp
 
 test-all: .venv/test.stamp
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+# In an order by SEED, which repeats it.
+test-random: .venv/test.stamp
+	$(BIN)/python -m pytest --random-order --random-order-seed=$(SEED)
+
+# Which tests run through which line and how long each takes: build/coverage and build/tests.xml, for `make mutants` too.
+coverage: .venv/test.stamp .venv/mutants.stamp
+	mkdir -p build
+	$(BIN)/python -m pytest --cov --cov-report= --cov-context=test --junitxml=build/tests.xml
+	$(BIN)/python -m benchmarks.covered
+
+# N faults by SEED, one at a time; what no test notices is listed.
+mutants: .venv/test.stamp .venv/mutants.stamp
+	test -e build/coverage || $(MAKE) coverage
+	$(BIN)/python -m benchmarks.mutants --seed $(SEED) --count $(N)
 
 check: .venv/check.stamp
 	$(BIN)/ruff check .
@@ -31,7 +49,7 @@ format: .venv/check.stamp
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

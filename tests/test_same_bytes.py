@@ -26,8 +26,11 @@ def test_threads(expected, threads):
     assert theta_after(ThreadEngine(threads)) == expected
 
 
+WORKERS = [1, pytest.param(2, marks=pytest.mark.slow), 3]
+
+
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_ray(expected, workers):
     assert theta_after(RayEngine(workers)) == expected
 
@@ -37,6 +40,6 @@ def test_ray_workers_with_threads(expected):
     assert theta_after(RayEngine(1, num_cpus_per_worker=3)) == expected
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", WORKERS)
 def test_dask(expected, dask_client, workers):
     assert theta_after(DaskEngine(dask_client, num_workers=workers)) == expected

@@ -47,7 +47,7 @@ def pid_of(blocks, number, client):
     return client.submit(os.getpid, workers=[address], pure=False).result()
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [2, *(pytest.param(workers, marks=pytest.mark.slow) for workers in (1, 3))])
 def test_contract(whole, workers):
     engine = DaskEngine(whole, num_workers=workers)
     check_engine(engine)

@@ -97,6 +97,7 @@ def test_killed_worker_is_replaced_within_the_budget(problem):
         blocks.close()
 
 
+@pytest.mark.slow
 def test_the_others_take_over_where_there_is_no_room(problem, ray_session, monkeypatch):
     sources, request, expected = problem
     blocks = RayEngine(3, max_failures=1).place(Linear("logistic"), sources)
@@ -110,6 +111,7 @@ def test_the_others_take_over_where_there_is_no_room(problem, ray_session, monke
         blocks.close()
 
 
+@pytest.mark.slow
 def test_hanging_worker_is_ended_and_replaced(problem):
     sources, request, expected = problem
     blocks = RayEngine(2, max_failures=1, timeout=10).place(Linear("logistic"), sources)
@@ -348,6 +350,7 @@ def test_data_that_changed_since_is_not_rebuilt(ray_session, tmp_path):
         blocks.close()
 
 
+@pytest.mark.slow
 def test_asking_after_ray_was_shut_down_starts_no_other():
     program = textwrap.dedent("""
         import numpy as np, ray
@@ -367,6 +370,7 @@ def test_asking_after_ray_was_shut_down_starts_no_other():
     assert done.stdout.splitlines() == ["these blocks are closed: place them again", "False"], done.stderr
 
 
+@pytest.mark.slow
 def test_workers_fill_the_bundles_reserved_for_the_task_that_starts_them(ray_session):
     from ray.util import placement_group, remove_placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy

@@ -140,7 +140,7 @@ def test_large_requests_are_stored_once(data, monkeypatch):
     blocks.close()
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 30))])
 def test_any_disturbances(data, expected, monkeypatch, seed):
     """Deaths, hangs and want of memory at random calls, fresh nodes now and then, large answers half of the time."""
     chance = random.Random(seed)

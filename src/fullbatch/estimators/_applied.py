@@ -1,7 +1,7 @@
 """From a fitted linear model to predictions and measures: of rows in memory in here, of others on the workers."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import reduce
@@ -27,6 +27,12 @@ from ._measures import Tally
 from ._predictions import Evaluate, Predict, PredictTable, check_finite, check_rows, refuse_problem, write
 
 Array = npt.NDArray[Any]
+Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes of (n, outputs) linear predictors
+
+# What predictions are made of, beside the parameters, of which those of the run stay here.
+_FITTED = ("coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_")
+_FITTED += ("features_", "has_offset_", "zero_based_", "missing_")
+_OF_THE_RUN = ("engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol")
 
 
 class Applied:
@@ -38,6 +44,7 @@ class Applied:
     has_offset_: bool
     zero_based_: bool | None
     missing_: dict[str, Any]
+    get_params: Callable[..., dict[str, Any]]  # scikit-learn's
 
     @abstractmethod
     def _model(self) -> Any:
@@ -204,24 +211,24 @@ class Applied:
         return stack.enter_context(closing(make_engine(engine))) if isinstance(engine, str) else engine
 
     def _bare(self) -> Self:
-        """A copy that can be sent to workers: fitted, without engine, checkpoint, callbacks and history."""
+        """A copy that can be sent to workers: what predictions are made of, and nothing else of the fit."""
         bare = type(self)()
-        left_out = ("engine", "checkpoint", "callbacks", "result_", "results_", "solver")
-        bare.__dict__.update({name: value for name, value in vars(self).items() if name not in left_out})
+        parameters = (name for name in self.get_params(deep=False) if name not in _OF_THE_RUN)
+        sent = {*parameters, *_FITTED}
+        bare.__dict__.update({name: value for name, value in vars(self).items() if name in sent})
         return bare
 
     def _mapped(self, task: Any, sources: list[Any]) -> list[Any]:
         with ExitStack() as stack:
             return list(self._opened(stack).map(task, sources))
 
-    def _answer(self, formula: str, X: Any, offset: Any = None) -> Array:
-        """What the method `formula` makes of the linear predictors of rows, in here or, of sources, on workers."""
+    def _answer(self, formula: Formula, X: Any, offset: Any = None) -> Array:
+        """What a formula makes of the linear predictors of rows, in here or, of sources, on workers."""
         check_is_fitted(self)
         given = given_to_predict(X, self._fitted(), offset)
         if not isinstance(given, Rows):
             return np.concatenate(self._mapped(Predict(self._bare(), formula), given))
-        answer: Array = getattr(self, formula)(self._eta_of(given))
-        return answer
+        return formula(self, self._eta_of(given))
 
     def _eta_of(self, rows: Rows) -> Array:
         """(n, outputs) linear predictors of rows in memory, whose shapes and types are right."""
@@ -229,7 +236,7 @@ class Applied:
         check_finite(rows, "the rows")
         return self._predictors(self._encoded(rows, "the rows"))
 
-    def _lazy(self, formula: str, X: Any, offset: Any, names: Sequence[str]) -> Any:
+    def _lazy(self, formula: Formula, X: Any, offset: Any, names: Sequence[str]) -> Any:
         """The same for what is of Dask, as a Dask collection that is computed when it is asked for."""
         check_is_fitted(self)
         return lazily(self._bare(), formula, X, offset, names)

@@ -92,7 +92,7 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Array:
         """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
-        return self._answer("_decision", X, offset)
+        return self._answer(type(self)._decision, X, offset)
 
     def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
         """The most probable label of each row, shape (n,).
@@ -100,7 +100,8 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
         X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
         `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
         """
-        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
+        formula = type(self)._predicted
+        return self._lazy(formula, X, offset, ["prediction"]) if lazy else self._answer(formula, X, offset)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels.

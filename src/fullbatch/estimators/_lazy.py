@@ -1,6 +1,6 @@
 """Predictions for what is of Dask that stay with Dask: each partition's are computed when somebody asks for them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class _Part:
-    """What a model's method makes of a partition, or of a chunk.
+    """What a method of a model makes of a partition, or of a chunk.
 
     Parameters
     ----------
     model : estimator
         Fitted.
-    formula : str
-        Name of the method, which takes linear predictors.
+    formula : callable
+        The method, which takes the model and linear predictors.
     offset : str or None
         Column of the offsets.
     names : sequence of str
@@ -31,7 +31,7 @@ class _Part:
     """
 
     model: Any
-    formula: str
+    formula: Callable[[Any, Array], Array]
     offset: str | None
     names: Sequence[str]
 
@@ -40,7 +40,7 @@ class _Part:
             eta = self.model._eta_of(given_to_predict(X, self.model._fitted(), self.offset))
         else:
             eta = np.zeros((0, len(self.model._matrix()[1])))
-        return np.asarray(getattr(self.model, self.formula)(eta))
+        return np.asarray(self.formula(self.model, eta))
 
     def frame(self, part: Any) -> Any:
         """A series, or a frame where the answer is a matrix, with the index of the partition."""
@@ -50,15 +50,15 @@ class _Part:
         return found[self.names[0]] if answer.ndim == 1 else found
 
 
-def lazily(model: Any, formula: str, X: Any, offset: Any, names: Sequence[str]) -> Any:
-    """What a model's method makes of each partition, as a Dask series, data frame or array.
+def lazily(model: Any, formula: Callable[[Any, Array], Array], X: Any, offset: Any, names: Sequence[str]) -> Any:
+    """What a method of a model makes of each partition, as a Dask series, data frame or array.
 
     Parameters
     ----------
     model : estimator
         Fitted, and such that it can be sent to workers.
-    formula : str
-        Name of the method, which takes linear predictors.
+    formula : callable
+        The method, which takes the model and linear predictors.
     X : Dask data frame or array
         What to predict for.
     offset : str or None

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -74,13 +74,13 @@ def refuse_problem(problem: Problem | None, source: Any) -> None:
 
 @dataclass(frozen=True)
 class Predict:
-    """What a model's method makes of the linear predictors of a block's rows."""
+    """What a method of a model makes of the linear predictors of a block's rows."""
 
     model: Any
-    formula: str
+    formula: Callable[[Any, Array], Array]
 
     def __call__(self, index: int, source: Source) -> Array:
-        return np.asarray(getattr(self.model, self.formula)(self.model._eta(source.read(), source)))
+        return np.asarray(self.formula(self.model, self.model._eta(source.read(), source)))
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
         X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
         `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
         """
-        return self._lazy("_predicted", X, offset, ["prediction"]) if lazy else self._answer("_predicted", X, offset)
+        formula = type(self)._predicted
+        return self._lazy(formula, X, offset, ["prediction"]) if lazy else self._answer(formula, X, offset)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Share of the deviance explained, D^2, of the losses with the logarithmic link; of others R^2, the same of

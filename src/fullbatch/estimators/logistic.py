@@ -138,12 +138,12 @@ class LogisticRegression(Classifier):  # type: ignore[misc]
         With `lazy` those for a Dask data frame are another one, with columns "probability_<label>".
         """
         if lazy:
-            return self._lazy("_proba", X, offset, self._probability_names())
-        return self._answer("_proba", X, offset)
+            return self._lazy(type(self)._proba, X, offset, self._probability_names())
+        return self._answer(type(self)._proba, X, offset)
 
     def predict_log_proba(self, X: Any, *, offset: Any = None) -> Array:
         """Logarithm of `predict_proba`, without the loss of small ones."""
-        return self._answer("_log_proba", X, offset)
+        return self._answer(type(self)._log_proba, X, offset)
 
     def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
         """Predictions for the rows of one block, as a table."""
@@ -157,8 +157,7 @@ class LogisticRegression(Classifier):  # type: ignore[misc]
         check_is_fitted(self)
         return [f"probability_{label}" for label in self.classes_.tolist()]
 
-    @staticmethod
-    def _log_proba(eta: Array) -> Array:
+    def _log_proba(self, eta: Array) -> Array:
         """(n, K) logarithms of the probabilities, from (n, 1) or (n, K) linear predictors."""
         if eta.shape[1] == 1:
             return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))

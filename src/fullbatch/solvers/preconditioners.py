@@ -239,31 +239,41 @@ def sampled_hessian(
     found = directions(curvature, weight, facts)
     if found is None:
         return None
-    total, first = float(weight.sum()), found.flat
-    count = len(found.basis) - first
+    total, flat = float(weight.sum()), found.penalty[: found.flat]
     missing, ridge = _missing(rows, weight, facts), _RIDGE[facts.parameters.dtype]
-    penalty = found.penalty[first:]
-    if shared or count > MOST_GRAMS:
-        shares = found.eigenvalues[first:] / found.eigenvalues[first:].sum()
-        upper, lower = in_threads(lambda half: rows.taken(half).gram(found.traces[half]), _halves(rows))
-        gram = np.add(upper, lower, out=upper)
-        gram /= total
-        gram[np.diag_indices(rows.width)] += found.mean * missing
-        factors = in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[j], ridge), range(count))
+    if shared or len(found.basis) - found.flat > MOST_GRAMS:
+        factors = _of_one_gram(rows, total, found, missing, ridge)
     else:
-        along = _along(curvature, found.basis[:, first:])
-
-        def factor(j: int) -> Array:
-            # With one predictor the matrix is the sample's Hessian: it is worth being exact.
-            part, own = _heavy(rows, along[j]) if len(found.basis) > 1 else (rows, along[j])
-            extra = missing * float(own.sum()) / total
-            gram = part.gram(own)
-            gram /= total
-            return damped_cholesky(gram, penalty[j] + extra, ridge)
-
-        factors = in_threads(factor, range(count))
-    flat = found.penalty[:first]
+        factors = _of_a_gram_each(rows, total, found, missing, ridge, _along(curvature, found.basis[:, found.flat :]))
     return SampledHessian(facts.predictors, found.basis, np.where(flat > 0, flat, found.floor), factors)
+
+
+def _of_one_gram(rows: Design, total: float, found: Directions, missing: Array, ridge: float) -> list[Array]:
+    """Factors for the directions with curvature, each of its share of the sum of trace(H_i) x_i x_i'."""
+    eigenvalues, penalty = found.eigenvalues[found.flat :], found.penalty[found.flat :]
+    shares = eigenvalues / eigenvalues.sum()
+    upper, lower = in_threads(lambda half: rows.taken(half).gram(found.traces[half]), _halves(rows))
+    gram = np.add(upper, lower, out=upper)
+    gram /= total
+    gram[np.diag_indices(rows.width)] += found.mean * missing
+    return in_threads(lambda j: damped_cholesky(gram * shares[j], penalty[j], ridge), range(len(shares)))
+
+
+def _of_a_gram_each(
+    rows: Design, total: float, found: Directions, missing: Array, ridge: float, along: Array
+) -> list[Array]:
+    """Factors for the directions with curvature, each of its own Gram matrix: `along` are their second derivatives."""
+    penalty = found.penalty[found.flat :]
+
+    def factor(j: int) -> Array:
+        # With one predictor the matrix is the sample's Hessian: it is worth being exact.
+        part, own = _heavy(rows, along[j]) if len(found.basis) > 1 else (rows, along[j])
+        extra = missing * float(own.sum()) / total
+        gram = part.gram(own)
+        gram /= total
+        return damped_cholesky(gram, penalty[j] + extra, ridge)
+
+    return in_threads(factor, range(len(along)))
 
 
 def _missing(rows: Design, weight: Array, facts: Facts) -> Array:

@@ -1,0 +1,24 @@
+"""The tool behind `make mutants`: what runs is what was changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_no_fault_passes_a_fatal_one_is_noticed_and_an_endless_one_is_told_apart(tmp_path):
+    program = """
+import sys
+from pathlib import Path
+from benchmarks.mutants import forked
+forked.prepare()
+forked.copy(Path.cwd(), Path(sys.argv[1]))
+forked.prove(Path(sys.argv[1]))
+print("proved")
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "proved\n", done.stderr
