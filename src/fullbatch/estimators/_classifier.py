@@ -118,8 +118,7 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
         """Number of the most probable class of each row."""
         return (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
 
-    @staticmethod
-    def _decision(eta: Array) -> Array:
+    def _decision(self, eta: Array) -> Array:
         return eta.ravel() if eta.shape[1] == 1 else eta
 
     def _targets(self, y: Array, source: Any) -> Array:
