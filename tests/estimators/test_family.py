@@ -232,8 +232,10 @@ def test_least_norm_and_the_names_of_the_columns(intercept):
     frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(12)])
     wanted = linear_model.LinearRegression(fit_intercept=intercept).fit(X, y)
     model = fullbatch.LinearRegression(fit_intercept=intercept, engine="serial")
-    with pytest.warns(FitWarning, match=r"collinear-columns.*combination of the others.*'?x1'?") if intercept else (
-        warnings.catch_warnings()
+    with (
+        pytest.warns(FitWarning, match=r"collinear-columns.*combination of the others.*'?x1'?")
+        if intercept
+        else (warnings.catch_warnings())
     ):
         model.fit(frame, y)
     np.testing.assert_allclose(model.predict(frame), wanted.predict(X), rtol=1e-9)
