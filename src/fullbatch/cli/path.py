@@ -1,7 +1,7 @@
 """`fullbatch path` and `fullbatch cv`."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -247,7 +247,7 @@ def _strengths(given: str | None) -> list[float] | None:
         raise ValueError(f"--strengths must be numbers with commas between them, got {given!r}") from None
 
 
-def _of_path(found: Any) -> Mapping[str, Any]:
+def _of_path(found: Any) -> dict[str, Any]:
     """All that a path tells, for JSON."""
     names = [str(name) for name in found.models[0].get_feature_names_out()]
     return {

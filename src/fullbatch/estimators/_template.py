@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,8 +76,7 @@ class Template:
 
     def model(self, theta: Array, strength: float, status: str, steps: int) -> Any:
         """A fitted estimator."""
-        model = type(self.learner).__new__(type(self.learner))
-        model.__dict__.update(vars(self.learner))
+        model = copy(self.learner)
         penalty = self.penalty(strength)
         model.l2_, model.l1_ = self.learner.l2_, self.learner.l1_
         objective = replace_penalty(self.objective, penalty)
@@ -140,8 +140,8 @@ class Template:
 
 def replace_penalty(objective: Objective, penalty: Penalty) -> Objective:
     """The same objective with another penalty."""
-    bounds = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
-    return Objective(objective.blocks, penalty.l2, objective.variables, **bounds)
+    l2, l1, lower, upper = penalty.l2, penalty.l1, penalty.lower, penalty.upper
+    return Objective(objective.blocks, l2, objective.variables, l1=l1, lower=lower, upper=upper)
 
 
 @contextmanager
@@ -159,8 +159,8 @@ def placed(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, aske
         raise ValueError(f"{asked_by} chooses solvers by itself: leave solver at 'auto', got {estimator.solver!r}")
     if len(estimator.callbacks):
         raise ValueError(f"{asked_by} calls no callbacks, which are told of single fits: leave them out")
-    learner = type(estimator).__new__(type(estimator))
-    learner.__dict__.update({name: value for name, value in vars(estimator).items() if name != "result_"})
+    learner: Any = copy(estimator)
+    learner.__dict__.pop("result_", None)
     learner._check_parameters()
     given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by)
     with ExitStack() as stack:

@@ -103,9 +103,7 @@ class CrossValidation:
     def table(self) -> str:
         """A line for each strength, of 78 characters at the most."""
         lines = [f"{'strength':>11} {'not zero':>9} {'explained':>10} {'held-out loss':>14} {'std. error':>11}"]
-        marks = {self.one_se: "one standard error", self.best: "least"}
-        if self.one_se == self.best:
-            marks = {self.best: "least, one std. error"}
+        marks = {self.one_se: "one std. error", self.best: "least" if self.one_se != self.best else "least, and 1 s.e."}
         for row, strength in enumerate(self.strengths):
             lines.append(
                 f"{strength:11.5g} {self.path.not_zero[row]:9,} {self.path.explained[row]:10.4f} "

@@ -119,7 +119,7 @@ class SquareSums:
 def _is_sure(part: Factor) -> bool:
     """Whether squaring has left enough digits of what the columns do not explain."""
     total = float(part.z @ part.z) + part.rest
-    return total == 0 or part.rest * DOUBTFUL > np.finfo(np.float64).eps * total
+    return total == 0 or bool(part.rest * DOUBTFUL > np.finfo(np.float64).eps * total)
 
 
 def _matrix(part: Factor) -> Array:

@@ -16,7 +16,8 @@ from ._sum_of_squares import DOUBTFUL, ILL_CONDITIONED, check_scale, no_columns,
 from .descent import DescentState, first_state, is_finite, moved
 from .ridge_path import RidgePath, ridge_path
 
-__all__ = ["LeastSquares", "LeastSquaresState", "RidgePath", "ridge_path"]  # the path stood here once
+# The path stood here once; what makes sums of products doubtful is asked from elsewhere, too.
+__all__ = ["DOUBTFUL", "ILL_CONDITIONED", "LeastSquares", "LeastSquaresState", "RidgePath", "ridge_path"]
 
 Array = npt.NDArray[Any]
 
