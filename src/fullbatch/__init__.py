@@ -54,6 +54,7 @@ _HOMES = {
     "LeastSquares": "solvers.least_squares",
     "ridge_path": "solvers.ridge_path",
     "ProximalNewton": "solvers.proximal",
+    "OWLQN": "solvers.owlqn",
     "ScipyLBFGSB": "solvers.scipy_",
     "Progress": "run.callbacks",
     "History": "run.callbacks",

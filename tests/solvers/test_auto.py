@@ -141,7 +141,7 @@ def test_certificates():
         assert 0 < near.value - best <= near.certificate.bound
         assert near.certificate.words.startswith("F - F* is at most this: ")
     free = objective(*data(), loss, 0.0)
-    assert certify(np.ones(31), free.facts) == (np.inf, certify(np.zeros(31), free.facts).words)
+    assert certify(np.ones(31), free.facts) == (np.inf, certify(np.zeros(31), free.facts).words, "residual")
     assert "nothing is penalised" in certify(np.ones(31), free.facts).words
     other = Facts(10, Parameters(3, np.ones(3, bool)), np.ones(3), frozenset({ValueGrad}))
     assert "not known to be convex" in certify(np.ones(3), other).words

@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from fullbatch import (
     LBFGS,
+    OWLQN,
     LeastSquares,
     Newton,
     NewtonCG,
@@ -32,6 +33,8 @@ SOLVERS = {
     "newton-cg": NewtonCG,
     "least-squares": LeastSquares,
     "proximal-newton": ProximalNewton,
+    "working set": lambda: ProximalNewton(working_set=True),
+    "owl-qn": OWLQN,
     "scipy": ScipyLBFGSB,
 }
 

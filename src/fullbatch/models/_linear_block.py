@@ -1,5 +1,6 @@
 """A block of a linear model: every request as compiled passes over its rows."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -107,6 +108,7 @@ class LinearBlock(Block):
         self._features = schema.n_features
         self._rows: SparseRows | DenseRows | TiledRows | MixedRows
         self._touched: Array | None = None  # columns of the kernels' coefficients, where these are not all
+        self._latest_chosen: tuple[Array, tuple[Any, Array, Coefficients]] | None = None
         if is_sparse(X):
             X = canonical(X)
             if is_wide(self._features, X.nnz):
@@ -237,10 +239,12 @@ class LinearBlock(Block):
             curvature = passes.curvatures(self._loss, self._rows, W, True)
             coupling = curvature * np.sqrt(_reciprocal(self._rows.weight)) if self._outputs > 1 else None
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
-        if self._touched is not None:
-            raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if request.widened != 1.0:
             return self._widened(request)
+        if request.columns is not None and request.form == "gram":
+            return self._gram_of_columns(request, W)
+        if self._touched is not None:
+            raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
             value, W_grad, matrix, squares = passes.gram(self._loss, self._rows, W, request.form == "meat")
             point = Eval(float(value), self._coefficients.gradients(W_grad)[0], self._total, float(squares))
@@ -248,29 +252,89 @@ class LinearBlock(Block):
         if request.form == "meat":
             raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
         point = self._point(request.theta[None])
-        return Matrix(self._hessian(passes.curvatures(self._loss, self._rows, W, False)), self._total, point)
+        curvature = passes.curvatures(self._loss, self._rows, W, False)
+        predictors = self.parameters.predictors
+        assert predictors is not None
+        return Matrix(self._hessian(curvature, self._grams, predictors), self._total, point)
+
+    def _gram_of_columns(self, request: Curvature, W: Array) -> Matrix:
+        """The Hessian in the coefficients of some columns, with loss and gradient of all."""
+        rows, place, coefficients = self._chosen(np.asarray(request.columns))
+        width = len(request.columns) + 1  # type: ignore[arg-type]
+
+        def of_columns(factors: Array) -> Array:
+            matrices = grams(rows, len(place) - 1, self.parameters.dtype, factors)
+            if len(place) < width:  # this block's rows have no entries in the others
+                matrices, part = np.zeros((len(factors), width, width)), matrices
+                matrices[:, place[:, None], place] = part
+            return coefficients.matrices_of(matrices)
+
+        _, predictors = layout(self._outputs, width - 1, self._intercept)
+        curvature = passes.curvatures(self._loss, self._rows, W, False)
+        return Matrix(self._hessian(curvature, of_columns, predictors), self._total, self._point(request.theta[None]))
+
+    def _chosen(self, columns: Array) -> tuple[Any, Array, Coefficients]:
+        """The rows of some columns alone, which of them these are (and the intercept's place), and their coefficients.
+
+        The latest are kept: a solver asks for the same ones again and again.
+        """
+        if self._latest_chosen is not None and np.array_equal(self._latest_chosen[0], columns):
+            return self._latest_chosen[1]
+        rows, place = self._rows, np.arange(len(columns) + 1)
+        reference = self._coefficients.reference
+        reference = reference[columns] if reference.size else reference
+        taken: Any
+        if isinstance(rows, SparseRows | MixedRows):
+            X, stored = self._X, columns
+            if isinstance(rows, MixedRows):
+                X = sparse_columns(X, X.shape[1] + rows.codes, np.ones(rows.codes.shape), self._features)
+            if self._touched is not None:
+                stored = np.minimum(np.searchsorted(self._touched, columns), self._touched.size - 1)
+                there = self._touched[stored] == columns
+                stored, place = stored[there], np.append(np.flatnonzero(there), len(columns))
+            X = canonical(X[:, stored])
+            data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
+            taken = SparseRows(data, indices, indptr, rows.y, rows.weight, rows.offset, np.empty(0))
+        else:
+            precision = self.parameters.dtype
+            taken = dense_rows(
+                read_only(np.ascontiguousarray(self._X[:, columns])),
+                read_only(reference.astype(precision)),
+                rows.y,
+                rows.weight,
+                rows.offset,
+                precision,
+                self._outputs,
+            )
+        size = self._outputs * (len(columns) + self._intercept)
+        coefficients = Coefficients(
+            self._outputs, len(columns), self._intercept, size, self.parameters.dtype, self._scale, reference, None
+        )
+        self._latest_chosen = columns.copy(), (taken, place, coefficients)
+        return self._latest_chosen[1]
 
     def _widened(self, request: Curvature) -> Matrix:
         """The answer under a loss that is curved over a wider stretch."""
         loss, share = widened(self._loss, request.widened)
-        answer = self._block(self._X, slice(None), loss=loss)._curvature(replace(request, widened=1.0))
+        answer = self._block(self._stored(slice(None)), slice(None), loss=loss)._curvature(
+            replace(request, widened=1.0)
+        )
         assert isinstance(answer, Matrix)
         assert answer.point is not None
         value, grad, squares = answer.point.value, answer.point.grad, answer.point.squares or 0.0
         point = Eval(share * value, share * grad, self._total, share**2 * squares)
         return Matrix(share * answer.matrix, self._total, point)
 
-    def _hessian(self, curvature: Array) -> Array:
+    def _hessian(self, curvature: Array, grams_of: Callable[[Array], Array], predictors: Array) -> Array:
         """The whole Hessian, (size, size): for softmax w (p_k [k = l] - p_k p_l) in the predictors k and l."""
         if self._outputs == 1:
-            return self._grams(curvature)[0]
-        size, predictors = self.parameters.size, self.parameters.predictors
-        assert predictors is not None
+            return np.asarray(grams_of(curvature)[0])
+        size = predictors.size
         share = curvature * _reciprocal(self._rows.weight)
         hessian = np.zeros((size, size))
         for k in range(self._outputs):
             products = curvature[k] * share[: k + 1]
-            for other, gram in enumerate(self._grams(np.vstack((products, curvature[k : k + 1])))):
+            for other, gram in enumerate(grams_of(np.vstack((products, curvature[k : k + 1])))):
                 if other > k:  # the last one: w p_k
                     hessian[np.ix_(predictors[k], predictors[k])] += gram
                 else:

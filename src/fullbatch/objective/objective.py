@@ -12,7 +12,7 @@ from ..protocols.answers import Curves, Eval, Matrix, Point, Product, Sample, Sq
 from ..protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, HessVec, RowSample, Squares, ValueGrad
 from ..protocols.sampling import Draw
 from ..protocols.schema import CONSTANT
-from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters
+from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters, coordinates_of
 from .factor import factors
 from .penalties import penalty_of
 
@@ -321,20 +321,24 @@ class Objective:
         matrix = total.matrix
         if request.form == "meat":
             return Curves(matrix, point, squares)
-        if request.form == "gram" and self.variables is not None:
-            matrix = self._pull_back_rows(self._pull_back_rows(matrix).T)
+        l2, variables = self.l2, self.variables
+        if request.columns is not None:
+            predictors = self.blocks.parameters.predictors
+            assert predictors is not None
+            l2 = l2[coordinates_of(predictors, self.blocks.schema.n_features, request.columns)]
+            variables = None if variables is None else variables.of_columns(request.columns)
+        if request.form == "gram" and variables is not None:
+            matrix = np.array([variables.pull_back(row) for row in matrix])
+            matrix = np.array([variables.pull_back(row) for row in matrix.T])
         matrix = matrix / total.weight
         if request.form == "gram":
-            matrix[np.diag_indices(self.size)] += self.l2
+            matrix[np.diag_indices(len(matrix))] += l2
         if request.form == "diagonal":
             matrix = matrix + self.l2
         return Curves(matrix, point, squares)
 
     def _pull_back(self, grad: Array) -> Array:
         return np.asarray(grad if self.variables is None else self.variables.pull_back(np.asarray(grad)))
-
-    def _pull_back_rows(self, matrix: Array) -> Array:
-        return np.array([self._pull_back(row) for row in matrix])
 
     def _remembered(self, theta: Array) -> Point:
         # By value: optimisers reuse and overwrite the array they pass.

@@ -1,5 +1,6 @@
 """Standardisation as a change of variables on the driver: the kernels know nothing of it, sparse data stays sparse."""
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,13 @@ class Standardized:
         coef, intercept = self._split(theta)
         coef = np.where(self._used, coef, 0.0)
         return self._join(coef * self._scale, intercept + (coef * self._mean).sum(axis=-1))
+
+    def of_columns(self, columns: Array) -> "Standardized":
+        """The same change of variables of a model that has these columns alone."""
+        part = copy(self)
+        part._shape = (self._shape[0], len(columns))
+        part._mean, part._scale, part._used = self._mean[columns], self._scale[columns], self._used[columns]
+        return part
 
     @property
     def scale(self) -> Array:

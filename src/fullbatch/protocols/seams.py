@@ -1,7 +1,7 @@
 """Where engines, models and solvers meet: what each of them must offer, and who answers what."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -157,6 +157,19 @@ class Penalty:
         found = {"l1": self.l1.any(), "bounds": bounded}
         return frozenset(name for name, there in found.items() if there)
 
+    def of_coordinates(self, coordinates: Array) -> "Penalty":
+        """That of some coordinates."""
+        parts = (self.l2, self.l1, self.lower, self.upper)
+        return Penalty(*(part[coordinates] for part in parts))
+
+    def at_corner(self, theta: Array) -> Array:
+        """Which coordinates stand at a bound, or at zero where L1 has its corner."""
+        return np.asarray(((theta == 0) & (self.l1 > 0)) | (theta <= self.lower) | (theta >= self.upper))
+
+    def held(self, theta: Array, grad: Array) -> Array:
+        """Which of them would not leave it by the slope of F there."""
+        return np.asarray(self.at_corner(theta) & (self.steepest(theta, grad) == 0))
+
     def value(self, theta: Array) -> float:
         """What is added to the mean loss at a theta within the bounds."""
         return 0.5 * float((self.l2 * theta * theta).sum()) + float((self.l1 * np.abs(theta)).sum())
@@ -237,6 +250,35 @@ class Facts:
         return self.parameters.predictors
 
     @property
+    def features(self) -> int:
+        """Columns that a linear predictor has coefficients for."""
+        return self.width if self.squares is None else len(self.squares)
+
+    def coordinates(self, columns: Array) -> Array:
+        """Coordinates of theta that are coefficients of some columns, predictor by predictor, and the intercepts."""
+        return coordinates_of(self.predictors, self.features, columns)
+
+    def of_columns(self, columns: Array) -> "Facts":
+        """Those of the problem in the coefficients of some columns and the intercepts."""
+        kept, outputs, features = self.coordinates(columns), self.outputs, len(columns)
+        coefs = outputs * features
+        predictors = np.arange(coefs).reshape(outputs, features)
+        if self.width > self.features:
+            predictors = np.column_stack((predictors, np.arange(coefs, len(kept))))
+        penalized = self.parameters.penalized[kept]
+        parameters = replace(self.parameters, size=len(kept), penalized=penalized, predictors=predictors)
+        penalty = None if self.penalty is None else self.penalty.of_coordinates(kept)
+        return replace(
+            self,
+            parameters=parameters,
+            l2=self.l2[kept],
+            penalty=penalty,
+            squares=None if self.squares is None else self.squares[columns],
+            constant=None if self.constant is None else self.constant[columns],
+            larger=None if self.larger is None else self.larger[columns],
+        )
+
+    @property
     def outputs(self) -> int:
         """Linear predictors of a linear model."""
         return len(self.predictors)
@@ -245,6 +287,30 @@ class Facts:
     def width(self) -> int:
         """Parameters of each linear predictor."""
         return int(self.predictors.shape[1])
+
+
+def with_penalty(facts: Facts) -> Facts:
+    """The facts with a `penalty`, of neither L1 nor bounds where there is only l2."""
+    if facts.penalty is not None:
+        return facts
+    free = np.full(facts.parameters.size, np.inf)
+    return replace(facts, penalty=Penalty(facts.l2, np.zeros(len(free)), -free, free))
+
+
+def coordinates_of(predictors: Array, features: int, columns: Array) -> Array:
+    """Coordinates of theta, in the order of a model that has no others: coefficients of some columns, predictor by
+    predictor, then the intercepts where there are any.
+
+    Parameters
+    ----------
+    predictors : (K, width) int array
+        As in `Parameters`.
+    features : int
+        Columns.
+    columns : (k,) int array
+        Which of them.
+    """
+    return np.concatenate((predictors[:, columns].ravel(), predictors[:, features:].ravel()))
 
 
 class State(Protocol):
@@ -329,6 +395,10 @@ class ChangeOfVariables(Protocol):
 
     def pull_back(self, grad: Array) -> Array:
         """Gradient in the solver's variables from the gradient in the blocks' (the transposed map)."""
+        ...
+
+    def of_columns(self, columns: Array) -> "ChangeOfVariables":
+        """The same map of a model that has these columns alone: asked for where F has corners and columns are many."""
         ...
 
     def columns(self, X: Any) -> tuple[Any, Array | None]:

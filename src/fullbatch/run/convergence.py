@@ -19,6 +19,7 @@ from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, HessVec, ValueGrad
 from ..protocols.seams import Facts, drive
+from ..solvers._working_set import OnColumns
 from ..solvers.auto import seconds_of_pass
 from ..solvers.newton import Newton
 from ..solvers.newton_cg import conjugate_step
@@ -38,6 +39,9 @@ _NOTHING = 1e-6
 # Passes for conjugate directions where there are too many parameters for a Hessian: a share of the run's, no less and
 # no more than so many; and the share of the gradient that is left when more are needless.
 _SHARE_ALONG, _DIRECTIONS, _SETTLED = 0.05, (2, 30), 1e-3
+
+# A coordinate at a corner of L1 whose slope is this share of its strength may be about to leave it.
+_NEARLY = 0.8
 
 # What a column may still explain where that is all that is known, in multiples of tol: both are relative squares.
 _OF_COLUMNS = 100.0
@@ -125,7 +129,9 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     if getattr(solver, "by_hessian", False):
         curved = getattr(solver, "curved", None)
         return Check(min(own, bound), score_r2, "hessian", curved, bound, facts.parameters.kinked or cornered)
-    for fraction in _fractions(facts, objective.num_passes):
+    if cornered:
+        return _of_face(objective, state, ask, own, score_r2, bound)
+    for fraction in _fractions(facts, facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"
         if fraction < 1 and curves.point is not None:  # the gradient is that of all rows
@@ -144,6 +150,52 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         return Check(min(own, bound), score_r2, "columns", None, bound)
     along = relative(_along_directions(objective, state, ask), state, facts)
     return Check(min(max(own, along) if claims else along, bound), score_r2, "directions", None, bound)
+
+
+def _of_face(
+    objective: Objective, state: Any, ask: Callable[[Any], Any], own: float, score_r2: float | None, bound: float
+) -> Check:
+    """What is known where F has corners: the Hessian is asked for in the coefficients of the columns that may move, and
+    the quadratic model with the penalty minimised; the gradient in all coordinates tells that the others are held.
+    """
+    facts = objective.facts
+    assert facts.penalty is not None
+    moves = ~facts.penalty.held(state.theta, state.grad)
+    moves |= (facts.penalty.l1 > 0) & (np.abs(state.grad) >= _NEARLY * facts.penalty.l1)
+    columns = np.flatnonzero(moves[facts.predictors[:, : facts.features]].any(axis=0))
+    kinked = facts.parameters.kinked
+    if not columns.size:
+        columns = np.zeros(1, np.intp)
+    inside = facts.of_columns(columns)
+    for fraction in _fractions(facts, inside, objective.num_passes):
+        request = Curvature(state.theta, "gram", fraction=fraction, double=True, columns=columns)
+        curves: Curves = ask(request)
+        precision = "float64"
+        if fraction < 1 and curves.point is not None:  # the gradient is that of all rows
+            precision = facts.parameters.dtype
+            curves = curves._replace(point=curves.point._replace(value=state.value, grad=state.grad))
+        small = np.inf  # all is worth being exact about
+        model = OnColumns.of(curves, state.theta, facts, precision, columns, small)
+        if model is None:
+            continue
+        end, reached = model.minimum()
+        decrease, rounding = model.left(end) if reached else (np.inf, 0.0)
+        left = relative(decrease + SURE * rounding, state, facts)
+        beyond = model.probe(end, BEYOND * measure(state, facts))
+        if beyond is not None and not looked_beyond(
+            state.value, beyond[1], ask(ValueGrad(beyond[0], double=True)), facts
+        ):
+            left = np.inf
+        return Check(min(left, bound), score_r2, "hessian" if fraction == 1 else "sample", None, bound, True)
+    if HessVec not in facts.answers:
+        return Check(min(own, bound), score_r2, "columns", None, bound, kinked)
+    slope = np.where(moves, objective.steepest(state.theta, state.grad), 0.0)
+
+    def of_face(request: Any) -> Any:
+        return np.where(moves, ask(request), 0.0)
+
+    along = relative(_along_directions(objective, replace(state, grad=slope), of_face), state, facts)
+    return Check(min(max(own, along), bound), score_r2, "directions", None, bound, True)
 
 
 def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any]) -> float:
@@ -166,12 +218,14 @@ def _above(value: float, facts: Facts) -> float:
     return max(value - facts.least, 0.0) / null if np.isfinite(null) else np.inf
 
 
-def _fractions(facts: Facts, passes: int) -> list[float]:
-    """Shares of the rows whose Hessian may be asked for, one after another; none where that would cost too much."""
-    predictors = facts.parameters.predictors
+def _fractions(facts: Facts, inside: Facts, passes: int) -> list[float]:
+    """Shares of the rows whose Hessian in the parameters `inside` may be asked for, one after another; none where that
+    would cost too much.
+    """
+    predictors = inside.parameters.predictors
     if predictors is None or Curvature not in facts.answers:
         return []
-    (outputs, width), size = predictors.shape, facts.parameters.size
+    (outputs, width), size = predictors.shape, inside.parameters.size
     if Newton.bytes_for(size) > Newton().max_bytes:
         return []
     allowed = max(_SECONDS, _SHARE * passes * seconds_of_pass(facts))

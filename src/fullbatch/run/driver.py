@@ -19,7 +19,7 @@ from ..solvers import check_solver, make_solver, solver_of
 from ..solvers.auto import choices, choose
 from ..wording.arguments import check_flag, check_number, check_whole
 from .callbacks import Callback, Iterate, check_callbacks
-from .certificates import certify
+from .certificates import best_certificate
 from .checkpoints import Checkpoint, CheckpointWriter, Spent, check_checkpoint, check_kept
 from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
@@ -60,9 +60,10 @@ def minimize(
     theta0 : (size,) array
         Starting point; not used with `resume`.
     solver : str or Solver
-        "auto", "lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares", "proximal-newton", "scipy-lbfgsb", or
-        a solver object. "auto" chooses by the shape of the problem and says why in `Result.solver`; with `resume`, it
-        is the solver whose state that is. L1 penalties and bounds are known to "proximal-newton".
+        "auto", "lbfgs", "sampled-lbfgs", "newton", "newton-cg", "least-squares", "proximal-newton", "owl-qn",
+        "scipy-lbfgsb", or a solver object. "auto" chooses by the shape of the problem and says why in `Result.solver`;
+        with `resume`, it is the solver whose state that is. L1 penalties and bounds are known to "proximal-newton" and
+        "owl-qn".
     tol : float
         The run ends when F can fall by no more than this share of how far the null model's F stands above the least
         that F can be (of models that are not linear: of max(|F|, |F0 - F|)), and that was checked: see
@@ -199,7 +200,7 @@ class _Run:
         in_part = check.known_by in ("directions", "columns")
         if not (ended or state.failure or check.remaining_r2 > _FAR_OFF * self.tol or in_part):
             return False  # a few more of its own steps may be enough
-        other = other_solver(self.solver, self.objective.facts)
+        other = other_solver(self.solver, self.objective.facts, state)
         if other is None:
             return False
         began = drive(other.init(state.theta), self._ask)
@@ -293,7 +294,7 @@ class _Run:
             sampled_passes=spent.sampled_passes,
             seconds=spent.seconds,
             solver=getattr(self.solver, "about", type(self.solver).__name__) + (f"; {self.why}" if self.why else ""),
-            certificate=certify(self.objective.steepest(state.theta, state.grad), self.objective.facts),
+            certificate=best_certificate(state.theta, state.value, state.grad, self.objective.facts, check.score_r2),
             state=state if resumable else None,
         )
 
@@ -310,15 +311,16 @@ def _name(solver: Any) -> str:
     return type(solver).__name__
 
 
-def other_solver(solver: Any, facts: Facts) -> Any:
+def other_solver(solver: Any, facts: Facts, state: Any) -> Any:
     """The solver that goes on where this one's claim was not borne out; None where there is none.
 
     Newton's method, whose Hessian is that of the check, where there is room for it; else L-BFGS with the Hessian of a
-    sample of the rows.
+    sample of the rows. Where F has corners, OWL-QN once the columns in use outgrow the Hessian.
     """
     kind = type(solver)
     if facts.penalty is not None:
-        return None
+        outgrown = getattr(solver, "outgrown", None)
+        return make_solver("owl-qn").for_problem(facts) if outgrown is not None and outgrown(state) else None
     newton = make_solver("newton")
     if kind in (type(newton), type(make_solver("least-squares"))):
         return None
@@ -386,9 +388,8 @@ def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any
         )
     strange = (facts.penalty.parts if facts.penalty is not None else frozenset()) - getattr(method, "penalties", set())
     if strange:
-        raise ValueError(
-            f"{kind} does not know penalties with {' and '.join(sorted(strange))}: use 'proximal-newton', or 'auto'"
-        )
+        parts, able = " and ".join(sorted(strange)), choose(facts).name
+        raise ValueError(f"{kind} does not know penalties with {parts}: use '{able}', or 'auto'")
     missing = method.requests - facts.answers
     if missing:
         needs = ", ".join(sorted(request.__name__ for request in missing))

@@ -111,7 +111,7 @@ class Result:
     solver : str
         Which solver ran, and why where it was chosen by "auto".
     certificate : Certificate
-        A bound of F - F*, and the condition under which it holds.
+        A bound of F - F*, its name, and the condition under which it holds.
     state : object
         The solver's state; give it to `resume=` to go on. None for solvers that cannot.
     """

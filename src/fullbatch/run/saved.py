@@ -19,6 +19,7 @@ from ..solvers.lbfgs import LBFGSState
 from ..solvers.least_squares import LeastSquaresState
 from ..solvers.newton import NewtonState
 from ..solvers.newton_cg import NewtonCGState
+from ..solvers.owlqn import OWLQNState
 from ..solvers.proximal import ProximalState
 from ..solvers.sampled import SampledState
 from .result import Status
@@ -27,7 +28,7 @@ Array = npt.NDArray[Any]
 
 STATES = {
     kind.__name__: kind
-    for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState, ProximalState)
+    for kind in (LBFGSState, SampledState, NewtonState, NewtonCGState, LeastSquaresState, ProximalState, OWLQNState)
 }
 
 _FINGERPRINT = "fingerprint/"  # begins the names of arrays that are not the state's
@@ -158,6 +159,7 @@ _KNOWN: Mapping[str, Rule | Member] = {
     "condition": Member("f", (), least=0.0, infinite=True),
     "built_at": Member("f", ("built",)),
     "built_grad": Member("f", ("built",)),
+    "columns": Member("iu", (None,), least=0),
     "rank": Number(-1, whole=True),
     "failure": Text(("", *(status.value for status in Status))),
 }

@@ -11,6 +11,7 @@ _HOMES = {
     "newton-cg": ("newton_cg", "NewtonCG"),
     "least-squares": ("least_squares", "LeastSquares"),
     "proximal-newton": ("proximal", "ProximalNewton"),
+    "owl-qn": ("owlqn", "OWLQN"),
     "scipy-lbfgsb": ("scipy_", "ScipyLBFGSB"),
 }
 
@@ -23,6 +24,7 @@ _STATES = {
     "NewtonCGState": "newton-cg",
     "LeastSquaresState": "least-squares",
     "ProximalState": "proximal-newton",
+    "OWLQNState": "owl-qn",
 }
 
 

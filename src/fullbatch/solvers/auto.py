@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ..protocols.requests import Curvature, RowSample, Squares
 from ..protocols.seams import Facts, Penalty
 from ._design import stays_sparse
@@ -15,6 +17,7 @@ from .lbfgs import LBFGS
 from .least_squares import LeastSquares
 from .low_rank import bytes_of_directions, most_directions, projections
 from .newton import Newton
+from .owlqn import OWLQN
 from .preconditioners import MOST_GRAMS, bytes_of_matrices
 from .proximal import ProximalNewton
 from .sampled import SampledLBFGS
@@ -37,7 +40,7 @@ _PASSES = {
 }
 
 # Where a loss in float64 has no known second derivatives, long memory is what accuracy comes from.
-_LONG_MEMORY, _LONG_MEMORY_BYTES = 100, 2**28
+_LONG_MEMORY, _SHORT_MEMORY, _LONG_MEMORY_BYTES = 100, 5, 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,21 @@ def choose(facts: Facts) -> Choice:
 def choices(facts: Facts) -> list[Choice]:
     """The solvers for a problem, the one that is thought to be the quickest first."""
     if facts.penalty is not None:
-        return [Choice("proximal-newton", ProximalNewton(), _of_corners(facts.penalty))]
+        return [_of_corners(facts, facts.penalty)]
     if facts.parameters.predictors is None or Curvature not in facts.answers:
         return [_without_curvature(facts)]
     return sorted(_candidates(facts), key=lambda choice: choice.seconds)
 
 
-def _of_corners(penalty: Penalty) -> str:
-    return f"the penalty has {' and '.join(sorted(penalty.parts))}"
+def _of_corners(facts: Facts, penalty: Penalty) -> Choice:
+    """Where the Hessian has room, that of all columns or of a working set, by it; else by gradients."""
+    why, newton = f"the penalty has {' and '.join(sorted(penalty.parts))}", ProximalNewton()
+    size = facts.parameters.size
+    if newton.requests <= facts.answers and (newton.takes_some(facts) or newton.bytes_for(size) <= newton.max_bytes):
+        return Choice("proximal-newton", newton, why)
+    pairs = int(np.clip(_LONG_MEMORY_BYTES // (16 * size), _SHORT_MEMORY, OWLQN().memory))
+    room = "the model gives no second derivatives" if Curvature not in facts.answers else "the Hessian has no room"
+    return Choice("owl-qn", OWLQN(memory=pairs), f"{why}, and {room}")
 
 
 def _without_curvature(facts: Facts) -> Choice:

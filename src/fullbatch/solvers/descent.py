@@ -95,13 +95,17 @@ def search(state: DescentState, directions: Iterable[Array], noise: float) -> St
 
 def moved(state: AnyState, step: Array, point: Point, noise: float, **more: Any) -> AnyState:
     """The state at theta + step; its direction is left to the caller."""
-    length = norm(point.grad)
+    return moved_to(state, state.theta + step, point, norm(point.grad), noise, **more)
+
+
+def moved_to(state: AnyState, theta: Array, point: Point, length: float, noise: float, **more: Any) -> AnyState:
+    """The state at `theta`, where the gradient, or where F has corners its shortest subgradient, has that length."""
     values = np.append(state.values, point.value)
     stalled = 0 if length < 0.9 * state.best_norm else state.stalled + 1
     at_rest = stalled >= PATIENCE and values[-PATIENCE - 1] - point.value <= noise * abs(point.value)
     return replace(
         state,
-        theta=state.theta + step,
+        theta=theta,
         value=point.value,
         grad=point.grad,
         values=values,

@@ -1,5 +1,5 @@
-"""Newton's method where F has corners and bounds, for few parameters: each step ends at the minimum of the quadratic
-model with them.
+"""Newton's method where F has corners and bounds: each step ends at the minimum of the quadratic model with them. Where
+columns are many, it is a model of those that are in use or may be soon.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,10 +13,12 @@ from ..objective.proximal import Cornered
 from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
-from ..protocols.seams import Facts, Penalty, Steps
+from ..protocols.seams import Facts, Penalty, Steps, with_penalty
+from ..wording.arguments import check_flag
 from ._vectors import norm
 from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEPS, WIDEST, WholeHessian, at
-from .descent import PATIENCE, DescentState, first_state, precision_of
+from ._working_set import OnColumns, first_set, most_columns, next_set
+from .descent import DescentState, first_state, moved_to, precision_of
 
 # Levenberg's damping after the first step that did not do what was promised, and where it is none.
 _DAMPED, _NONE = 1e-4, 1e-12
@@ -26,6 +28,9 @@ _SHARES = (1.0, 0.5, 0.25, 0.1)
 
 # How often straight stretches are crossed at the most.
 _MOST_CROSSINGS = 4
+
+# Of more columns than these Hessians are those of a working set, where most of them can stand at a corner.
+_MANY = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,8 @@ class ProximalState(DescentState):
         By how much F falls at `aim`, by the model.
     left, rounding : float
         By how much F can still fall, by the model without damping; and beyond that, because of rounding.
+    columns : (k,) int64 array
+        Whose Hessian the next pass is asked for; empty for all of them.
     """
 
     aim: Array = field(default_factory=lambda: np.zeros(0))
@@ -59,6 +66,7 @@ class ProximalState(DescentState):
     promised: float = 0.0
     left: float = np.inf
     rounding: float = 0.0
+    columns: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -75,34 +83,68 @@ class ProximalNewton(WholeHessian):
     max_bytes : int
         Memory on the driver for the Hessian and its factor; a problem that needs more is refused. Each block takes as
         much while it answers.
+    working_set : bool, optional
+        Whether Hessians are of a working set of the columns: those whose coefficients do not stand at zero or at a
+        bound, and those that the gradient in all coordinates says may leave it. Default: for linear models with more
+        than 500 columns, most of which can stand there, or whose Hessian takes more than `max_bytes`.
     precision : {"float64", "float32"}, optional
         Precision in which the blocks compute; default: filled in by `minimize`.
     """
 
     max_bytes: int = 2**30
-    _latest: list[tuple[Cornered, Array]] = field(default_factory=list, repr=False, compare=False)
+    working_set: bool | None = None
+    _latest: list[tuple[Cornered | OnColumns, Array]] = field(default_factory=list, repr=False, compare=False)
 
     penalties: ClassVar[frozenset[str]] = frozenset({"l1", "bounds"})
     state: ClassVar[type] = ProximalState
     instead: ClassVar[str] = "leave columns out"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.working_set is not None:
+            check_flag("working_set", self.working_set)
+
     def for_problem(self, facts: Facts) -> "ProximalNewton":
         """With the precision of the blocks; says how much memory the Hessian takes."""
-        if facts.penalty is None:
-            none, free = np.zeros(facts.parameters.size), np.full(facts.parameters.size, np.inf)
-            facts = replace(facts, penalty=Penalty(facts.l2, none, -free, free))
-        return replace(super().for_problem(facts), _latest=[])
+        facts = with_penalty(facts)
+        working_set = self.takes_some(facts) if self.working_set is None else self.working_set
+        if working_set and facts.parameters.predictors is None:
+            raise TypeError("a working set is of a linear model's columns: use 'owl-qn'")
+        if working_set:
+            precision = self.precision or facts.parameters.dtype
+            return replace(self, precision=precision, facts=facts, working_set=True, _latest=[])
+        return replace(super().for_problem(facts), working_set=False, _latest=[])
+
+    def takes_some(self, facts: Facts) -> bool:
+        """Whether a working set pays for a problem, or is all that has room."""
+        if facts.parameters.predictors is None:
+            return False
+        penalty = with_penalty(facts).penalty
+        assert penalty is not None
+        can_stand = (penalty.l1 > 0) | np.isfinite(penalty.lower) | np.isfinite(penalty.upper)
+        most = 2 * np.count_nonzero(can_stand) > can_stand.size
+        return bool(most and (facts.features > _MANY or self.bytes_for(facts.parameters.size) > self.max_bytes))
+
+    def outgrown(self, state: ProximalState) -> bool:
+        """Whether more columns are in use than a working set has room for."""
+        return bool(self.working_set) and len(state.columns) > most_columns(self._facts, self.max_bytes)
 
     def init(self, theta: Array) -> Steps[ProximalState]:
         """Evaluate the starting point, or what is nearest to it within the bounds, with its Hessian: one pass."""
         theta = self._penalty.nearest(theta)
-        curves = yield Curvature(theta, "gram")
+        columns = first_set(self._facts, theta) if self.working_set else np.zeros(0, np.int64)
+        if self.working_set and len(columns) > most_columns(self._facts, self.max_bytes):
+            point = yield ValueGrad(theta)
+            return replace(first_state(ProximalState, theta, point), aim=theta, columns=columns, failure="line_search")
+        curves = yield Curvature(theta, "gram", columns=columns if self.working_set else None)
         length = norm(self._penalty.steepest(theta, curves.point.grad))
-        state = replace(first_state(ProximalState, theta, curves.point), first_norm=length, best_norm=length)
-        return self._aimed(state, curves)
+        state = first_state(ProximalState, theta, curves.point)
+        return self._aimed(replace(state, first_norm=length, best_norm=length, columns=columns), curves)
 
     def step(self, state: ProximalState) -> Steps[ProximalState]:
         """One iteration: F at the minimum of the model is asked for with its Hessian, and is usually accepted."""
+        if self.outgrown(state):
+            return replace(state, failure="line_search")
         if self._rounds(state) and state.left < SURE * state.rounding:
             state = yield from self._again(replace(state, double=1))
         if state.iteration == 0 and self._width(state) > NARROWER:
@@ -178,7 +220,7 @@ class ProximalNewton(WholeHessian):
         if self._rounds(state):
             return None
         curves = yield self._gram(state.theta, state, width)
-        model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
+        model = self._model(curves, state)
         damping = max(state.damping, _DAMPED / RISE)
         while model is not None and damping < MOST:
             damping *= RISE
@@ -192,26 +234,12 @@ class ProximalNewton(WholeHessian):
     def _moved(self, state: ProximalState, theta: Array, point: Point, damping: float) -> ProximalState:
         """The state there, with the model still to come."""
         length = norm(self._penalty.steepest(theta, point.grad))
-        values = np.append(state.values, point.value)
-        stalled = 0 if length < 0.9 * state.best_norm else state.stalled + 1
         noise, _ = precision_of(self._precision(state))
-        at_rest = stalled >= PATIENCE and values[-PATIENCE - 1] - point.value <= noise * abs(point.value)
-        return replace(
-            state,
-            theta=theta,
-            value=point.value,
-            grad=point.grad,
-            values=values,
-            best_norm=min(length, state.best_norm),
-            iteration=state.iteration + 1,
-            stalled=stalled,
-            failure="precision" if at_rest else "",
-            damping=damping,
-        )
+        return moved_to(state, theta, point, length, noise, damping=damping)
 
     def _aimed(self, state: ProximalState, curves: Curves) -> ProximalState:
         """With the minimum of the model there, and how much F can still fall."""
-        model = Cornered.of(curves, state.theta, self._facts, self._precision(state))
+        model = self._model(curves, state)
         if model is None:
             return replace(state, aim=state.theta, left=np.inf, rounding=0.0, sure=0)
         end, reached = model.minimum()
@@ -226,7 +254,25 @@ class ProximalNewton(WholeHessian):
             left=left,
             rounding=rounding,
             sure=0,
+            columns=self._next_set(state, aim),
         )
+
+    def _gram(self, theta: Array, state: ProximalState, width: float = 1.0) -> Curvature:
+        asked = super()._gram(theta, state, width)
+        return replace(asked, columns=state.columns) if self.working_set else asked
+
+    def _model(self, curves: Curves, state: ProximalState) -> Cornered | OnColumns | None:
+        """The model from the answer to a request of the state's columns."""
+        if not self.working_set:
+            return Cornered.of(curves, state.theta, self._facts, self._precision(state))
+        small = NEAR * measure(state, self.facts)
+        return OnColumns.of(curves, state.theta, self._facts, self._precision(state), state.columns, small)
+
+    def _next_set(self, state: ProximalState, aim: Array) -> Array:
+        if not self.working_set:
+            return state.columns
+        most = most_columns(self._facts, self.max_bytes)
+        return next_set(self._facts, state.theta, aim, state.grad, most)
 
     def _looked_into(self, before: ProximalState, state: ProximalState) -> Steps[ProximalState]:
         """Whether what is left is so: the state with `sure`, or at a better place beyond."""

@@ -1,0 +1,145 @@
+"""Runs the benchmark: `python -m benchmarks.sparse --help`."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import machine
+from ..peers.client import ROOT, PeerError, make_environment
+from . import ours, report
+from .peers import PEERS, label
+from .problems import TASKS, made
+from .task import Task, load, save
+
+RESULTS = Path(__file__).parents[1] / "results"
+REQUIREMENTS = Path(__file__).with_name("peers") / "requirements.txt"
+GAP, TOLERANCES = 1e-6, (1e-8, 1e-10)
+
+
+def main() -> None:
+    options = _options()
+    result: dict[str, Any] = {"machine": machine.describe(), "quick": options.quick, "tasks": {}, "loads": []}
+    result["started"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    python, no_peers = options.peers_python, "left out"
+    if python is None and not options.no_peers:
+        try:
+            python = make_environment(RESULTS / "sparse-peers-venv", REQUIREMENTS)
+        except PeerError as error:
+            no_peers = str(error)
+    for name in options.tasks:
+        for task in made(name, options.sizes, options.quick):
+            result["loads"].append(f"{task.name} {os.getloadavg()[0]:.1f}")
+            result["tasks"][task.name] = _run(task, python, no_peers, options)
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
+            Path(f"{options.output}.md").write_text(report.markdown(result))
+    print(report.markdown(result))
+
+
+def _run(task: Task, python: Path | None, no_peers: str, options: argparse.Namespace) -> dict[str, Any]:
+    folder = RESULTS / "sparse-tasks" / f"{task.name}{'-quick' if options.quick else ''}"
+    save(task, folder)
+    task = load(folder)
+    _say(f"{task.name}: fullbatch")
+    ours.fit(task, options.threads, 1e-4, rows=500)  # compiles
+    thetas, seconds, notes = [], [], []
+    for tol in (*TOLERANCES, 1e-14):  # the last one is the reference
+        one = ours.fit(task, options.threads, tol)
+        thetas.append(one["theta"])
+        seconds.append(one["seconds"])
+        notes.append(f"tol {tol:g}: {one['passes']} passes, {one['seconds']:.3g} s, {one['note']}")
+    found = {"fullbatch": (np.array(thetas), np.array(seconds), "; ".join(notes), "")}
+    failed: dict[str, str] = {}
+    for peer in PEERS[task.loss]:
+        if options.only and not {peer, peer.partition(":")[0]} & set(options.only):
+            continue
+        if "liblinear" in peer and task.l2:
+            continue
+        _say(f"{task.name}: {label(peer)}")
+        try:
+            if python is None:
+                raise PeerError(no_peers)
+            found[label(peer)] = _of_peer(python, peer, folder, options)
+        except PeerError as error:
+            failed[label(peer)] = str(error)
+    values = {name: [task.value(theta) for theta in thetas] for name, (thetas, *_) in found.items()}
+    optimum, name, number = min((value, name, number) for name in values for number, value in enumerate(values[name]))
+    known = found[name][0][number][:-1] != 0
+    row: dict[str, Any] = {"title": task.title, "l1": task.l1, "l2": task.l2, "optimum": optimum}
+    row |= {"support": int(known.sum()), "contenders": {}}
+    for name, (thetas, seconds, note, version) in found.items():
+        gaps = [(value - optimum) / abs(optimum) for value in values[name]]
+        number = next((place for place, gap in enumerate(gaps) if gap <= GAP), None)
+        last = len(gaps) - 1 if number is None else number
+        support = thetas[last][:-1] != 0
+        row["contenders"][name] = {
+            "reached": None if number is None else float(seconds[number]),
+            "seconds": float(seconds[last]),
+            "gap": float(gaps[last]),
+            "support": int(support.sum()),
+            "other": int((support != known).sum()),
+            "note": note,
+        } | ({"version": version} if version else {})
+    row["contenders"] |= {name: {"failed": words} for name, words in failed.items()}
+    return row
+
+
+def _of_peer(python: Path, peer: str, folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str, str]:
+    path = folder / "fits.npz"
+    path.unlink(missing_ok=True)
+    command = [python, "-m", "benchmarks.sparse.peers.worker", peer, folder, path, options.threads, options.seconds]
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=4 * options.seconds + 60,
+        )
+    except subprocess.TimeoutExpired:
+        raise PeerError("no end in sight") from None
+    if done.returncode or not path.exists():
+        lines = done.stderr.strip().splitlines()
+        raise PeerError(lines[-1][:200] if lines else f"ended with code {done.returncode}")
+    with np.load(path) as fits:
+        return fits["theta"], fits["seconds"], "", str(fits["version"])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sparse", description=sys.modules["benchmarks.sparse"].__doc__
+    )
+    parser.add_argument("--tasks", default=",".join(TASKS), help="names, with commas; default: %(default)s")
+    parser.add_argument("--sizes", help="rows and columns, with commas, instead of a task's own; for a single task")
+    parser.add_argument("--threads", type=int, default=machine.describe()["cpus"], help="of every contender")
+    parser.add_argument("--seconds", type=float, default=120.0, help="for all fits of a peer; default: %(default)s")
+    parser.add_argument("--only", help="peers, with commas, such as glum_,sklearn_:saga")
+    parser.add_argument("--quick", action="store_true", help="few rows: shows that it works, nothing else")
+    parser.add_argument("--no-peers", action="store_true", help="fullbatch alone")
+    parser.add_argument("--peers-python", type=Path, help="an environment that is there instead of making one")
+    parser.add_argument("--output", type=Path, default=RESULTS / "sparse", help="report without suffix")
+    options = parser.parse_args()
+    options.tasks = options.tasks.split(",")
+    options.only = options.only.split(",") if options.only else None
+    options.sizes = tuple(map(int, options.sizes.split(","))) if options.sizes else None
+    unknown = [name for name in options.tasks if name not in TASKS]
+    if unknown:
+        parser.error(f"unknown task {unknown[0]!r}: choose from {', '.join(TASKS)}")
+    if options.sizes and (len(options.tasks) != 1 or len(options.sizes) != len(TASKS[options.tasks[0]][1])):
+        parser.error("--sizes are those of a single task, as many as it has")
+    return options
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

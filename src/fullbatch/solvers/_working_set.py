@@ -1,0 +1,167 @@
+"""Which columns a Hessian is asked of, where F has corners at which most coordinates stand; and the quadratic model in
+their coefficients alone.
+
+A column that stands at a corner, and whose slope is well within it, may be left out of the model: Tibshirani and
+others, "Strong rules for discarding predictors in lasso-type problems" (2012). The gradient in all coordinates, which
+every pass brings, tells when that was wrong.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..objective.proximal import Cornered
+from ..protocols.answers import Curves
+from ..protocols.rows import Array
+from ..protocols.seams import Facts, Penalty
+
+# Columns beyond those that are in use, at first and as a multiple of these; and the share of its L1 strength that the
+# slope of one must have to be worth its place.
+_FIRST, _TIMES, _NEAR = 100, 1.0, 0.8
+
+
+def most_columns(facts: Facts, max_bytes: int) -> int:
+    """Columns whose Hessian, with its copies, takes no more memory than that."""
+    return int((max_bytes / 24) ** 0.5 / facts.outputs) - 1
+
+
+def in_use(facts: Facts, *thetas: Array) -> Array:
+    """Which columns have a coordinate that does not stand at a corner, at any of these theta: (features,) bool."""
+    penalty = _penalty(facts)
+    moves = np.zeros(len(penalty.l2), bool)
+    for theta in thetas:
+        moves |= ~penalty.at_corner(theta)
+    return np.asarray(moves[facts.predictors[:, : facts.features]].any(axis=0))
+
+
+def first_set(facts: Facts, theta: Array) -> Array:
+    """Columns for the first pass: those in use, and one more where there is none."""
+    used = in_use(facts, theta)
+    if not used.any():
+        used[0 if facts.squares is None else int(np.argmax(facts.squares))] = True
+    return np.flatnonzero(used)
+
+
+def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> Array:
+    """Columns for the next pass: those in use at `theta` or at `aim`, and those whose slopes at `theta` would most
+    likely move them. Longer than `most` where those that must be there do not fit.
+    """
+    penalty, used = _penalty(facts), in_use(facts, theta, aim)
+    count = int(used.sum())
+    if count > most:
+        return np.flatnonzero(used)
+    of_columns = facts.predictors[:, : facts.features]
+    slope = np.abs(penalty.steepest(theta, grad))[of_columns]
+    # How far the slope is beyond the corner, or short of it where that is L1's.
+    short = np.abs(np.abs(grad[of_columns]) - penalty.l1[of_columns])
+    near = (slope == 0) & (theta[of_columns] == 0) & (np.abs(grad[of_columns]) >= _NEAR * penalty.l1[of_columns])
+    near &= (penalty.l1[of_columns] > 0) & (penalty.lower < 0)[of_columns] & (penalty.upper > 0)[of_columns]
+    beyond = np.where(slope > 0, slope, np.where(near, -short, -np.inf))
+    size = np.ones(facts.features)
+    if facts.squares is not None:
+        size = np.sqrt(np.where(facts.squares > 0, facts.squares, np.inf))
+    score = np.where(used, -np.inf, (beyond / size).max(axis=0))
+    if count == most and (~used & (beyond > 0).any(axis=0)).any():
+        return np.flatnonzero(used | (beyond > 0).any(axis=0))
+    extra = min(max(_FIRST, int(_TIMES * count)), most - count)
+    candidates = np.flatnonzero(score > -np.inf)
+    if len(candidates) > extra:
+        candidates = candidates[np.argsort(-score[candidates], kind="stable")[:extra]]
+    used[candidates] = True
+    if not used.any():
+        used[0] = True
+    return np.flatnonzero(used)
+
+
+@dataclass(frozen=True, eq=False)
+class OnColumns:
+    """As `Cornered`, of theta whose other coordinates stand still.
+
+    Parameters
+    ----------
+    model : Cornered
+        In the coordinates of some columns, and the intercepts.
+    places : (k,) int array
+        Which coordinates of theta these are.
+    theta, grad : (size,) arrays
+        Where the model was made, and the gradient of F's smooth part there.
+    facts : Facts
+        Of the whole problem.
+    usual : float
+        The largest curvature of a coordinate of the model, per mean square of its column.
+    small : float
+        A decrease that is not worth being exact about.
+    """
+
+    model: Cornered
+    places: Array
+    theta: Array
+    grad: Array
+    facts: Facts
+    usual: float
+    small: float
+
+    @classmethod
+    def of(
+        cls, curves: Curves, theta: Array, facts: Facts, precision: str, columns: Array, small: float
+    ) -> "OnColumns | None":
+        """From the answer to `Curvature` of some columns; None where something is not finite."""
+        assert curves.point is not None
+        places, grad = facts.coordinates(columns), curves.point.grad
+        own = curves._replace(point=curves.point._replace(grad=grad[places]))
+        model = Cornered.of(own, theta[places], facts.of_columns(columns), precision)
+        if model is None or not np.isfinite(grad).all():
+            return None
+        squares = _squares(facts)[places]
+        usual = float(np.max(curves.matrix.diagonal() / np.where(squares > 0, squares, np.inf), initial=0.0))
+        return cls(model, places, theta, grad, facts, usual, small)
+
+    def minimum(self, damping: float = 0.0) -> tuple[Array, bool]:
+        """See `Cornered.minimum`."""
+        there, reached = self.model.minimum(damping)
+        return self._whole(there), reached
+
+    def change(self, theta: Array) -> float:
+        """See `Cornered.change`."""
+        return self.model.change(theta[self.places])
+
+    def probe(self, theta: Array, small: float) -> tuple[Array, float] | None:
+        """See `Cornered.probe`."""
+        found = self.model.probe(theta[self.places], small)
+        return None if found is None else (self._whole(found[0]), found[1])
+
+    def left(self, theta: Array) -> tuple[float, float]:
+        """See `Cornered.left`; infinite where others would leave their corners, and but for what damping hides where it
+        is a lot.
+        """
+        fallen = max(-self.change(theta), 0.0)
+        if fallen > self.small:
+            return fallen, 0.0
+        return (np.inf, 0.0) if self._others_move(fallen) else self.model.left(theta[self.places])
+
+    def _others_move(self, fallen: float) -> bool:
+        """Whether a coordinate beside those of the model would leave its corner, here or where F has fallen by that: by
+        Cauchy and Schwarz its slope changes by no more than the root of twice that times its curvature.
+        """
+        penalty, reach = _penalty(self.facts), np.sqrt(2.0 * fallen * self.usual * _squares(self.facts))
+        slope = replace(penalty, l1=np.maximum(penalty.l1 - reach, 0.0)).steepest(self.theta, self.grad)
+        slope[self.places] = 0.0
+        return bool(slope.any())
+
+    def _whole(self, there: Array) -> Array:
+        theta = self.theta.copy()
+        theta[self.places] = there
+        return theta
+
+
+def _squares(facts: Facts) -> Array:
+    """Mean squares of the columns of all coordinates; 1 of intercepts."""
+    squares = np.ones(facts.parameters.size)
+    if facts.squares is not None:
+        squares[facts.predictors[:, : facts.features]] = facts.squares
+    return squares
+
+
+def _penalty(facts: Facts) -> Penalty:
+    assert facts.penalty is not None
+    return facts.penalty
