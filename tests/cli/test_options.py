@@ -418,3 +418,35 @@ def test_zeros_and_bounds_are_shown():
     inspected = run("inspect", "m.fb").stdout
     assert "lower bounds 0.0" in inspected
     assert "upper bounds a 0.1" in inspected
+
+
+# --- summary and export ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def churn(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.assign(shop=np.arange(len(table)) % 20).to_csv("train.csv", index=False)
+    LogisticRegression(C=np.inf, tol=1e-8).fit(csv_sources("train.csv", **ROLES)).save("m.fb")
+    return load_model("m.fb")
+
+
+def test_summary_tells_what_the_library_does(churn):
+    asked = ["summary", "m.fb", "train.csv", "--target", "y", "--clusters", "shop", "--level", "0.9"]
+    expected = churn.inference(csv_sources("train.csv", **ROLES), clusters="shop")
+    assert run(*asked).stdout.splitlines() == expected.summary(0.9).splitlines()
+    found = told(*asked)
+    assert found["clusters"] == [20]
+    assert [one["std_err"] for one in found["coefficients"]] == expected.std_err.tolist()
+    robust = told("summary", "m.fb", "train.csv", "--target", "y", "--covariance", "HC3", "--weights", "precision")
+    assert robust["covariance"] == "HC3"
+
+
+def test_export_writes_what_the_ending_says(churn):
+    run("export", "m.fb", "m.sql", "--table", "shops", "--view", "scored")
+    assert Path("m.sql").read_text() == churn.to_sql("shops", view="scored")
+    assert told("export", "m.fb", "card.txt", "--format", "card-json")["bytes"] == Path("card.txt").stat().st_size
+    assert json.loads(Path("card.txt").read_text())["fingerprint"] == churn.model_card()["fingerprint"]
+    with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
+        run("export", "m.fb", "m.fb", "--format", "sql")
+    assert "only SQL has it" in run("export", "m.fb", "m.onnx", "--dialect", "postgres", code=2).stderr

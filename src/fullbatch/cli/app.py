@@ -13,12 +13,16 @@ from ..errors import BlockError, DataError, EngineError, MissingExtraError, Mode
 from ._interrupts import INTERRUPTED, tell, was_interrupted
 from ._screen import folded, print_error, screen, warnings_shown
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
+from .export import EXAMPLES as EXPORT_EXAMPLES
+from .export import export
 from .fit import EXAMPLES as FIT_EXAMPLES
 from .fit import fit
 from .info import fetch, info
 from .path import CV_EXAMPLES, PATH_EXAMPLES, cv, path
 from .saved_model import EXAMPLES as INSPECT_EXAMPLES
 from .saved_model import inspect
+from .summary import EXAMPLES as SUMMARY_EXAMPLES
+from .summary import summary
 
 EXIT_CODES = """Exit codes: 0 converged, or done; 1 something is wrong (data, files, packages, cluster); 2 wrong usage;
 3 stopped before converging; 130 interrupted."""
@@ -89,6 +93,8 @@ app.command(cls=_Command, epilog=f"{CV_EXAMPLES}\n\n{EXIT_CODES}")(cv)
 app.command(cls=_Command, epilog=PREDICT_EXAMPLES, short_help="Predict with a saved model.")(predict)
 app.command(cls=_Command, epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(cls=_Command, epilog=INSPECT_EXAMPLES)(inspect)
+app.command(cls=_Command, epilog=SUMMARY_EXAMPLES)(summary)
+app.command(cls=_Command, epilog=EXPORT_EXAMPLES)(export)
 app.command(cls=_Command)(fetch)
 app.command(cls=_Command, short_help="Show versions, CPUs, memory, engines and models.")(info)
 

@@ -1,0 +1,66 @@
+"""`fullbatch export`: a saved model for those who do not have fullbatch."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._data import refuse_overwriting
+from ._screen import AsJson, show
+from .apply import ModelFile
+
+EXAMPLES = """\b
+Examples:
+  fullbatch export model.fb model.onnx
+  fullbatch export model.fb model.sql --dialect postgres --table policies"""
+
+
+class ExportFormat(StrEnum):
+    """What a model can be written as."""
+
+    sql = "sql"
+    onnx = "onnx"
+    pmml = "pmml"
+    relativities = "relativities"
+    card = "card"
+    card_json = "card-json"
+
+
+def export(
+    model: ModelFile,
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="A file: .sql, .onnx, .pmml, .csv (relativities), .md or .json (card)."),
+    ],
+    format_: Annotated[
+        ExportFormat | None, typer.Option("--format", help="Default: by the ending.", show_default=False)
+    ] = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of SQL: duckdb (default), postgres, tsql, ...", show_default=False),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(metavar="NAME", help="That SQL reads; default: data.", show_default=False)
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make SQL a view of this name.", show_default=False)
+    ] = None,
+    offset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the offsets' column; default: offset.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a saved model as SQL, ONNX, PMML, a table of relativities or a model card."""
+    from ..estimators import load_model
+
+    refuse_overwriting(output, [str(model)])
+    options: dict[str, Any] = {"dialect": dialect, "table": table, "view": view, "offset": offset}
+    given = {name: value for name, value in options.items() if value is not None}
+    kind = None if format_ is None else format_.value
+    is_sql = kind == "sql" or (kind is None and output.suffix.lower() == ".sql")
+    for name in given:
+        if name != "offset" and not is_sql:
+            raise typer.BadParameter("only SQL has it: leave it out", param_hint=f"--{name}")
+    load_model(model).export(output, format=kind, **given)
+    show({"model": str(model), "exported": str(output), "bytes": output.stat().st_size}, as_json)

@@ -1,0 +1,56 @@
+"""`fullbatch summary`: a saved model's standard errors and tests, from the rows of its fit."""
+
+import json
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from ._data import DATA, DATA_HELP, Engine, EngineName, FileOptions, Workers, split, with_file_options
+from ._screen import AsJson, print_out
+from .apply import ModelFile, _load, _opened
+
+EXAMPLES = """\b
+Example:
+  fullbatch summary model.fb train.csv --target churned --covariance HC1"""
+
+
+@with_file_options(without=("features", "exclude", "categorical"))
+def summary(
+    model: ModelFile,
+    data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}: the rows of the fit.")],
+    *,
+    files: FileOptions,
+    covariance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="classical, observed, HC0, HC1, HC2, HC3 or cluster; default: classical, or cluster with --clusters.",
+            show_default=False,
+        ),
+    ] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="One or two columns of ids of rows that belong together.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(metavar="frequency|precision", help="What sample weights mean: rows, or precisions.")
+    ] = "frequency",
+    level: Annotated[float, typer.Option(metavar="SHARE", help="Level of the intervals.")] = 0.95,
+    engine: Engine = EngineName.threads,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a saved model's standard errors, tests and information criteria, from the rows of its fit."""
+    from ._data import open_files_for
+
+    fitted = _load(model, False)
+    with closing(_opened(fitted, engine, workers)):
+        made = fitted.inference(
+            open_files_for(fitted, data, files), clusters=split(clusters), covariance=covariance, weights=weights
+        )
+        if as_json:
+            typer.echo(json.dumps(made.as_dict(level), allow_nan=False))
+            return
+        for line in made.summary(level).splitlines():
+            print_out(line)

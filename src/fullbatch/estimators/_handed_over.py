@@ -1,0 +1,223 @@
+"""A fitted model handed over: files and objects for those who do not have fullbatch."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from ..errors import DataError
+from ..protocols.schema import Features
+
+Array = npt.NDArray[Any]
+
+# Formats by the endings of files.
+_ENDINGS = {
+    ".sql": "sql",
+    ".onnx": "onnx",
+    ".pmml": "pmml",
+    ".csv": "relativities",
+    ".md": "card",
+    ".json": "card-json",
+}
+
+
+class HandedOver:
+    """A fitted linear model that others can use."""
+
+    features_: Features
+    missing_: dict[str, Any]
+    has_offset_: bool
+    unknown: str
+
+    @abstractmethod
+    def _matrix(self) -> tuple[Array, Array]:
+        """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
+
+    def _formula(self, offset: str = "offset") -> Any:
+        from ..export.formula import Formula
+
+        check_is_fitted(self)
+        coef, intercept = self._matrix()
+        return Formula.of(
+            self.features_,
+            coef,
+            intercept,
+            offset=offset if self.has_offset_ else None,
+            classes=getattr(self, "classes_", None),
+            missing=self.missing_,
+            ignore_unknown=self.unknown == "ignore",
+            loss=getattr(self, "loss", "logistic"),
+            options=dict(getattr(self, "loss_options", None) or {}),
+            names=tuple(getattr(self, "feature_names_in_", ())),
+        )
+
+    def to_sklearn(self, *, offset: str = "offset") -> Any:
+        """The model as a plain, fitted estimator of scikit-learn.
+
+        Parameters
+        ----------
+        offset : str
+            Name of the column of offsets, if the model has them: it is a column of X with the coefficient 1.
+
+        Returns
+        -------
+        LogisticRegression, LinearRegression, PoissonRegressor, GammaRegressor or TweedieRegressor
+            Of scikit-learn; the last step of a `Pipeline` where there are categories, values for missing ones, or an
+            offset, which takes a frame with the names of the columns and needs pandas here. Of the quantile and Huber
+            losses a `LinearRegression`, which predicts the same.
+        """
+        from ..export.sklearn_ import as_sklearn
+
+        return as_sklearn(self._formula(offset))
+
+    def to_sql(self, table: str, *, dialect: str = "duckdb", view: str | None = None, offset: str = "offset") -> str:
+        """A query that adds linear predictors and predictions to the rows of a table, in double precision.
+
+        Parameters
+        ----------
+        table : str
+            Its name, as it stands behind FROM; it has the columns of the fit.
+        dialect : str
+            "duckdb", or another that sqlglot writes: "postgres", "bigquery", "snowflake", "spark", "tsql", ...
+        view : str, optional
+            Make a view of this name instead.
+        offset : str
+            Name of the column of offsets, if the model has them.
+
+        Returns
+        -------
+        str
+            NULL is predicted where a value is missing that the fit had no value for, and for an unknown level unless
+            `unknown="ignore"`.
+        """
+        from ..export.sql import query
+
+        return query(self._formula(offset), table, dialect, view)
+
+    def to_onnx(self, *, offset: str = "offset") -> Any:
+        """The model as an ONNX graph in double precision, an `onnx.ModelProto`.
+
+        The input is one matrix "X" (rows, p) where columns have neither names nor categories nor an offset, else one
+        input (rows, 1) for each column: numbers as double, levels as text or int64; double where whole numbers may be
+        missing. NaN, or empty text, is missing. Outputs are "prediction", or "label" and "probabilities"; NaN stands
+        for what the model refuses.
+
+        Parameters
+        ----------
+        offset : str
+            Name of the input of offsets, if the model has them.
+        """
+        from ..export.onnx_ import onnx_model
+
+        return onnx_model(self._formula(offset))
+
+    def to_pmml(self, *, offset: str = "offset") -> str:
+        """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`."""
+        from ..export.pmml import pmml
+
+        return pmml(self._formula(offset))
+
+    def relativities(self, inference: Any = None) -> Any:
+        """What each unit of a number, and each level compared with the reference, multiplies the prediction by.
+
+        Parameters
+        ----------
+        inference : Inference, optional
+            What `inference(...)` of this model gave: adds standard errors, and chooses the reference levels.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns "term", "level", "coefficient", "relativity" (with a logarithmic link, or of odds), "std_err".
+        """
+        from ..export.tables import relativities
+
+        return relativities(self._formula(), inference)
+
+    def model_card(self, measures: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the model takes, how it was fitted and how good it is, ready for JSON.
+
+        Parameters
+        ----------
+        measures : mapping of str to float, optional
+            Such as those of `evaluate` on rows that the fit has not seen.
+        """
+        from ..export.card import card
+
+        formula = self._formula()
+        parameters = {name: getattr(self, name) for name in self._saved_parameters if name != "unknown"}  # type: ignore[attr-defined]
+        objective = {name: _said(value) for name, value in parameters.items() if value is not None}
+        for name in ("l2_", "l1_"):
+            if hasattr(self, name):
+                objective[name] = getattr(self, name)
+        fit: dict[str, Any] = {"iterations": int(np.ravel(self.n_iter_)[0])}  # type: ignore[attr-defined]
+        if hasattr(self, "status_"):
+            fit |= {"rows": self.n_samples_fit_, "status": self.status_}  # type: ignore[attr-defined]
+        if (result := getattr(self, "result_", None)) is not None:
+            names = ("message", "value", "remaining_r2", "known_by", "solver", "passes", "setup_passes", "seconds")
+            fit |= {name: getattr(result, name) for name in names}
+            fit["notices"] = [str(notice) for notice in result.notices]
+        return card(formula, type(self).__name__, objective, fit, measures or {})
+
+    def export(self, path: str | PathLike[str], *, format: str | None = None, **options: Any) -> None:
+        """Write the model for others, in a format that the path's ending tells.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ".sql", ".onnx", ".pmml", ".csv" (relativities), ".md" or ".json" (model card).
+        format : {"sql", "onnx", "pmml", "relativities", "card", "card-json"}, optional
+            Where the ending says nothing.
+        **options
+            Of the method: `table` (default "data"), `dialect`, `view` for SQL; `offset`; `inference`; `measures`.
+        """
+        path = Path(path)
+        kind = format or _ENDINGS.get(path.suffix.lower())
+        if kind not in _ENDINGS.values():
+            raise ValueError(
+                f"{path}: unknown format {kind or path.suffix!r}: end the path in {', '.join(_ENDINGS)}, or tell it "
+                f"with format: {', '.join(_ENDINGS.values())}"
+            )
+        content = self._written(kind, options)
+        try:
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                path.write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"cannot write to {path}: {error.strerror or error}") from None
+
+    def _written(self, kind: str, options: dict[str, Any]) -> str | bytes:
+        if kind == "sql":
+            return self.to_sql(options.pop("table", "data"), **options)
+        if kind == "onnx":
+            return bytes(self.to_onnx(**options).SerializeToString())
+        if kind == "pmml":
+            return self.to_pmml(**options)
+        if kind == "relativities":
+            import pyarrow as pa
+            from pyarrow import csv
+
+            sink = pa.BufferOutputStream()
+            csv.write_csv(self.relativities(**options), sink)
+            return bytes(sink.getvalue().to_pybytes())
+        from ..export.card import as_markdown
+
+        told = self.model_card(**options)
+        return json.dumps(told, indent=1) + "\n" if kind == "card-json" else as_markdown(told)
+
+
+def _said(value: Any) -> Any:
+    """A parameter as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(name): _said(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_said(one) for one in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,189 @@
+"""From a fitted model to standard errors and tests: the rows are given once more, and what would be wrong refused."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.fitted import Fitted, given_to_evaluate, given_to_predict
+from ..errors import DataError, shortened
+from ..protocols.rows import Rows
+from ..protocols.schema import Features
+from ._per_column import per_column
+
+if TYPE_CHECKING:
+    from ..inference.results import Inference
+
+Array = npt.NDArray[Any]
+
+
+class Inferred:
+    """A fitted linear model that tells how well it is known."""
+
+    features_: Features
+    missing_: dict[str, Any]
+    has_offset_: bool
+    engine: Any
+    fit_intercept: bool
+    standardize: bool
+    lower_bounds: Any
+    upper_bounds: Any
+
+    @abstractmethod
+    def _matrix(self) -> tuple[Array, Array]:
+        """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
+
+    @abstractmethod
+    def _fitted(self) -> Fitted:
+        """What must be known of the fit to read rows for it."""
+
+    @abstractmethod
+    def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
+        """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
+
+    def inference(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        clusters: Any = None,
+        covariance: str | None = None,
+        weights: str = "frequency",
+        dispersion: str | float | None = None,
+        reference: Mapping[str, Any] | None = None,
+    ) -> "Inference":
+        """Standard errors, tests, intervals and effects, from the rows of the fit: one pass, in float64.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            The rows of the fit, given as for `fit`: the model does not keep them.
+        clusters : str, (n,) array_like, or a list of one or two of these, optional
+            What tells the clusters of rows whose errors may be correlated: columns of a table, or ids. They are no
+            features, unless they were in the fit.
+        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster"}, optional
+            "classical": inverse of the expected information, if the model is right; "observed": of the observed one;
+            sandwiches, which hold if the mean alone is right: "HC0" to "HC3" for independent rows, "cluster" for
+            independent clusters, one or two ways. Default: "cluster" with clusters; "HC1" where there is no likelihood
+            (huber, quantile, class_weight); else "classical".
+        weights : {"frequency", "precision"}
+            A sample weight counts rows that are alike, or divides the variance of one row (a mean of so many; sampling
+            weights with a sandwich).
+        dispersion : {"pearson", "deviance", "likelihood"} or float, optional
+            What the variance is multiplied by. Default: Pearson's estimate for the normal, gamma and Tweedie families,
+            1 for others; "pearson" makes theirs quasi-likelihoods.
+        reference : mapping of str to level, optional
+            Which level of a categorical column the others are compared with; default: the first.
+
+        Returns
+        -------
+        Inference
+
+        Raises
+        ------
+        ValueError
+            Errors would be wrong: an L1 penalty, coefficients at their bounds.
+        DataError
+            The rows do not tell the parameters (fewer rows than these, collinear columns, separated classes, one
+            cluster), or are not those of the fit.
+        """
+        from ..inference.data import Data
+        from ..inference.results import Inference
+
+        check_is_fitted(self)
+        fitted = self._for_inference()
+        names = _clusters(clusters)
+        given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
+        if isinstance(given, Rows):
+            names = {name: _column(X, name) if values is None else values for name, values in names.items()}
+
+        def read_others(X: Any, offset: Any) -> Any:
+            return given_to_predict(X, self._fitted(), offset)
+
+        return Inference.of(
+            fitted,
+            Data.of(given, self.engine, names),
+            covariance=covariance,
+            weights=weights,
+            dispersion=dispersion,
+            reference=reference,
+            given=read_others,
+        )
+
+    def _for_inference(self) -> Any:
+        from ..inference.design import FittedLinear
+        from ..inference.families import Family
+
+        coef, intercept = self._matrix()
+        features = self.features_
+        if not hasattr(self, "l2_"):
+            raise ValueError("this model was saved by an earlier fullbatch, which kept no penalty: fit it again")
+        if self.l1_:  # type: ignore[attr-defined]
+            raise ValueError(
+                "an L1 penalty chooses columns by the data, and errors that do not know of the choice are wrong: refit "
+                "the columns whose coefficients are not zero without the penalty, on other rows"
+            )
+        for which, bounds in (("lower_bounds", self.lower_bounds), ("upper_bounds", self.upper_bounds)):
+            if bounds is not None:
+                at = per_column(which, bounds, features, np.nan) == coef[0]
+                if at.any():
+                    held = [features.names_out()[j] for j in np.flatnonzero(at)]
+                    raise ValueError(
+                        f"{shortened(held)}: at {which}, where an estimate has no symmetric error: fit without the "
+                        "bound, or without the column"
+                    )
+        if any(notice.code == "separable" for notice in getattr(getattr(self, "result_", None), "notices", ())):
+            raise DataError(
+                "the classes are separated, as the fit has warned: the likelihood has no maximum, and its curvature "
+                "where the fit ended says nothing of errors. Leave a column out, merge levels, or penalise"
+            )
+        shares = self._shares(features)[0]
+        classes = getattr(self, "classes_", None)
+        loss = getattr(self, "loss", "logistic" if len(coef) == 1 else "softmax")
+        return FittedLinear(
+            features,
+            Family(loss, dict(getattr(self, "loss_options", None) or {})),
+            coef,
+            intercept,
+            bool(self.fit_intercept),
+            self.l2_ * (np.ones(features.size) if shares is None else shares),
+            bool(self.standardize),
+            getattr(self, "n_samples_fit_", None),
+            self.has_offset_,
+            dict(self.missing_),
+            classes,
+            getattr(self, "class_weight", None),
+        )
+
+
+def _clusters(given: Any) -> dict[str, Any]:
+    """Names, and ids or None for a column of that name."""
+    if given is None:
+        return {}
+    several = isinstance(given, Sequence) and not isinstance(given, str) and len(given) <= 2
+    listed = list(given) if several and any(isinstance(one, str) or np.ndim(one) == 1 for one in given) else [given]
+    names = {
+        one if isinstance(one, str) else str(getattr(one, "name", None) or f"clusters {number}"): (
+            None if isinstance(one, str) else one
+        )
+        for number, one in enumerate(listed, 1)
+    }
+    if len(names) < len(listed):
+        raise ValueError("clusters: both ways have the same name: rename one")
+    return names
+
+
+def _column(X: Any, name: str) -> Array:
+    """Ids in a column of a table in memory."""
+    try:
+        column = X[name]
+    except (KeyError, TypeError, IndexError, ValueError):
+        raise ValueError(
+            f"clusters: X has no column {name!r}: name one of a table, or give an id for each row"
+        ) from None
+    return np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)

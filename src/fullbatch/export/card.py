@@ -1,0 +1,114 @@
+"""A model card: what a model takes, how it was fitted, and how good it is; as JSON, and as Markdown for people."""
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .formula import Formula, plain
+
+_PACKAGES = ("fullbatch", "numpy", "scipy", "scikit-learn", "numba")
+
+
+def fingerprint(formula: Formula) -> str:
+    """SHA-256 of what predictions are made of: columns, levels, coefficients to the bit, link and labels."""
+    digest = hashlib.sha256()
+    said = [formula.link, formula.offset is not None, formula.ignore_unknown]
+    said += [[one.name, one.missing] for one in formula.numbers]
+    said += [[one.name, one.levels.tolist(), one.missing] for one in formula.categories]
+    said += [None if formula.classes is None else formula.classes.tolist()]
+    digest.update(repr(said).encode())
+    for one in (*formula.numbers, *formula.categories):
+        digest.update(np.ascontiguousarray(one.weights, "<f8").tobytes())
+    digest.update(np.ascontiguousarray(formula.intercept, "<f8").tobytes())
+    return digest.hexdigest()
+
+
+def card(
+    formula: Formula, kind: str, objective: Mapping[str, Any], fit: Mapping[str, Any], measures: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is known of a model, ready for JSON: numbers that JSON has not are None.
+
+    Parameters
+    ----------
+    formula : Formula
+    kind : str
+        Name of the estimator.
+    objective, fit, measures : mapping
+        What was minimised, how the fit ended, and how good the model is on named rows.
+    """
+    columns: list[dict[str, Any]] = [
+        {"name": one.name, "type": "number", "missing": one.missing} for one in formula.numbers
+    ]
+    columns += [
+        {"name": one.name, "type": "category", "levels": one.levels.tolist(), "missing": plain(one.missing)}
+        for one in formula.categories
+    ]
+    if formula.offset is not None:
+        columns.append({"name": formula.offset, "type": "offset", "missing": None})
+    told = {
+        "kind": kind,
+        "fingerprint": fingerprint(formula),
+        "target": {
+            "link": formula.link,
+            "classes": None if formula.classes is None else formula.classes.tolist(),
+        },
+        "columns": columns,
+        "unknown_levels": "count as none" if formula.ignore_unknown else "are refused",
+        "objective": dict(objective),
+        "fit": dict(fit),
+        "measures": dict(measures),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+    }
+    return _in_json(told)  # type: ignore[no-any-return]
+
+
+def as_markdown(told: Mapping[str, Any]) -> str:
+    """The same for people."""
+    lines = [f"# Model card: {told['kind']}", "", f"Fingerprint: `{told['fingerprint']}`", ""]
+    classes = told["target"]["classes"]
+    lines += [f"Link: {told['target']['link']}" + (f"; classes: {_listed(classes)}" if classes else ""), ""]
+    lines += ["## Columns", "", "| column | type | levels | missing |", "|---|---|---|---|"]
+    for column in told["columns"]:
+        levels = _listed(column["levels"]) if "levels" in column else ""
+        missing = "is refused" if column["missing"] is None else f"counts as {column['missing']}"
+        lines.append(f"| {_cell(column['name'])} | {column['type']} | {_cell(levels)} | {_cell(missing)} |")
+    lines += ["", f"Unknown levels {told['unknown_levels']}.", ""]
+    for title in ("objective", "fit", "measures", "versions"):
+        if told[title]:
+            lines += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
+            lines += [f"| {name} | {_cell(_word(value))} |" for name, value in told[title].items()]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _listed(values: list[Any], most: int = 12) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + more
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _cell(text: Any) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _in_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_in_json(one) for one in value]
+    value = plain(value)
+    return None if isinstance(value, float) and not np.isfinite(value) else value

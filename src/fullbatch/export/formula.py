@@ -1,0 +1,149 @@
+"""A fitted linear model as a formula of named columns: what every format is written from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..protocols.schema import Features
+
+Array = npt.NDArray[Any]
+
+# exp is taken of no more than this, as in the library's own predictions.
+LARGEST_ETA = 700.0
+
+
+class Number(NamedTuple):
+    """A column of numbers.
+
+    Parameters
+    ----------
+    name : str
+    weights : (K,) array
+        Coefficients.
+    missing : float or None
+        What stands for a missing value; None where it is an error.
+    """
+
+    name: str
+    weights: Array
+    missing: float | None
+
+
+class Levels(NamedTuple):
+    """A categorical column.
+
+    Parameters
+    ----------
+    name : str
+    levels : (L,) array of int64 or str
+    weights : (L, K) array
+        Coefficients.
+    missing : int, str or None
+        The level that stands for a missing value; None where it is an error.
+    """
+
+    name: str
+    levels: Array
+    weights: Array
+    missing: int | str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Formula:
+    """Linear predictors, and what is made of them.
+
+    Parameters
+    ----------
+    numbers, categories : tuple
+        Columns, in the order of the fit.
+    intercept : (K,) array
+    offset : str or None
+        Name of the column that is added to every predictor.
+    link : {"identity", "log", "logit", "softmax"}
+    classes : array or None
+        Labels.
+    ignore_unknown : bool
+        Whether an unknown level counts as none of them; otherwise it is an error.
+    loss : str
+        The model's.
+    options : mapping of str to float
+        Of the loss.
+    named : bool
+        Whether the columns have names of their own.
+    """
+
+    numbers: tuple[Number, ...]
+    categories: tuple[Levels, ...]
+    intercept: Array
+    offset: str | None
+    link: str
+    classes: Array | None
+    ignore_unknown: bool
+    loss: str
+    options: Mapping[str, float]
+    named: bool
+
+    @classmethod
+    def of(
+        cls,
+        features: Features,
+        coef: Array,
+        intercept: Array,
+        *,
+        offset: str | None,
+        classes: Array | None,
+        missing: Mapping[str, Any],
+        ignore_unknown: bool,
+        loss: str,
+        options: Mapping[str, float],
+        names: tuple[str, ...] = (),
+    ) -> "Formula":
+        """Of what an estimator has learnt; `names` are those of columns that the features have none for."""
+        count = features.numeric + len(features.levels)
+        known = features.names or names or tuple(f"x{j}" for j in range(count))
+        numbers = tuple(
+            Number(str(known[j]), coef[:, j], None if known[j] not in missing else float(missing[known[j]]))
+            for j in range(features.numeric)
+        )
+        categories, first = [], features.numeric
+        for j, levels in enumerate(features.levels, features.numeric):
+            weights = coef[:, first : first + len(levels)].T
+            categories.append(Levels(str(known[j]), levels, weights, missing.get(known[j])))
+            first += len(levels)
+        outputs = len(coef)
+        link = "softmax" if outputs > 1 else "logit" if classes is not None else "identity"
+        if loss in ("poisson", "gamma", "tweedie"):
+            link = "log"
+        taken = {one.name for one in (*numbers, *categories)}
+        if offset is not None and offset in taken:
+            raise ValueError(f"the offset cannot be named {offset!r}, as a column of the model is: name it otherwise")
+        return cls(
+            numbers,
+            tuple(categories),
+            np.asarray(intercept, np.float64),
+            offset,
+            link,
+            classes,
+            ignore_unknown,
+            loss,
+            dict(options),
+            bool(features.names or names),
+        )
+
+    @property
+    def outputs(self) -> int:
+        """Linear predictors."""
+        return len(self.intercept)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns, the offset last."""
+        return [one.name for one in (*self.numbers, *self.categories)] + ([self.offset] if self.offset else [])
+
+
+def plain(value: Any) -> Any:
+    """A level or label as Python has it."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,102 @@
+"""A model as a plain, fitted estimator of scikit-learn, which needs fullbatch no more."""
+
+from typing import Any
+
+import numpy as np
+
+from .formula import Formula
+
+
+def as_sklearn(formula: Formula) -> Any:
+    """A linear model of scikit-learn; behind a pipeline where there are categories, missing values or an offset.
+
+    Its input is then a frame with the names of the columns, the offset among them, whose coefficient is 1.
+    """
+    model = _linear(formula)
+    filled = any(one.missing is not None for one in formula.numbers)
+    if not (formula.categories or filled or formula.offset):
+        coef = np.array([one.weights for one in formula.numbers]).T
+        return _with(model, formula, coef, formula.columns if formula.named else None)
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    steps: list[tuple[str, Any, list[str]]] = []
+    weights: list[Any] = []
+    for one in formula.numbers:
+        steps.append((one.name, _number(one.missing), [one.name]))
+        weights.append(one.weights[None])
+    for category in formula.categories:
+        steps.append((category.name, _one_hot(category, formula.ignore_unknown), [category.name]))
+        weights.append(category.weights)
+    if formula.offset is not None:
+        steps.append((formula.offset, "passthrough", [formula.offset]))
+        weights.append(np.ones((1, formula.outputs)))
+    columns = ColumnTransformer(steps, sparse_threshold=0.0)
+    columns.fit(_example(formula))
+    fitted = _with(model, formula, np.concatenate(weights).T, None)
+    return Pipeline([("columns", columns), ("model", fitted)])
+
+
+def _number(missing: float | None) -> Any:
+    from sklearn.impute import SimpleImputer
+
+    if missing is None:
+        return "passthrough"
+    return SimpleImputer(strategy="constant", fill_value=missing)
+
+
+def _one_hot(category: Any, ignore_unknown: bool) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    text = category.levels.dtype.kind == "U"
+    levels = category.levels.astype(object) if text else category.levels.astype(np.float64)
+    encoder = OneHotEncoder(
+        categories=[levels], handle_unknown="ignore" if ignore_unknown else "error", sparse_output=False
+    )
+    if category.missing is None:
+        return encoder
+    return make_pipeline(SimpleImputer(strategy="constant", fill_value=category.missing), encoder)
+
+
+def _example(formula: Formula) -> Any:
+    """A row with a level that is known in every column."""
+    import pandas as pd
+
+    row: dict[str, Any] = {one.name: [0.0] for one in formula.numbers}
+    for category in formula.categories:
+        level = category.levels.tolist()[0]
+        row[category.name] = np.array([level], object if isinstance(level, str) else np.float64)
+    if formula.offset is not None:
+        row[formula.offset] = [0.0]
+    return pd.DataFrame(row)
+
+
+def _linear(formula: Formula) -> Any:
+    from sklearn import linear_model
+
+    if formula.classes is not None:
+        return linear_model.LogisticRegression(C=np.inf)
+    if formula.loss == "poisson":
+        return linear_model.PoissonRegressor(alpha=0.0)
+    if formula.loss == "gamma":
+        return linear_model.GammaRegressor(alpha=0.0)
+    if formula.loss == "tweedie":
+        return linear_model.TweedieRegressor(power=float(formula.options.get("power", 1.5)), alpha=0.0, link="log")
+    return linear_model.LinearRegression()
+
+
+def _with(model: Any, formula: Formula, coef: Any, names: list[str] | None) -> Any:
+    """The model with what a fit sets."""
+    model.n_features_in_ = coef.shape[1]
+    if names is not None:
+        model.feature_names_in_ = np.array(names, object)
+    if formula.classes is not None:
+        model.classes_, model.coef_, model.intercept_ = formula.classes, coef, formula.intercept
+        model.n_iter_ = np.array([0], np.int32)
+    else:
+        model.coef_, model.intercept_ = coef[0], float(formula.intercept[0])
+        if formula.link == "log":
+            model.n_iter_, model._base_loss = 0, model._get_loss()
+    return model

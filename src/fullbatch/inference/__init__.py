@@ -1,0 +1,1 @@
+"""Standard errors, tests, intervals and effects of fitted linear models, by sums over blocks."""

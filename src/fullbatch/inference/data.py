@@ -1,0 +1,172 @@
+"""The rows of a fit, given again: where they are read, and what is summed over them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.table import TableSource
+from ..engines import make_engine
+from ..errors import DataError
+from ..protocols.rows import Category, Rows, Source
+
+Array = npt.NDArray[Any]
+
+# Rows in memory that are summed by themselves; how they are cut decides the last bits of the sums.
+_ROWS_AT_ONCE = 65_536
+
+
+class Read(NamedTuple):
+    """Rows of a block.
+
+    Parameters
+    ----------
+    rows : Rows
+        As a source reads them.
+    ids : tuple of arrays
+        What tells their clusters, each (n,).
+    """
+
+    rows: Rows
+    ids: tuple[Array, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """Some of the rows that are in memory."""
+
+    rows: Rows
+    ids: tuple[Array, ...]
+    first: int
+
+    def read(self) -> Rows:
+        return self.rows
+
+    def locate(self, row: int) -> str:
+        """Where a row stands among all."""
+        return f"row {self.first + row}"
+
+    def __str__(self) -> str:
+        return f"rows {self.first}..{self.first + self.rows.X.shape[0] - 1}"
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Blocks of rows, read on each pass, and what reads them.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        One a block.
+    engine : str or Engine
+        An object stays open.
+    clusters : tuple of str
+        Columns of the sources that tell the clusters of rows; of rows in memory, their names.
+    """
+
+    sources: Sequence[Any]
+    engine: Any
+    clusters: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: Rows | list[Source], engine: Any, clusters: dict[str, Any]) -> "Data":
+        """Of what was given again.
+
+        Parameters
+        ----------
+        given : Rows or list of Source
+            Rows in memory are summed in this process.
+        engine : str or Engine
+            Where sources are read.
+        clusters : dict of name to (n,) array, or None
+            None is a column of that name of the sources.
+        """
+        names = tuple(clusters)
+        if isinstance(given, Rows):
+            n = given.X.shape[0]
+            ids = tuple(_ids(values, name) for name, values in clusters.items())
+            for name, values in zip(names, ids, strict=True):
+                if values.shape != (n,):
+                    raise DataError(f"{n} rows and clusters {name!r} of shape {values.shape}: it must be ({n},)")
+            parts = range(0, max(n, 1), _ROWS_AT_ONCE)
+            return cls([_part(given, ids, first) for first in parts], "threads", names)
+        for name, values in clusters.items():
+            if values is not None:
+                raise ValueError(f"clusters {name!r}: of sources name a column, got {type(values).__name__}")
+        if names:
+            for source in given:
+                if not isinstance(source, TableSource):
+                    raise ValueError(f"clusters name columns, and {source} has no names of columns: give a table")
+            given = [source.keeping(names) for source in given]  # type: ignore[attr-defined]
+        return cls(given, engine, names)
+
+    def total(self, task: Callable[[int, Any], Any]) -> Any:
+        """What `task` makes of the blocks, added up: one pass."""
+        return added(self.each(task))
+
+    def each(self, task: Callable[[int, Any], Any]) -> Iterator[Any]:
+        """What `task` makes of each block, in their order: one pass."""
+        with ExitStack() as stack:
+            engine = self.engine
+            opened = stack.enter_context(closing(make_engine(engine))) if isinstance(engine, str) else engine
+            yield from opened.map(task, self.sources)
+
+
+def read(source: Any, clusters: tuple[str, ...]) -> Read:
+    """The rows of a block, with what tells their clusters."""
+    if isinstance(source, _Held):
+        return Read(source.rows, source.ids)
+    if not clusters:
+        return Read(source.read())
+    rows, kept = source.read_with_kept()
+    return Read(rows, tuple(_ids(kept[name].to_numpy(), name) for name in clusters))
+
+
+def added(answers: Iterable[Any]) -> Any:
+    """Answers added up in pairs: sums of as many blocks, whoever gave them."""
+    waiting: list[tuple[int, Any]] = []
+    for answer in answers:
+        count = 1
+        while waiting and waiting[-1][0] == count:
+            answer, count = waiting.pop()[1] + answer, 2 * count
+        waiting.append((count, answer))
+    total = waiting.pop()[1]
+    while waiting:
+        total = waiting.pop()[1] + total
+    return total
+
+
+def _part(rows: Rows, ids: tuple[Array, ...], first: int) -> _Held:
+    part = slice(first, first + _ROWS_AT_ONCE)
+
+    def cut(values: Any) -> Any:
+        return None if values is None else values[part]
+
+    categories = tuple(Category(one.codes[part], one.levels, one.asked) for one in rows.categories)
+    held = replace(
+        rows,
+        X=rows.X[part],
+        y=cut(rows.y),
+        weight=cut(rows.weight),
+        offset=cut(rows.offset),
+        categories=categories,
+    )
+    return _Held(held, tuple(values[part] for values in ids), first)
+
+
+def _ids(values: Any, name: str) -> Array:
+    """Ids in a type that sorts; missing ones are refused."""
+    ids = np.asarray(values)
+    if ids.ndim == 2 and ids.shape[1] == 1:
+        ids = ids[:, 0]
+    missing = np.zeros(0, bool)
+    if ids.dtype.kind == "f":
+        missing = np.isnan(ids)
+    elif ids.dtype.kind == "O":
+        missing = np.array([one is None or one != one for one in ids], bool)
+    if missing.any():
+        raise DataError(f"clusters {name!r}: row {int(np.flatnonzero(missing)[0])} has none: fill it in")
+    return ids.astype(str) if ids.dtype.kind == "O" else ids

@@ -1,0 +1,256 @@
+"""Which parameters the data can tell: a reference level of each category, and a reference class, are left out.
+
+A model has a column for each level, and as many predictors as classes, of which only differences matter. Tables are of
+the differences from the reference, as textbooks have them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.features import encode, matched
+from ..errors import DataError, located, shortened
+from ..models.describe import as_labels
+from ..models.linear import Linear, bad_offset
+from ..protocols.rows import Rows, is_sparse
+from ..protocols.schema import Features, in_one_type
+from .families import Family
+
+Array = npt.NDArray[Any]
+
+# Parameters whose covariance is a matrix that a driver can hold and factorise.
+MOST_PARAMETERS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLinear:
+    """What must be known of a fitted linear model.
+
+    Parameters
+    ----------
+    features : Features
+        Columns of the data, and of the model.
+    family : Family
+        Its loss.
+    coef : (K, p) float64 array
+        Coefficients.
+    intercept : (K,) float64 array
+        Intercepts.
+    fit_intercept : bool
+        Whether there are any.
+    l2 : (p,) float64 array
+        Strengths of the penalty on the mean loss.
+    standardize : bool
+        Whether they are for standardised columns.
+    n_rows : int or None
+        Rows of the fit; None where that is not known.
+    has_offset : bool
+        Whether the rows of the fit had offsets.
+    missing : mapping of str to value
+        What stood for missing values.
+    classes : array or None
+        Labels.
+    class_weight : "balanced", mapping or None
+        What weights of classes were multiplied by.
+    """
+
+    features: Features
+    family: Family
+    coef: Array
+    intercept: Array
+    fit_intercept: bool
+    l2: Array
+    standardize: bool
+    n_rows: int | None
+    has_offset: bool
+    missing: Mapping[str, Any]
+    classes: Array | None = None
+    class_weight: Any = None
+
+    def targets(self, rows: Rows, source: Any) -> Array:
+        """(n,) numbers, or numbers of classes; rows that cannot be used are refused.
+
+        Raises
+        ------
+        DataError
+            The first such row.
+        """
+        if rows.y is None:
+            raise DataError(f"{source}: no target y: name its column with target=...")
+        linear = Linear(self.family.loss, self.fit_intercept, options=self.family.options or None)
+        found = [linear.describe(rows, str(source)).problem, bad_offset(rows, str(source))]
+        problem = min(filter(None, found), key=lambda problem: problem.row, default=None)
+        if problem is not None:
+            column = "" if problem.column is None else f", column {problem.column!r}"
+            raise DataError(f"{located(source, problem.row)}{column}: {problem.what}")
+        if self.classes is None:
+            return np.asarray(rows.y, np.float64)
+        labels, *_ = as_labels(np.asarray(rows.y), str(source))
+        classes, labels = in_one_type([self.classes, labels], "labels")
+        index = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+        if (unknown := np.flatnonzero(classes[index] != labels)).size:
+            row = int(unknown[0])
+            raise DataError(
+                f"{located(source, row)}: the label {labels.tolist()[row]!r} was not in the fit, whose classes are "
+                f"{shortened(self.classes.tolist())}"
+            )
+        return index
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The parameters that are told, beta: of each predictor the intercept and then the coefficients.
+
+    Parameters
+    ----------
+    fitted : FittedLinear
+        The model.
+    columns : (c,) int array
+        Columns of the model that have a coefficient of their own.
+    reference : mapping of str to level
+        The level of each categorical column that is left out.
+    """
+
+    fitted: FittedLinear
+    columns: Array
+    reference: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, fitted: FittedLinear, reference: Mapping[str, Any] | None = None) -> "Design":
+        """With the first level of each categorical column, unless told otherwise, as the reference.
+
+        Without an intercept the first of these columns keeps all of its levels.
+        """
+        features, told = fitted.features, dict(reference or {})
+        left_out, references, first = [], {}, features.numeric
+        for number, levels in enumerate(features.levels, features.numeric):
+            name = str(features.column(number)) if features.names else f"x{number}"
+            if fitted.fit_intercept or number > features.numeric:
+                level = told.pop(name, levels.tolist()[0])
+                place = levels.tolist().index(level) if level in levels.tolist() else -1
+                if place < 0:
+                    raise ValueError(
+                        f"reference: column {name!r} has no level {level!r}: it has {shortened(levels.tolist())}"
+                    )
+                left_out.append(first + place)
+                references[name] = level
+            first += len(levels)
+        if told:
+            raise ValueError(
+                f"reference names {next(iter(told))!r}, which is no categorical column with a reference: those are "
+                f"{shortened(references) or 'none'}"
+            )
+        design = cls(fitted, np.setdiff1d(np.arange(features.size), left_out), references)
+        if design.size > MOST_PARAMETERS:
+            raise DataError(
+                f"{design.size:,} parameters: their covariance is a matrix, of at most {MOST_PARAMETERS:,} of them"
+            )
+        return design
+
+    @property
+    def width(self) -> int:
+        """Parameters of one predictor."""
+        return len(self.columns) + int(self.fitted.fit_intercept)
+
+    @property
+    def outputs(self) -> int:
+        """Predictors: one, or one for each class but the first."""
+        return max(1, len(self.fitted.coef) - 1)
+
+    @property
+    def size(self) -> int:
+        """Parameters."""
+        return self.width * self.outputs
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the parameters, such as "age" and "region=north"; of several classes "setosa:age"."""
+        all_names = self.fitted.features.names_out()
+        names = ["intercept"] if self.fitted.fit_intercept else []
+        names += [all_names[column] for column in self.columns.tolist()]
+        if len(self.fitted.coef) == 1:
+            return names
+        assert self.fitted.classes is not None
+        return [f"{label}:{name}" for label in self.fitted.classes.tolist()[1:] for name in names]
+
+    @cached_property
+    def terms(self) -> dict[str, list[int]]:
+        """The parameters of each column of the data, of all classes; those of all levels of a categorical one."""
+        features, first = self.fitted.features, int(self.fitted.fit_intercept)
+        of_column = np.concatenate(
+            [np.arange(features.numeric), *(np.full(len(of), features.numeric + j) for j, of in _each(features))]
+        )[self.columns]
+        terms = {}
+        for number in range(features.numeric + len(features.levels)):
+            name = str(features.column(number)) if features.names else f"x{number}"
+            own = first + np.flatnonzero(of_column == number)
+            terms[name] = [int(one) for k in range(self.outputs) for one in own + k * self.width]
+        return terms
+
+    @cached_property
+    def of_theta(self) -> Array:
+        """(size, K (p + 1)) matrix that makes beta of the model's coefficients, each predictor's intercept last."""
+        features = self.fitted.features
+        place = {int(column): row for row, column in enumerate(self.columns, int(self.fitted.fit_intercept))}
+        one = np.zeros((self.width, features.size + 1))
+        if self.fitted.fit_intercept:
+            one[0, -1] = 1.0
+        for column, row in place.items():
+            one[row, column] = 1.0
+        first = features.numeric
+        spared = [] if self.fitted.fit_intercept else [place[j] for j in range(first, first + _count(features))]
+        for _, levels in _each(features):
+            own = range(first, first + len(levels))
+            for dropped in set(own) - place.keys():
+                one[[place[column] for column in own if column != dropped], dropped] = -1.0
+                one[spared or [0], dropped] = 1.0
+            first += len(levels)
+        if len(self.fitted.coef) == 1:
+            return one
+        contrasts = np.column_stack((-np.ones(self.outputs), np.eye(self.outputs)))
+        return np.kron(contrasts, one)
+
+    @cached_property
+    def beta(self) -> Array:
+        """(size,) as fitted."""
+        theta = np.column_stack((self.fitted.coef, self.fitted.intercept)).ravel()
+        return np.asarray((self.of_theta * theta).sum(axis=1))
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def encoded(self, rows: Rows, source: Any) -> Rows:
+        """Rows with the columns of the model."""
+        if self.fitted.has_offset and rows.offset is None:
+            raise DataError(
+                f"{source}: the model was fitted with an offset and there is none here: name its column, or give "
+                "values (zeros for none), with offset=..."
+            )
+        rows = matched(rows, self.fitted.features, self.fitted.missing, source)
+        return encode(rows, self.fitted.features, source, "error")
+
+    def matrix(self, rows: Rows, part: slice) -> Any:
+        """Float64 rows of the design, (n, width), from rows with the columns of the model: dense, or CSR."""
+        X = rows.X[part]
+        if is_sparse(X):
+            from scipy.sparse import csr_array, hstack
+
+            X = csr_array(X)[:, self.columns].astype(np.float64) * rows.scale
+            ones = csr_array(np.ones((X.shape[0], int(self.fitted.fit_intercept))))
+            return hstack((ones, X), format="csr") if self.fitted.fit_intercept else X
+        matrix = np.ones((X.shape[0], self.width))
+        matrix[:, int(self.fitted.fit_intercept) :] = X[:, self.columns]
+        if rows.scale != 1.0:
+            matrix[:, int(self.fitted.fit_intercept) :] *= rows.scale
+        return matrix
+
+
+def _each(features: Features) -> list[tuple[int, Array]]:
+    return list(enumerate(features.levels))
+
+
+def _count(features: Features) -> int:
+    return len(features.levels[0]) if features.levels else 0

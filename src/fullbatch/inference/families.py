@@ -1,0 +1,236 @@
+"""What a loss says of the distribution of a target: slopes, curvatures, means and deviances, in float64.
+
+The formulas of `kernels.losses` for a few thousand rows at a time. Where a dispersion phi is estimated, everything in
+here is at phi = 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import digamma, expit, gammaln, xlog1py
+
+Array = npt.NDArray[Any]
+
+# Beyond it exp overflows.
+_LARGEST_ETA = 700.0
+_TINY = 1e-300
+
+
+class Rates(NamedTuple):
+    """Derivatives of some rows' losses in their linear predictors.
+
+    Parameters
+    ----------
+    slope : (n, m) array
+        First derivatives.
+    observed, expected : (n, m, m) arrays
+        Second derivatives, and their means under the model; the same array where the link is canonical.
+    """
+
+    slope: Array
+    observed: Array
+    expected: Array
+
+
+@dataclass(frozen=True)
+class Family:
+    """A loss as a distribution, or, where it is that of none, as an estimating equation.
+
+    Parameters
+    ----------
+    loss : str
+        A name in `fullbatch.kernels.losses.LOSSES`.
+    options : mapping of str to float
+        Those of the loss.
+    """
+
+    loss: str
+    options: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def likelihood(self) -> bool:
+        """Whether its variance is a function of its mean: then there are deviances and information matrices."""
+        return self.loss not in ("huber", "quantile")
+
+    @property
+    def dispersed(self) -> bool:
+        """Whether the variance has a factor phi that is estimated."""
+        return self.loss in ("squared", "gamma", "tweedie")
+
+    @property
+    def density(self) -> bool:
+        """Whether its logarithmic density is known in closed form."""
+        return self.likelihood and self.loss != "tweedie"
+
+    @property
+    def canonical(self) -> bool:
+        """Whether observed and expected information are the same."""
+        return self.loss not in ("gamma", "tweedie")
+
+    @property
+    def link(self) -> str:
+        """Of the mean: "identity", "log", "logit" or "softmax"."""
+        links = {"logistic": "logit", "softmax": "softmax", "poisson": "log", "gamma": "log", "tweedie": "log"}
+        return links.get(self.loss, "identity")
+
+    @property
+    def power(self) -> float:
+        """Of the mean, which the variance is proportional to; of losses of the identity and logarithmic link."""
+        return {"poisson": 1.0, "gamma": 2.0, "tweedie": float(self.options.get("power", 1.5))}.get(self.loss, 0.0)
+
+    @property
+    def words(self) -> str:
+        """The family and the link, for a table's head."""
+        names = {"squared": "normal", "logistic": "binomial", "softmax": "multinomial"}
+        more = f" (power {self.power:g})" if self.loss == "tweedie" else ""
+        return f"{names.get(self.loss, self.loss)}{more}, {self.link} link"
+
+    # --- of rows ------------------------------------------------------------------------------------------------
+
+    def mean(self, eta: Array) -> Array:
+        """(n, m) predictions from linear predictors; of softmax the probabilities of all classes but the first."""
+        if self.link == "log":
+            return np.exp(np.minimum(eta, _LARGEST_ETA))
+        if self.link == "logit":
+            return np.asarray(expit(eta))
+        if self.link == "softmax":
+            top = np.maximum(eta.max(axis=1), 0.0)
+            power = np.exp(eta - top[:, None])
+            return np.asarray(power / (power.sum(axis=1) + np.exp(-top))[:, None])
+        return eta
+
+    def rates(self, y: Array, eta: Array) -> Rates:
+        """Derivatives of the losses of targets y, (n,), of which labels are numbers of classes."""
+        mean = self.mean(eta)
+        if self.link == "softmax":
+            slope = mean.copy()
+            rows = np.flatnonzero(y > 0)
+            slope[rows, y[rows].astype(np.intp) - 1] -= 1.0
+            second = -mean[:, :, None] * mean[:, None, :]
+            each = np.arange(mean.shape[1])
+            second[:, each, each] += mean
+            return Rates(slope, second, second)
+        target = y[:, None]
+        if self.loss == "huber":
+            delta = float(self.options.get("delta", 1.35))
+            residual = eta - target
+            slope, observed = np.clip(residual, -delta, delta), (np.abs(residual) <= delta).astype(np.float64)
+        elif self.loss == "quantile":
+            width, tilt = float(self.options.get("smoothing", 0.1)), 0.5 - float(self.options.get("quantile", 0.5))
+            residual = eta - target
+            slope = 0.5 * np.clip(residual / width, -1.0, 1.0) + tilt
+            observed = np.where(np.abs(residual) <= width, 0.5 / width, 0.0)
+        elif self.loss == "logistic":
+            slope, observed = mean - target, mean * expit(-eta)
+        elif self.loss == "gamma":
+            ratio = target / np.maximum(mean, _TINY)
+            return Rates(1.0 - ratio, ratio[:, :, None], np.ones_like(ratio)[:, :, None])
+        elif self.loss == "tweedie":
+            rising = mean ** (2.0 - self.power)
+            falling = target * np.maximum(mean, _TINY) ** (1.0 - self.power)
+            observed = (2.0 - self.power) * rising + (self.power - 1.0) * falling
+            return Rates(rising - falling, observed[:, :, None], rising[:, :, None])
+        else:
+            slope, observed = mean - target, mean if self.loss == "poisson" else np.ones_like(mean)
+        return Rates(slope, observed[:, :, None], observed[:, :, None])
+
+    def steepness(self, eta: Array) -> tuple[Array, Array]:
+        """First and second derivatives of the mean of one linear predictor."""
+        mean = self.mean(eta)
+        if self.link == "log":
+            return mean, mean
+        if self.link == "logit":
+            first = mean * expit(-eta)
+            return first, first * (1.0 - 2.0 * mean)
+        return np.ones_like(eta), np.zeros_like(eta)
+
+    def deviances(self, y: Array, eta: Array) -> Array:
+        """(n,) unit deviances; of huber and quantile twice the loss."""
+        if self.loss == "softmax":
+            top = np.maximum(eta.max(axis=1), 0.0)
+            total = top + np.log(np.exp(eta - top[:, None]).sum(axis=1) + np.exp(-top))
+            chosen = np.where(y > 0, eta[np.arange(len(y)), np.maximum(y.astype(np.intp) - 1, 0)], 0.0)
+            return np.asarray(2.0 * (total - chosen))
+        eta = eta[:, 0]
+        if self.loss == "logistic":
+            return np.asarray(2.0 * np.logaddexp(0.0, np.where(y > 0, -eta, eta)))
+        if self.loss == "huber":
+            delta, size = float(self.options.get("delta", 1.35)), np.abs(eta - y)
+            return np.where(size <= delta, size**2, delta * (2.0 * size - delta))
+        if self.loss == "quantile":
+            width, tilt = float(self.options.get("smoothing", 0.1)), 0.5 - float(self.options.get("quantile", 0.5))
+            residual = eta - y
+            size = np.abs(residual)
+            return np.where(size <= width, 0.5 * (residual**2 / width + width), size) + 2.0 * tilt * residual
+        mean = self.mean(eta)
+        if self.loss == "squared":
+            return np.asarray((y - mean) ** 2)
+        # In the relative residual: powers and logarithms of y and the mean would cancel where these are close.
+        u = (y - mean) / np.maximum(mean, _TINY)
+        if self.loss == "poisson":
+            return np.asarray(2.0 * mean * (xlog1py(1.0 + u, u) - u))
+        if self.loss == "gamma":
+            return np.asarray(2.0 * (u - np.log1p(u)))
+        rise = 2.0 - self.power
+        return np.asarray(2.0 * mean**rise * (np.expm1(xlog1py(rise, u)) - rise * u) / ((1.0 - self.power) * rise))
+
+    def squares(self, y: Array, eta: Array) -> Array:
+        """(n,) squared residuals, each divided by the variance at phi = 1: Pearson's."""
+        mean = self.mean(eta)
+        if self.loss == "softmax":  # of indicators of all classes, each divided by its own mean
+            first = 1.0 - mean.sum(axis=1)
+            everyone = np.column_stack((first, mean))
+            chosen = everyone[np.arange(len(y)), y.astype(np.intp)]
+            return np.asarray(1.0 / np.maximum(chosen, _TINY) - 1.0)
+        mean = mean[:, 0]
+        if self.loss == "logistic":
+            return np.asarray((y - mean) ** 2 / np.maximum(mean * expit(-eta[:, 0]), _TINY))
+        return np.asarray((y - mean) ** 2 / np.maximum(mean, _TINY) ** self.power)
+
+    def constants(self, y: Array) -> Array:
+        """(n,) what the logarithm of the density has of the target alone, where that must be summed over rows."""
+        if self.loss == "poisson":
+            saturated = np.where(y > 0, y * np.log(np.maximum(y, _TINY)) - y, 0.0)
+            return np.asarray(saturated - gammaln(y + 1.0))
+        return np.asarray(-np.log(y)) if self.loss == "gamma" else np.zeros(len(y))
+
+    # --- of sums ------------------------------------------------------------------------------------------------
+
+    def log_likelihood(self, deviance: float, constant: float, count: float, dispersion: float) -> float:
+        """Logarithm of the likelihood of `count` rows from sums of `deviances` and `constants`."""
+        if self.loss == "squared":
+            return -0.5 * (deviance / dispersion + count * np.log(2.0 * np.pi * dispersion))
+        if self.loss == "gamma":
+            shape = 1.0 / dispersion
+            return float(
+                shape * (-0.5 * deviance - count) + constant + count * (shape * np.log(shape) - gammaln(shape))
+            )
+        return -0.5 * deviance + constant
+
+    def likeliest_dispersion(self, deviance: float, count: float) -> float:
+        """The dispersion at which the likelihood is largest; 1 where there is none."""
+        if self.loss == "squared":
+            return deviance / count
+        if self.loss != "gamma":
+            return 1.0
+        # log(shape) - digamma(shape) = half the mean deviance: falls from infinity to 0 (McCullagh and Nelder, 8.3.6).
+        half = 0.5 * deviance / count
+        if not half > 0:
+            return 0.0
+        shape = (1.0 + np.sqrt(1.0 + 4.0 * half / 3.0)) / (4.0 * half)
+        for _ in range(50):
+            gap = np.log(shape) - digamma(shape) - half
+            step = gap / (_trigamma(shape) - 1.0 / shape)
+            shape = max(shape + step, 0.1 * shape)
+            if abs(step) <= 1e-13 * shape:
+                break
+        return float(1.0 / shape)
+
+
+def _trigamma(x: float) -> float:
+    from scipy.special import polygamma
+
+    return float(polygamma(1, x))

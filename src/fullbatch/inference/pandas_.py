@@ -1,0 +1,17 @@
+"""Tables as frames of pandas where pandas is there, else as tables of Arrow."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import pyarrow as pa
+
+
+def as_frame(columns: Mapping[str, Any]) -> Any:
+    """A frame of pandas whose index is the names; without pandas a table of Arrow, with the names in front."""
+    if find_spec("pandas") is None:
+        return pa.table(dict(columns))
+    import pandas as pd
+
+    rest = {name: values for name, values in columns.items() if name != "name"}
+    return pd.DataFrame(rest, index=pd.Index(columns["name"], name="name") if "name" in columns else None)

@@ -1,0 +1,497 @@
+"""What is refused and why, the same bytes on all engines, penalties, effects by hand, and text."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import approx_fprime
+from scipy.special import expit
+
+from fullbatch import (
+    DataError,
+    FitWarning,
+    GeneralizedLinearRegressor,
+    LogisticRegression,
+    file_sources,
+    load_model,
+)
+
+TOL = 1e-10
+
+
+def table(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.uniform(20, 70, n).round(1),
+            "income": rng.gamma(2.0, 1.5, n),
+            "region": rng.choice(["east", "north", "south"], n),
+            "firm": rng.integers(0, 30, n),
+            "year": rng.integers(2000, 2008, n),
+        }
+    )
+    eta = 0.03 * (frame["age"] - 45) + 0.2 * frame["income"] - 0.5 + (frame["region"] == "north")
+    return frame.assign(y=(rng.random(n) < expit(eta)).astype(int), count=rng.poisson(np.exp(0.3 * eta)))
+
+
+COLUMNS = ["age", "income", "region"]
+
+
+def logistic(frame, **parameters):
+    return LogisticRegression(C=np.inf, tol=TOL).set_params(**parameters).fit(frame[COLUMNS], frame["y"])
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_l1_is_refused():
+    frame = table()
+    model = LogisticRegression(C=1.0, l1_ratio=0.5).fit(frame[["age", "income"]], frame["y"])
+    with pytest.raises(ValueError, match="an L1 penalty chooses columns by the data"):
+        model.inference(frame[["age", "income"]], frame["y"])
+
+
+def test_bounds_that_hold_are_refused_and_others_not():
+    frame = table()
+    X = frame[["age", "income"]]
+    held = LogisticRegression(C=np.inf, tol=TOL, upper_bounds={"income": 0.0}).fit(X, frame["y"])
+    with pytest.raises(ValueError, match="'income': at upper_bounds"):
+        held.inference(X, frame["y"])
+    free = LogisticRegression(C=np.inf, tol=TOL, upper_bounds={"income": 9.0}).fit(X, frame["y"])
+    plain = LogisticRegression(C=np.inf, tol=TOL).fit(X, frame["y"])
+    assert_allclose(free.inference(X, frame["y"]).std_err, plain.inference(X, frame["y"]).std_err, rtol=1e-6)
+
+
+def test_separated_classes_are_refused():
+    x = np.linspace(-1, 1, 40)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = LogisticRegression(C=np.inf).fit(x, x[:, 0] > 0)
+    with pytest.raises(DataError, match="the classes are separated"):
+        model.inference(x, x[:, 0] > 0)
+    model.result_ = None  # as of a loaded model
+    with pytest.raises(DataError, match="the classes are separated"):
+        model.inference(x, x[:, 0] > 0)
+
+
+def test_a_level_that_separates_is_named():
+    frame = table()
+    frame.loc[frame["region"] == "south", "y"] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = logistic(frame, tol=1e-4)
+    model.result_ = None
+    with pytest.raises(DataError, match=r"separated by 'region=south'"):
+        model.inference(frame[COLUMNS], frame["y"])
+
+
+def test_collinear_columns_are_named():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.standard_normal((50, 3)), columns=["a", "b", "c"]).assign(d=lambda one: one["a"] + one["b"])
+    y = rng.standard_normal(50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GeneralizedLinearRegressor().fit(X, y)
+    with pytest.raises(DataError, match=r"'a', 'b', 'd': collinear"):
+        model.inference(X, y)
+
+
+def test_a_column_without_variation_is_named():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.standard_normal(50), "b": np.full(50, 3.0)})
+    y = rng.standard_normal(50)
+    model = GeneralizedLinearRegressor().fit(X, y)
+    with pytest.raises(DataError, match=r"'b': without variation beside the intercept"):
+        model.inference(X, y)
+
+
+def test_fewer_rows_than_parameters():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((4, 5)), rng.standard_normal(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GeneralizedLinearRegressor().fit(X, y)
+    with pytest.raises(DataError, match="4 rows for 6 parameters"):
+        model.inference(X, y)
+
+
+def test_one_cluster():
+    frame = table()
+    model = logistic(frame)
+    with pytest.raises(DataError, match="all rows are in one cluster of 'firm'"):
+        model.inference(frame[COLUMNS].assign(firm=1), frame["y"], clusters="firm")
+
+
+def test_clusters_that_are_missing():
+    frame = table()
+    firm = frame["firm"].astype(float)
+    firm[3] = np.nan
+    with pytest.raises(DataError, match="row 3 has none"):
+        logistic(frame).inference(frame[COLUMNS], frame["y"], clusters=firm)
+
+
+def test_other_rows_than_those_of_the_fit():
+    frame = table(2000)
+    model = logistic(frame)
+    with pytest.raises(DataError, match="standard errors from the optimum on these rows"):
+        model.inference(frame[COLUMNS], 1 - frame["y"])
+    longer = pd.concat((frame, frame), ignore_index=True)
+    with pytest.raises(DataError, match="4,000 rows, and 2,000 in the fit"):
+        model.inference(longer[COLUMNS], longer["y"])
+
+
+def test_a_fit_that_ended_early_is_told():
+    frame = table(5000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = logistic(frame, max_iter=1, tol=1e-3, solver="lbfgs")
+    with pytest.raises(DataError, match="standard errors from the optimum on these rows: give the rows, weights"):
+        model.inference(frame[COLUMNS], frame["y"])
+    model.coef_ = logistic(frame).coef_ * (1 + 3e-3)
+    with pytest.warns(FitWarning, match="not-at-optimum"):
+        model.inference(frame[COLUMNS], frame["y"])
+
+
+def test_rows_of_no_weight_count_nothing():
+    frame = table()
+    weight = (np.arange(len(frame)) % 3 > 0).astype(float)
+    kept = frame[weight > 0].reset_index(drop=True)
+    model = LogisticRegression(C=np.inf, tol=TOL).fit(frame[COLUMNS], frame["y"], weight)
+    all_rows = model.inference(frame[COLUMNS], frame["y"], weight, clusters=frame["firm"])
+    some = logistic(kept).inference(kept[COLUMNS], kept["y"], clusters=kept["firm"])
+    assert all_rows.n_rows == some.n_rows == len(kept)
+    assert_allclose(all_rows.std_err, some.std_err, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"covariance": "HC9"}, "covariance must be one of"),
+        ({"covariance": "cluster"}, "needs clusters="),
+        ({"weights": "survey"}, 'weights must be "frequency" or "precision"'),
+        ({"dispersion": "likelihood"}, "has no dispersion of the largest likelihood"),
+        ({"dispersion": -1.0}, "dispersion must be one of"),
+        ({"reference": {"region": "west"}}, "column 'region' has no level 'west'"),
+        ({"reference": {"age": 1}}, "reference names 'age', which is no categorical column"),
+        ({"clusters": "nothing"}, "X has no column 'nothing'"),
+    ],
+)
+def test_wrong_arguments(asked, words):
+    frame = table()
+    with pytest.raises(ValueError, match=words):
+        logistic(frame).inference(frame[COLUMNS], frame["y"], **asked)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "words"),
+    [
+        ("agee = 0", "a parameter or a number is missing before 'agee"),
+        ("age * income", "a product of parameters is not linear"),
+        ("age / income", "only numbers other than 0"),
+        ("age = 0, 2 * age = 0", "some restrictions say what others do"),
+        ("age age", "an operator, = or a comma is missing"),
+        (np.ones((1, 3)), "a matrix of as many columns"),
+        ("region=east", "some restrictions say what others do, or nothing"),
+    ],
+)
+def test_wrong_hypotheses(hypothesis, words):
+    frame = table()
+    with pytest.raises(ValueError, match=words):
+        logistic(frame).inference(frame[COLUMNS], frame["y"]).test(hypothesis)
+
+
+def test_too_few_clusters_for_a_hypothesis():
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"], clusters=frame["firm"] % 2)
+    with pytest.raises(DataError, match="there are too few clusters for 2 restrictions"):
+        told.test("region")
+
+
+def test_a_loss_without_a_likelihood_has_sandwiches_only():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2))
+    y = X @ [1.0, -1.0] + rng.standard_t(2, 200)
+    model = GeneralizedLinearRegressor("huber", tol=TOL).fit(X, y)
+    told = model.inference(X, y)
+    assert told.kind == "HC1"
+    residual = X @ model.coef_ + model.intercept_ - y
+    Z = np.column_stack((np.ones(200), X))
+    bread = np.linalg.inv(Z[np.abs(residual) <= 1.35].T @ Z[np.abs(residual) <= 1.35])
+    score = Z * np.clip(residual, -1.35, 1.35)[:, None]
+    assert_allclose(told.matrix, 200 / 197 * bread @ score.T @ score @ bread, rtol=1e-9)
+    with pytest.raises(ValueError, match="the huber loss is no likelihood, so that classical errors would be wrong"):
+        told.with_covariance("classical")
+    with pytest.raises(ValueError, match="need a likelihood, which the huber loss has not"):
+        told.test("x0", "likelihood-ratio")
+    assert "HC1" in told.summary()
+
+
+# --- names, hypotheses, parts of formulas ----------------------------------------------------------------------------
+
+
+def test_terms_and_equations_say_the_same_as_matrices():
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    assert told.names == ["intercept", "age", "income", "region=north", "region=south"]
+    by_term = told.test("region")
+    for other in (
+        "region=north = 0, region=south = 0",
+        "region=north = region=south = region=east",
+        ["region=north", "region=south"],
+        np.eye(5)[3:],
+    ):
+        assert_allclose(told.test(other).statistic, by_term.statistic, rtol=1e-9)
+    shifted = told.test("2 * `region=north` - income/4 = 1.5 + age")
+    R = np.array([[0.0, -1, -0.25, 2, 0]])
+    gap = R @ told.coef - 1.5
+    assert_allclose(shifted.statistic, float(gap[0] ** 2 / (R @ told.matrix @ R.T)[0, 0]), rtol=1e-9)
+    assert_allclose(told.test((R, 1.5)).statistic, shifted.statistic, rtol=1e-12)
+    terms = told.test_terms()
+    assert list(terms.index) == ["age", "income", "region"]
+    assert terms.loc["region", "df"] == 2
+    assert_allclose(terms.loc["region", "statistic"], by_term.statistic)
+
+
+def test_another_reference_level_says_the_same_of_the_rest():
+    frame = table()
+    model = logistic(frame)
+    first = model.inference(frame[COLUMNS], frame["y"])
+    other = model.inference(frame[COLUMNS], frame["y"], reference={"region": "south"})
+    assert other.names == ["intercept", "age", "income", "region=east", "region=north"]
+    assert_allclose(other.std_err[1:3], first.std_err[1:3], rtol=1e-9)
+    assert_allclose(other.test("region=north = 0").statistic, first.test("region=north = region=south").statistic)
+    assert_allclose(other.marginal_effects(["age"]), first.marginal_effects(["age"]), rtol=1e-9)
+
+
+def test_without_an_intercept_the_first_category_keeps_all_levels():
+    frame = table()
+    model = LogisticRegression(C=np.inf, tol=TOL, fit_intercept=False).fit(frame[COLUMNS], frame["y"])
+    told = model.inference(frame[COLUMNS], frame["y"])
+    assert told.names == ["age", "income", "region=east", "region=north", "region=south"]
+    with_one = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    assert_allclose(told.std_err[:2], with_one.std_err[1:3], rtol=1e-6)
+    assert_allclose(told.coef[3] - told.coef[2], with_one.coef[3], rtol=1e-6)
+
+
+# --- penalties --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_l2_has_the_errors_of_penalised_estimates(standardize):
+    frame = table()
+    X = frame[["age", "income"]]
+    model = LogisticRegression(C=0.01, tol=TOL, standardize=standardize).fit(X, frame["y"])
+    told = model.inference(X, frame["y"])
+    Z = np.column_stack((np.ones(len(X)), X))
+    p = expit(Z @ told.coef)
+    H = Z.T @ (Z * (p * (1 - p))[:, None])
+    scale = X.to_numpy().std(axis=0) if standardize else np.ones(2)
+    bread = np.linalg.inv(H + np.diag(np.append(0.0, 100 * scale**2)))
+    assert_allclose(told.matrix, bread @ H @ bread, rtol=1e-7)
+    assert_allclose(told.df_model, np.trace(bread @ H), rtol=1e-9)
+    assert "L2 penalty" in told.notes[0]
+    with pytest.raises(ValueError, match="a penalised estimate is none: fit without a penalty"):
+        told.test("age", "likelihood-ratio")
+    assert "Note: L2 penalty" in told.summary()
+
+
+def test_l2_with_levels_and_classes():
+    """Where the data does not tell all of the model's coefficients, the penalty does."""
+    frame = table(600)
+    y = (frame["y"] + (frame["count"] > 1)).astype(int)
+    model = LogisticRegression(C=0.5, tol=TOL).fit(frame[COLUMNS], y)
+    told = model.inference(frame[COLUMNS], y)
+    levels = frame["region"].to_numpy()[:, None] == np.array(["east", "north", "south"])
+    Z = np.column_stack((frame[["age", "income"]], levels, np.ones(len(frame)))).astype(float)
+    theta = np.column_stack((model.coef_, model.intercept_))
+    eta = Z @ theta.T
+    p = np.exp(eta - eta.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    H = np.block([[Z.T @ (Z * (p[:, k] * ((k == j) - p[:, j]))[:, None]) for j in range(3)] for k in range(3)])
+    bread = np.linalg.pinv(H + np.diag(np.tile([2.0] * 5 + [0.0], 3)), rcond=1e-12, hermitian=True)
+    V = bread @ H @ bread
+    contrast = np.zeros(18)  # of north against south, between the second and the first class
+    contrast[[6 + 3, 6 + 4, 3, 4]] = [1, -1, -1, 1]
+    told_contrast = np.zeros(len(told.names))
+    told_contrast[told.names.index("1:region=north")], told_contrast[told.names.index("1:region=south")] = 1, -1
+    assert_allclose(told_contrast @ told.matrix @ told_contrast, contrast @ V @ contrast, rtol=1e-6)
+
+
+def test_class_weights_have_sandwiches():
+    frame = table()
+    X = frame[["age", "income"]]
+    model = LogisticRegression(C=np.inf, tol=TOL, class_weight="balanced").fit(X, frame["y"])
+    told = model.inference(X, frame["y"])
+    assert told.kind == "HC1"
+    y, Z = frame["y"].to_numpy(), np.column_stack((np.ones(len(X)), X))
+    factor = len(y) / (2 * np.bincount(y))[y]
+    p = expit(Z @ told.coef)
+    bread = np.linalg.inv(Z.T @ (Z * (factor * p * (1 - p))[:, None]))
+    score = Z * (factor * (p - y))[:, None]
+    n = len(y)
+    assert_allclose(told.matrix, n / (n - 3) * bread @ score.T @ score @ bread, rtol=1e-7)
+    with pytest.raises(ValueError, match="class_weight changes the likelihood"):
+        told.with_covariance("classical")
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["gamma", "tweedie", "squared", "poisson"])
+def test_errors_of_effects_by_finite_differences(loss):
+    frame = table()
+    y = frame["count"] + 0.5
+    model = GeneralizedLinearRegressor(loss, tol=TOL).fit(frame[COLUMNS], y)
+    told = model.inference(frame[COLUMNS], y, covariance="HC0")
+    levels = frame["region"].to_numpy()[:, None] == np.array(["north", "south"])
+    Z = np.column_stack((np.ones(len(frame)), frame[["age", "income"]], levels)).astype(float)
+    link = (lambda eta: eta) if loss == "squared" else np.exp
+
+    def age(beta):
+        step = 1e-5
+        moved = Z + step * np.eye(5)[1]
+        back = Z - step * np.eye(5)[1]
+        return (link(moved @ beta) - link(back @ beta)).mean() / (2 * step)
+
+    def north(beta):
+        base = Z * [1, 1, 1, 0, 0]
+        return (link((base + np.eye(5)[3]) @ beta) - link(base @ beta)).mean()
+
+    table_ = told.marginal_effects()
+    for name, effect in (("age", age), ("region=north", north)):
+        gradient = approx_fprime(told.coef, effect, 1e-6)
+        assert_allclose(table_.loc[name, "effect"], effect(told.coef), rtol=1e-5)
+        assert_allclose(table_.loc[name, "std_err"], np.sqrt(gradient @ told.matrix @ gradient), rtol=1e-3)
+
+
+def test_effects_of_several_classes_are_refused():
+    frame = table()
+    y = frame["count"].clip(upper=2)
+    X = frame[["age", "income"]]
+    told = LogisticRegression(C=np.inf, tol=TOL).fit(X, y).inference(X, y)
+    with pytest.raises(ValueError, match="marginal effects are of models of one linear predictor"):
+        told.marginal_effects()
+    with pytest.raises(ValueError, match="there is no column 'weight'"):
+        logistic(table()).inference(table()[COLUMNS], table()["y"]).marginal_effects(["weight"])
+
+
+# --- where rows are ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows")
+    frame = table(900)
+    for number in range(3):
+        frame.iloc[300 * number : 300 * number + 300].to_parquet(path / f"{number}.parquet", index=False)
+    return path
+
+
+def sources(folder):
+    return file_sources([str(folder / "*.parquet")], target="y", features=COLUMNS)
+
+
+def told_on(folder, engine):
+    model = LogisticRegression(C=np.inf, tol=TOL, engine="serial").fit(sources(folder))
+    model.engine = engine
+    told = model.inference(sources(folder), clusters=["firm", "year"])
+    parts = [told.matrix, told.with_covariance("HC3").matrix, told.with_covariance("observed").matrix]
+    parts += [np.asarray(told.marginal_effects()), np.asarray(told.confint(method="profile", parameters=["age"]))]
+    parts.append(np.asarray(told.predict(sources(folder))))
+    return b"".join(np.ascontiguousarray(one, np.float64).tobytes() for one in parts) + told.summary().encode()
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    return told_on(folder, "serial")
+
+
+def test_the_same_bytes_on_threads(folder, expected):
+    assert told_on(folder, "threads") == expected
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_the_same_bytes_on_ray(folder, expected):
+    from fullbatch import RayEngine
+
+    engine = RayEngine(2)
+    try:
+        assert told_on(folder, engine) == expected
+    finally:
+        engine.close()
+
+
+def test_the_same_bytes_on_dask(folder, expected, dask_client):
+    from fullbatch import DaskEngine
+
+    engine = DaskEngine(dask_client)
+    try:
+        assert told_on(folder, engine) == expected
+    finally:
+        engine.close()
+
+
+def test_rows_in_files_and_in_memory_agree(folder):
+    frame = table(900)
+    model = logistic(frame)
+    here = model.inference(frame[COLUMNS], frame["y"], clusters=[frame["firm"], frame["year"]])
+    there = model.inference(sources(folder), clusters=["firm", "year"])
+    assert_allclose(here.matrix, there.matrix, rtol=1e-9)
+    assert here.clusters == there.clusters == (30, 8)
+
+
+def test_a_saved_model_tells_the_same(tmp_path):
+    frame = table()
+    model = logistic(frame)
+    model.save(tmp_path / "m.fb")
+    loaded = load_model(tmp_path / "m.fb")
+    told = loaded.inference(frame[COLUMNS], frame["y"])
+    assert told.summary() == model.inference(frame[COLUMNS], frame["y"]).summary()
+
+
+def test_sparse_rows():
+    from scipy.sparse import csr_array
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 6)) * (rng.random((300, 6)) < 0.4)
+    y = rng.poisson(np.exp(X @ np.linspace(-0.5, 0.5, 6)))
+    model = GeneralizedLinearRegressor("poisson", tol=TOL).fit(csr_array(X), y)
+    ids = rng.integers(0, 20, 300)
+    sparse, dense = (model.inference(one, y, clusters=ids) for one in (csr_array(X), X))
+    for kind in ("classical", "HC1", "HC3", "cluster"):
+        assert_allclose(sparse.with_covariance(kind).matrix, dense.with_covariance(kind).matrix, rtol=1e-9)
+    assert_allclose(sparse.marginal_effects(), dense.marginal_effects(), rtol=1e-9)
+    assert_allclose(sparse.predict(csr_array(X[:5])), dense.predict(X[:5]), rtol=1e-9)
+
+
+# --- how often intervals hold the parameter ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["logistic", "poisson", "gamma", "poisson-robust", "clustered"])
+def test_coverage(case):
+    rng = np.random.default_rng(17)
+    held, replicates, beta = 0, 2000, np.array([0.2, 0.4, -0.3])
+    n = 400
+    loss = {"poisson-robust": "poisson", "clustered": "poisson"}.get(case, case)
+    model = LogisticRegression(C=np.inf, tol=1e-6) if loss == "logistic" else GeneralizedLinearRegressor(loss, tol=1e-6)
+    model.set_params(engine="serial")
+    for _ in range(replicates):
+        X = rng.standard_normal((n, 2))
+        group = np.repeat(np.arange(40), n // 40)
+        if case == "clustered":  # half of the first column's variance is between clusters too
+            X[:, 0] = np.sqrt(0.5) * (X[:, 0] + rng.standard_normal(40)[group])
+        mean = np.exp(beta[0] + X @ beta[1:])
+        y = {
+            "logistic": lambda: rng.random(n) < mean / (1 + mean),  # noqa: B023
+            "poisson": lambda: rng.poisson(mean),  # noqa: B023
+            "gamma": lambda: rng.gamma(2.0, mean / 2.0),  # noqa: B023
+            "poisson-robust": lambda: rng.poisson(mean * rng.gamma(2.0, 0.5, n)),  # noqa: B023
+            "clustered": lambda: rng.poisson(mean * rng.gamma(4.0, 0.25, 40)[group]),  # noqa: B023
+        }[case]()
+        asked = {"poisson-robust": {"covariance": "HC1"}, "clustered": {"clusters": group}}.get(case, {})
+        interval = np.asarray(model.fit(X, y).inference(X, y, **asked).confint())[1]
+        held += interval[0] <= beta[1] <= interval[1]
+    assert 0.93 <= held / replicates <= 0.97
