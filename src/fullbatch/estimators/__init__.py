@@ -29,7 +29,22 @@ _ALL: tuple[type[LinearEstimator], ...] = (
 )
 _KINDS = {kind.__name__: kind for kind in _ALL}
 
-__all__ = ["LinearEstimator", "load_model", *_KINDS]
+__all__ = [
+    "ElasticNet",
+    "GammaRegressor",
+    "GeneralizedLinearRegressor",
+    "HuberRegressor",
+    "Lasso",
+    "LinearEstimator",
+    "LinearRegression",
+    "LinearSVC",
+    "LogisticRegression",
+    "PoissonRegressor",
+    "QuantileRegressor",
+    "Ridge",
+    "TweedieRegressor",
+    "load_model",
+]
 
 
 def load_model(path: str | PathLike[str]) -> LinearEstimator:

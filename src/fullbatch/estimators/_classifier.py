@@ -58,6 +58,7 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
         return 1.0 / (float(self.C) * weight)
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
+        assert schema.classes is not None
         self.coef_, self.intercept_, self.classes_ = coef, intercept, schema.classes
 
     def _matrix(self) -> tuple[Array, Array]:

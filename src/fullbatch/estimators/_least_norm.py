@@ -6,6 +6,7 @@ import numpy.typing as npt
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..objective.objective import Objective
+from ..objective.variables import Standardized
 from ..protocols.requests import Curvature
 from ..run.result import Result
 
@@ -52,7 +53,7 @@ def least_norm(coef: Array, intercept: Array, result: Result, objective: Objecti
         ways[used] = vectors[:, values <= _NONE * values[-1]]
         # In the columns as stored: those that the solver sees are centred, and maybe scaled.
         of_columns = (ways / scale[:, None])[: coef.shape[1]]
-        if objective.variables is not None:
+        if isinstance(objective.variables, Standardized):
             of_columns = of_columns / objective.variables.scale[:, None]
         basis, _ = np.linalg.qr(of_columns)
         moved = coef @ basis @ basis.T

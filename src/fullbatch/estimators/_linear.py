@@ -30,9 +30,9 @@ from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
 from ..wording.shown import named
 from ._applied import Applied
-from ._least_norm import least_norm
 from ._handed_over import HandedOver
 from ._inferred import Inferred
+from ._least_norm import least_norm
 from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
 from ._taken import check_taken, our_solver
@@ -393,6 +393,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
 
     def _last_theta(self) -> Array:
         """Parameters of the last fit as the blocks take them."""
+        coef: Any
         coef, intercept = self._matrix()
         coef = coef.toarray() if is_sparse(coef) else coef
         return np.concatenate((coef.ravel(), intercept) if self.fit_intercept else (coef.ravel(),))

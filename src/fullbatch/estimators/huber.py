@@ -94,7 +94,7 @@ class HuberRegressor(Regression):
     epsilon: float = 1.35
     alpha: float = 0.0001
     tol: float = 1e-5
-    l1_ratio: ClassVar[float] = 0.0
+    l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
     lower_bounds: ClassVar[None] = None  # type: ignore[misc]
     upper_bounds: ClassVar[None] = None  # type: ignore[misc]
 

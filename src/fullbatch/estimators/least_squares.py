@@ -78,7 +78,7 @@ class LinearRegression(LeastSquaresRegression):
     positive: bool = False
     copy_X: bool = True
     n_jobs: int | None = None
-    l1_ratio: ClassVar[float] = 0.0
+    l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
 
     def _strength(self, weight: float) -> float:
         return 0.0
@@ -139,7 +139,7 @@ class Ridge(LeastSquaresRegression):
     max_iter: int | None = None  # type: ignore[assignment]
     copy_X: bool = True
     random_state: Any = None
-    l1_ratio: ClassVar[float] = 0.0
+    l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         if np.ndim(self.alpha):

@@ -80,7 +80,7 @@ class QuantileRegressor(Regression):
     alpha: float = 1.0
     smoothing: float | None = None
     solver_options: Any = None
-    l1_ratio: ClassVar[float] = 1.0
+    l1_ratio: ClassVar[float] = 1.0  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         if not (is_number(self.quantile) and 0 < self.quantile < 1):

@@ -86,8 +86,8 @@ class LinearSVC(Classifier):
     multi_class: str = "ovr"
     intercept_scaling: float = 1
     random_state: Any = None
-    l1_ratio: ClassVar[float] = 0.0
-    warm_start: ClassVar[bool] = False
+    l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
+    warm_start: ClassVar[bool] = False  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         if not (isinstance(self.penalty, str) and self.penalty in ("l1", "l2")):

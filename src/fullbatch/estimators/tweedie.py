@@ -26,7 +26,7 @@ class PenalizedGLM(Regression):
     _solvers_there: ClassVar = {"newton-cholesky": "newton"}
 
     alpha: float = 1.0
-    l1_ratio: ClassVar[float] = 0.0
+    l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
         check_number("alpha", self.alpha, finite=True)
@@ -183,5 +183,5 @@ class TweedieRegressor(PenalizedGLM):
         super()._check_parameters()
 
     def _loss(self) -> tuple[str, Mapping[str, float] | None]:
-        named = {0: "squared", 1: "poisson", 2: "gamma"}
+        named: dict[float, str] = {0: "squared", 1: "poisson", 2: "gamma"}
         return (named[self.power], None) if self.power in named else ("tweedie", {"power": self.power})

@@ -61,11 +61,11 @@ def _category(parent: Xml.Element, name: str, values: object) -> None:
 
 def _schema(formula: Formula, parent: Xml.Element) -> None:
     Xml.SubElement(parent, "MiningField", {"name": _TARGET, "usageType": "target"})
-    for one in (*formula.numbers, *formula.categories):
+    for one in formula.inputs:
         told = {"name": one.name}
         if one.missing is not None:
             told["missingValueReplacement"] = _text(one.missing)
-        if one in formula.categories:
+        if isinstance(one, Levels):
             told["invalidValueTreatment"] = "asIs" if formula.ignore_unknown else "returnInvalid"
         Xml.SubElement(parent, "MiningField", told)
     if formula.offset is not None:
