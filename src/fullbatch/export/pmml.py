@@ -7,7 +7,7 @@ classes or more have in common, changes nothing between them and is left out.
 from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
-from .formula import Formula, plain
+from .formula import Formula, Levels, plain
 
 _NAMESPACE = "http://www.dmg.org/PMML-4_4"
 _TARGET = "prediction"
