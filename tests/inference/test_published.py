@@ -1,6 +1,7 @@
 """Tables that others have published, to the digits given."""
 
 import io
+import re
 from importlib.resources import files
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_effects_of_zero_print_as_zero():
     table = poisson().coef_table()
     assert table.loc["treatment=2", "coef"] == 0
     assert table.loc["treatment=2", "z"] == 0
-    assert "treatment=2          0      0.2  0.000   1.0000" in poisson().summary()
+    assert re.search(r"treatment=2 +0 +0\.2 +0\.000 +1\.0000", poisson().summary())
 
 
 U = np.log([5.0, 10, 15, 20, 30, 40, 60, 80, 100])
