@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,12 @@ class HandedOver:
     has_offset_: bool
     unknown: str
 
+    _no_hand_over: ClassVar[str] = ""  # why not
+
+    @abstractmethod
+    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+        """Name and options of the loss of one linear predictor."""
+
     @abstractmethod
     def _matrix(self) -> tuple[Array, Array]:
         """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
@@ -43,7 +49,10 @@ class HandedOver:
         from ..export.formula import Formula
 
         check_is_fitted(self)
+        if self._no_hand_over:
+            raise ValueError(f"{type(self).__name__} cannot be handed over: {self._no_hand_over}")
         coef, intercept = self._matrix()
+        loss, options = self._loss()
         return Formula.of(
             self.features_,
             coef,
@@ -52,8 +61,8 @@ class HandedOver:
             classes=getattr(self, "classes_", None),
             missing=self.missing_,
             ignore_unknown=self.unknown == "ignore",
-            loss=getattr(self, "loss", "logistic"),
-            options=dict(getattr(self, "loss_options", None) or {}),
+            loss=loss,
+            options=dict(options or {}),
             names=tuple(getattr(self, "feature_names_in_", ())),
         )
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from ..data.fitted import Fitted, given_to_evaluate, given_to_predict
 from ..errors import DataError, shortened
 from ..protocols.rows import Rows
 from ..protocols.schema import Features
-from ._per_column import per_column
+from ._per_column import PerColumn, per_column
 
 if TYPE_CHECKING:
     from ..inference.results import Inference
@@ -29,8 +29,16 @@ class Inferred:
     engine: Any
     fit_intercept: bool
     standardize: bool
-    lower_bounds: Any
-    upper_bounds: Any
+
+    _no_inference: ClassVar[str] = ""  # why there is none
+
+    @abstractmethod
+    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+        """Name and options of the loss of one linear predictor."""
+
+    @abstractmethod
+    def _bounds(self) -> tuple[PerColumn, PerColumn]:
+        """What coefficients must not be below, and above."""
 
     @abstractmethod
     def _matrix(self) -> tuple[Array, Array]:
@@ -119,6 +127,8 @@ class Inferred:
         from ..inference.design import FittedLinear
         from ..inference.families import Family
 
+        if self._no_inference:
+            raise ValueError(f"{type(self).__name__} has no standard errors: {self._no_inference}")
         coef, intercept = self._matrix()
         features = self.features_
         if not hasattr(self, "l2_"):
@@ -128,7 +138,7 @@ class Inferred:
                 "an L1 penalty chooses columns by the data, and errors that do not know of the choice are wrong: refit "
                 "the columns whose coefficients are not zero without the penalty, on other rows"
             )
-        for which, bounds in (("lower_bounds", self.lower_bounds), ("upper_bounds", self.upper_bounds)):
+        for which, bounds in zip(("lower_bounds", "upper_bounds"), self._bounds(), strict=True):
             if bounds is not None:
                 at = per_column(which, bounds, features, np.nan) == coef[0]
                 if at.any():
@@ -144,10 +154,10 @@ class Inferred:
             )
         shares = self._shares(features)[0]
         classes = getattr(self, "classes_", None)
-        loss = getattr(self, "loss", "logistic" if len(coef) == 1 else "softmax")
+        loss, options = self._loss()
         return FittedLinear(
             features,
-            Family(loss, dict(getattr(self, "loss_options", None) or {})),
+            Family(loss if len(coef) == 1 else "softmax", dict(options or {})),
             coef,
             intercept,
             bool(self.fit_intercept),

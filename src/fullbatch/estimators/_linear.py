@@ -136,6 +136,9 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     # What scikit-learn's names of solvers are in here.
     _solvers_there: ClassVar[Mapping[str, str]] = {}
 
+    # Why many fits cannot advance together.
+    _no_together: ClassVar[str] = ""
+
     @abstractmethod
     def _model(self) -> Model:
         """What the workers compute."""
@@ -147,6 +150,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     @abstractmethod
     def _strength(self, weight: float) -> float:
         """Strength of the penalty on the mean loss, for rows of this total weight."""
+
+    @abstractmethod
+    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+        """Name and options of the loss of one linear predictor."""
 
     def _l1_share(self) -> float:
         """Share of the strength that is L1's."""

@@ -1,6 +1,5 @@
 """What regressions on one linear predictor have in common: predictions, scores and measures of numbers."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -32,10 +31,6 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
         "intercept": Member("f", ()),
         **LinearEstimator._saved_members,
     }
-
-    @abstractmethod
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
-        """Name and options of the loss."""
 
     def _model(self) -> Any:
         loss, options = self._loss()

@@ -88,7 +88,7 @@ class Template:
         """Fits with these penalties, one after another; sums of one read serve all of them."""
         if self._parts is None:
             self._parts = parts_of(self.objective, folds, seed)
-        tol, max_iter = self.tol, self.learner.max_iter
+        tol, max_iter = self.tol, self.learner._most_iterations()
         return Together(self.objective, penalties, self.start, folds, seed, tol, max_iter, of_sum, self._parts)
 
     def grid(self, strengths: Any, num: int, ratio: float | None, folds: int = 0, seed: int = 0) -> Array:
@@ -126,7 +126,7 @@ class Template:
         if Squares in self.objective.facts.answers:  # folds cost nothing
             null = replace(self.together([held], folds, seed), tol=tol)
         else:
-            null = Together(self.objective, [held], self.start, tol=tol, max_iter=self.learner.max_iter)
+            null = Together(self.objective, [held], self.start, tol=tol, max_iter=self.learner._most_iterations())
         state = null.run(None, lambda state: None)
         self.start = state.theta
         largest = max(smallest_penalty(unit, state.grads[0]), default=0.0)
@@ -155,6 +155,8 @@ def placed(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, aske
     """
     if not isinstance(estimator, LinearEstimator):
         raise ValueError(f"{asked_by} needs an estimator, such as LogisticRegression(), got {estimator!r}")
+    if estimator._no_together:
+        raise ValueError(f"{asked_by} does not take {type(estimator).__name__}: {estimator._no_together}")
     if not (isinstance(estimator.solver, str) and estimator.solver == "auto"):
         raise ValueError(f"{asked_by} chooses solvers by itself: leave solver at 'auto', got {estimator.solver!r}")
     if len(estimator.callbacks):

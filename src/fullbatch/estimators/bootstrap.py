@@ -175,10 +175,10 @@ def bootstrap(
         strength = learner._strength(template.weight)
         penalty = template.penalty(strength)
         objective = replace_penalty(template.objective, penalty)
-        result = minimize(objective, template.start, tol=min(template.tol, 1e-10), max_iter=learner.max_iter)
+        result = minimize(objective, template.start, tol=min(template.tol, 1e-10), max_iter=learner._most_iterations())
         model = template.model(result.theta, strength, result.status.value, result.iterations)
         model.result_ = result
-        found = replicates(template.objective, penalty, result.theta, n, seed, template.tol, learner.max_iter)
+        found = replicates(template.objective, penalty, result.theta, n, seed, template.tol, learner._most_iterations())
         models = [template.model(theta, strength, "", 0) for theta in found.thetas]
         of_columns = found.acceleration[: np.size(model.coef_)].reshape(np.shape(model.coef_))
         rest = found.acceleration[np.size(model.coef_) :]

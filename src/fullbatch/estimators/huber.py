@@ -94,6 +94,9 @@ class HuberRegressor(Regression):
     epsilon: float = 1.35
     alpha: float = 0.0001
     tol: float = 1e-5
+    _no_inference: ClassVar = 'its scale is fitted too: use GeneralizedLinearRegressor("huber"), whose delta is given'
+    _no_together: ClassVar = 'its scale is fitted too: use GeneralizedLinearRegressor("huber"), whose delta is given'
+
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
     lower_bounds: ClassVar[None] = None  # type: ignore[misc]
     upper_bounds: ClassVar[None] = None  # type: ignore[misc]

@@ -110,6 +110,9 @@ class LogisticRegression(Classifier):  # type: ignore[misc]
     def _linear(self, schema: Schema) -> Linear:
         return self._model().linear(schema)
 
+    def _loss(self) -> tuple[str, None]:
+        return "logistic", None
+
     def _strength(self, weight: float) -> float:
         if self.penalty is None:
             return 0.0

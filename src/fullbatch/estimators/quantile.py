@@ -80,6 +80,8 @@ class QuantileRegressor(Regression):
     alpha: float = 1.0
     smoothing: float | None = None
     solver_options: Any = None
+    _no_inference: ClassVar = 'use GeneralizedLinearRegressor("quantile"), with the smoothing that is wanted'
+
     l1_ratio: ClassVar[float] = 1.0  # type: ignore[misc]
 
     def _check_parameters(self) -> None:

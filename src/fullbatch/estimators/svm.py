@@ -86,6 +86,10 @@ class LinearSVC(Classifier):
     multi_class: str = "ovr"
     intercept_scaling: float = 1
     random_state: Any = None
+    _no_inference: ClassVar = "the squared hinge is no likelihood: use LogisticRegression"
+    _no_hand_over: ClassVar = "other packages have no model of it with predictions alike: use LogisticRegression"
+    _no_together: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
+
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
     warm_start: ClassVar[bool] = False  # type: ignore[misc]
 
@@ -100,6 +104,9 @@ class LinearSVC(Classifier):
 
     def _l1_share(self) -> float:
         return 1.0 if self.penalty == "l1" else 0.0
+
+    def _loss(self) -> tuple[str, None]:
+        return "squared_hinge", None
 
     def _model(self, number: int = 0) -> "_OneAgainstRest":
         return _OneAgainstRest(bool(self.fit_intercept), self.class_weight, number)
