@@ -62,6 +62,14 @@ def ray_session():
     ray.shutdown()
 
 
+# Idle workers look after themselves many times a second, to the end of the session: so it is half of that.
+_SELDOM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "5s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
+
+
 @pytest.fixture(scope="session")
 def dask_client():
     """A local Dask cluster of 3 processes with a nanny each; its client is the current one."""
@@ -69,7 +77,7 @@ def dask_client():
     from distributed import Client, LocalCluster
 
     with (
-        dask.config.set({"distributed.worker.profile.enabled": False}),  # idle workers take a look every 10 ms
+        dask.config.set(_SELDOM),
         LocalCluster(
             n_workers=3,
             threads_per_worker=1,
