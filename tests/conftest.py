@@ -62,20 +62,22 @@ def ray_session():
     ray.shutdown()
 
 
+# Idle workers look after themselves many times a second, to the end of the session: so it is half of that.
+_SELDOM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.monitor-interval": "5s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
+
+
 @pytest.fixture(scope="session")
 def dask_client():
     """A local Dask cluster of 3 processes with a nanny each; its client is the current one."""
     import dask
     from distributed import Client, LocalCluster
 
-    # An idle worker that samples itself 100 times a second takes a twentieth of a processor from the other tests.
-    idle = {
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.tick.interval": "1s",
-        "distributed.admin.system-monitor.interval": "10s",
-    }
     with (
-        dask.config.set(idle),
+        dask.config.set(_SELDOM),
         LocalCluster(
             n_workers=3,
             threads_per_worker=1,

@@ -6,7 +6,7 @@ from problems import objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import Status, minimize
-from fullbatch.objective.hessian import Curved
+from fullbatch.objective.hessian import Curved, hold
 from fullbatch.protocols import Curvature
 
 
@@ -26,6 +26,27 @@ def test_curvature_that_is_lost_when_columns_are_centred_counts_as_unknown(far, 
     assert (curved.values[0] > 0) == known
     if known:  # half of the squared difference, in columns of curvature 1
         assert curved.values[0] == pytest.approx(0.25e-12, rel=0.2)
+
+
+def test_what_is_held_is_left_to_its_penalty():
+    matrix, grad, theta = np.arange(1.0, 17.0).reshape(4, 4), np.arange(1.0, 5.0), np.full(4, 3.0)
+    hold(matrix, grad, theta, np.array([0.0, 0.5, 0.0, 0.25]), np.array([1, 2]))
+    np.testing.assert_array_equal(matrix, [[1, 0, 0, 4], [0, 0.5, 0, 0], [0, 0, 1, 0], [13, 0, 0, 16]])
+    np.testing.assert_array_equal(grad, [1, 1.5, 0, 4])
+
+
+def test_a_column_without_variation_is_not_moved():
+    X = np.random.default_rng(0).standard_normal((60, 3))
+    X[:, 1] = 7.0
+    fun = objective(X, np.arange(60) % 2, "logistic", l2=0.0)
+    theta = start(fun)
+    curved = Curved.of(fun(Curvature(theta, "gram", double=True)), theta, fun.facts, "float64")
+    assert curved.held.tolist() == [1]
+    steps = [curved.direction(0.0), *(step for step, _ in curved.probes(1e-6, kinked=True))]
+    assert len(steps) == 3
+    for step in steps:
+        assert step[1] == 0.0
+        assert step[[0, 2]].all()
 
 
 @pytest.mark.parametrize("solver", ["auto", "sampled-lbfgs", "lbfgs"])

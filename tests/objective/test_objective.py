@@ -81,6 +81,16 @@ def test_squares_of_the_columns_are_those_of_the_solver(intercept, scale):
         np.testing.assert_allclose(found, np.average(wanted**2, axis=0, weights=weight), rtol=1e-11)
 
 
+def test_what_columns_explain_is_of_the_theta_asked_for():
+    X, y = breast_cancer()
+    fun = objective(X, y)
+    thetas = np.random.default_rng(0).standard_normal((2, fun.size))
+    found = [fun.explained(theta, fun.value_and_grad(theta).grad) for theta in thetas]
+    grads = [fun.value_and_grad(theta).grad for theta in thetas]  # what was asked last is of the second
+    assert [fun.explained(theta, grad) for theta, grad in zip(thetas, grads, strict=True)] == found
+    assert found[0] != found[1]
+
+
 @pytest.mark.parametrize("l2", [-1.0, np.nan, np.ones(3)])
 def test_bad_l2(l2):
     X, y = breast_cancer()
