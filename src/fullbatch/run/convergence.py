@@ -19,10 +19,10 @@ from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, HessVec, ValueGrad
 from ..protocols.seams import Facts, drive
-from ..solvers._working_set import OnColumns
 from ..solvers.auto import seconds_of_pass
 from ..solvers.newton import Newton
 from ..solvers.newton_cg import conjugate_step
+from ..solvers.working_set import OnColumns
 
 Array = npt.NDArray[Any]
 

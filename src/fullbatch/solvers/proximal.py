@@ -17,8 +17,8 @@ from ..protocols.seams import Facts, Penalty, Steps, with_penalty
 from ..wording.arguments import check_flag
 from ._vectors import norm
 from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEPS, WIDEST, WholeHessian, at
-from ._working_set import OnColumns, first_set, most_columns, next_set
 from .descent import DescentState, first_state, moved_to, precision_of
+from .working_set import OnColumns, first_set, most_columns, next_set
 
 # Levenberg's damping after the first step that did not do what was promised, and where it is none.
 _DAMPED, _NONE = 1e-4, 1e-12
