@@ -179,7 +179,7 @@ class HandedOver:
         """
         path = Path(path)
         kind = format or _ENDINGS.get(path.suffix.lower())
-        if kind not in _ENDINGS.values():
+        if kind is None or kind not in _ENDINGS.values():
             raise ValueError(
                 f"{path}: unknown format {kind or path.suffix!r}: end the path in {', '.join(_ENDINGS)}, or tell it "
                 f"with format: {', '.join(_ENDINGS.values())}"

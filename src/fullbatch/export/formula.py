@@ -117,7 +117,7 @@ class Formula:
         link = "softmax" if outputs > 1 else "logit" if classes is not None else "identity"
         if loss in ("poisson", "gamma", "tweedie"):
             link = "log"
-        taken = {one.name for one in (*numbers, *categories)}
+        taken = {one.name for one in numbers} | {one.name for one in categories}
         if offset is not None and offset in taken:
             raise ValueError(f"the offset cannot be named {offset!r}, as a column of the model is: name it otherwise")
         return cls(
@@ -139,9 +139,14 @@ class Formula:
         return len(self.intercept)
 
     @property
+    def terms(self) -> list[Number | Levels]:
+        """All columns but the offset."""
+        return [*self.numbers, *self.categories]
+
+    @property
     def columns(self) -> list[str]:
         """Names of all columns, the offset last."""
-        return [one.name for one in (*self.numbers, *self.categories)] + ([self.offset] if self.offset else [])
+        return [one.name for one in self.terms] + ([self.offset] if self.offset else [])
 
 
 def plain(value: Any) -> Any:

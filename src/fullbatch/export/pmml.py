@@ -61,7 +61,7 @@ def _category(parent: Xml.Element, name: str, values: object) -> None:
 
 def _schema(formula: Formula, parent: Xml.Element) -> None:
     Xml.SubElement(parent, "MiningField", {"name": _TARGET, "usageType": "target"})
-    for one in (*formula.numbers, *formula.categories):
+    for one in formula.terms:
         told = {"name": one.name}
         if one.missing is not None:
             told["missingValueReplacement"] = _text(one.missing)

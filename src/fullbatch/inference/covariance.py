@@ -121,7 +121,7 @@ class Information:
                 theta = np.column_stack((fitted.coef, fitted.intercept)).ravel()
                 grad = E.T @ self.sums.grad + self.penalty * theta
                 inverted = self._inverse_of_theta(self.sums.observed)
-            return float(np.sqrt(max(grad @ inverted @ grad, 0.0)))
+            return float(np.sqrt(max(float(grad @ inverted @ grad), 0.0)))
 
     # --- covariance -----------------------------------------------------------------------------------------------
 
