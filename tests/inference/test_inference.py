@@ -56,10 +56,10 @@ def test_l1_is_refused():
 def test_bounds_that_hold_are_refused_and_others_not():
     frame = table()
     X = frame[["age", "income"]]
-    held = LogisticRegression(C=np.inf, tol=TOL, upper_bounds={"income": 0.0}).fit(X, frame["y"])
-    with pytest.raises(ValueError, match="'income': at upper_bounds"):
+    held = LogisticRegression(C=np.inf, tol=TOL, lower_bounds={"income": 0.0}).fit(X, frame["y"])
+    with pytest.raises(ValueError, match="'income': at lower_bounds"):
         held.inference(X, frame["y"])
-    free = LogisticRegression(C=np.inf, tol=TOL, upper_bounds={"income": 9.0}).fit(X, frame["y"])
+    free = LogisticRegression(C=np.inf, tol=TOL, lower_bounds={"income": -9.0}).fit(X, frame["y"])
     plain = LogisticRegression(C=np.inf, tol=TOL).fit(X, frame["y"])
     assert_allclose(free.inference(X, frame["y"]).std_err, plain.inference(X, frame["y"]).std_err, rtol=1e-6)
 

@@ -21,7 +21,7 @@ def fingerprint(formula: Formula) -> str:
     said += [[one.name, one.levels.tolist(), one.missing] for one in formula.categories]
     said += [None if formula.classes is None else formula.classes.tolist()]
     digest.update(repr(said).encode())
-    for one in formula.inputs:
+    for one in formula.terms:
         digest.update(np.ascontiguousarray(one.weights, "<f8").tobytes())
     digest.update(np.ascontiguousarray(formula.intercept, "<f8").tobytes())
     return digest.hexdigest()

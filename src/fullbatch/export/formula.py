@@ -139,14 +139,14 @@ class Formula:
         return len(self.intercept)
 
     @property
-    def inputs(self) -> list[Number | Levels]:
-        """Columns of numbers, then of categories."""
+    def terms(self) -> list[Number | Levels]:
+        """All columns but the offset."""
         return [*self.numbers, *self.categories]
 
     @property
     def columns(self) -> list[str]:
         """Names of all columns, the offset last."""
-        return [one.name for one in self.inputs] + ([self.offset] if self.offset else [])
+        return [one.name for one in self.terms] + ([self.offset] if self.offset else [])
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ classes or more have in common, changes nothing between them and is left out.
 from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
-from .formula import Formula, Levels, plain
+from .formula import Formula, plain
 
 _NAMESPACE = "http://www.dmg.org/PMML-4_4"
 _TARGET = "prediction"
@@ -61,11 +61,11 @@ def _category(parent: Xml.Element, name: str, values: object) -> None:
 
 def _schema(formula: Formula, parent: Xml.Element) -> None:
     Xml.SubElement(parent, "MiningField", {"name": _TARGET, "usageType": "target"})
-    for one in formula.inputs:
+    for one in formula.terms:
         told = {"name": one.name}
         if one.missing is not None:
             told["missingValueReplacement"] = _text(one.missing)
-        if isinstance(one, Levels):
+        if one in formula.categories:
             told["invalidValueTreatment"] = "asIs" if formula.ignore_unknown else "returnInvalid"
         Xml.SubElement(parent, "MiningField", told)
     if formula.offset is not None:

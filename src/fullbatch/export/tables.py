@@ -34,7 +34,7 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
         rows += _of_output(formula, output, reference)
     errors = None if inference is None else iter(inference.std_err.tolist())
     values = np.array([row["coefficient"] for row in rows])
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Any] = {
         name: [row[name] for row in rows] for name in ("class", "term", "level") if name in rows[0]
     }
     columns |= {"coefficient": values.tolist()}
