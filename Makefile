@@ -14,7 +14,7 @@ demo: .venv/demo.stamp
 test: .venv/test.stamp
 	$(BIN)/python -m pytest
 
-test-all: .venv/test.stamp
+test-all: .venv/test.stamp .venv/mutants.stamp
 	$(BIN)/python -m pytest -m "slow or not slow"
 
 # In an order by SEED, which repeats it.
