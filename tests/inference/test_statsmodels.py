@@ -83,7 +83,8 @@ def cov_cluster_2groups_of(score, bread, group, other):
     for ids, sign in ((group, 1), (other, 1), (group * 1000 + other, -1)):
         sums = np.array([score[ids == one].sum(axis=0) for one in np.unique(ids)])
         total = total + sign * len(sums) / (len(sums) - 1) * sums.T @ sums
-    return (N - 1) / (N - K) * bread @ total @ bread
+    values, vectors = np.linalg.eigh((N - 1) / (N - K) * bread @ total @ bread)
+    return (vectors * np.maximum(values, 0)) @ vectors.T
 
 
 def test_two_ways_of_least_squares():
