@@ -118,14 +118,14 @@ SURVIVORS = (
     ),
     Survivor(
         "ES3b",
-        "estimators/glm.py",
+        "estimators/_regression.py",
         '"mean_deviance": 2.0 * deviances[1] / tally.weight',
         '"mean_deviance": deviances[1] / tally.weight',
         ("estimators/test_glm.py::test_measures_against_scikit_learn",),
     ),
     Survivor(
         "ES9b",
-        "estimators/logistic.py",
+        "estimators/_classifier.py",
         "super()._continues(schema, outputs) and np.array_equal(self.classes_, schema.classes)",
         "super()._continues(schema, outputs)",
         ("estimators/test_logistic.py::test_warm_start",),

@@ -383,6 +383,28 @@ def test_what_is_compiled_beforehand(monkeypatch):
     assert asked == [["squared", "huber"], []]
 
 
+def test_the_strengths_of_a_path():
+    path = partial(told, "path", "t.csv", *POISSON)
+    given = path("--strengths", "0.5,0.1")
+    assert given["strengths"] == [0.5, 0.1]
+    grid = path("--num", 3, "--ratio", 0.1)["strengths"]
+    np.testing.assert_allclose(np.divide(grid, grid[0]), [1.0, np.sqrt(0.1), 0.1], rtol=1e-12)
+
+
+def test_folds_and_what_is_chosen_of_them():
+    chosen = partial(told, "cv", "t.csv", *POISSON, "--strengths", "0.5,0.1,0.02")
+    plain = chosen("--folds", 4, "--seed", 1)
+    model = GeneralizedLinearRegressor("poisson", l1_ratio=1.0)
+    sources = csv_sources("t.csv", **COUNTS)
+    found = fullbatch.cross_validate(model, sources, strengths=[0.5, 0.1, 0.02], folds=4, seed=1)
+    np.testing.assert_allclose(plain["mean"], found.mean, rtol=1e-6)
+    assert chosen("--folds", 5, "--seed", 1)["mean"] != plain["mean"]
+    assert chosen("--folds", 4, "--seed", 2)["mean"] != plain["mean"]
+    assert plain["chosen"] == plain["best"]
+    careful = chosen("--folds", 4, "--seed", 1, "--one-se")
+    assert careful["chosen"] == careful["one_se"] == plain["one_se"]
+
+
 def test_no_option_is_without_a_test():
     text = Path(__file__).read_text()
     commands = typer.main.get_command(app).commands

@@ -159,7 +159,7 @@ def test_pickle_and_clone():
         ({"tol": -1}, "tol must be"),
         ({"engine": "spark"}, "unknown engine 'spark': choose from threads, serial, ray"),
         ({"engine": 3}, "engine must be"),
-        ({"solver": "sag"}, "unknown solver 'sag': choose from auto, lbfgs, "),
+        ({"solver": "sgd"}, "unknown solver 'sgd': choose from auto, lbfgs, "),
         ({"class_weight": "other"}, "class_weight"),
     ],
 )

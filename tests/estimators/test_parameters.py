@@ -83,6 +83,11 @@ SHARED = {
 OF_CLASSES = {
     **SHARED,
     "C": [*NO_NUMBER, 0, 0.0],
+    "penalty": ["l3", "L2", b"l2", True, 3, ["l2"], Nothing()],
+    "dual": ["no", 2, [True], Nothing()],
+    "intercept_scaling": ["1", 0, 2.0, True, [1.0]],
+    "random_state": ["0", 1.5, True, [0], Nothing()],
+    "n_jobs": ["2", 1.5, True, [2]],
     "l2": [*(value for value in NO_NUMBER if value is not None), np.inf],
     "class_weight": [
         "other", "", b"balanced", 3, 2.5, True, [1.0, 2.0], {0}, Nothing(), np.ones(2), np.array("balanced"),
@@ -136,7 +141,7 @@ def test_shared_parameters_are_in_the_signature_as_they_are_defined_once(kind):
     parameters = signature(kind).parameters
     assert {name: parameters[name].default for name in shared} == shared
     by_place = [name for name, parameter in parameters.items() if parameter.kind is not Parameter.KEYWORD_ONLY]
-    assert by_place == (["loss"] if kind is GeneralizedLinearRegressor else [])
+    assert by_place == (["loss"] if kind is GeneralizedLinearRegressor else ["penalty"])
     assert not set(vars(kind)) & set(shared), "a subclass defines a shared parameter anew"
 
 

@@ -149,7 +149,10 @@ def test_a_fit_that_ended_early_is_told():
         model = logistic(frame, max_iter=1, tol=1e-3, solver="lbfgs")
     with pytest.raises(DataError, match="standard errors from the optimum on these rows: give the rows, weights"):
         model.inference(frame[COLUMNS], frame["y"])
-    model.coef_ = logistic(frame).coef_ * (1 + 3e-3)
+    model = logistic(frame)
+    told = model.inference(frame[COLUMNS], frame["y"])
+    assert told.names[1] == COLUMNS[0]
+    model.coef_[0, 0] += 0.3 * told.std_err[1]
     with pytest.warns(FitWarning, match="not-at-optimum"):
         model.inference(frame[COLUMNS], frame["y"])
 

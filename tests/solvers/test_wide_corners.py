@@ -162,7 +162,7 @@ def test_a_network_with_l1_takes_owl_qn():
     from fullbatch import TorchModel
 
     X, eta, _ = rows(80, 6)
-    model = TorchModel(lambda: torch.nn.Linear(6, 1), lambda outputs, y: (outputs - y) ** 2 / 2)
+    model = TorchModel(lambda: torch.nn.Linear(6, 1), lambda outputs, y: (outputs - y) ** 2 / 2, labels=False)
     blocks = SerialEngine().place(model, array_sources(X.astype(np.float32), eta))
     result = minimize(Objective(blocks, l1=0.1), np.zeros(7), tol=1e-6)
     assert result.solver.startswith("OWLQN; chose owl-qn because the penalty has l1, and the model gives no second")

@@ -49,8 +49,14 @@ class LogisticRegression(Classifier):  # type: ignore[misc]
     solver : str or Solver, default="auto"
         As for every linear model. Of scikit-learn's names "newton-cholesky" is "newton", and "liblinear", "sag" and
         "saga" are "auto"; "lbfgs" and "newton-cg" are solvers of that name.
-    dual, intercept_scaling, random_state, n_jobs
-        Scikit-learn's, which change nothing: `intercept_scaling` must be 1, since the intercept is not penalised.
+    dual : bool, default=False
+        Scikit-learn's, which changes nothing, as the next do.
+    intercept_scaling : float, default=1
+        Must be 1, since the intercept is not penalised.
+    random_state : int or RandomState or None, default=None
+        Changes nothing: nothing is drawn.
+    n_jobs : int or None, default=None
+        Changes nothing: processors are those of the engine.
     tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, unknown,
     engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
