@@ -81,6 +81,7 @@ def test_same_bytes_from_every_format(tmp_path, cut):
     assert len(set(models.values())) == 1, {name: hash(model) for name, model in models.items()}
 
 
+@pytest.mark.slow
 def test_same_rows_on_ray(tmp_path, ray_session):
     frame = table()
     sources = as_sources(frame, tmp_path, block_rows=30)

@@ -209,6 +209,7 @@ def test_the_order_of_a_ray_dataset_is_kept_though_its_blocks_are_done_in_anothe
     assert not data.DataContext.get_current().execution_options.preserve_order
 
 
+@pytest.mark.slow
 def test_a_ray_dataset_of_pandas_blocks_and_of_files(ray_session, tmp_path):
     frame().to_parquet(tmp_path / "t.parquet", index=False)
     data = ray_session.data
