@@ -61,7 +61,7 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" and fits and not hasattr(report, "wasxfail") and not report.skipped:
         why = "" if report.passed else str(call.excinfo.value).strip().partition("\n")[0][:300]
         kind = "" if report.passed else call.excinfo.typename
-        line = {"test": item.nodeid.rpartition("/")[2], "passed": report.passed, "kind": kind, "why": why}
+        line = {"test": f"{item.path.name}::{item.name}", "passed": report.passed, "kind": kind, "why": why}
         with open(os.environ["REPLACED_REPORT"], "a") as file:
             file.write(json.dumps(line) + "\n")
     return report

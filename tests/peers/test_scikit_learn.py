@@ -24,9 +24,9 @@ MODULES = [
 
 
 def differences():
-    """Patterns of tests that fail, and why: "test_ridge.py::test_one[*]  reason", one in a line."""
+    """Patterns of tests that fail, and why: "test_ridge.py::test_one[*", two spaces and the reason, one in a line."""
     lines = (HERE / "differences.txt").read_text().splitlines()
-    pairs = [line.split(None, 1) for line in lines if line.strip() and not line.startswith("#")]
+    pairs = [line.split("  ", 1) for line in lines if line and not line.startswith("#")]
     return [(pattern.replace("[", "[[]"), why) for pattern, why in pairs]
 
 
