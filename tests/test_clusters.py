@@ -76,7 +76,7 @@ def test_every_command_of_the_page_runs_in_the_order_of_the_page(tmp_path):
     told = log.read_text()
     assert code == 0, told + (tmp_path / "head.log").read_text()[-2000:]
     assert "Job 'again' succeeded" in told
-    resumed = int(re.search(r"resumed at +(\d+) *$", told, re.MULTILINE)[1])
+    resumed = int(re.search(r"before the resume at (\d+) included", told, re.MULTILINE)[1])
     newest = load_state(max((tmp_path / "run").glob("checkpoint-*.fb")))
     assert 0 <= resumed <= newest.iteration
     assert "Authentication" in (tmp_path / "refused.log").read_text()

@@ -108,7 +108,7 @@ class QuantileRegressor(Regression):
         return float(self.alpha)
 
     def _counted(self, iterations: int) -> int:
-        return iterations
+        return max(iterations, 1)  # a start that is the optimum is looked at once, and scikit-learn counts that
 
 
 @dataclass(frozen=True)
