@@ -93,7 +93,7 @@ def run(tree: Path, tests: Tests, limit: Callable[[str], float]) -> Outcome:
 
 def prove(tree: Path) -> None:
     """That what runs is what was changed: no fault passes, a fatal one is noticed, an endless one is told apart."""
-    path, file = tree / "src" / "fullbatch" / "engines" / "_tree.py", "tests/engines/test_tree.py"
+    path, file = tree / "src" / "fullbatch" / "engines" / "tree.py", "tests/engines/test_tree.py"
     source, tests = path.read_text(), {file: [f"{file}::test_worker_hands_on_few_parts"]}
     for old, new, word in (
         ("other + value", "other + value", "survived"),

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fullbatch.engines._tree import Part, TreeSum
+from fullbatch.engines.tree import Part, TreeSum
 
 
 def tree_sum(values, order, shares=1):

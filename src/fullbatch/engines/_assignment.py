@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._tree import Part, TreeSum
+from .tree import Part, TreeSum
 
 
 class Move(NamedTuple):

@@ -8,8 +8,8 @@ import numpy as np
 from ..protocols.rows import Rows, Source
 from ..protocols.schema import Schema
 from ._content_hash import content_hash
-from ._tree import Part, added
 from ._worker import Built, Changed, Described, Worker
+from .tree import Part, added
 
 # Larger sums stay with the workers, which add them among themselves; the driver is sent one.
 KEPT_BYTES = 2**20

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ..errors import EngineError
 from ._cluster import Cluster, Lost
 from ._remote_worker import Answer
-from ._tree import Part
 from ._worker import Changed
+from .tree import Part
 
 # How often a sum that the workers make among themselves may fail though no worker is lost.
 _ATTEMPTS = 3

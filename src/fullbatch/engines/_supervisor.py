@@ -21,9 +21,9 @@ from ._assignment import Move, moves, parts, runs, split
 from ._cluster import Cluster, Limits, Lost
 from ._remote_worker import Message, nbytes
 from ._round import Ask, Call, Member, Round
-from ._tree import Part, added
 from ._worker import Changed, agree, check_request
 from .health import Health
+from .tree import Part, added
 
 logger = logging.getLogger(__name__)
 

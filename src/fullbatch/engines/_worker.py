@@ -19,7 +19,7 @@ from ..protocols.seams import Block, Model, Parameters
 from ..wording.shown import redacted
 from ._block_cache import BlockCache
 from ._memory import Plan, budget
-from ._tree import Part, TreeSum
+from .tree import Part, TreeSum
 
 R = TypeVar("R")
 

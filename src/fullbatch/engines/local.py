@@ -10,8 +10,8 @@ from ..protocols.rows import Source
 from ..protocols.schema import Schema
 from ..protocols.seams import Model
 from ._memory import check_memory
-from ._tree import Part, added
 from ._worker import Worker, check_request, check_sources, named, release
+from .tree import Part, added
 
 R = TypeVar("R")
 

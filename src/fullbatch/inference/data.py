@@ -1,6 +1,6 @@
 """The rows of a fit, given again: where they are read, and what is summed over them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..data.table import TableSource
 from ..engines import make_engine
+from ..engines.tree import Part, TreeSum
 from ..errors import DataError
 from ..protocols.rows import Category, Rows, Source
 
@@ -105,7 +106,10 @@ class Data:
 
     def total(self, task: Callable[[int, Any], Any]) -> Any:
         """What `task` makes of the blocks, added up: one pass."""
-        return added(self.each(task))
+        tree = TreeSum(len(self.sources))
+        for number, answer in enumerate(self.each(task)):
+            tree.add(Part(0, number, answer))
+        return tree.total()
 
     def each(self, task: Callable[[int, Any], Any]) -> Iterator[Any]:
         """What `task` makes of each block, in their order: one pass."""
@@ -123,20 +127,6 @@ def read(source: Any, clusters: tuple[str, ...]) -> Read:
         return Read(source.read())
     rows, kept = source.read_with_kept()
     return Read(rows, tuple(_ids(kept[name].to_numpy(), name) for name in clusters))
-
-
-def added(answers: Iterable[Any]) -> Any:
-    """Answers added up in pairs: sums of as many blocks, whoever gave them."""
-    waiting: list[tuple[int, Any]] = []
-    for answer in answers:
-        count = 1
-        while waiting and waiting[-1][0] == count:
-            answer, count = waiting.pop()[1] + answer, 2 * count
-        waiting.append((count, answer))
-    total = waiting.pop()[1]
-    while waiting:
-        total = waiting.pop()[1] + total
-    return total
 
 
 def _part(rows: Rows, ids: tuple[Array, ...], first: int) -> _Held:
