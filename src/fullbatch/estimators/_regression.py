@@ -8,19 +8,18 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
 from ..kernels.losses import LOSSES
+from ..models.deviance import LARGEST_ETA, half_deviance
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..protocols.schema import Schema
 from ..saving.contents import Member
 from ._linear import LinearEstimator
-from ._measures import Spread, Tally, half_deviance
+from ._measures import Spread, Tally
 
 Array = npt.NDArray[Any]
 
 # Losses of the logarithmic link: the prediction is exp(eta).
 _LOG_LINK = ("poisson", "gamma", "tweedie")
-# eta is cut here when a mean is predicted: beyond, exp is infinite.
-_LARGEST_ETA = 700.0
 
 
 class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
@@ -84,7 +83,7 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
 
     def _predicted(self, eta: Array) -> Array:
         eta = eta[:, 0]
-        return np.exp(np.minimum(eta, _LARGEST_ETA)) if self._has_log_link else eta
+        return np.exp(np.minimum(eta, LARGEST_ETA)) if self._has_log_link else eta
 
     def _targets(self, y: Array, source: Any) -> Array:
         return np.asarray(y, np.float64)

@@ -11,9 +11,6 @@ from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
 
-# exp is taken of no more than this, as in the library's own predictions.
-LARGEST_ETA = 700.0
-
 
 class Number(NamedTuple):
     """A column of numbers.

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingExtraError
-from .formula import LARGEST_ETA, Formula, Levels, plain
+from ..models.deviance import LARGEST_ETA
+from .formula import Formula, Levels, plain
 
 # Of the standard's operators, and of those for machine learning.
 _OPSET, _ML_OPSET = 17, 4

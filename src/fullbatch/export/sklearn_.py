@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.losses import LOSSES
 from .formula import Formula
 
 
@@ -83,7 +84,8 @@ def _linear(formula: Formula) -> Any:
     if formula.loss == "gamma":
         return linear_model.GammaRegressor(alpha=0.0)
     if formula.loss == "tweedie":
-        return linear_model.TweedieRegressor(power=float(formula.options.get("power", 1.5)), alpha=0.0, link="log")
+        power = float(LOSSES["tweedie"].kind(**formula.options).power)
+        return linear_model.TweedieRegressor(power=power, alpha=0.0, link="log")
     return linear_model.LinearRegression()
 
 

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import digamma, expit, gammaln, xlog1py
+from scipy.special import digamma, expit, gammaln, polygamma
+
+from ..kernels.losses import LOSSES
+from ..models.deviance import LARGEST_ETA, half_deviance
 
 Array = npt.NDArray[Any]
 
-# Beyond it exp overflows.
-_LARGEST_ETA = 700.0
 _TINY = 1e-300
 
 
@@ -51,6 +52,11 @@ class Family:
     options: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def _kind(self) -> Any:
+        """The loss with its options, those that are not given by default."""
+        return LOSSES[self.loss].kind(**self.options)
+
+    @property
     def likelihood(self) -> bool:
         """Whether its variance is a function of its mean: then there are deviances and information matrices."""
         return self.loss not in ("huber", "quantile")
@@ -79,7 +85,7 @@ class Family:
     @property
     def power(self) -> float:
         """Of the mean, which the variance is proportional to; of losses of the identity and logarithmic link."""
-        return {"poisson": 1.0, "gamma": 2.0, "tweedie": float(self.options.get("power", 1.5))}.get(self.loss, 0.0)
+        return float(self._kind.power) if self.loss == "tweedie" else {"poisson": 1.0, "gamma": 2.0}.get(self.loss, 0.0)
 
     @property
     def words(self) -> str:
@@ -93,7 +99,7 @@ class Family:
     def mean(self, eta: Array) -> Array:
         """(n, m) predictions from linear predictors; of softmax the probabilities of all classes but the first."""
         if self.link == "log":
-            return np.exp(np.minimum(eta, _LARGEST_ETA))
+            return np.exp(np.minimum(eta, LARGEST_ETA))
         if self.link == "logit":
             return np.asarray(expit(eta))
         if self.link == "softmax":
@@ -115,11 +121,10 @@ class Family:
             return Rates(slope, second, second)
         target = y[:, None]
         if self.loss == "huber":
-            delta = float(self.options.get("delta", 1.35))
-            residual = eta - target
+            delta, residual = self._kind.delta, eta - target
             slope, observed = np.clip(residual, -delta, delta), (np.abs(residual) <= delta).astype(np.float64)
         elif self.loss == "quantile":
-            width, tilt = float(self.options.get("smoothing", 0.1)), 0.5 - float(self.options.get("quantile", 0.5))
+            width, tilt = self._kind.smoothing, 0.5 - self._kind.quantile
             residual = eta - target
             slope = 0.5 * np.clip(residual / width, -1.0, 1.0) + tilt
             observed = np.where(np.abs(residual) <= width, 0.5 / width, 0.0)
@@ -158,24 +163,14 @@ class Family:
         if self.loss == "logistic":
             return np.asarray(2.0 * np.logaddexp(0.0, np.where(y > 0, -eta, eta)))
         if self.loss == "huber":
-            delta, size = float(self.options.get("delta", 1.35)), np.abs(eta - y)
+            delta, size = self._kind.delta, np.abs(eta - y)
             return np.where(size <= delta, size**2, delta * (2.0 * size - delta))
         if self.loss == "quantile":
-            width, tilt = float(self.options.get("smoothing", 0.1)), 0.5 - float(self.options.get("quantile", 0.5))
+            width, tilt = self._kind.smoothing, 0.5 - self._kind.quantile
             residual = eta - y
             size = np.abs(residual)
             return np.where(size <= width, 0.5 * (residual**2 / width + width), size) + 2.0 * tilt * residual
-        mean = self.mean(eta)
-        if self.loss == "squared":
-            return np.asarray((y - mean) ** 2)
-        # In the relative residual: powers and logarithms of y and the mean would cancel where these are close.
-        u = (y - mean) / np.maximum(mean, _TINY)
-        if self.loss == "poisson":
-            return np.asarray(2.0 * mean * (xlog1py(1.0 + u, u) - u))
-        if self.loss == "gamma":
-            return np.asarray(2.0 * (u - np.log1p(u)))
-        rise = 2.0 - self.power
-        return np.asarray(2.0 * mean**rise * (np.expm1(xlog1py(rise, u)) - rise * u) / ((1.0 - self.power) * rise))
+        return np.asarray(2.0 * half_deviance(y, self.mean(eta), self.power))
 
     def squares(self, y: Array, eta: Array) -> Array:
         """(n,) squared residuals, each divided by the variance at phi = 1: Pearson's."""
@@ -223,14 +218,8 @@ class Family:
         shape = (1.0 + np.sqrt(1.0 + 4.0 * half / 3.0)) / (4.0 * half)
         for _ in range(50):
             gap = np.log(shape) - digamma(shape) - half
-            step = gap / (_trigamma(shape) - 1.0 / shape)
+            step = gap / (float(polygamma(1, shape)) - 1.0 / shape)
             shape = max(shape + step, 0.1 * shape)
             if abs(step) <= 1e-13 * shape:
                 break
         return float(1.0 / shape)
-
-
-def _trigamma(x: float) -> float:
-    from scipy.special import polygamma
-
-    return float(polygamma(1, x))
