@@ -79,7 +79,7 @@ class Template:
         model = copy(self.learner)
         penalty = self.penalty(strength)
         model.l2_, model.l1_ = self.learner.l2_, self.learner.l1_
-        objective = replace_penalty(self.objective, penalty)
+        objective = self.objective.with_penalty(penalty)
         model._set_theta(theta, objective, self.given)
         model.n_iter_, model.status_ = model._counted(steps), status
         return model
@@ -136,12 +136,6 @@ class Template:
                 "give strengths"
             )
         return largest * _ABOVE
-
-
-def replace_penalty(objective: Objective, penalty: Penalty) -> Objective:
-    """The same objective with another penalty."""
-    l2, l1, lower, upper = penalty.l2, penalty.l1, penalty.lower, penalty.upper
-    return Objective(objective.blocks, l2, objective.variables, l1=l1, lower=lower, upper=upper)
 
 
 @contextmanager

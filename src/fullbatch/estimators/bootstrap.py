@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ..run.driver import minimize
 from ..run.replicates import replicates
 from ..wording.arguments import check_whole, is_number
-from ._template import placed, replace_penalty, warn_of
+from ._template import placed, warn_of
 
 Array = npt.NDArray[Any]
 
@@ -174,7 +174,7 @@ def bootstrap(
         began, learner = time.perf_counter(), template.learner
         strength = learner._strength(template.weight)
         penalty = template.penalty(strength)
-        objective = replace_penalty(template.objective, penalty)
+        objective = template.objective.with_penalty(penalty)
         result = minimize(objective, template.start, tol=min(template.tol, 1e-10), max_iter=learner._most_iterations())
         model = template.model(result.theta, strength, result.status.value, result.iterations)
         model.result_ = result

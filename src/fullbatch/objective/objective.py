@@ -12,7 +12,7 @@ from ..protocols.answers import Curves, Eval, Matrix, Point, Product, Sample, Sq
 from ..protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, HessVec, RowSample, Squares, ValueGrad
 from ..protocols.sampling import Draw
 from ..protocols.schema import CONSTANT
-from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters, coordinates_of
+from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters, Penalty, coordinates_of
 from .factor import factors
 from .penalties import penalty_of
 
@@ -107,6 +107,11 @@ class Objective:
     def steepest(self, theta: Array, grad: Array) -> Array:
         """The gradient of F from that of its smooth part; where F has corners or bounds, its shortest subgradient."""
         return self.penalty.steepest(theta, grad) if self.penalty.parts else grad
+
+    def with_penalty(self, penalty: Penalty, draw: Draw | None = None) -> "Objective":
+        """The objective of the same blocks and variables with another penalty, and of the rows that `draw` counts."""
+        parts = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
+        return Objective(self.blocks, penalty.l2, self.variables, draw, **parts)
 
     @property
     def facts(self) -> Facts:

@@ -20,9 +20,8 @@ from ..protocols.requests import DrawnCurvature
 from ..protocols.sampling import Draw
 from ..protocols.seams import Penalty
 from ._by_part import Rows
-from .lockstep import runs_of
+from ._shared_fit import OWN, SHARED, Fit, go_on_in_lockstep
 from .result import Status
-from .together import OWN, SHARED, Fit, own_solver
 
 Array = npt.NDArray[Any]
 
@@ -132,22 +131,12 @@ def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float,
     """Replicates by solvers of their own, in lockstep."""
     if not fits:
         return
-    objectives = []
-    for fit in fits:
-        bounds = {"l1": fit.penalty.l1, "lower": fit.penalty.lower, "upper": fit.penalty.upper}
-        draw = Draw("bootstrap", fit.number, seed=seed)
-        objectives.append(Objective(objective.blocks, fit.penalty.l2, objective.variables, draw, **bounds))
-    solvers = [own_solver(one) for one in objectives]
-    if any(solver is None for solver in solvers):
+    objectives = [objective.with_penalty(fit.penalty, Draw("bootstrap", fit.number, seed=seed)) for fit in fits]
+    if not go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
         raise ValueError(
             f"replicates of {objective.size} parameters with L1 penalties or bounds take too large a Hessian: "
             "leave columns out"
         )
-    ends = runs_of(objectives, solvers, [fit.theta for fit in fits], tol, max_iter)
-    objective.num_passes += max(one.num_passes for one in objectives)
-    for fit, (state, solver) in zip(fits, ends, strict=True):
-        fit.theta, fit.left = state.theta, solver.optimality(state)
-        fit.status = Status.CONVERGED if fit.left <= tol else Status(state.failure or "max_iter")
 
 
 def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian: Array, seed: int) -> Array:

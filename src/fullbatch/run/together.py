@@ -10,7 +10,6 @@ comes with the same sums. A fit that does not go as the shared Hessian says is h
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,21 +17,13 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..machine.blas import one_thread
-from ..objective.hessian import SURE
-from ..objective.measure import relative
 from ..objective.objective import Objective
-from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
-from ..solvers.auto import choose
-from ..solvers.lbfgs import LBFGS
-from ..solvers.local_minimum import LocalMinimum, local_minimum
-from ..solvers.newton import Newton
-from ..solvers.proximal import ProximalNewton
 from ._by_part import ByPart, Rows, SquareSums
+from ._shared_fit import OWN, SHARED, Fit, go_on_in_lockstep
 from .driver import minimize
-from .lockstep import runs_of
 from .result import Status
 
 Array = npt.NDArray[Any]
@@ -42,22 +33,12 @@ logger = logging.getLogger(__name__)
 # Bytes of Hessians that are kept for the strengths under way, and fits under way, at the most.
 _MATRIX_BYTES, _MOST_FITS = 2**27, 400
 
-# A step is taken if it lowers F by this share of what was promised; and the least share of a step that is tried.
-_TAKEN, _LEAST_SHARE = 0.1, 0.1
-
-# What is left is believed once it has fallen by this factor from one read to the next, or is so small beside tol.
-_FAST, _FAR_BELOW = 0.01, 0.01
-
-# Reads, and Hessians of one strength, before its fits are handed over.
-_MOST_READS, _MOST_MATRICES = 16, 6
+# Hessians of one strength at the most.
+_MOST_MATRICES = 6
 
 # Reads of a group of strengths after which the next one is smaller.
 _MANY_READS = 3
 
-# Relative rounding of F in float64.
-_ROUNDING = 1e-12
-
-SHARED, OWN = "shared hessian", "own solver"
 _KNOWN = (SHARED, OWN)
 _STATUSES = tuple(status.value for status in Status)
 
@@ -117,83 +98,6 @@ class _Parts(Protocol):
     weight: Array
 
     def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart: ...
-
-
-@dataclass(eq=False)
-class Fit:
-    """One fit under way: to all rows if `number` is 0, else to those without fold `number` - 1."""
-
-    strength: int
-    number: int
-    facts: Facts
-    theta: Array
-    loss: float
-    grad: Array
-    local: LocalMinimum | None = None
-    held_out: float = np.inf
-    share: float = 1.0
-    ratio: float = np.inf
-    left: float = np.inf
-    reads: int = 0
-    status: Status | None = None
-    alone: bool = False
-
-    @property
-    def penalty(self) -> Penalty:
-        assert self.facts.penalty is not None
-        return self.facts.penalty
-
-    @property
-    def value(self) -> float:
-        return self.loss + self.penalty.value(self.theta)
-
-    @property
-    def slope(self) -> Array:
-        return self.penalty.steepest(self.theta, self.grad + self.penalty.l2 * self.theta)
-
-    @property
-    def open(self) -> bool:
-        return self.status is None and not self.alone
-
-    def aim(self, hessian: Array) -> None:
-        """Where the model has its minimum, by this Hessian of the mean loss."""
-        matrix = hessian + np.diag(self.penalty.l2)
-        curves = Curves(matrix, Point(self.value, self.grad + self.penalty.l2 * self.theta))
-        self.local, self.share = local_minimum(curves, self.theta, self.facts), 1.0
-        self.alone = self.local is None
-
-    @property
-    def trial(self) -> Array:
-        assert self.local is not None
-        end = self.local.theta
-        return end if self.share == 1.0 else self.theta + self.share * (end - self.theta)
-
-    def take(self, loss: float, grad: Array, held_out: float, hessian: Array, tol: float) -> None:
-        """Judge the trial point."""
-        assert self.local is not None
-        trial, promised, before = self.trial, self.share * self.local.left, self.local.left
-        self.reads += 1
-        value = loss + self.penalty.value(trial)
-        rounding = _ROUNDING * abs(self.value)
-        allowed = rounding if promised <= 10.0 * rounding else 0.0
-        finite = np.isfinite(value) and np.isfinite(grad).all()
-        if not (finite and value <= self.value - _TAKEN * promised + allowed):
-            self.share *= 0.5
-            self.alone = self.share < _LEAST_SHARE
-            return
-        whole = self.share == 1.0
-        self.theta, self.loss, self.grad, self.held_out = trial, loss, grad, held_out
-        self.aim(hessian)
-        if self.local is None:
-            return
-        state: Any = SimpleNamespace(value=self.value)
-        self.left = (
-            0.0 if not self.slope.any() else relative(self.local.left + SURE * self.local.rounding, state, self.facts)
-        )
-        self.ratio = self.local.left / before if whole and before > 0 else np.inf
-        if self.left <= tol and (self.ratio <= _FAST or self.left <= _FAR_BELOW * tol):
-            self.status = Status.CONVERGED
-        self.alone = self.status is None and self.reads >= _MOST_READS
 
 
 @dataclass(eq=False)
@@ -401,15 +305,7 @@ class Together:
         """Fits by solvers of their own, in lockstep where these can: each begins where it is."""
         logger.info("%d fits go on by solvers of their own", len(fits))
         objectives = [self._objective(fit) for fit in fits]
-        solvers = [own_solver(objective) for objective in objectives]
-        if all(solver is not None for solver in solvers):
-            thetas = [fit.theta for fit in fits]
-            ends = runs_of(objectives, solvers, thetas, self.tol, self.max_iter)
-            self.objective.num_passes += max(objective.num_passes for objective in objectives)
-            for fit, objective, (state, solver) in zip(fits, objectives, ends, strict=True):
-                fit.theta, fit.left, fit.reads = state.theta, solver.optimality(state), fit.reads + objective.num_passes
-                fit.status = Status.CONVERGED if fit.left <= self.tol else Status(state.failure or "max_iter")
-        else:
+        if not go_on_in_lockstep(fits, objectives, self.objective, self.tol, self.max_iter):
             for fit, objective in zip(fits, objectives, strict=True):
                 result = minimize(objective, fit.theta, tol=self.tol, max_iter=self.max_iter)
                 fit.theta, fit.left, fit.reads = result.theta, result.remaining_r2, fit.reads + result.passes
@@ -422,10 +318,8 @@ class Together:
             fit.held_out = self._held_out(fit.number, answer.value[:, row])
 
     def _objective(self, fit: Fit) -> Objective:
-        penalty, given = fit.penalty, self.objective
         draw = Draw("without", fit.number - 1, self.folds, self.seed) if fit.number else None
-        bounds = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
-        return Objective(given.blocks, penalty.l2, given.variables, draw, **bounds)
+        return self.objective.with_penalty(fit.penalty, draw)
 
     def _df(self, fit: Fit, hessians: Array | None) -> float:
         """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 takes."""
@@ -478,16 +372,6 @@ def parts_of(objective: Objective, folds: int, seed: int) -> Rows | SquareSums:
 def _have_room(facts: Facts, folds: int) -> bool:
     """Whether a Hessian for each fold can be kept."""
     return max(folds, 1) * 8 * facts.parameters.size**2 <= _MATRIX_BYTES
-
-
-def own_solver(objective: Objective) -> Any:
-    """A solver that can go in lockstep with others; None where there is none for so many parameters."""
-    size, facts = objective.size, objective.facts
-    if objective.penalty.parts:
-        return ProximalNewton() if ProximalNewton.bytes_for(size) <= ProximalNewton().max_bytes else None
-    if Curvature in facts.answers and Newton.bytes_for(size) <= Newton().max_bytes:
-        return Newton()
-    return LBFGS() if objective.draw is not None or choose(facts).name == "lbfgs" else None
 
 
 def statuses(state: TogetherState) -> list[list[str]]:

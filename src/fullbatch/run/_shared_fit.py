@@ -1,0 +1,154 @@
+"""One of many fits that advance together: by a shared Hessian, and where that misleads by a solver of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..objective.hessian import SURE
+from ..objective.measure import relative
+from ..objective.objective import Objective
+from ..protocols.answers import Curves, Point
+from ..protocols.requests import Curvature
+from ..protocols.seams import Facts, Penalty
+from ..solvers.auto import choose
+from ..solvers.lbfgs import LBFGS
+from ..solvers.local_minimum import LocalMinimum, local_minimum
+from ..solvers.newton import Newton
+from ..solvers.proximal import ProximalNewton
+from .lockstep import runs_of
+from .result import Status
+
+Array = npt.NDArray[Any]
+
+# What a fit is known by.
+SHARED, OWN = "shared hessian", "own solver"
+
+# A step is taken if it lowers F by this share of what was promised; and the least share of a step that is tried.
+_TAKEN, _LEAST_SHARE = 0.1, 0.1
+
+# What is left is believed once it has fallen by this factor from one read to the next, or is so small beside tol.
+_FAST, _FAR_BELOW = 0.01, 0.01
+
+# Reads before a fit is handed over.
+_MOST_READS = 16
+
+# Relative rounding of F in float64.
+_ROUNDING = 1e-12
+
+
+@dataclass(eq=False)
+class Fit:
+    """One fit under way: to all rows if `number` is 0, else to those without fold `number` - 1."""
+
+    strength: int
+    number: int
+    facts: Facts
+    theta: Array
+    loss: float
+    grad: Array
+    local: LocalMinimum | None = None
+    held_out: float = np.inf
+    share: float = 1.0
+    ratio: float = np.inf
+    left: float = np.inf
+    reads: int = 0
+    status: Status | None = None
+    alone: bool = False
+
+    @property
+    def penalty(self) -> Penalty:
+        assert self.facts.penalty is not None
+        return self.facts.penalty
+
+    @property
+    def value(self) -> float:
+        return self.loss + self.penalty.value(self.theta)
+
+    @property
+    def slope(self) -> Array:
+        return self.penalty.steepest(self.theta, self.grad + self.penalty.l2 * self.theta)
+
+    @property
+    def open(self) -> bool:
+        return self.status is None and not self.alone
+
+    def aim(self, hessian: Array) -> None:
+        """Where the model has its minimum, by this Hessian of the mean loss."""
+        matrix = hessian + np.diag(self.penalty.l2)
+        curves = Curves(matrix, Point(self.value, self.grad + self.penalty.l2 * self.theta))
+        self.local, self.share = local_minimum(curves, self.theta, self.facts), 1.0
+        self.alone = self.local is None
+
+    @property
+    def trial(self) -> Array:
+        assert self.local is not None
+        end = self.local.theta
+        return end if self.share == 1.0 else self.theta + self.share * (end - self.theta)
+
+    def take(self, loss: float, grad: Array, held_out: float, hessian: Array, tol: float) -> None:
+        """Judge the trial point."""
+        assert self.local is not None
+        trial, promised, before = self.trial, self.share * self.local.left, self.local.left
+        self.reads += 1
+        value = loss + self.penalty.value(trial)
+        rounding = _ROUNDING * abs(self.value)
+        allowed = rounding if promised <= 10.0 * rounding else 0.0
+        finite = np.isfinite(value) and np.isfinite(grad).all()
+        if not (finite and value <= self.value - _TAKEN * promised + allowed):
+            self.share *= 0.5
+            self.alone = self.share < _LEAST_SHARE
+            return
+        whole = self.share == 1.0
+        self.theta, self.loss, self.grad, self.held_out = trial, loss, grad, held_out
+        self.aim(hessian)
+        if self.local is None:
+            return
+        state: Any = SimpleNamespace(value=self.value)
+        self.left = (
+            0.0 if not self.slope.any() else relative(self.local.left + SURE * self.local.rounding, state, self.facts)
+        )
+        self.ratio = self.local.left / before if whole and before > 0 else np.inf
+        if self.left <= tol and (self.ratio <= _FAST or self.left <= _FAR_BELOW * tol):
+            self.status = Status.CONVERGED
+        self.alone = self.status is None and self.reads >= _MOST_READS
+
+
+def go_on_in_lockstep(
+    fits: Sequence[Fit], objectives: Sequence[Objective], reads: Objective, tol: float, max_iter: int
+) -> bool:
+    """Let fits go on by solvers of their own, from where they are; False, and nothing done, where one has none.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        Changed in place.
+    objectives : sequence of Objective
+        Theirs.
+    reads : Objective
+        Counts the reads of all.
+    tol, max_iter : float, int
+        As in `minimize`.
+    """
+    solvers = [_own_solver(objective) for objective in objectives]
+    if any(solver is None for solver in solvers):
+        return False
+    ends = runs_of(objectives, solvers, [fit.theta for fit in fits], tol, max_iter)
+    reads.num_passes += max(objective.num_passes for objective in objectives)
+    for fit, objective, (state, solver) in zip(fits, objectives, ends, strict=True):
+        fit.theta, fit.left, fit.reads = state.theta, solver.optimality(state), fit.reads + objective.num_passes
+        fit.status = Status.CONVERGED if fit.left <= tol else Status(state.failure or "max_iter")
+    return True
+
+
+def _own_solver(objective: Objective) -> Any:
+    """A solver that can go in lockstep with others; None where there is none for so many parameters."""
+    size, facts = objective.size, objective.facts
+    if objective.penalty.parts:
+        return ProximalNewton() if ProximalNewton.bytes_for(size) <= ProximalNewton().max_bytes else None
+    if Curvature in facts.answers and Newton.bytes_for(size) <= Newton().max_bytes:
+        return Newton()
+    return LBFGS() if objective.draw is not None or choose(facts).name == "lbfgs" else None
