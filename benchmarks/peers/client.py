@@ -40,6 +40,19 @@ def make_environment(folder: Path, requirements: Path = REQUIREMENTS) -> Path:
     return python
 
 
+def run_worker(python: Path, module: str, told: list[Any], path: Path, timeout: float) -> None:
+    """Run a peer's module to its end: it writes `path`, or what stopped it is told."""
+    path.unlink(missing_ok=True)
+    command = [str(part) for part in (python, "-m", module, *told)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise PeerError("no end in sight") from None
+    if done.returncode or not path.exists():
+        lines = done.stderr.strip().splitlines()
+        raise PeerError(lines[-1][:300] if lines else f"ended with code {done.returncode}")
+
+
 class Peer:
     """A peer with one problem loaded, in a process of its own that stays up."""
 

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from .. import machine
-from ..peers.client import ROOT, PeerError, make_environment
+from ..peers.client import PeerError, make_environment, run_worker
 from . import ours, plot, report
 from .curve import Curve
 from .peers import PEERS, label
@@ -87,21 +86,8 @@ def _judge(curve: Curve, task: Task, optimum: float) -> dict[str, Any]:
 
 def _of_peer(python: Path, peer: str, folder: Path, options: argparse.Namespace) -> Curve:
     path = folder / "curve.npz"
-    path.unlink(missing_ok=True)
-    command = [python, "-m", "benchmarks.solvers.peers.worker", peer, folder, path, options.threads, options.seconds]
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=20 * options.seconds + 300,
-        )
-    except subprocess.TimeoutExpired:
-        raise PeerError("no end in sight") from None
-    if done.returncode or not path.exists():
-        lines = done.stderr.strip().splitlines()
-        raise PeerError(lines[-1][:300] if lines else f"ended with code {done.returncode}")
+    told = [peer, folder, path, options.threads, options.seconds]
+    run_worker(python, "benchmarks.solvers.peers.worker", told, path, 20 * options.seconds + 300)
     return Curve.load(path)
 
 

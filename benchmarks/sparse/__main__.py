@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import machine
-from ..peers.client import ROOT, PeerError, make_environment
+from ..peers.client import PeerError, make_environment, run_worker
 from . import ours, report
 from .peers import PEERS, label
 from .problems import TASKS, made
@@ -93,21 +92,8 @@ def _run(task: Task, python: Path | None, no_peers: str, options: argparse.Names
 
 def _of_peer(python: Path, peer: str, folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str, str]:
     path = folder / "fits.npz"
-    path.unlink(missing_ok=True)
-    command = [python, "-m", "benchmarks.sparse.peers.worker", peer, folder, path, options.threads, options.seconds]
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=4 * options.seconds + 60,
-        )
-    except subprocess.TimeoutExpired:
-        raise PeerError("no end in sight") from None
-    if done.returncode or not path.exists():
-        lines = done.stderr.strip().splitlines()
-        raise PeerError(lines[-1][:200] if lines else f"ended with code {done.returncode}")
+    told = [peer, folder, path, options.threads, options.seconds]
+    run_worker(python, "benchmarks.sparse.peers.worker", told, path, 4 * options.seconds + 60)
     with np.load(path) as fits:
         return fits["theta"], fits["seconds"], "", str(fits["version"])
 
