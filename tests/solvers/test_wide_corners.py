@@ -158,7 +158,8 @@ def test_a_working_set_that_outgrows_its_room_is_left_to_owl_qn():
 
 
 def test_a_network_with_l1_takes_owl_qn():
-    torch = pytest.importorskip("torch")
+    import torch
+
     from fullbatch import TorchModel
 
     X, eta, _ = rows(80, 6)
