@@ -34,6 +34,8 @@ NO_NUMBER = [*NOTHING, "1", True, np.True_, np.nan, -1, -1e-9, -np.inf, [1.0], n
 NO_COUNT = [*NOTHING, "9", True, np.False_, -1, 2.0, np.float64(3), 1.5, np.inf, np.nan, [3]]
 NO_OBJECT = [None, 3, True, "", "adam", b"lbfgs", [], {}, Nothing(), print, np.array(["lbfgs"])]
 
+NO_RULE = [value for value in NOTHING if not isinstance(value, dict)]
+
 NO_COLUMNS = [
     "no",
     b"yes",
@@ -60,6 +62,8 @@ SHARED = {
     "standardize": NO_FLAG,
     "max_iter": NO_COUNT,
     "verbose": [value for value in NO_COUNT if value is not True and value is not np.False_],
+    "missing": [*NO_RULE, "guess", True, 0, ["mean"], {"x": None}, {"x": np.nan}, {"x": [1]}],
+    "base": [*NO_RULE[1:], True, 0, "last", ["a"], {"x": None}, {"x": 1.5}, {0: "a"}],
     "unknown": [*NOTHING, "guess", True, 0, "ERROR", ["error"]],
     "solver": [*NO_OBJECT, "Newton", LBFGS, [LBFGS()], History()],
     "engine": [*NO_OBJECT, "spark", "Threads", SerialEngine, [SerialEngine()], LBFGS()],

@@ -236,6 +236,8 @@ def filled(column: pa.ChunkedArray, where: pa.ChunkedArray, value: Any, name: st
         value = int(value)
     if pa.types.is_boolean(column.type):
         value = as_truth(value)
+        if isinstance(value, float):  # a mean of truth values
+            column = column.cast(pa.uint8()).cast(pa.float64())
     try:
         scalar = pa.scalar(value, column.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):

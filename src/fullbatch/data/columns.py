@@ -97,6 +97,8 @@ class Columns:
         How the caller asks for an option, for messages.
     every_row : bool
         No row may be left out.
+    holes : bool
+        Missing numbers among the features are NaN, of which something is to be learnt.
     """
 
     numeric: tuple[str, ...]
@@ -111,6 +113,7 @@ class Columns:
     kept: tuple[str, ...] = ()
     door: str = OPTION
     every_row: bool = False
+    holes: bool = False
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -158,7 +161,8 @@ class Columns:
         DataError
             A value is missing, infinite, or not what its column should hold: names row and column.
         """
-        columns, rows, bad = self._without_missing(table, where, np.arange(first_row, first_row + table.num_rows))
+        first_to_last = np.arange(first_row, first_row + table.num_rows)
+        columns, rows, bad, absent = self._without_missing(table, where, first_to_last)
 
         def values(read: Callable[..., Any], name: str | None, *more: Any) -> Any:
             """What `read` makes of a column; a value that cannot be used is remembered."""
@@ -171,6 +175,8 @@ class Columns:
         for j, name in enumerate(self.numeric):
             if (stored := values(arrow.stored, name, self.dtype)) is not None:
                 X[:, j] = stored
+            if name in absent:
+                X[absent[name], j] = np.nan
         y = values(arrow.target, self.target)
         weight, offset = values(arrow.numbers, self.weight), values(arrow.numbers, self.offset)
         categories = tuple(values(arrow.category, name, name not in self.guessed) for name in self.categorical)
@@ -205,14 +211,35 @@ class Columns:
             missing=told,
         )
 
+    def filling(self, values: Mapping[str, Any], holes: bool) -> "Columns":
+        """The same, with values in the place of missing ones of which nothing is told yet.
+
+        Parameters
+        ----------
+        values : mapping of str to value
+        holes : bool
+            Whether any number is missing.
+        """
+        if self.missing == "drop":
+            return self
+        dtype = "float32" if holes and self.dtype in ("uint8", "int8") else self.dtype
+        return replace(self, dtype=dtype, missing={**values, **(self.missing if self.missing != "error" else {})})
+
+    def with_holes(self) -> "Columns":
+        """The same, with NaN in the place of missing numbers of which nothing is told yet."""
+        return replace(self, dtype="float64", holes=True)
+
     def _without_missing(
         self, table: pa.Table, where: str, rows: Array
-    ) -> tuple[dict[str, Any], Array, list[arrow.BadValue]]:
-        """The plain columns by name, the numbers of their rows, and what is wrong with them."""
+    ) -> tuple[dict[str, Any], Array, list[arrow.BadValue], dict[str, Array]]:
+        """The plain columns by name, the numbers of their rows, what is wrong with them, and where numbers are to be
+        NaN.
+        """
         fill = self.missing if isinstance(self.missing, Mapping) else {}
         columns = {name: arrow.plain(self._column(table, name)) for name in self._with_a_meaning}
         dropped = None
         first_absent: dict[str, int] = {}
+        holes: dict[str, Array] = {}
         for name, column in columns.items():
             if pa.types.is_null(column.type):  # of a file without any value in this column
                 is_text = name in self.categorical and not isinstance(fill.get(name, ""), Real)
@@ -227,14 +254,17 @@ class Columns:
             elif self.missing == "drop":
                 dropped = absent if dropped is None else pc.or_(dropped, absent)
             else:  # anything in their place, to find what else is wrong
-                first_absent[name] = int(rows[pc.index(absent, True).as_py()])
+                if self.holes and name in self.features:
+                    holes[name] = np.asarray(absent)
+                else:
+                    first_absent[name] = int(rows[pc.index(absent, True).as_py()])
                 if (kind := arrow.kind(column.type)) in ("number", "text"):
                     columns[name] = arrow.filled(column, absent, "" if kind == "text" else 0, name)
         bad = [self._absent(first_absent, where)] if first_absent else []
         if dropped is None:
-            return columns, rows, bad
+            return columns, rows, bad, holes
         kept = pc.invert(dropped)
-        return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()], bad
+        return {name: column.filter(kept) for name, column in columns.items()}, rows[kept.to_numpy()], bad, holes
 
     def _absent(self, first: Mapping[str, int], where: str) -> arrow.BadValue:
         """What is to be said of missing values: of the first one, and of the columns that have some."""

@@ -106,10 +106,15 @@ def matched(rows: Rows, features: Features, missing: Mapping[str, Any], source: 
         X = rows.X[:, places[: features.numeric]]
         categories = tuple(rows.categories[number - rows.X.shape[1]] for number in places[features.numeric :])
         rows = replace(rows, X=X, categories=categories, names=features.names)
-    return _filled(rows, features.names[: features.numeric], missing)
+    return filled(rows, column_names(features.names, features.numeric), missing)
 
 
-def _filled(rows: Rows, names: Sequence[str], missing: Mapping[str, Any]) -> Rows:
+def column_names(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Names of so many columns, the first ones of these: x0, x1, ... where there are none."""
+    return tuple(names[:count]) if names else tuple(f"x{j}" for j in range(count))
+
+
+def filled(rows: Rows, names: Sequence[str], missing: Mapping[str, Any]) -> Rows:
     """Rows with values in the place of NaN in columns of numbers, which have these names."""
     X = rows.X
     if X.dtype.kind != "f":

@@ -30,6 +30,7 @@ from .given import (
     sources_of_spread_table,
 )
 from .kinds import Kind, kind_of
+from .missing import Filled, without_holes
 from .table import TableSource
 
 _TYPES = [np.float64, np.float32]  # matrices of other types become those of the first
@@ -57,6 +58,8 @@ class Fitted:
         What predicts, for messages.
     compare : callable
         Looks whether the columns of a matrix, which have no names to be found by, are those of the fit.
+    drops : bool
+        Whether rows in which something is missing are left out where they are evaluated: no prediction lacks.
     """
 
     features: Features
@@ -64,6 +67,7 @@ class Fitted:
     missing: Mapping[str, Any] = field(default_factory=dict)
     name: str = "the model"
     compare: Callable[[Any], None] = _as_it_is
+    drops: bool = False
 
 
 def given_to_predict(X: Any, fitted: Fitted, offset: Any = None) -> Rows | list[Any]:
@@ -165,9 +169,13 @@ def _counted_alike(given: Any, fitted: Fitted) -> list[Any]:
 def _of_fit(source: Any, fitted: Fitted, evaluated: bool = True) -> Any:
     """A source that reads the columns of the fit alone, if they have names."""
     if not (isinstance(source, TableSource) and fitted.features.names):
-        return source
+        return Filled(source, drop=True) if fitted.drops and evaluated else source
     columns = source.columns.of_fit(fitted.features, fitted.missing, str(source))
-    return replace(source, columns=columns if evaluated else replace(columns, target=None, weight=None, every_row=True))
+    if not evaluated:
+        columns = replace(columns, target=None, weight=None, every_row=True)
+    elif fitted.drops and columns.missing == "error":
+        columns = replace(columns, missing="drop")
+    return replace(source, columns=columns)
 
 
 def _keeping(source: Any, keep: Sequence[str]) -> TableSource:
@@ -180,9 +188,11 @@ def _keeping(source: Any, keep: Sequence[str]) -> TableSource:
 
 
 def _for_fit(X: Any, kind: Kind, beside: Mapping[str, Any], fitted: Fitted) -> Rows | list[Any]:
+    drops = fitted.drops and "target" in beside
     if kind is Kind.DASK_ARRAY:
         refuse_names(beside, X)
-        return array_sources(X, beside.get("target"), beside.get("weight"), beside["offset"])
+        sources = array_sources(X, beside.get("target"), beside.get("weight"), beside["offset"])
+        return [Filled(source, drop=True) for source in sources] if drops else sources
     if kind in _SPREAD:
         return _table_sources(X, kind, beside, fitted)
     features = fitted.features
@@ -206,7 +216,8 @@ def _for_fit(X: Any, kind: Kind, beside: Mapping[str, Any], fitted: Fitted) -> R
     if offset is not None and offset.shape != (n,):
         raise DataError(f"X has {n} rows and offset has shape {offset.shape}: it must be ({n},)")
     y = beside.get("target")
-    return Rows(matrix, None if y is None else targets(y), weight, offset=offset, names=names)
+    rows = Rows(matrix, None if y is None else targets(y), weight, offset=offset, names=names)
+    return without_holes(rows) if drops else rows
 
 
 def _table_sources(
@@ -222,7 +233,7 @@ def _table_sources(
     roles: dict[str, Any] = {"exclude": tuple(keep)}
     if features.names:
         roles = {"features": features.names, "categorical": features.names[features.numeric :]}
-        roles["missing"] = dict(fitted.missing) or "error"
+        roles["missing"] = dict(fitted.missing) or ("drop" if fitted.drops and "target" in beside else "error")
         if kind is not Kind.RAY_DATASET:
             what = "the Dask data frame" if kind is Kind.DASK_FRAME else "the table"
             X = only(X, list(dict.fromkeys([*features.names, *names_of(beside).values(), *keep])), what)

@@ -4,7 +4,7 @@ The one way in for data that is not named by files: estimators give what they go
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import IOBase
 from typing import Any
 
@@ -29,6 +29,7 @@ from .columns import TABLE_SOURCES, Roles
 from .features import common_type, refuse_dates, refuse_texts
 from .frames import FramePiece, sources_of_table
 from .kinds import Kind, is_pandas, kind_of
+from .missing import Filled, MissingOfFit, settled
 from .table import TableSource, rules
 
 
@@ -46,12 +47,26 @@ class Given:
         Whether the files count columns from 0 rather than 1; None where they do neither.
     missing : dict of str to value
         What stands for missing values of features, by column.
+    reads : int
+        Of all rows, to learn what stands for missing values.
     """
 
     sources: list[Any]
     names: tuple[str, ...] = ()
     zero_based: bool | None = None
     missing: dict[str, Any] = field(default_factory=dict)
+    reads: int = 0
+
+    def settled(self, missing: MissingOfFit, engine: Any) -> "Given":
+        """The same with what an estimator says of missing values, which may be learnt from the rows.
+
+        Raises
+        ------
+        DataError, ValueError
+            It cannot be said of this data; see `settled` in `missing.py`.
+        """
+        found = settled(self.sources, missing, self.missing, engine)
+        return replace(self, sources=found.sources, missing=found.values, reads=found.reads)
 
 
 def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, *, asked_by: str) -> Given:
@@ -102,6 +117,8 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
 
 def is_in_memory(source: Any) -> bool:
     """Whether a source only points to rows that are in this process's memory."""
+    if isinstance(source, Filled):
+        return is_in_memory(source.source)
     return isinstance(source, ArraySource) or all(
         isinstance(piece, FramePiece) for piece in getattr(source, "pieces", (None,))
     )

@@ -17,11 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.features import encode, matched
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict, given_to_write
+from ..data.missing import MissingOfFit
 from ..engines import is_engine, make_engine
 from ..errors import DataError
 from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features
 from ..protocols.seams import Engine
+from ._base_levels import unknown_to
 from ._lazy import lazily
 from ._measures import Tally
 from ._predictions import Evaluate, Predict, PredictTable, check_finite, check_rows, refuse_problem, write
@@ -31,7 +33,7 @@ Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes 
 
 # What predictions are made of, beside the parameters, of which those of the run stay here.
 _FITTED = {"coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"}
-_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_"}
+_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_"}
 _OF_THE_RUN = ("engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol")
 
 
@@ -39,11 +41,13 @@ class Applied:
     """A fitted linear model at work."""
 
     unknown: str
+    missing: MissingOfFit
     engine: str | Engine
     features_: Features
     has_offset_: bool
     zero_based_: bool | None
     missing_: dict[str, Any]
+    base_: dict[str, Any]
     get_params: Callable[..., dict[str, Any]]  # scikit-learn's
 
     @abstractmethod
@@ -155,7 +159,9 @@ class Applied:
 
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
-        return Fitted(self.features_, self.zero_based_, self.missing_, type(self).__name__, self._compare_columns)
+        drops = isinstance(self.missing, str) and self.missing == "drop"
+        name = type(self).__name__
+        return Fitted(self.features_, self.zero_based_, self.missing_, name, self._compare_columns, drops)
 
     def _compare_columns(self, X: Any) -> None:
         """Compare the columns of a matrix with the fit's as scikit-learn does."""
@@ -175,7 +181,8 @@ class Applied:
                 f"{source}: the model was fitted with an offset and there is none here: name its column, or give "
                 "values (zeros for none), with offset=..."
             )
-        return encode(rows, self.features_, source, self.unknown)  # type: ignore[arg-type]
+        unknown: Any = unknown_to(self.unknown, self.base_, self.features_)
+        return encode(rows, self.features_, source, unknown)
 
     def _predictors(self, rows: Rows) -> Array:
         """(n, outputs) linear predictors of rows with the columns of the model."""

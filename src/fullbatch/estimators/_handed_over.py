@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..errors import DataError
 from ..protocols.schema import Features
+from ._base_levels import unknown_to
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +34,7 @@ class HandedOver:
     features_: Features
     missing_: dict[str, Any]
     has_offset_: bool
+    base_: dict[str, Any]
     unknown: str
 
     _no_hand_over: ClassVar[str] = ""  # why not
@@ -60,7 +62,8 @@ class HandedOver:
             offset=offset if self.has_offset_ else None,
             classes=getattr(self, "classes_", None),
             missing=self.missing_,
-            ignore_unknown=self.unknown == "ignore",
+            ignore_unknown=unknown_to(self.unknown, self.base_, self.features_) == "ignore",
+            base=self.base_,
             loss=loss,
             options=dict(options or {}),
             names=tuple(getattr(self, "feature_names_in_", ())),
@@ -103,7 +106,7 @@ class HandedOver:
         -------
         str
             NULL is predicted where a value is missing that the fit had no value for, and for an unknown level unless
-            `unknown="ignore"`.
+            `unknown` is "ignore" or "base".
         """
         from ..export.sql import query
 

@@ -12,6 +12,7 @@ from ..data.fitted import Fitted, given_to_evaluate, given_to_predict
 from ..errors import DataError, shortened
 from ..protocols.rows import Rows
 from ..protocols.schema import Features
+from ._base_levels import held_at_zero
 from ._per_column import PerColumn, per_column
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Inferred:
 
     features_: Features
     missing_: dict[str, Any]
+    base_: dict[str, Any]
     has_offset_: bool
     engine: Any
     fit_intercept: bool
@@ -86,7 +88,8 @@ class Inferred:
             What the variance is multiplied by. Default: Pearson's estimate for the normal, gamma and Tweedie families,
             1 for others; "pearson" makes theirs quasi-likelihoods.
         reference : mapping of str to level, optional
-            Which level of a categorical column the others are compared with; default: the first.
+            Which level of a categorical column the others are compared with; default: the base level of the fit, or
+            the first.
 
         Returns
         -------
@@ -119,7 +122,7 @@ class Inferred:
             covariance=covariance,
             weights=weights,
             dispersion=dispersion,
-            reference=reference,
+            reference={**self.base_, **(reference or {})},
             given=read_others,
         )
 
@@ -138,9 +141,10 @@ class Inferred:
                 "an L1 penalty chooses columns by the data, and errors that do not know of the choice are wrong: refit "
                 "the columns whose coefficients are not zero without the penalty, on other rows"
             )
+        zero = held_at_zero(self.base_, features)
         for which, bounds in zip(("lower_bounds", "upper_bounds"), self._bounds(), strict=True):
             if bounds is not None:
-                at = per_column(which, bounds, features, np.nan) == coef[0]
+                at = (per_column(which, bounds, features, np.nan) == coef[0]) & ~zero
                 if at.any():
                     held = [features.names_out()[j] for j in np.flatnonzero(at)]
                     raise ValueError(
@@ -168,6 +172,7 @@ class Inferred:
             dict(self.missing_),
             classes,
             getattr(self, "class_weight", None),
+            zero,
         )
 
 

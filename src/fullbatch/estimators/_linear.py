@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.given import Given, given_to_fit
+from ..data.missing import MissingOfFit, check_missing
 from ..errors import DataError, FitWarning
 from ..models.linear import Linear
 from ..objective.objective import Objective
@@ -30,6 +31,7 @@ from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
 from ..wording.shown import named
 from ._applied import Applied
+from ._base_levels import Base, base_levels, check_base, held_at_zero
 from ._handed_over import HandedOver
 from ._inferred import Inferred
 from ._least_norm import least_norm
@@ -72,8 +74,16 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         What they must not be above.
     standardize : bool, default=False
         Penalise coefficients per standard deviation of their column. Either way `coef_` is for the columns as given.
-    unknown : {"error", "ignore"}, default="error"
-        What predictions do with a category that the fit has not seen: refuse the row, or count it as none of them.
+    missing : {"error", "drop", "mean", "median"} or mapping of str to value, default="error"
+        What is done with missing values of features: refuse them; leave the row out; or put the column's mean or median
+        over the training rows in their place, in later rows too, and a level of its own, "missing", in columns of text.
+        A mapping says for each column "mean", "median", or a value. What sources say themselves goes first.
+    base : "first", mapping of str to level, or None, default=None
+        Base levels of categorical columns, whose coefficients are zero: the first level of each column, or by name for
+        those that the mapping names. None: each level has a coefficient, and all are penalised alike.
+    unknown : {"error", "ignore", "base"}, default="error"
+        What predictions do with a category that the fit has not seen: refuse the row, count it as none of them, or as
+        the base level, which is the same where there is one.
     solver : str or Solver, default="auto"
         As in `fullbatch.minimize`: "auto" chooses by the shape of the problem, and says why in `result_.solver`.
     engine : str or Engine, default="threads"
@@ -107,8 +117,11 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     zero_based_ : bool or None
         Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
     missing_ : dict of str to value
-        What stood for missing values in the fit, by column, where its sources were made with `missing`: it stands for
-        those of later rows too, unless their sources say otherwise.
+        What stood for missing values in the fit, by column, as `missing` or the sources say, means and medians as
+        numbers: it stands for those of later rows too, unless their sources say otherwise. Columns without names are
+        "x0", "x1", ...
+    base_ : dict of str to level
+        Base levels by column.
     result_ : Result
         How the fit went: objective, gradient norm, passes, seconds, and which rule ended it. Its `theta` is in the
         solver's variables. A loaded model has none.
@@ -122,6 +135,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     lower_bounds: PerColumn = None
     upper_bounds: PerColumn = None
     standardize: bool = False
+    missing: MissingOfFit = "error"
+    base: Base = None
     unknown: str = "error"
     solver: Any = "auto"
     engine: str | Engine = "threads"
@@ -169,7 +184,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
 
     def _variables(self, schema: Schema, linear: Linear) -> Any:
         """The solver's variables: of centred columns."""
-        return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize)
+        held = held_at_zero(base_levels(self.base, schema.features), schema.features)
+        return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held)
 
     def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
         """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
@@ -213,7 +229,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         learner.__dict__.update(vars(self))
         given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
         with ExitStack() as stack:
-            learner._learn(learner._opened(stack), given)
+            engine = learner._opened(stack)
+            learner._learn(engine, given.settled(self.missing, engine))
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
         return self
@@ -242,6 +259,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
                 stacklevel=4,
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
+        objective.num_setup_passes += given.reads
         callbacks: list[Callback] = list(self.callbacks)
         if self.verbose:
             callbacks.append(Progress())
@@ -277,7 +295,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
-        self.missing_ = given.missing
+        self.missing_, self.base_ = given.missing, base_levels(self.base, schema.features)
 
     def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
         """Strengths and bounds as an objective takes them."""
@@ -300,9 +318,12 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
             beyond = np.flatnonzero(~variables.used & ((bounds > 0) if name == "lower" else (bounds < 0)))
             if beyond.size:
                 column = schema.features.names_out()[beyond[0]]
+                why = "does not vary, so that its coefficient is zero beside an intercept"
+                if held_at_zero(base_levels(self.base, schema.features), schema.features)[beyond[0]]:
+                    why = "is a base level, whose coefficient is zero"
                 raise DataError(
-                    f"{name}_bounds: column {column!r} does not vary, so that its coefficient is zero beside an "
-                    f"intercept and cannot be {bounds[beyond[0]]:g}: leave the column or its bound out"
+                    f"{name}_bounds: column {column!r} {why} and cannot be {bounds[beyond[0]]:g}: leave the column or "
+                    "its bound out"
                 )
             penalty[name] = of_theta(bounds * variables.scale, free)
         return penalty
@@ -368,10 +389,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
             raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
+        check_missing(self.missing)
         if not isinstance(self.verbose, bool | np.bool_):
             check_whole("verbose", self.verbose, 0)
-        if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):
-            raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')
+        check_base(self.base, self.unknown)
         check_taken(self)
         check_solver(self._solver())
         self._check_engine()

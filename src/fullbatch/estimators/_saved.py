@@ -9,15 +9,21 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.arrow import plain_value
 from ..errors import DamagedError, ModelFileError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ..run.result import Status
 from ..saving import files
 from ..saving.contents import Contents, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
+from ._base_levels import BASE, LEVELS
 from ._per_column import PER_COLUMN, as_text, of_text
 
 Array = npt.NDArray[Any]
+
+
+# What stands for missing values, by column.
+VALUES = Named(Either(Flag(), Number(), Text()))
 
 
 class Saved:
@@ -32,7 +38,9 @@ class Saved:
         "l1_ratio": Number(0, 1),
         "lower_bounds": PER_COLUMN,
         "upper_bounds": PER_COLUMN,
-        "unknown": Text(("error", "ignore")),
+        "missing": Either(Text(("error", "drop", "mean", "median")), VALUES),
+        "base": BASE,
+        "unknown": Text(("error", "ignore", "base")),
     }
     # Arrays that a saved model of any kind holds.
     _saved_members: ClassVar[Mapping[str, Member]] = {
@@ -51,6 +59,7 @@ class Saved:
     has_offset_: bool
     zero_based_: bool | None
     missing_: dict[str, Any]
+    base_: dict[str, Any]
     n_samples_fit_: int
     l2_: float
     l1_: float
@@ -78,9 +87,11 @@ class Saved:
                 parameters[name] = bool(parameters[name])  # 1 will do in a constructor
             if rule is PER_COLUMN:
                 parameters[name] = as_text(parameters[name])
+            if name in ("missing", "base") and isinstance(parameters[name], Mapping):
+                parameters[name] = {column: plain_value(value) for column, value in parameters[name].items()}
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
-        metadata |= {"zero_based": self.zero_based_, "missing": self.missing_}
+        metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
         if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
             metadata["fit"] = dict(zip(_OF_FIT, (self.n_samples_fit_, self.l2_, self.l1_, self.status_), strict=True))
         self._add_saved(arrays, metadata)
@@ -100,10 +111,11 @@ class Saved:
             "numeric_features": Number(0, whole=True),
             "offset": Flag(),
             "zero_based": Either(Flag(), Null()),
-            "missing": Named(Either(Flag(), Number(), Text())),
+            "missing": VALUES,
+            "base": LEVELS,
             "fit": Parts(_OF_FIT),
         }
-        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "fit": None})
+        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "base": {}, "fit": None})
 
     @classmethod
     def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
@@ -125,7 +137,7 @@ class Saved:
         model.n_features_in_ = model.features_.numeric + len(levels)
         model.n_iter_ = model._counted(int(arrays["n_iter"][0]))
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
-        model.missing_ = dict(metadata.get("missing", {}))
+        model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
         if "fit" in metadata:
             told = metadata["fit"]
             model.n_samples_fit_, model.l2_, model.l1_, model.status_ = (told[name] for name in _OF_FIT)
@@ -152,7 +164,7 @@ class Saved:
 
 
 # Parameters that files of the first versions do not have.
-_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2"})
+_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base"})
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

@@ -14,7 +14,6 @@ from ..data.given import Given, given_to_fit
 from ..errors import DataError
 from ..objective.objective import Objective
 from ..objective.penalties import penalty_of
-from ..objective.variables import Standardized
 from ..protocols.requests import Squares
 from ..protocols.schema import Schema
 from ..protocols.seams import Penalty
@@ -55,8 +54,9 @@ class Template:
         schema: Schema = self.blocks.schema
         linear = self.learner._linear(schema)
         self.outputs = linear.outputs(schema)
-        self.variables = Standardized(schema, self.outputs, linear.intercept, self.learner.standardize)
+        self.variables = self.learner._variables(schema, linear)
         self.objective = Objective(self.blocks, variables=self.variables)
+        self.objective.num_setup_passes += self.given.reads
         factors = linear.class_factors(schema)
         self.weight = schema.weight if factors is None else float(factors @ schema.class_weight)
         self.learner.n_samples_fit_ = schema.n_rows
@@ -160,7 +160,9 @@ def placed(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, aske
     learner._check_parameters()
     given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by)
     with ExitStack() as stack:
-        blocks = stack.enter_context(closing(learner._opened(stack).place(learner._model(), given.sources)))
+        engine = learner._opened(stack)
+        given = given.settled(learner.missing, engine)
+        blocks = stack.enter_context(closing(engine.place(learner._model(), given.sources)))
         yield Template(learner, given, blocks)
 
 

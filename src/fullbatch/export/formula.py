@@ -1,7 +1,7 @@
 """A fitted linear model as a formula of named columns: what every format is written from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +70,8 @@ class Formula:
         Of the loss.
     named : bool
         Whether the columns have names of their own.
+    base : mapping of str to level
+        Base levels, whose coefficients are zero, by column.
     """
 
     numbers: tuple[Number, ...]
@@ -82,6 +84,7 @@ class Formula:
     loss: str
     options: Mapping[str, float]
     named: bool
+    base: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -97,6 +100,7 @@ class Formula:
         loss: str,
         options: Mapping[str, float],
         names: tuple[str, ...] = (),
+        base: Mapping[str, Any] | None = None,
     ) -> "Formula":
         """Of what an estimator has learnt; `names` are those of columns that the features have none for."""
         count = features.numeric + len(features.levels)
@@ -128,6 +132,7 @@ class Formula:
             loss,
             dict(options),
             bool(features.names or names),
+            dict(base or {}),
         )
 
     @property

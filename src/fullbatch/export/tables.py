@@ -1,5 +1,6 @@
 """A model as a table that people read: relativities, as actuaries have them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
     """
     if inference is not None and [str(one) for one in inference.names] != _names(formula, inference.reference):
         raise ValueError("inference is of another model: give that of this one")
-    reference = {} if inference is None else dict(inference.reference)
+    reference = formula.base if inference is None else inference.reference
     ratios = formula.link != "identity"
     rows: list[dict[str, Any]] = []
     for output in range(formula.outputs):
@@ -46,7 +47,7 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
     return pa.table(columns)
 
 
-def _of_output(formula: Formula, output: int, reference: dict[str, Any]) -> list[dict[str, Any]]:
+def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> list[dict[str, Any]]:
     several = formula.link == "softmax"
 
     def of(weights: Any) -> float:

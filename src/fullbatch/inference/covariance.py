@@ -98,6 +98,9 @@ class Information:
         E = self.design.of_theta
         with one_thread():
             matrix = E.T @ information @ E + np.diag(self.penalty)
+            if (held := self.design.fitted.held) is not None:  # they do not move
+                fixed = np.tile(np.append(held, False), len(self.design.fitted.coef))
+                matrix[fixed], matrix[:, fixed] = 0.0, 0.0
             scale = np.sqrt(np.where(matrix.diagonal() > 0, matrix.diagonal(), 1.0))
             values, vectors = eigh(matrix / scale / scale[:, None])
             there = values > 1e-13 * values[-1]

@@ -56,6 +56,8 @@ class FittedLinear:
         Labels.
     class_weight : "balanced", mapping or None
         What weights of classes were multiplied by.
+    held : (p,) bool array or None
+        Coefficients of base levels, which are zero by definition.
     """
 
     features: Features
@@ -70,6 +72,7 @@ class FittedLinear:
     missing: Mapping[str, Any]
     classes: Array | None = None
     class_weight: Any = None
+    held: Array | None = None
 
     def targets(self, rows: Rows, source: Any) -> Array:
         """(n,) numbers, or numbers of classes; rows that cannot be used are refused.
@@ -129,7 +132,12 @@ class Design:
         left_out, references, first = [], {}, features.numeric
         for number, levels in enumerate(features.levels, features.numeric):
             name = str(features.column(number)) if features.names else f"x{number}"
-            if fitted.fit_intercept or number > features.numeric:
+            base = [] if fitted.held is None else levels[fitted.held[first : first + len(levels)]].tolist()
+            if base and not fitted.fit_intercept and told.get(name) == base[0]:
+                del told[name]
+                left_out.append(first + levels.tolist().index(base[0]))
+                references[name] = base[0]
+            elif fitted.fit_intercept or number > features.numeric:
                 level = told.pop(name, levels.tolist()[0])
                 place = levels.tolist().index(level) if level in levels.tolist() else -1
                 if place < 0:
@@ -202,10 +210,12 @@ class Design:
         for column, row in place.items():
             one[row, column] = 1.0
         first = features.numeric
-        spared = [] if self.fitted.fit_intercept else [place[j] for j in range(first, first + _count(features))]
+        own_levels = range(first, first + _count(features))
+        spared = [] if self.fitted.fit_intercept else [place[j] for j in own_levels if j in place]
+        zero = np.zeros(features.size, bool) if self.fitted.held is None else self.fitted.held
         for _, levels in _each(features):
             own = range(first, first + len(levels))
-            for dropped in set(own) - place.keys():
+            for dropped in {j for j in own if not zero[j]} - place.keys():
                 one[[place[column] for column in own if column != dropped], dropped] = -1.0
                 one[spared or [0], dropped] = 1.0
             first += len(levels)

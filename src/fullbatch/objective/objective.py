@@ -122,6 +122,7 @@ class Objective:
             mean, spread = self._columns
             size = np.abs(schema.mean)
             constant = (np.sqrt(schema.variance) <= CONSTANT * size) & (np.abs(mean) <= CONSTANT * size)
+            constant |= (mean == 0) & (spread == 0)  # of columns that are not used
             with np.errstate(over="ignore", under="ignore"):
                 squares = np.where(constant, 0.0, mean**2 + spread**2)
                 centred = (mean == 0) & (schema.variance > 0) & ~constant

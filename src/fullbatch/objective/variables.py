@@ -36,9 +36,13 @@ class Standardized:
     scale : bool
         Whether columns are divided by their population standard deviation; those whose squares overflow are left
         alone.
+    held : (p,) bool array, optional
+        Columns whose coefficients are zero, such as those of base levels.
     """
 
-    def __init__(self, schema: Schema, outputs: int, intercept: bool = True, scale: bool = False) -> None:
+    def __init__(
+        self, schema: Schema, outputs: int, intercept: bool = True, scale: bool = False, held: Array | None = None
+    ) -> None:
         self._shape = (outputs, schema.n_features)
         self._intercept = intercept
         self._mean = schema.mean
@@ -50,6 +54,8 @@ class Standardized:
         # Of spreads below the root of the least number nothing is left when they are squared.
         constant = np.maximum(deviation, _LEAST) <= CONSTANT * np.abs(schema.mean)
         self._used = ~constant if intercept else np.ones(schema.n_features, bool)
+        if held is not None:
+            self._used &= ~held
 
     def to_blocks(self, theta: Array) -> Array:
         """Coefficients and intercepts on the columns as stored."""

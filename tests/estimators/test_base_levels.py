@@ -1,0 +1,139 @@
+"""Base levels of categorical columns: the model of dummies without these, however it is fitted and used."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from sklearn.linear_model import LogisticRegression as Reference
+from sklearn.linear_model import Ridge as ReferenceRidge
+
+from fullbatch import (
+    DataError,
+    GeneralizedLinearRegressor,
+    LogisticRegression,
+    fit_path,
+    load_model,
+    table_sources,
+)
+
+RNG = np.random.default_rng(0)
+N = 1500
+FRAME = pd.DataFrame(
+    {"a": RNG.standard_normal(N), "region": RNG.choice(["u", "v", "w"], N), "zone": RNG.integers(1, 6, N)}
+)
+FRAME["zone"] = FRAME["zone"].astype("category")
+COUNTS = RNG.poisson(np.exp(0.3 * FRAME["a"] + 0.5 * (FRAME["region"] == "v") - 0.4 * (FRAME["zone"] == 3)))
+BASE = {"region": "v", "zone": 3}
+DUMMIES = pd.DataFrame(
+    {
+        "a": FRAME["a"],
+        **{f"region={level}": 1.0 * (FRAME["region"] == level) for level in "uw"},
+        **{f"zone={level}": 1.0 * (FRAME["zone"] == level) for level in (1, 2, 4, 5)},
+    }
+)
+
+
+def named(model):
+    return dict(zip(model.get_feature_names_out(), model.coef_.T, strict=True))
+
+
+def same(model, reference, tolerance):
+    found = named(model)
+    assert not np.any(found["region=v"])
+    assert not np.any(found["zone=3"])
+    np.testing.assert_allclose([found[name] for name in DUMMIES], reference.coef_.T, atol=tolerance)
+    np.testing.assert_allclose(model.intercept_, reference.intercept_, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "solver", ["lbfgs", "newton", "newton-cg", "least-squares", "proximal-newton", "owl-qn", "auto"]
+)
+@pytest.mark.parametrize("options", [{}, {"fit_intercept": False}, {"alpha": 0.01}], ids=["", "through 0", "ridge"])
+def test_the_model_is_that_of_dummies_without_the_base(solver, options):
+    model = GeneralizedLinearRegressor(solver=solver, tol=1e-7, base=BASE, **options).fit(FRAME, COUNTS)
+    told = {**options, "alpha": options.get("alpha", 0.0) * N}
+    same(model, ReferenceRidge(**told).fit(DUMMIES, COUNTS), 2e-6)
+    assert model.base_ == BASE
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classes(classes):
+    y = np.digitize(FRAME["a"] + RNG.standard_normal(N), [0, 1, 2][: classes - 1])
+    model = LogisticRegression(C=0.5, tol=1e-7, base=BASE).fit(FRAME, y)
+    same(model, Reference(C=0.5, tol=1e-10, max_iter=10_000).fit(DUMMIES, y), 2e-5)
+
+
+def test_the_first_level_penalties_by_name_and_paths():
+    first = GeneralizedLinearRegressor("poisson", alpha=0.1, l1_ratio=0.5, base="first", tol=1e-7)
+    model = first.fit(FRAME, COUNTS)
+    assert model.base_ == {"region": "u", "zone": 1}
+    dummies = pd.get_dummies(FRAME, drop_first=True).astype(float)
+    plain = GeneralizedLinearRegressor("poisson", alpha=0.1, l1_ratio=0.5, tol=1e-7)
+    wanted = plain.fit(dummies, COUNTS)
+    kept = ~np.isin(model.get_feature_names_out(), ["region=u", "zone=1"])
+    np.testing.assert_allclose(model.coef_[kept], wanted.coef_, atol=1e-6)
+    ours, theirs = (fit_path(one, X, COUNTS, num=5) for one, X in ((first, FRAME), (plain, dummies)))
+    np.testing.assert_allclose(ours.strengths, theirs.strengths, rtol=1e-9)
+    np.testing.assert_allclose(ours.coefs[:, kept], theirs.coefs, atol=1e-6)
+    assert not ours.coefs[:, ~kept].any()
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_errors_are_those_of_statsmodels_with_the_base_as_reference(intercept):
+    model = GeneralizedLinearRegressor("poisson", tol=1e-8, base=BASE, fit_intercept=intercept).fit(FRAME, COUNTS)
+    told = model.inference(FRAME, COUNTS)
+    X = sm.add_constant(DUMMIES) if intercept else DUMMIES
+    wanted = sm.GLM(COUNTS, X, family=sm.families.Poisson()).fit(tol=1e-12)
+    assert told.reference == BASE
+    np.testing.assert_allclose(told.std_err, wanted.bse, rtol=1e-6)
+
+
+def test_errors_under_a_penalty_are_those_of_dummies():
+    model, plain = (GeneralizedLinearRegressor("poisson", alpha=0.1, tol=1e-8, base=base) for base in (BASE, None))
+    ours = model.fit(FRAME, COUNTS).inference(FRAME, COUNTS)
+    wanted = plain.fit(DUMMIES, COUNTS).inference(DUMMIES, COUNTS)
+    np.testing.assert_allclose(ours.std_err, wanted.std_err, rtol=1e-6)
+
+
+def test_unknown_levels_are_the_base_everywhere(tmp_path):
+    model = GeneralizedLinearRegressor("poisson", base=BASE, alpha=0.01).fit(FRAME, COUNTS)
+    new, base = FRAME.assign(region="new", zone=9), FRAME.assign(region="v", zone=3)
+    for frame in (new, base):
+        frame["zone"] = frame["zone"].astype("category")
+    with pytest.raises(DataError, match="unknown level 'new'"):
+        model.predict(new)
+    model.set_params(unknown="base").save(tmp_path / "m.fb")
+    for one in (model, load_model(tmp_path / "m.fb")):
+        assert (one.base, one.base_, one.unknown) == (BASE, BASE, "base")
+        wanted = one.predict(base)
+        assert one.predict(new).tolist() == wanted.tolist()
+        assert one.evaluate(new, COUNTS) == one.evaluate(base, COUNTS)
+        assert one.predict(table_sources(new, blocks=2)).tolist() == wanted.tolist()
+        plain = new.astype({"zone": float})
+        np.testing.assert_allclose(one.to_sklearn().predict(plain), wanted, rtol=1e-12)
+        assert "ELSE CASE WHEN" in one.to_sql("t")
+        assert 'invalidValueTreatment="asIs"' in one.to_pmml()
+    table = model.relativities().to_pandas().set_index(["term", "level"])["relativity"]
+    assert table["region", "v"] == table["zone", "3"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base": {"regoin": "u"}}, r"base names 'regoin', which is no categorical column: those are"),
+        ({"base": {"region": "x"}}, r"base: column 'region' has no level 'x': it has"),
+        ({"base": {"a": 1}}, r"base names 'a', which is no categorical column"),
+        ({"base": "first", "lower_bounds": {"region=u": 1.0}}, r"'region=u' is a base level"),
+    ],
+)  # fmt: skip
+def test_what_is_no_base_level_is_told(options, message):
+    with pytest.raises(DataError, match=message):
+        GeneralizedLinearRegressor(**options).fit(FRAME, COUNTS)
+
+
+def test_unknown_levels_need_a_base():
+    with pytest.raises(ValueError, match='unknown="base" needs base levels'):
+        GeneralizedLinearRegressor(unknown="base").fit(FRAME, COUNTS)
+    model = GeneralizedLinearRegressor(base={"region": "u"}, unknown="base").fit(FRAME, COUNTS)
+    with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
+        model.predict(FRAME)

@@ -1,0 +1,230 @@
+"""Missing values of what is given to `fit`: left out, or filled in with what is learnt from the rows."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scipy.sparse as sp
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from fullbatch import (
+    DataError,
+    GeneralizedLinearRegressor,
+    LogisticRegression,
+    array_sources,
+    fit_path,
+    load_model,
+    parquet_sources,
+    table_sources,
+)
+from fullbatch.data.medians import medians
+from fullbatch.engines.local import SerialEngine
+from fullbatch.protocols.rows import Rows
+
+RNG = np.random.default_rng(4)
+N = 300
+WHOLE = np.column_stack((RNG.standard_normal(N), RNG.integers(18, 90, N), 1e6 + RNG.standard_normal(N)))
+X = np.where(RNG.random((N, 3)) < 0.15, np.nan, WHOLE)
+Y = RNG.poisson(np.exp(0.5 * WHOLE[:, 0] + 0.01 * WHOLE[:, 1]))
+WEIGHT = RNG.integers(0, 4, N)
+FRAME = pd.DataFrame(X, columns=["a", "age", "c"]).assign(
+    region=np.where(RNG.random(N) < 0.1, None, RNG.choice(["north", "south"], N)),
+    paid=pd.array(np.where(RNG.random(N) < 0.1, None, RNG.random(N) < 0.4), "boolean"),
+    y=Y,
+)
+NUMBERS = ["a", "age", "c"]
+
+
+def poisson(**options):
+    return GeneralizedLinearRegressor("poisson", alpha=0.1, tol=1e-7, **options)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("how", ["mean", "median"])
+def test_numbers_are_filled_as_by_scikit_learn_before_the_fit(how, weighted):
+    weight = WEIGHT if weighted else np.ones(N, int)
+    filler = SimpleImputer(strategy=how).fit(np.repeat(X, weight, axis=0))
+    wanted = poisson().fit(filler.transform(X), Y, weight)
+    frame, half = FRAME[NUMBERS], array_sources(X / 2, Y, weight, scale=2.0)
+    for given in (X, X.tolist(), sp.csr_array(X), frame, pl.from_pandas(frame), half):
+        targets = (None, None) if given is half else (Y, weight)
+        model = poisson(missing=how).fit(given, *targets)
+        np.testing.assert_allclose(list(model.missing_.values()), filler.statistics_, rtol=1e-14)
+        np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-7)
+        later = X[:50] if given is half else given[:50]
+        np.testing.assert_allclose(model.predict(later), wanted.predict(filler.transform(X[:50])), rtol=1e-7)
+    assert np.isnan(X).any()  # nobody's array was written to
+
+
+@dataclass
+class Column:
+    values: np.ndarray
+    weight: np.ndarray | None = None
+
+    def read(self):
+        return Rows(self.values[:, None], weight=self.weight)
+
+
+@pytest.mark.parametrize("name", ["normal", "whole", "ties", "huge", "tiny", "two", "one", "signed zeros", "many"])
+@pytest.mark.parametrize("blocks", [1, 7])
+def test_a_median_is_exact_however_the_rows_are_cut(name, blocks):
+    rng = np.random.default_rng(1)
+    values = {
+        "normal": rng.standard_normal(1000),
+        "whole": rng.integers(-50, 60, 999).astype(float),
+        "ties": np.repeat([1.0, 2.0], 50),
+        "huge": 1e308 * rng.standard_normal(100).clip(-1, 1),
+        "tiny": 5e-324 * rng.integers(-9, 9, 101),
+        "two": np.array([np.nextafter(1.0, 0), np.nextafter(1.0, 2)]),
+        "one": np.array([-3.25]),
+        "signed zeros": np.array([-0.0, 0.0, -1.0, 1.0]),
+        "many": 1.0001 + 1e-9 * rng.standard_normal(70_001),  # of which no first read tells one from another
+    }[name]
+    sources = [Column(part) for part in np.array_split(values, blocks)]
+    (found,), reads = medians(sources, [0], np.array([float(len(values))]), SerialEngine())
+    with np.errstate(over="ignore"):
+        middle = np.sort(values)[[(len(values) - 1) // 2, len(values) // 2]]
+    assert found == middle[0] / 2 + middle[1] / 2
+    assert reads == (3 if name == "many" else 2)
+
+
+def test_a_weighted_median_is_that_of_rows_repeated():
+    values, weight = RNG.standard_normal(200), RNG.integers(0, 5, 200)
+    sources = [Column(values[:90], weight[:90]), Column(values[90:], weight[90:])]
+    (found,), _ = medians(sources, [0], np.array([float(weight.sum())]), SerialEngine())
+    assert found == np.median(np.repeat(values, weight))
+
+
+def test_a_mixed_frame_fits_in_one_call(tmp_path):
+    model = poisson(missing="median").fit(FRAME, "y")
+    rules = {name: float(FRAME[name].median()) for name in NUMBERS} | {"paid": 0.0, "region": "missing"}
+    assert model.missing_ == rules
+    filled = FRAME.assign(paid=FRAME["paid"].astype(float)).fillna(rules)
+    wanted = poisson().fit(filled, "y")
+    assert list(model.get_feature_names_out()) == [*NUMBERS, "paid", "region=missing", "region=north", "region=south"]
+    np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-12)
+    model.save(tmp_path / "m.fb")
+    again = load_model(tmp_path / "m.fb")
+    assert (again.missing, again.missing_) == ("median", rules)
+    expected = wanted.predict(filled)
+    np.testing.assert_allclose(again.predict(FRAME.drop(columns="y")), expected, rtol=1e-12)
+    np.testing.assert_allclose(again.to_sklearn().predict(FRAME.astype({"paid": float})), expected, rtol=1e-9)
+    assert again.score(FRAME, "y") == pytest.approx(wanted.score(filled, "y"))
+
+
+def test_rules_by_column_and_those_of_sources_go_first(tmp_path):
+    told = {"a": "mean", "age": "median", "c": np.float32(2.5), "region": "none", "paid": True}
+    model = poisson(missing=told).fit(FRAME, "y")
+    assert model.missing_ == {
+        "a": pytest.approx(FRAME["a"].mean(), rel=1e-14), "age": FRAME["age"].median(), "c": 2.5, "paid": True,
+        "region": "none",
+    }  # fmt: skip
+    model.save(tmp_path / "m.fb")
+    assert load_model(tmp_path / "m.fb").missing == {**told, "c": 2.5}
+    sources = table_sources(FRAME, target="y", missing={"age": 1, "region": "none"})
+    of_sources = poisson(missing="mean").fit(sources)
+    assert of_sources.missing_["age"] == 1
+    assert of_sources.missing_["region"] == "none"
+    assert of_sources.missing_["paid"] == pytest.approx(FRAME["paid"].astype(float).mean(), rel=1e-14)
+    with pytest.raises(ValueError, match="the sources fill missing values in: say all of it when they are made"):
+        poisson(missing="drop").fit(sources)
+
+
+def test_rows_are_dropped_from_fit_and_measures_and_never_from_predictions():
+    whole = ~np.isnan(X).any(axis=1)
+    model = poisson(missing="drop").fit(X, Y, WEIGHT)
+    wanted = poisson().fit(X[whole], Y[whole], WEIGHT[whole])
+    assert model.coef_.tobytes() == wanted.coef_.tobytes()
+    assert model.n_samples_fit_ == whole.sum()
+    measures = wanted.evaluate(X[whole], Y[whole])
+    assert model.evaluate(X, Y) == measures
+    assert model.evaluate(array_sources(X, Y, blocks=3)) == pytest.approx(measures)
+    row, column = np.argwhere(np.isnan(X))[0]
+    with pytest.raises(DataError, match=f"row {row}, column {column}: input X contains NaN"):
+        model.predict(X)
+    kept = FRAME.dropna()
+    of_frame, of_kept = poisson(missing="drop").fit(FRAME, "y"), poisson().fit(kept, "y")
+    assert of_frame.coef_.tobytes() == of_kept.coef_.tobytes()
+    assert of_frame.score(FRAME, "y") == of_kept.score(kept, "y")
+    with pytest.raises(DataError, match=r"row \d+, column '.*': the value is missing"):
+        of_frame.predict(FRAME)
+    labels = np.where(Y > 1, "many", "few").astype(object)
+    labels[5] = None
+    assert LogisticRegression(missing="drop").fit(WHOLE, labels).n_samples_fit_ == N - 1
+
+
+def test_all_doors_and_engines_learn_the_same(tmp_path):
+    pq.write_table(pa.Table.from_pandas(FRAME), tmp_path / "t.parquet")
+    dask = import_module("dask.dataframe")
+    wanted = poisson(missing="median").fit(table_sources(FRAME, target="y", blocks=3))
+    given = {
+        "parquet": parquet_sources(tmp_path / "t.parquet", target="y", blocks=3),
+        "dask": table_sources(dask.from_pandas(FRAME, npartitions=4), target="y", blocks=3),
+    }
+    for name, sources in given.items():
+        model = poisson(missing="median", engine="serial").fit(sources)
+        assert model.missing_ == wanted.missing_, name
+        assert model.coef_.tobytes() == wanted.coef_.tobytes(), name
+    setup = poisson().fit(FRAME.dropna(), "y").result_.setup_passes
+    assert [poisson(missing=how).fit(FRAME, "y").result_.setup_passes - setup for how in ("mean", "median")] == [1, 3]
+
+
+@pytest.mark.slow
+def test_workers_of_ray_learn_the_same(ray_session):
+    wanted = poisson(missing="median").fit(FRAME, "y")
+    assert poisson(missing="median", engine="ray").fit(FRAME, "y").coef_.tobytes() == wanted.coef_.tobytes()
+
+
+def test_numbers_of_single_precision_and_bytes():
+    single = X.astype(np.float32)
+    model = poisson(missing="mean").fit(single, Y)
+    assert all(value == np.float32(value) for value in model.missing_.values())
+    np.testing.assert_allclose(list(model.missing_.values()), np.nanmean(single.astype(float), axis=0), rtol=1e-7)
+    column = pa.array([None if row % 7 == 0 else row % 5 for row in range(N)], pa.uint8())
+    table = pa.table({"pixel": column, "price": pa.array([Decimal(row % 4) / 2 for row in range(N)]), "y": Y})
+    for names in (["pixel", "y"], ["pixel", "price", "y"]):
+        model = poisson(missing="mean").fit(table.select(names), "y")
+        assert model.missing_["pixel"] == pytest.approx(np.nanmean(column.to_pandas()), rel=1e-7)
+
+
+def test_folds_and_paths_learn_it_too():
+    scores = cross_val_score(poisson(missing="mean"), X, Y, cv=3)
+    pipeline = make_pipeline(SimpleImputer(), poisson())
+    np.testing.assert_allclose(scores, cross_val_score(pipeline, X, Y, cv=3), rtol=1e-9)
+    filled = SimpleImputer(strategy="median").fit_transform(X)
+    ours = fit_path(poisson(missing="median"), X, Y, strengths=[0.1, 0.01])
+    wanted = fit_path(poisson(), filled, Y, strengths=[0.1, 0.01])
+    np.testing.assert_allclose(ours.coefs, wanted.coefs, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("missing", "frame", "message"),
+    [
+        ("mean", FRAME.assign(a=np.nan), r"column 'a': all of its values are missing.*leave the column out, or"),
+        ({"z": 1}, FRAME, r"missing: there is no feature 'z' in the fit: its features are"),
+        ({"region": "mean", "a": 0, "age": 0}, FRAME, r"column '(c|paid)': the value is missing"),
+        ({"a": "none"}, FRAME, r"missing=\{'a': 'none'\}: column 'a' is double, which 'none' is not"),
+        ("mean", FRAME.assign(a=np.inf), r"row 0, column 'a': .*infinit"),
+        ("mean", FRAME.assign(y=np.where(np.arange(N) == 3, np.nan, Y)), r"row 3, column 'y': the value is missing"),
+        ("drop", FRAME.assign(a=np.nan), r"no rows"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_filled_is_told(missing, frame, message):
+    with pytest.raises(DataError, match=message):
+        poisson(missing=missing).fit(frame, "y")
+
+
+def test_later_rows_without_a_rule_are_refused_where_the_fit_has_seen_no_hole():
+    frame = FRAME.fillna({"region": "north"})
+    model = poisson(missing="mean").fit(frame, "y")
+    with pytest.raises(DataError, match="unknown level 'missing'"):
+        model.predict(FRAME)
+    assert np.isfinite(model.set_params(unknown="ignore").predict(FRAME)).all()
