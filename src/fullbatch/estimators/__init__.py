@@ -9,6 +9,7 @@ from .glm import GeneralizedLinearRegressor
 from .huber import HuberRegressor
 from .least_squares import LinearRegression, Ridge
 from .logistic import LogisticRegression
+from .ordinal import OrdinalLogisticRegression
 from .quantile import QuantileRegressor
 from .svm import LinearSVC
 from .tweedie import GammaRegressor, PoissonRegressor, TweedieRegressor
@@ -22,6 +23,7 @@ _ALL: tuple[type[LinearEstimator], ...] = (
     LinearRegression,
     LinearSVC,
     LogisticRegression,
+    OrdinalLogisticRegression,
     PoissonRegressor,
     QuantileRegressor,
     Ridge,
@@ -39,6 +41,7 @@ __all__ = [
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "OrdinalLogisticRegression",
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",

@@ -171,6 +171,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         """The solver's variables: of centred columns."""
         return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize)
 
+    def _intercepts(self, schema: Schema, outputs: int) -> int:
+        """How many intercepts a model that has them has: one for each linear predictor, as a rule."""
+        return outputs
+
     def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
         """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
         return None, None
@@ -267,12 +271,13 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         outputs = linear.outputs(schema)
         coefs = outputs * schema.n_features
         coef = self._within(theta[:coefs].reshape(outputs, -1), found, objective)
-        intercept = theta[coefs : coefs + outputs].copy() if linear.intercept else np.zeros(outputs)
+        intercepts = self._intercepts(schema, outputs)
+        intercept = theta[coefs : coefs + intercepts].copy() if linear.intercept else np.zeros(outputs)
         if result is not None:
             coef, intercept = least_norm(coef, intercept, result, objective)
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
         self._keep(coef, intercept, schema)
-        self._keep_rest(theta[coefs + outputs * linear.intercept :])
+        self._keep_rest(theta[coefs + intercepts * linear.intercept :])
         self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
@@ -283,7 +288,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         """Strengths and bounds as an objective takes them."""
 
         def of_theta(of_columns: Array, of_intercepts: float) -> Array:
-            intercepts = np.full(outputs if self.fit_intercept else 0, of_intercepts)
+            intercepts = np.full(self._intercepts(schema, outputs) if self.fit_intercept else 0, of_intercepts)
             return np.concatenate((np.tile(of_columns, outputs), intercepts))
 
         strengths = {"l2": self.l2_, "l1": self.l1_}
