@@ -199,7 +199,7 @@ SIZES = ["small", "medium", "large", "huge"]
 
 
 def test_order_of_classes(tmp_path):
-    X, y, weight, _ = data()
+    X, y, _, _ = data()
     wanted = OrdinalLogisticRegression(**TIGHT).fit(X, y)
     text = np.array(SIZES)[y]
     frame = pd.DataFrame(X, columns=list("abcd"))
@@ -289,7 +289,7 @@ def test_what_cannot_be_fitted_is_refused(options, weight, why):
 def test_what_it_has_not():
     X, y, _, _ = data()
     model = OrdinalLogisticRegression(engine="serial").fit(X, y)
-    with pytest.raises(ValueError, match="no standard errors: its thresholds are fitted too.*OrderedModel"):
+    with pytest.raises(ValueError, match=r"no standard errors: its thresholds are fitted too.*OrderedModel"):
         model.inference(X, y)
     with pytest.raises(ValueError, match="cannot be handed over: its thresholds are fitted too"):
         model.to_sql("data")

@@ -51,7 +51,7 @@ class CumulativeLogit:
     intercept: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self._softmax  # refuses a class_weight that is none
+        assert self._softmax.class_weight is self.class_weight  # once it is known to be one
         if self.classes is not None and len(set(self.classes)) < max(2, len(self.classes)):
             raise ValueError(f"classes must be two or more labels, each once, got {list(self.classes)!r}")
 
@@ -116,19 +116,17 @@ class CumulativeLogit:
         weight = np.ones(len(index)) if rows.weight is None else np.asarray(rows.weight, np.float64)
         if factors is not None:
             weight = weight * factors[index]
-        ranks = self.ranks(schema)
+        ranks, null = self.ranks(schema), null_of(self, schema, Softmax())
+        size = schema.n_features + len(ranks) - 1
         parameters = Parameters(
-            schema.n_features + len(ranks) - 1,
-            np.arange(schema.n_features + len(ranks) - 1) < schema.n_features,
-            predictors=np.arange(schema.n_features + len(ranks) - 1)[None],
-            **_of_null(null_of(self, schema, Softmax())),
+            size,
+            np.arange(size) < schema.n_features,
+            predictors=np.arange(size)[None],
+            least=null.least,
+            null=null.deviance,
             about=f"cumulative logit of {len(ranks)} ordered classes",
         )
         return _CumulativeBlock(replace(rows, y=ranks[index], weight=weight), schema, first_row, parameters)
-
-
-def _of_null(null: Any) -> dict[str, float]:
-    return {"least": null.least, "null": null.deviance}
 
 
 class _CumulativeBlock(Block):
@@ -277,10 +275,5 @@ def _wider(schema: Schema, cuts: int, sparse: bool) -> Schema:
         wider = Features(schema.n_features + cuts)
     else:
         wider = Features(features.numeric, (*features.levels, np.arange(cuts)))
-    more = np.zeros(cuts)
-    return replace(
-        schema,
-        features=wider,
-        mean=np.concatenate((schema.mean, more)),
-        variance=np.concatenate((schema.variance, more)),
-    )
+    mean, variance = (np.append(one, np.zeros(cuts)) for one in (schema.mean, schema.variance))
+    return replace(schema, features=wider, mean=mean, variance=variance)
