@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Schema
-from ..saving.contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
+from ..saving.contents import Member, Number, NumberAsText
 from ..wording.arguments import is_number
-from ._labels import Labelled
+from ._labels import CLASS_WEIGHT, CLASSES, Labelled, as_pairs, of_pairs
 from ._linear import LinearEstimator
 
 Array = npt.NDArray[Any]
@@ -34,14 +34,13 @@ class Classifier(Labelled, ClassifierMixin, LinearEstimator):  # type: ignore[mi
 
     _saved_parameters: ClassVar = {
         "C": NumberAsText(Number(0, infinite=True, above=True)),
-        # A mapping is a list of pairs, since names in JSON are text.
-        "class_weight": Either(Null(), Text(("balanced",)), Each(Row(Either(Text(), Number(), Flag()), Number(0)))),
+        "class_weight": CLASS_WEIGHT,
         **LinearEstimator._saved_parameters,
     }
     _saved_members: ClassVar = {
         "coef": Member("f", ("outputs", "columns")),
         "intercept": Member("f", ("outputs",)),
-        "classes": Member("biufSU", (None,), increasing=True, fewest=2),
+        "classes": CLASSES,
         **LinearEstimator._saved_members,
     }
 
@@ -94,15 +93,12 @@ class Classifier(Labelled, ClassifierMixin, LinearEstimator):  # type: ignore[mi
         arrays["classes"] = self.classes_
         parameters = metadata["parameters"]
         parameters["C"] = str(self.C)  # JSON has no infinity
-        if isinstance(self.class_weight, Mapping):
-            labels = [label.item() if isinstance(label, np.generic) else label for label in self.class_weight]
-            parameters["class_weight"] = list(zip(labels, map(float, self.class_weight.values()), strict=True))
+        parameters["class_weight"] = as_pairs(self.class_weight)
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         parameters = dict(metadata["parameters"])
-        if isinstance(parameters["class_weight"], list):
-            parameters["class_weight"] = dict(parameters["class_weight"])
+        parameters["class_weight"] = of_pairs(parameters["class_weight"])
         parameters["C"] = float(parameters["C"])
         model = cls(**parameters)
         model.coef_, model.intercept_, model.classes_ = arrays["coef"], arrays["intercept"], arrays["classes"]

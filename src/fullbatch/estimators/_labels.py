@@ -1,6 +1,6 @@
 """What classifiers have in common, whatever makes their outputs: labels, probabilities, and how good they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,14 @@ from ..errors import DataError
 from ..models.describe import as_labels
 from ..protocols.rows import Rows
 from ..protocols.schema import in_one_type
+from ..saving.contents import Each, Either, Flag, Member, Null, Number, Row, Text
 from ._measures import Tally
 
 Array = npt.NDArray[Any]
+
+# What a file holds of classes, and of their weights: a mapping is a list of pairs, since names in JSON are text.
+CLASSES = Member("biufSU", (None,), increasing=True, fewest=2)
+CLASS_WEIGHT = Either(Null(), Text(("balanced",)), Each(Row(Either(Text(), Number(), Flag()), Number(0))))
 
 
 class Labelled:
@@ -120,6 +125,19 @@ class Probable(Labelled):
     def _measures(self, tally: Tally) -> dict[str, float]:
         hit, loss = tally.sums.tolist()
         return {"accuracy": hit / tally.weight, "cross_entropy": loss / tally.weight}
+
+
+def as_pairs(class_weight: Any) -> Any:
+    """Weights of classes as a file holds them."""
+    if not isinstance(class_weight, Mapping):
+        return class_weight
+    labels = [label.item() if isinstance(label, np.generic) else label for label in class_weight]
+    return list(zip(labels, map(float, class_weight.values()), strict=True))
+
+
+def of_pairs(held: Any) -> Any:
+    """The inverse of `as_pairs`."""
+    return dict(held) if isinstance(held, list) else held
 
 
 def _kind(labels: Array) -> str:
