@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's manners, thin over `minimize`."""
 
 from os import PathLike, fspath
+from typing import Any
 
 from ..saving.files import read
 from ._linear import LinearEstimator
@@ -9,6 +10,7 @@ from .glm import GeneralizedLinearRegressor
 from .huber import HuberRegressor
 from .least_squares import LinearRegression, Ridge
 from .logistic import LogisticRegression
+from .ordinal import OrdinalLogisticRegression
 from .quantile import QuantileRegressor
 from .svm import LinearSVC
 from .tweedie import GammaRegressor, PoissonRegressor, TweedieRegressor
@@ -22,6 +24,7 @@ _ALL: tuple[type[LinearEstimator], ...] = (
     LinearRegression,
     LinearSVC,
     LogisticRegression,
+    OrdinalLogisticRegression,
     PoissonRegressor,
     QuantileRegressor,
     Ridge,
@@ -39,6 +42,7 @@ __all__ = [
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "OrdinalLogisticRegression",
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
@@ -47,17 +51,22 @@ __all__ = [
 ]
 
 
-def load_model(path: str | PathLike[str]) -> LinearEstimator:
+def load_model(path: str | PathLike[str], **code: Any) -> Any:
     """A fitted model as its `save` method saved it.
 
     Parameters
     ----------
     path : path
         The file.
+    **code
+        Of a network what is code, and so in no file: `module=` as it was given to the estimator (`parameters=` and
+        `apply=` of JAX, `model=` of Keras), and `loss=` and `penalized=` where these were functions. Where its weights
+        have other names or shapes than those of the file, or where it holds other arrays that are not trained, it is
+        refused.
 
     Returns
     -------
-    LinearEstimator
+    LinearEstimator or NetworkEstimator
         Of the class that was saved.
 
     Raises
@@ -66,4 +75,4 @@ def load_model(path: str | PathLike[str]) -> LinearEstimator:
         The file is missing, damaged, not ours, or of a later version.
     """
     kind, arrays, metadata = read(path, tuple(_KINDS))
-    return _KINDS[kind].from_saved(fspath(path), arrays, metadata)
+    return _KINDS[kind].from_saved(fspath(path), arrays, metadata, code)

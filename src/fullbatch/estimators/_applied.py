@@ -33,7 +33,7 @@ Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes 
 
 # What predictions are made of, beside the parameters, of which those of the run stay here.
 _FITTED = {"coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"}
-_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_"}
+_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "theta_", "recipe_"}
 _OF_THE_RUN = ("engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol")
 
 
@@ -96,7 +96,7 @@ class Applied:
             The data cannot be used; says where and why.
         """
         check_is_fitted(self)
-        given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
+        given = self._given_to_evaluate(X, y, sample_weight, offset)
         if isinstance(given, Rows):
             tally = self._tally_of(given, "the rows")
         else:
@@ -159,9 +159,13 @@ class Applied:
 
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
-        drops = isinstance(self.missing, str) and self.missing == "drop"
+        drops = getattr(self, "missing", "error") == "drop"
         name = type(self).__name__
         return Fitted(self.features_, self.zero_based_, self.missing_, name, self._compare_columns, drops)
+
+    def _given_to_evaluate(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
+        """Rows in memory, or sources, with their targets."""
+        return given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
 
     def _compare_columns(self, X: Any) -> None:
         """Compare the columns of a matrix with the fit's as scikit-learn does."""
@@ -219,10 +223,9 @@ class Applied:
 
     def _bare(self) -> Self:
         """A copy that can be sent to workers: what predictions are made of, and nothing else of the fit."""
-        bare = type(self)()
-        parameters = (name for name in self.get_params(deep=False) if name not in _OF_THE_RUN)
-        sent = {*parameters, *_FITTED}
-        bare.__dict__.update({name: value for name, value in vars(self).items() if name in sent})
+        sent = (name for name in self.get_params(deep=False) if name not in _OF_THE_RUN)
+        bare = type(self)(**{name: getattr(self, name) for name in sent})
+        bare.__dict__.update({name: value for name, value in vars(self).items() if name in _FITTED})
         return bare
 
     def _mapped(self, task: Any, sources: list[Any]) -> list[Any]:

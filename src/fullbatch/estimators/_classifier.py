@@ -1,4 +1,4 @@
-"""What classifiers on linear predictors have in common: labels, decisions and accuracy."""
+"""What classifiers on linear predictors have in common: their penalty, weights of classes, and what is saved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,19 +10,18 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import DataError
-from ..models.describe import as_labels
 from ..protocols.rows import is_sparse
-from ..protocols.schema import Schema, in_one_type
-from ..saving.contents import Each, Either, Flag, Member, Null, Number, NumberAsText, Row, Text
+from ..protocols.schema import Schema
+from ..saving.contents import Member, Number, NumberAsText
 from ..wording.arguments import is_number
+from ._labels import CLASS_WEIGHT, CLASSES, Labelled, as_pairs, of_pairs
 from ._linear import LinearEstimator
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
+class Classifier(Labelled, ClassifierMixin, LinearEstimator):  # type: ignore[misc]
     """A classifier on one linear predictor, or one for each class, whose penalty has the strength 1 / C on sums.
 
     Parameters
@@ -35,14 +34,13 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
 
     _saved_parameters: ClassVar = {
         "C": NumberAsText(Number(0, infinite=True, above=True)),
-        # A mapping is a list of pairs, since names in JSON are text.
-        "class_weight": Either(Null(), Text(("balanced",)), Each(Row(Either(Text(), Number(), Flag()), Number(0)))),
+        "class_weight": CLASS_WEIGHT,
         **LinearEstimator._saved_parameters,
     }
     _saved_members: ClassVar = {
         "coef": Member("f", ("outputs", "columns")),
         "intercept": Member("f", ("outputs",)),
-        "classes": Member("biufSU", (None,), increasing=True, fewest=2),
+        "classes": CLASSES,
         **LinearEstimator._saved_members,
     }
 
@@ -91,69 +89,17 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
             self.coef_ = self.coef_.toarray()
         return self
 
-    def decision_function(self, X: Any, *, offset: Any = None) -> Array:
-        """Linear predictors: (n,) for two classes, where positive means the second, else (n, K)."""
-        return self._answer(type(self)._decision, X, offset)
-
-    def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
-        """The most probable label of each row, shape (n,).
-
-        X and offset are as for `fit`; sources, and what is of Dask or Ray, are read on the engine's workers. With
-        `lazy` the predictions for a Dask data frame are a Dask series, those for a Dask array another one.
-        """
-        formula = type(self)._predicted
-        return self._lazy(formula, X, offset, ["prediction"]) if lazy else self._answer(formula, X, offset)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
-        """Weighted share of the rows whose label is predicted; of arrays, or of sources, which bring the labels.
-
-        A label that the fit has not seen is never predicted, and so a miss.
-        """
-        return self.evaluate(X, y, sample_weight, offset=offset)["accuracy"]
-
-    def _predicted(self, eta: Array) -> Array:
-        return self.classes_[self._likeliest(eta)]
-
-    @staticmethod
-    def _likeliest(eta: Array) -> Array:
-        """Number of the most probable class of each row."""
-        return (eta[:, 0] > 0).astype(np.int64) if eta.shape[1] == 1 else eta.argmax(axis=1)
-
-    def _decision(self, eta: Array) -> Array:
-        return eta.ravel() if eta.shape[1] == 1 else eta
-
-    def _targets(self, y: Array, source: Any) -> Array:
-        """Number of each label's class; -1 for a label that the fit has not seen."""
-        y, *_ = as_labels(y, str(source))
-        if len(y) and _kind(y) != _kind(self.classes_):
-            raise DataError(
-                f"{source}: labels are like {y.tolist()[0]!r}, those of the fit like {self.classes_.tolist()[0]!r}: "
-                "use text or numbers in both"
-            )
-        classes, y = in_one_type([self.classes_, y], "labels")
-        index = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-        return np.where(classes[index] == y, index, -1)
-
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         arrays["classes"] = self.classes_
         parameters = metadata["parameters"]
         parameters["C"] = str(self.C)  # JSON has no infinity
-        if isinstance(self.class_weight, Mapping):
-            labels = [label.item() if isinstance(label, np.generic) else label for label in self.class_weight]
-            parameters["class_weight"] = list(zip(labels, map(float, self.class_weight.values()), strict=True))
+        parameters["class_weight"] = as_pairs(self.class_weight)
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         parameters = dict(metadata["parameters"])
-        if isinstance(parameters["class_weight"], list):
-            parameters["class_weight"] = dict(parameters["class_weight"])
+        parameters["class_weight"] = of_pairs(parameters["class_weight"])
         parameters["C"] = float(parameters["C"])
         model = cls(**parameters)
         model.coef_, model.intercept_, model.classes_ = arrays["coef"], arrays["intercept"], arrays["classes"]
         return model
-
-
-def _kind(labels: Array) -> str:
-    """Text and bytes are one kind each, all numbers are another."""
-    kind = labels.dtype.kind
-    return kind if kind in "US" else "number"

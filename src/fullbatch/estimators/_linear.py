@@ -23,15 +23,14 @@ from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features, Schema
 from ..protocols.seams import Engine, Model
-from ..run.callbacks import Callback, Progress, check_callbacks
-from ..run.checkpoints import Checkpoint, check_checkpoint
+from ..run.callbacks import Callback
+from ..run.checkpoints import Checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
-from ..solvers import check_solver
-from ..wording.arguments import check_flag, check_whole, is_number
-from ..wording.shown import named
+from ..wording.arguments import check_flag, is_number
 from ._applied import Applied
 from ._base_levels import Base, base_levels, check_base, held_at_zero
+from ._fitting import Fitting, learning
 from ._handed_over import HandedOver
 from ._inferred import Inferred
 from ._least_norm import least_norm
@@ -48,7 +47,7 @@ _TOO_FAR = 1e3
 # A dataclass writes `__init__` as scikit-learn wants it: one that has a parameter for each field, stores them, and does
 # nothing else. Parameters that the estimators have in common thus stand here alone.
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
+class LinearEstimator(Fitting, Applied, Inferred, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
     """A linear model with scikit-learn's manners: what all of them have in common.
 
     Subclasses say which loss and which penalty, and describe the parameters and attributes that they add.
@@ -187,6 +186,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         held = held_at_zero(base_levels(self.base, schema.features), schema.features)
         return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held)
 
+    def _intercepts(self, schema: Schema, outputs: int) -> int:
+        """How many intercepts a model that has them has: one for each linear predictor, as a rule."""
+        return outputs
+
     def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
         """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
         return None, None
@@ -224,15 +227,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
             The data cannot be used; says where and why.
         """
         self._check_parameters()
-        # A copy learns, and hands over what it has learnt at the very end: a fit that fails anywhere changes nothing.
-        learner = type(self).__new__(type(self))
-        learner.__dict__.update(vars(self))
         given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
-        with ExitStack() as stack:
+        with learning(self) as learner, ExitStack() as stack:
             engine = learner._opened(stack)
             learner._learn(engine, given.settled(self.missing, engine))
-        parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
-        self.__dict__ = {**vars(learner), **parameters}
         return self
 
     def _learn(self, engine: Any, given: Given) -> None:
@@ -260,16 +258,13 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
-        callbacks: list[Callback] = list(self.callbacks)
-        if self.verbose:
-            callbacks.append(Progress())
         result = minimize(
             objective,
             self._start(objective, schema, outputs),
             solver=self._solver(),
             tol=self.tol**2,
             max_iter=self._most_iterations(),
-            callbacks=callbacks,
+            callbacks=self._callbacks(),
             checkpoint=self.checkpoint,
         )
         self._set_theta(result.theta, objective, given, result)
@@ -285,23 +280,20 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         outputs = linear.outputs(schema)
         coefs = outputs * schema.n_features
         coef = self._within(theta[:coefs].reshape(outputs, -1), found, objective)
-        intercept = theta[coefs : coefs + outputs].copy() if linear.intercept else np.zeros(outputs)
+        intercepts = self._intercepts(schema, outputs)
+        intercept = theta[coefs : coefs + intercepts].copy() if linear.intercept else np.zeros(outputs)
         if result is not None:
             coef, intercept = least_norm(coef, intercept, result, objective)
-        self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
+        self._keep_columns(schema, given)
         self._keep(coef, intercept, schema)
-        self._keep_rest(theta[coefs + outputs * linear.intercept :])
-        self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
-        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-        if names := given.names or schema.features.names:
-            self.feature_names_in_ = np.array(names, object)
-        self.missing_, self.base_ = given.missing, base_levels(self.base, schema.features)
+        self._keep_rest(theta[coefs + intercepts * linear.intercept :])
+        self.base_ = base_levels(self.base, schema.features)
 
     def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
         """Strengths and bounds as an objective takes them."""
 
         def of_theta(of_columns: Array, of_intercepts: float) -> Array:
-            intercepts = np.full(outputs if self.fit_intercept else 0, of_intercepts)
+            intercepts = np.full(self._intercepts(schema, outputs) if self.fit_intercept else 0, of_intercepts)
             return np.concatenate((np.tile(of_columns, outputs), intercepts))
 
         strengths = {"l2": self.l2_, "l1": self.l1_}
@@ -370,34 +362,23 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         check_is_fitted(self)
         return np.array(self.features_.names_out(), object)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # scikit-learn shows parameters as they are: a URL with secrets is kept as one that does not show them.
-        super().__setattr__(name, named(value) if name == "checkpoint" and isinstance(value, str) else value)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
     def _check_parameters(self) -> None:
-        if not (is_number(self.tol) and 0 <= self.tol < np.inf):
-            raise ValueError(f"tol must be a finite number of 0 or more, got {self.tol!r}")
-        for name in ("fit_intercept", "warm_start", "standardize"):
+        self._check_run()
+        for name in ("fit_intercept", "standardize"):
             check_flag(name, getattr(self, name))
-        check_whole("max_iter", self._most_iterations(), 0)
         if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
             raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         check_missing(self.missing)
-        if not isinstance(self.verbose, bool | np.bool_):
-            check_whole("verbose", self.verbose, 0)
         check_base(self.base, self.unknown)
         check_taken(self)
-        check_solver(self._solver())
         self._check_engine()
-        check_checkpoint(self.checkpoint)
-        check_callbacks(self.callbacks)
         self._model()  # refuses what it does not take
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
@@ -425,9 +406,6 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         coef, intercept = self._matrix()
         coef = coef.toarray() if is_sparse(coef) else coef
         return np.concatenate((coef.ravel(), intercept) if self.fit_intercept else (coef.ravel(),))
-
-    def _most_iterations(self) -> Any:
-        return self.max_iter
 
     def _counted(self, iterations: int) -> Any:
         """`n_iter_`."""

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +21,8 @@ from ._base_levels import BASE, LEVELS
 from ._per_column import PER_COLUMN, as_text, of_text
 
 Array = npt.NDArray[Any]
+
+NO_CODE: Mapping[str, Any] = MappingProxyType({})
 
 
 # What stands for missing values, by column.
@@ -74,8 +77,7 @@ class Saved:
             Where; an existing file of fullbatch is replaced in one step, any other is an error.
         """
         check_is_fitted(self)
-        coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
-        arrays = {"coef": coef, "intercept": np.asarray(self.intercept_), "n_iter": np.atleast_1d(self.n_iter_)}
+        arrays = {**self._parameters_found(), "n_iter": np.atleast_1d(self.n_iter_)}
         arrays |= {f"levels_{number}": levels for number, levels in enumerate(self.features_.levels)}
         if self.features_.names:
             arrays["names"] = np.array(self.features_.names)
@@ -100,6 +102,11 @@ class Saved:
             raise ModelFileError(f"cannot save to {path}: {name} {problem}")
         files.write(path, type(self).__name__, arrays, metadata)
 
+    def _parameters_found(self) -> dict[str, Array]:
+        """The arrays that the fit has found."""
+        coef = self.coef_.toarray() if is_sparse(self.coef_) else self.coef_
+        return {"coef": coef, "intercept": np.asarray(self.intercept_)}
+
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         """Add what the subclass must keep."""
 
@@ -118,15 +125,18 @@ class Saved:
         return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "base": {}, "fit": None})
 
     @classmethod
-    def from_saved(cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
-        """The model of a file's contents; see `fullbatch.load_model`."""
+    def from_saved(
+        cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any], code: Mapping[str, Any] = NO_CODE
+    ) -> Self:
+        """The model of a file's contents, and of code that no file holds; see `fullbatch.load_model`."""
+        cls._check_code(path, metadata, code)
         cls._contents().check(path, metadata, arrays)
         parameters = {
             name: of_text(value) if cls._saved_parameters[name] is PER_COLUMN else value
             for name, value in metadata["parameters"].items()
         }
         try:
-            model = cls._loaded(arrays, {**metadata, "parameters": parameters})
+            model = cls._loaded(arrays, {**metadata, "parameters": {**parameters, **code}})
             model._check_parameters()
             model._model()
         except ValueError as error:  # parameters that do not fit together
@@ -144,6 +154,12 @@ class Saved:
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
+
+    @classmethod
+    def _check_code(cls, path: str, metadata: Mapping[str, Any], code: Mapping[str, Any]) -> None:
+        """Refuse code that the model does not have."""
+        for name in code:
+            raise ValueError(f"{path} holds a {cls.__name__}, all of which is in the file: leave {name} out")
 
     @classmethod
     @abstractmethod

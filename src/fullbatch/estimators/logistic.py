@@ -6,9 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from scipy.special import log_softmax
-from sklearn.utils.validation import check_is_fitted
 
 from ..models.linear import Linear
 from ..objective.objective import Objective
@@ -18,7 +15,7 @@ from ..protocols.seams import Block
 from ..saving.contents import Either, Null, Number, Text
 from ..wording.arguments import is_number
 from ._classifier import Classifier
-from ._measures import Tally
+from ._labels import Probable
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +23,7 @@ _PENALTIES = ("l2", "l1", "elasticnet")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(Classifier):  # type: ignore[misc]
+class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
     """Logistic regression with an L2 or L1 penalty, or some of both, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + penalty / (C sum of w_i) with the penalty
@@ -140,49 +137,6 @@ class LogisticRegression(Classifier):  # type: ignore[misc]
         if self.fit_intercept and schema.null is not None and len(theta) == schema.n_features + 1:
             theta[-1] = schema.null.moments.mean[0]  # of target less offset, the targets counting as zeros
         return theta
-
-    def predict_proba(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
-        """Probability of each class, shape (n, K), columns in the order of `classes_`.
-
-        With `lazy` those for a Dask data frame are another one, with columns "probability_<label>".
-        """
-        if lazy:
-            return self._lazy(type(self)._proba, X, offset, self._probability_names())
-        return self._answer(type(self)._proba, X, offset)
-
-    def predict_log_proba(self, X: Any, *, offset: Any = None) -> Array:
-        """Logarithm of `predict_proba`, without the loss of small ones."""
-        return self._answer(type(self)._log_proba, X, offset)
-
-    def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
-        """Predictions for the rows of one block, as a table."""
-        eta = self._eta(rows, source)
-        columns = {"prediction": self._predicted(eta)}
-        if probabilities:
-            columns |= dict(zip(self._probability_names(), self._proba(eta).T, strict=True))
-        return pa.table(columns)
-
-    def _probability_names(self) -> list[str]:
-        check_is_fitted(self)
-        return [f"probability_{label}" for label in self.classes_.tolist()]
-
-    def _log_proba(self, eta: Array) -> Array:
-        """(n, K) logarithms of the probabilities, from (n, 1) or (n, K) linear predictors."""
-        if eta.shape[1] == 1:
-            return np.column_stack((-np.logaddexp(0, eta[:, 0]), -np.logaddexp(0, -eta[:, 0])))
-        return np.asarray(log_softmax(eta, axis=1))
-
-    def _proba(self, eta: Array) -> Array:
-        return np.asarray(np.exp(self._log_proba(eta)))
-
-    def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
-        hit = (self._likeliest(eta) == y) @ weight
-        loss = np.where(y < 0, np.inf, -self._log_proba(eta)[np.arange(len(y)), y]) @ weight
-        return Tally(len(y), float(weight.sum()), np.array([hit, loss]))
-
-    def _measures(self, tally: Tally) -> dict[str, float]:
-        hit, loss = tally.sums.tolist()
-        return {"accuracy": hit / tally.weight, "cross_entropy": loss / tally.weight}
 
 
 @dataclass(frozen=True)

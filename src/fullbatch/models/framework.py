@@ -37,6 +37,10 @@ class Program(ABC):
     ----------
     parameters : Parameters
         Of the network.
+    arrays : list of (str, tuple of int)
+        Names and shapes of the arrays that theta is laid end to end of.
+    frozen : list of (str, array)
+        Names and values of the arrays that are not trained, where the network holds any.
     target_type : str
         What targets are converted to.
     per_row : str
@@ -50,6 +54,8 @@ class Program(ABC):
     """
 
     parameters: Parameters
+    arrays: list[tuple[str, tuple[int, ...]]]
+    frozen: list[tuple[str, Array]]
     target_type: str
     per_row: str
     random: str
@@ -86,6 +92,10 @@ class Program(ABC):
     @abstractmethod
     def outputs(self, point: Any, X: Any) -> Array:
         """What the network gives for rows of features."""
+
+    @abstractmethod
+    def network(self, theta: Array) -> Any:
+        """The network as its framework has it, with the parameters `theta`: the caller's own."""
 
     def check_losses(self, shape: Sequence[int | None], rows: int | None) -> None:
         """Refuse losses that are not one number per row."""

@@ -106,6 +106,9 @@ class JaxProgram(Program):
             flat, unravel = jax.flatten_util.ravel_pytree(parameters)
             self._start = np.asarray(flat, np.float64)
         sizes = [int(np.size(leaf)) for _, leaf in leaves]
+        self.arrays = [(name, np.shape(leaf)) for name, (_, leaf) in zip(names, leaves, strict=True)]
+        self.frozen: list[tuple[str, Array]] = []
+        self._unravel = unravel
         self.parameters = parameters_of(names, sizes, recipe.penalized, self._dtype)
         wide = self._dtype == "float64"
         self.target_type = ("int64" if wide else "int32") if recipe.labels else self._dtype
@@ -163,6 +166,10 @@ class JaxProgram(Program):
         scale = self._put(np.ones((), self._dtype))
         with self._precision():
             return np.asarray(self._outputs(point, self._put(dense(X)), scale))
+
+    def network(self, theta: Array) -> Any:
+        with self._precision():
+            return self._unravel(self._put(theta.astype(self._dtype)))
 
     def _put(self, array: Any) -> Any:
         with self._precision():

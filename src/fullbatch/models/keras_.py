@@ -142,13 +142,15 @@ class KerasProgram(Program):
         sizes = [int(np.prod(shape)) for shape in shapes]
         self.parameters = parameters_of([variable.path for variable in variables], sizes, recipe.penalized, dtype)
         self.target_type = "int64" if recipe.labels else dtype
+        self.arrays = list(zip((variable.path for variable in variables), shapes, strict=True))
+        self.frozen, self._factory = _frozen(model), recipe.factory
         state = [tf.constant(variable.numpy()) for variable in model.non_trainable_variables]
         seeds = [i for i, one in enumerate(model.non_trainable_variables) if _is_seed(one)]
         self._seeds = [state[i].numpy() for i in seeds]
         # A subclass of Model need not know of training; told nothing, its layers infer.
         mode = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
-        if len(state) > len(seeds):
-            check_frozen(_frozen(model), _frozen(recipe.factory()))
+        if self.frozen:
+            check_frozen(self.frozen, _frozen(recipe.factory()))
 
         def call(theta: Any, x: Any) -> Any:
             # From the flat theta on everything is one differentiable expression: its gradient comes out flat too.
@@ -160,7 +162,8 @@ class KerasProgram(Program):
             with tf.GradientTape() as tape:
                 tape.watch(theta)
                 outputs, left, own_losses = call(theta, x)
-                losses = recipe.loss(y[:, None] if outputs.shape[1:] == (1,) else y, outputs)
+                as_column = outputs.shape[1:] == (1,) and len(y.shape) == 1
+                losses = recipe.loss(y[:, None] if as_column else y, outputs)
                 self.check_losses(losses.shape, None)
                 value = tf.reduce_sum(tf.cast(losses, "float64") * weight)
             if own_losses:  # known only now: layers may add losses when they are called
@@ -177,15 +180,18 @@ class KerasProgram(Program):
                 slope = tf.reduce_sum(value_grad(theta, x, y, weight)[1] * v)
             return tape.gradient(slope, theta, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-        def compiled(function: Any, *vectors: Any) -> Any:
-            rows = [((None, n_features), dtype), ((None,), self.target_type), ((None,), "float64")]
+        def compiled(function: Any, *vectors: Any, targets: int) -> Any:
+            y = (None,) * targets
+            rows = [((None, n_features), dtype), (y, self.target_type), ((None,), "float64")]
             signature = [tf.TensorSpec(*one) for one in (*vectors, *rows)]
             # autograph rewrites the user's functions from their source, which it does not always find
             return tf.function(function, autograph=False, input_signature=signature)
 
         theta = ((self.parameters.size,), "float64")
         self._outputs = call
-        self._value_grad, self._hess_vec = compiled(value_grad, theta), compiled(hess_vec, theta, theta)
+        # For one target and for several; nothing is traced before it is called.
+        self._value_grad = [compiled(value_grad, theta, targets=targets) for targets in (1, 2)]
+        self._hess_vec = [compiled(hess_vec, theta, theta, targets=targets) for targets in (1, 2)]
 
     def start(self) -> Array:
         return FlatParameters(self.model).get_flat()
@@ -197,18 +203,23 @@ class KerasProgram(Program):
         return _Chunk(np.multiply(dense(X), scale, dtype=self.parameters.dtype), y, weight)
 
     def value_grad(self, point: Any, chunk: _Chunk) -> tuple[float, Array, Array]:
-        value, grad, losses, seeds = self._value_grad(point, *chunk)
+        value, grad, losses, seeds = self._value_grad[chunk.y.ndim - 1](point, *chunk)
         if any(not np.array_equal(old, new) for old, new in zip(self._seeds, seeds, strict=True)):
             raise ModelError(f"the model is random: it used a random generator. {self.random}")
         return float(value), grad.numpy(), losses.numpy()
 
     def hess_vec(self, point: Any, v: Any, chunk: _Chunk) -> Array:
-        product: Array = self._hess_vec(point, v, *chunk).numpy()
+        product: Array = self._hess_vec[chunk.y.ndim - 1](point, v, *chunk).numpy()
         return product
 
     def outputs(self, point: Any, X: Any) -> Array:
         given: Array = self._outputs(point, np.asarray(dense(X), self.parameters.dtype))[0].numpy()
         return given
+
+    def network(self, theta: Array) -> Any:
+        model = self._factory()
+        FlatParameters(model).set_flat(theta)
+        return model
 
 
 def _tensorflow() -> Any:

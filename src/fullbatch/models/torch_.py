@@ -98,9 +98,10 @@ class TorchProgram(Program):
         dtype = str(self._dtype).removeprefix("torch.")
         self.parameters = parameters_of(self._names, self._sizes, recipe.penalized, dtype)
         self.target_type = "int64" if recipe.labels else dtype
-        frozen = _frozen(self._module)
-        if frozen:
-            check_frozen(frozen, _frozen(recipe.factory()))
+        self.arrays = [(name, tuple(shape)) for name, shape in zip(self._names, self._shapes, strict=True)]
+        self.frozen = _frozen(self._module)
+        if self.frozen:
+            check_frozen(self.frozen, _frozen(recipe.factory()))
         self._local = threading.local()
 
     def start(self) -> Array:
@@ -147,6 +148,13 @@ class TorchProgram(Program):
         with self._one_thread(), self._torch.no_grad():
             given: Array = self._call(point, self._features(self.hold(X), 1.0)).cpu().numpy()
             return given
+
+    def network(self, theta: Array) -> Any:
+        module, values = copy.deepcopy(self._module), self.point(theta)
+        with self._torch.no_grad():
+            for name, value in zip(self._names, values, strict=True):
+                module.get_parameter(name).copy_(value)
+        return module
 
     def _features(self, X: Any, scale: float) -> Any:
         X = self._torch.from_numpy(dense(X)) if is_sparse(X) else X

@@ -225,5 +225,5 @@ def _names(objective: Objective, coordinates: Iterable[int]) -> str:
     assert predictors is not None
     columns = np.unique(np.flatnonzero(np.isin(predictors, list(coordinates)).any(axis=0)))
     return shortened(
-        ("the intercept" if column == features.size else features.name_out(int(column)) for column in columns), 8
+        ("the intercept" if column >= features.size else features.name_out(int(column)) for column in columns), 8
     )
