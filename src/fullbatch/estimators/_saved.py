@@ -152,7 +152,7 @@ class Saved:
 
 
 # Parameters that files of the first versions do not have.
-_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2"})
+_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "family", "link"})
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {
