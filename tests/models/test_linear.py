@@ -326,7 +326,7 @@ def test_three_classes_are_too_many_for_logistic():
 
 
 def test_unknown_options():
-    with pytest.raises(ValueError, match="choose from squared, huber"):
+    with pytest.raises(ValueError, match="choose from squared"):
         Linear("hinge")
     with pytest.raises(ValueError, match="class_weight needs classes"):
         Linear("squared", class_weight="balanced")

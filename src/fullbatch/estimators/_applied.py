@@ -197,6 +197,11 @@ class Applied:
         return eta if rows.offset is None else eta + np.asarray(rows.offset, np.float64)[:, None]
 
     def _tally_of(self, rows: Rows, source: Any) -> Tally:
+        eta, y, weight, count = self._of_rows(rows, source)
+        return replace(self._tally(eta, y, weight), rows=count)
+
+    def _of_rows(self, rows: Rows, source: Any) -> tuple[Array, Array, Array, int]:
+        """Linear predictors, targets and weights of the rows that count, and how many rows there are in all."""
         if rows.y is None:
             raise DataError(f"{source}: no target y to compare predictions with: name its column with target=...")
         rows = matched(rows, self.features_, self.missing_, source)
@@ -208,7 +213,7 @@ class Applied:
         if not counts.all():  # left out, since zero times a prediction that overflows is no zero
             offset = None if rows.offset is None else rows.offset[counts]
             rows, y, weight = replace(rows, X=rows.X[counts], offset=offset), y[counts], weight[counts]
-        return replace(self._tally(self._predictors(rows), y, weight), rows=len(counts))
+        return self._predictors(rows), y, weight, len(counts)
 
     # --- on the workers -----------------------------------------------------------------------------------------
 

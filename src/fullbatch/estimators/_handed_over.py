@@ -40,7 +40,7 @@ class HandedOver:
     _no_hand_over: ClassVar[str] = ""  # why not
 
     @abstractmethod
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         """Name and options of the loss of one linear predictor."""
 
     @abstractmethod
@@ -82,7 +82,13 @@ class HandedOver:
         LogisticRegression, LinearRegression, PoissonRegressor, GammaRegressor or TweedieRegressor
             Of scikit-learn; the last step of a `Pipeline` where there are categories, values for missing ones, or an
             offset, which takes a frame with the names of the columns and needs pandas here. Of the quantile and Huber
-            losses a `LinearRegression`, which predicts the same.
+            losses a `LinearRegression`, which predicts the same; of the binomial and negative binomial families with
+            the logarithmic link a `PoissonRegressor`.
+
+        Raises
+        ------
+        ValueError
+            scikit-learn has no regressor with the link: it has the identity and the logarithm.
         """
         from ..export.sklearn_ import as_sklearn
 
@@ -107,6 +113,11 @@ class HandedOver:
         str
             NULL is predicted where a value is missing that the fit had no value for, and for an unknown level unless
             `unknown` is "ignore" or "base".
+
+        Raises
+        ------
+        ValueError
+            The link is probit, which SQL has no function for.
         """
         from ..export.sql import query
 

@@ -35,7 +35,7 @@ class Inferred:
     _no_inference: ClassVar[str] = ""  # why there is none
 
     @abstractmethod
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         """Name and options of the loss of one linear predictor."""
 
     @abstractmethod

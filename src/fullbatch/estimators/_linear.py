@@ -166,7 +166,7 @@ class LinearEstimator(Fitting, Applied, Inferred, HandedOver, Saved, BaseEstimat
         """Strength of the penalty on the mean loss, for rows of this total weight."""
 
     @abstractmethod
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         """Name and options of the loss of one linear predictor."""
 
     def _l1_share(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..models.deviance import half_deviance
+from ..models.deviance import Variance, half_deviance
 
 Array = npt.NDArray[Any]
 
@@ -27,28 +27,28 @@ class Spread:
         Sum of the sample weights.
     mean : float
         Weighted mean of the targets.
-    powers : tuple of float
-        Which deviances.
-    deviances : (len(powers),) float64 array
+    variances : tuple of Variance or float
+        Which deviances: those of these variances, or powers of the mean.
+    deviances : (len(variances),) float64 array
         Weighted sums of `half_deviance` from the mean.
     """
 
     weight: float
     mean: float
-    powers: tuple[float, ...]
+    variances: tuple[Variance | float, ...]
     deviances: Array
 
     @classmethod
-    def of(cls, y: Array, weight: Array, powers: tuple[float, ...]) -> "Spread":
+    def of(cls, y: Array, weight: Array, variances: tuple[Variance | float, ...]) -> "Spread":
         """The spread of some rows' targets."""
         counts = weight > 0
         if not counts.any():
-            return cls(0.0, 0.0, powers, np.zeros(len(powers)))
+            return cls(0.0, 0.0, variances, np.zeros(len(variances)))
         if not counts.all():  # zero times a square that overflows is no zero
             y, weight = y[counts], weight[counts]
         total, first = float(weight.sum()), y[0]  # differences from it: exact zeros where all targets are equal
         mean = float(first + weight @ (y - first) / total)
-        return cls(total, mean, powers, np.array([weight @ half_deviance(y, mean, power) for power in powers]))
+        return cls(total, mean, variances, np.array([weight @ half_deviance(y, mean, one) for one in variances]))
 
     def explained(self, deviances: Sequence[float]) -> list[float]:
         """Shares of the spread that predictions explain, given their weighted sums of `half_deviance`.
@@ -57,12 +57,14 @@ class Spread:
         scikit-learn's `r2_score`.
         """
         shares = []
-        for power, deviance, of_mean in zip(self.powers, deviances, self.deviances.tolist(), strict=True):
+        for variance, deviance, of_mean in zip(self.variances, deviances, self.deviances.tolist(), strict=True):
             if of_mean > 0:
                 shares.append(1.0 - deviance / of_mean)
             else:
                 mean = abs(self.mean)
-                rounding = 0.5 * self.weight * _ROUNDING**2 * mean ** (2.0 - power)
+                of_one = variance if isinstance(variance, Variance) else Variance("power", variance)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    rounding = 0.5 * self.weight * _ROUNDING**2 * mean**2 / float(of_one(mean))
                 shares.append(1.0 if deviance <= rounding else 0.0)
         return shares
 
@@ -73,8 +75,8 @@ class Spread:
         mean = self.mean + (other.mean - self.mean) * (other.weight / weight)
         deviances = self.deviances + other.deviances
         for part in (self, other):
-            deviances = deviances + [part.weight * half_deviance(part.mean, mean, power) for power in self.powers]
-        return Spread(weight, mean, self.powers, deviances)
+            deviances = deviances + [part.weight * half_deviance(part.mean, mean, one) for one in self.variances]
+        return Spread(weight, mean, self.variances, deviances)
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,24 @@
 """What regressions on one linear predictor have in common: predictions, scores and measures of numbers."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import RegressorMixin
 
-from ..kernels.losses import LOSSES
-from ..models.deviance import LARGEST_ETA, half_deviance
+from ..kernels.families import eta_allowed
+from ..models.deviance import Family, Variance, family_of, half_deviance
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..protocols.schema import Schema
+from ..run.feasible import feasible_start
 from ..saving.contents import Member
 from ._linear import LinearEstimator
 from ._measures import Spread, Tally
 
 Array = npt.NDArray[Any]
-
-# Losses of the logarithmic link: the prediction is exp(eta).
-_LOG_LINK = ("poisson", "gamma", "tweedie")
 
 
 class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
@@ -47,12 +46,18 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """Zeros, and the intercept of the null model: with a logarithmic link that of the targets' sum over the sum of
-        the exponentials of the offsets, else the mean of target less offset.
+        the exponentials of the offsets, else the mean of target less offset. From there on to where all rows have means
+        that can be, if the link allows others.
         """
         theta = super()._first_guess(objective, schema)
         if self.fit_intercept:
             theta[-1] = schema.null.null().intercept
-        return theta
+        least, most = eta_allowed(self._linear(schema)._pointwise)
+        if np.isinf(least) and np.isinf(most) and self._family.link.name != "inverse":
+            return theta
+        usual = float(self._family.link.predictor(float(schema.null.moments.mean[0])))
+        distance = min(usual - least, most - usual)
+        return feasible_start(objective, theta, distance if 0 < distance < np.inf else 0.0)
 
     def predict(self, X: Any, *, offset: Any = None, lazy: bool = False) -> Any:
         """Predicted target of each row, shape (n,): the mean; of the quantile loss the quantile.
@@ -64,35 +69,40 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
         return self._lazy(formula, X, offset, ["prediction"]) if lazy else self._answer(formula, X, offset)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
-        """Share of the deviance explained, D^2, of the losses with the logarithmic link; of others R^2, the same of
+        """Share of the deviance explained, D^2; of the normal family, the Huber and the quantile loss R^2, the same of
         squares.
 
         Equal targets leave no deviance to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
         """
         measures = self.evaluate(X, y, sample_weight, offset=offset)
-        return measures["d2" if self._has_log_link else "r2"]
+        return measures["r2" if self._family.of_squares else "d2"]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = self._has_log_link
+        with suppress(TypeError, ValueError):  # parameters that cannot be are refused by fit
+            tags.target_tags.positive_only = self._family.least >= 0
         return tags
 
     @property
-    def _has_log_link(self) -> bool:
-        return self._loss()[0] in _LOG_LINK
+    def _family(self) -> Family:
+        """Of the loss: its link, its variance, its targets."""
+        return family_of(*self._loss())
 
     def _predicted(self, eta: Array) -> Array:
-        eta = eta[:, 0]
-        return np.exp(np.minimum(eta, LARGEST_ETA)) if self._has_log_link else eta
+        return np.asarray(self._family.link.mean(eta[:, 0]))
 
     def _targets(self, y: Array, source: Any) -> Array:
         return np.asarray(y, np.float64)
 
     def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
-        predicted = self._predicted(eta)
-        residual, spread = y - predicted, Spread.of(y, weight, self._powers)
-        deviances = [weight @ half_deviance(y, predicted, power) for power in self._powers]
-        return Tally(len(y), float(weight.sum()), np.array([weight @ np.abs(residual), *deviances]), spread)
+        family, predicted = self._family, self._predicted(eta)
+        of_squares = Variance()
+        variances = (of_squares,) if family.of_squares else (of_squares, family.variance)
+        spread = Spread.of(y, weight, variances)
+        sums = [weight @ np.abs(y - predicted), weight @ half_deviance(y, predicted, of_squares)]
+        if not family.of_squares:
+            sums.append(weight @ family.half_deviance(y, eta[:, 0]))
+        return Tally(len(y), float(weight.sum()), np.array(sums), spread)
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         assert tally.spread is not None
@@ -103,19 +113,9 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
             "mae": sizes / tally.weight,
             "r2": explained[0],
         }
-        if self._has_log_link:
+        if not self._family.of_squares:
             measures |= {"d2": explained[1], "mean_deviance": 2.0 * deviances[1] / tally.weight}
         return measures
-
-    @property
-    def _powers(self) -> tuple[float, ...]:
-        """Of the variance as a function of the mean: 0 for R^2, and that of the loss for D^2."""
-        loss, options = self._loss()
-        if loss not in _LOG_LINK:
-            return (0.0,)
-        if loss == "tweedie":
-            return (0.0, LOSSES["tweedie"].kind(**(options or {})).power)
-        return (0.0, {"poisson": 1.0, "gamma": 2.0}[loss])
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:

@@ -180,7 +180,9 @@ class Saved:
 
 
 # Parameters that files of the first versions do not have.
-_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base"})
+_LATER = frozenset(
+    {"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base", "family", "link"}
+)
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

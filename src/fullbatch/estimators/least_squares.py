@@ -26,7 +26,7 @@ class LeastSquaresRegression(Regression):
     def _bounds(self) -> tuple[PerColumn, PerColumn]:
         return (0.0 if self.positive else self.lower_bounds), self.upper_bounds
 
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         return "squared", None
 
 

@@ -101,7 +101,7 @@ class QuantileRegressor(Regression):
         self.smoothing_ = float(linear.options["smoothing"])
         return linear
 
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         return "quantile", None
 
     def _strength(self, weight: float) -> float:

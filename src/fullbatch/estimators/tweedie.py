@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from ..saving.contents import Number, Text
 from ..wording.arguments import check_number, is_number
+from ._family_names import loss_of
 from ._regression import Regression
 
 
@@ -76,7 +79,7 @@ class PoissonRegressor(PenalizedGLM):
     array([0.25])
     """
 
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         return "poisson", None
 
 
@@ -117,7 +120,7 @@ class GammaRegressor(PenalizedGLM):
     array([0.25])
     """
 
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         return "gamma", None
 
 
@@ -131,12 +134,15 @@ class TweedieRegressor(PenalizedGLM):
     Parameters
     ----------
     power : float, default=0.0
-        0 for the normal distribution, 1 for Poisson's, 2 for the gamma distribution; between 1 and 2 that of sums of
-        gamma variables, which may be 0.
+        0 for the normal distribution, 1 for Poisson's, 2 for the gamma distribution, 3 for the inverse Gaussian one;
+        between 1 and 2 that of sums of gamma variables, which may be 0. Any other but those between 0 and 1, of which
+        there is no distribution.
     alpha : float, default=1.0
         Strength of the penalty.
     link : {"auto", "identity", "log"}, default="auto"
-        The identity goes with power 0, the logarithm with all others: that is what "auto" chooses.
+        "auto" is the identity for powers up to 0, and the logarithm for others. F is convex where the identity goes
+        with power 0 or 1, and the logarithm with powers from 1 to 2; for others, "converged" is said of a local
+        minimum.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
     tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, base, unknown, engine,
@@ -164,7 +170,7 @@ class TweedieRegressor(PenalizedGLM):
     """
 
     _saved_parameters: ClassVar = {
-        "power": Number(0, 2),
+        "power": Number(),
         "link": Text(("auto", "identity", "log")),
         **PenalizedGLM._saved_parameters,
     }
@@ -173,15 +179,12 @@ class TweedieRegressor(PenalizedGLM):
     link: str = "auto"
 
     def _check_parameters(self) -> None:
-        if not (is_number(self.power) and (self.power == 0 or 1 <= self.power <= 2)):
-            raise ValueError(f"power must be 0, or from 1 to 2, got {self.power!r}")
+        if not (is_number(self.power) and np.isfinite(self.power) and not 0 < self.power < 1):
+            raise ValueError(f"power must be a number, and not between 0 and 1, got {self.power!r}")
         if not (isinstance(self.link, str) and self.link in ("auto", "identity", "log")):
             raise ValueError(f"link must be 'auto', 'identity' or 'log', got {self.link!r}")
-        theirs = "log" if self.power else "identity"
-        if self.link not in ("auto", theirs):
-            raise ValueError(f"link {self.link!r} does not go with power {self.power:g}, use {theirs!r}")
         super()._check_parameters()
 
-    def _loss(self) -> tuple[str, Mapping[str, float] | None]:
-        named: dict[float, str] = {0: "squared", 1: "poisson", 2: "gamma"}
-        return (named[self.power], None) if self.power in named else ("tweedie", {"power": self.power})
+    def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
+        link = ("log" if self.power > 0 else "identity") if self.link == "auto" else self.link
+        return loss_of("tweedie", link, {"power": float(self.power)})

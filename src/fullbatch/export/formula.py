@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..models.deviance import family_of
 from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
@@ -59,14 +60,14 @@ class Formula:
     intercept : (K,) array
     offset : str or None
         Name of the column that is added to every predictor.
-    link : {"identity", "log", "logit", "softmax"}
+    link : {"identity", "log", "inverse", "logit", "probit", "cloglog", "softmax"}
     classes : array or None
         Labels.
     ignore_unknown : bool
         Whether an unknown level counts as none of them; otherwise it is an error.
     loss : str
         The model's.
-    options : mapping of str to float
+    options : mapping of str to float or str
         Of the loss.
     named : bool
         Whether the columns have names of their own.
@@ -82,7 +83,7 @@ class Formula:
     classes: Array | None
     ignore_unknown: bool
     loss: str
-    options: Mapping[str, float]
+    options: Mapping[str, Any]
     named: bool
     base: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,7 +99,7 @@ class Formula:
         missing: Mapping[str, Any],
         ignore_unknown: bool,
         loss: str,
-        options: Mapping[str, float],
+        options: Mapping[str, Any],
         names: tuple[str, ...] = (),
         base: Mapping[str, Any] | None = None,
     ) -> "Formula":
@@ -115,9 +116,7 @@ class Formula:
             categories.append(Levels(str(known[j]), levels, weights, missing.get(known[j])))
             first += len(levels)
         outputs = len(coef)
-        link = "softmax" if outputs > 1 else "logit" if classes is not None else "identity"
-        if loss in ("poisson", "gamma", "tweedie"):
-            link = "log"
+        link = "softmax" if outputs > 1 else "logit" if classes is not None else family_of(loss, options).link.name
         taken = {one.name for one in numbers} | {one.name for one in categories}
         if offset is not None and offset in taken:
             raise ValueError(f"the offset cannot be named {offset!r}, as a column of the model is: name it otherwise")

@@ -25,7 +25,7 @@ def onnx_model(formula: Formula) -> Any:
     MissingExtraError
         onnx is not installed.
     ValueError
-        A column has the name of an output.
+        A column has the name of an output, or the link is probit.
     """
     try:
         import onnx
@@ -36,9 +36,8 @@ def onnx_model(formula: Formula) -> Any:
     graph = _Graph(onnx)
     eta = graph.predictors(formula)
     if formula.classes is None:
-        if formula.link == "log":
-            eta = graph.add("Exp", graph.add("Min", eta, graph.constant(np.array(LARGEST_ETA))))
-        graph.output(graph.add("Reshape", eta, graph.constant(np.array([-1]))), "prediction", np.float64, [None])
+        mean = graph.mean(formula.link, eta)
+        graph.output(graph.add("Reshape", mean, graph.constant(np.array([-1]))), "prediction", np.float64, [None])
     else:
         graph.labels(formula, eta)
     made = onnx.helper.make_graph(graph.nodes, "fullbatch", graph.inputs, graph.outputs, graph.constants)
@@ -144,6 +143,19 @@ class _Graph:
         )
         flat = self.add("Reshape", place, self.constant(np.array([-1])))
         return self.add("Gather", self.constant(table), flat, axis=0)
+
+    def mean(self, link: str, eta: str) -> str:
+        """(rows, 1) means of linear predictors."""
+        if link == "identity":
+            return eta
+        if link in ("inverse", "logit"):
+            return self.add({"inverse": "Reciprocal", "logit": "Sigmoid"}[link], eta)
+        if link == "probit":
+            raise ValueError("ONNX in double precision has no error function, which the probit link needs: use PMML")
+        rate = self.add("Exp", self.add("Min", eta, self.constant(np.array(LARGEST_ETA))))
+        if link == "log":
+            return rate
+        return self.add("Sub", self.constant(np.array(1.0)), self.add("Exp", self.add("Neg", rate)))
 
     def labels(self, formula: Formula, eta: str) -> None:
         assert formula.classes is not None

@@ -28,7 +28,11 @@ def pmml(formula: Formula) -> str:
     if formula.classes is not None:
         told["targetReferenceCategory"] = _text(plain(formula.classes[0]))
     else:
-        told["linkFunction"] = formula.link
+        told |= (
+            {"linkFunction": "power", "linkParameter": "-1"}
+            if formula.link == "inverse"
+            else {"linkFunction": formula.link}
+        )
     if formula.offset is not None:
         told["offsetVariable"] = formula.offset
     model = Xml.SubElement(root, "GeneralRegressionModel", told)

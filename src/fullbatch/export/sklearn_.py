@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.losses import LOSSES
+from ..models.deviance import family_of
 from .formula import Formula
 
 
@@ -79,14 +79,16 @@ def _linear(formula: Formula) -> Any:
 
     if formula.classes is not None:
         return linear_model.LogisticRegression(C=np.inf)
-    if formula.loss == "poisson":
-        return linear_model.PoissonRegressor(alpha=0.0)
-    if formula.loss == "gamma":
-        return linear_model.GammaRegressor(alpha=0.0)
-    if formula.loss == "tweedie":
-        power = float(LOSSES["tweedie"].kind(**formula.options).power)
-        return linear_model.TweedieRegressor(power=power, alpha=0.0, link="log")
-    return linear_model.LinearRegression()
+    if formula.link not in ("identity", "log"):
+        raise ValueError(f"scikit-learn has no regressor with the {formula.link} link: hand over SQL, ONNX or PMML")
+    form, power = family_of(formula.loss, formula.options).variance
+    if form == "power" and power and (formula.link, power) not in {("log", 1.0), ("log", 2.0)}:
+        return linear_model.TweedieRegressor(power=power, alpha=0.0, link=formula.link)
+    if formula.link == "identity":
+        return linear_model.LinearRegression()
+    if form == "power" and power == 0.0:
+        return linear_model.TweedieRegressor(power=0.0, alpha=0.0, link="log")
+    return (linear_model.GammaRegressor if power == 2.0 else linear_model.PoissonRegressor)(alpha=0.0)
 
 
 def _with(model: Any, formula: Formula, coef: Any, names: list[str] | None) -> Any:
@@ -99,6 +101,6 @@ def _with(model: Any, formula: Formula, coef: Any, names: list[str] | None) -> A
         model.n_iter_ = np.array([0], np.int32)
     else:
         model.coef_, model.intercept_ = coef[0], float(formula.intercept[0])
-        if formula.link == "log":
+        if hasattr(model, "_get_loss"):
             model.n_iter_, model._base_loss = 0, model._get_loss()
     return model

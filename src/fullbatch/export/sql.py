@@ -72,23 +72,31 @@ def translated(text: str, dialect: str) -> str:
 
 
 def _one(formula: Formula, table: str) -> str:
-    eta = "eta"
-    columns = {
-        "identity": f"{eta} AS prediction",
-        "log": f"CASE WHEN {eta} > {_literal(LARGEST_ETA)} THEN EXP({_literal(LARGEST_ETA)}) ELSE EXP({eta}) END "
-        "AS prediction",
-    }
-    if formula.link == "logit":
-        assert formula.classes is not None
+    columns = f"{_mean(formula.link, 'eta')} AS prediction"
+    if formula.classes is not None:
         first, second = (_value(plain(label)) for label in formula.classes)
-        # Never EXP of a large positive number, which overflows.
-        probability = f"CASE WHEN {eta} >= 0 THEN 1e0 / (1e0 + EXP(-{eta})) ELSE EXP({eta}) / (1e0 + EXP({eta})) END"
-        columns["logit"] = (
-            f"CASE WHEN {eta} > 0 THEN {second} WHEN {eta} <= 0 THEN {first} END AS prediction,\n"
-            f"  {probability} AS {_column('probability_' + str(plain(formula.classes[1])))}"
+        columns = (
+            f"CASE WHEN eta > 0 THEN {second} WHEN eta <= 0 THEN {first} END AS prediction,\n"
+            f"  {_mean('logit', 'eta')} AS {_column('probability_' + str(plain(formula.classes[1])))}"
         )
     inner = f"SELECT\n    t.*,\n    {predictor(formula, alias='t')}\n    AS eta\n  FROM {table} AS t"
-    return f"SELECT\n  s.*,\n  {columns[formula.link]}\nFROM (\n  {inner}\n) AS s"
+    return f"SELECT\n  s.*,\n  {columns}\nFROM (\n  {inner}\n) AS s"
+
+
+def _mean(link: str, eta: str) -> str:
+    """The mean as an expression of the linear predictor; never EXP of a large positive number, which overflows."""
+    if link == "probit":
+        raise ValueError("SQL has no distribution function of the normal law, which the probit link needs: use PMML")
+    rate = f"CASE WHEN {eta} > {_literal(LARGEST_ETA)} THEN EXP({_literal(LARGEST_ETA)}) ELSE EXP({eta}) END"
+    # Of a small rate t, 1 - EXP(-t) has lost the digits that t - t^2 / 2 has.
+    small = f"EXP({eta}) * (1e0 - EXP({eta}) / 2e0)"
+    return {
+        "identity": eta,
+        "inverse": f"1e0 / {eta}",
+        "log": rate,
+        "logit": f"CASE WHEN {eta} >= 0 THEN 1e0 / (1e0 + EXP(-{eta})) ELSE EXP({eta}) / (1e0 + EXP({eta})) END",
+        "cloglog": f"CASE WHEN {eta} < -18e0 THEN {small} ELSE 1e0 - EXP(-({rate})) END",
+    }[link]
 
 
 def _several(formula: Formula, table: str) -> str:

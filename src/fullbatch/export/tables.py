@@ -27,7 +27,7 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
     if inference is not None and [str(one) for one in inference.names] != _names(formula, inference.reference):
         raise ValueError("inference is of another model: give that of this one")
     reference = formula.base if inference is None else inference.reference
-    ratios = formula.link != "identity"
+    ratios = formula.link in ("log", "logit", "softmax")
     rows: list[dict[str, Any]] = []
     for output in range(formula.outputs):
         if formula.link == "softmax" and output == 0:

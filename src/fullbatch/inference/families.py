@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import digamma, expit, gammaln, polygamma
+from scipy.special import digamma, gammaln, polygamma, xlogy
 
 from ..kernels.losses import LOSSES
-from ..models.deviance import LARGEST_ETA, half_deviance
+from ..models.deviance import Family as MeanFamily
+from ..models.deviance import Variance, family_of
 
 Array = npt.NDArray[Any]
 
@@ -44,17 +45,22 @@ class Family:
     ----------
     loss : str
         A name in `fullbatch.kernels.losses.LOSSES`.
-    options : mapping of str to float
+    options : mapping of str to float or str
         Those of the loss.
     """
 
     loss: str
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def _kind(self) -> Any:
         """The loss with its options, those that are not given by default."""
         return LOSSES[self.loss].kind(**self.options)
+
+    @property
+    def of_mean(self) -> MeanFamily:
+        """Its link, and its variance; of one linear predictor."""
+        return family_of(self.loss, self.options)
 
     @property
     def likelihood(self) -> bool:
@@ -64,7 +70,7 @@ class Family:
     @property
     def dispersed(self) -> bool:
         """Whether the variance has a factor phi that is estimated."""
-        return self.loss in ("squared", "gamma", "tweedie")
+        return self.loss in ("squared", "normal", "gamma", "inverse.gaussian", "tweedie")
 
     @property
     def density(self) -> bool:
@@ -72,41 +78,42 @@ class Family:
         return self.likelihood and self.loss != "tweedie"
 
     @property
+    def takes_precision(self) -> bool:
+        """Whether its logarithmic density, with a dispersion for each row, is known from sums over rows."""
+        return self.loss not in ("gamma", "inverse.gaussian")
+
+    @property
     def canonical(self) -> bool:
         """Whether observed and expected information are the same."""
-        return self.loss not in ("gamma", "tweedie")
+        if self.loss in ("softmax", "huber", "quantile"):
+            return True
+        usual = {Variance(): "identity", Variance("power", 1.0): "log", Variance("power", 2.0): "inverse"}
+        usual[Variance("binomial")] = "logit"
+        return usual.get(self.of_mean.variance) == self.link
 
     @property
     def link(self) -> str:
-        """Of the mean: "identity", "log", "logit" or "softmax"."""
-        links = {"logistic": "logit", "softmax": "softmax", "poisson": "log", "gamma": "log", "tweedie": "log"}
-        return links.get(self.loss, "identity")
-
-    @property
-    def power(self) -> float:
-        """Of the mean, which the variance is proportional to; of losses of the identity and logarithmic link."""
-        return float(self._kind.power) if self.loss == "tweedie" else {"poisson": 1.0, "gamma": 2.0}.get(self.loss, 0.0)
+        """Of the mean: one of `fullbatch.models.links.LINKS`, or "softmax"."""
+        return "softmax" if self.loss == "softmax" else self.of_mean.link.name
 
     @property
     def words(self) -> str:
         """The family and the link, for a table's head."""
-        names = {"squared": "normal", "logistic": "binomial", "softmax": "multinomial"}
-        more = f" (power {self.power:g})" if self.loss == "tweedie" else ""
-        return f"{names.get(self.loss, self.loss)}{more}, {self.link} link"
+        if self.loss == "softmax":
+            return "multinomial, softmax link"
+        name, parameter = self.of_mean.name, self.of_mean.variance.parameter
+        more = {"tweedie": f" (power {parameter:g})", "negative.binomial": f" (theta {parameter:g})"}
+        return f"{name}{more.get(name, '')}, {self.link} link"
 
     # --- of rows ------------------------------------------------------------------------------------------------
 
     def mean(self, eta: Array) -> Array:
         """(n, m) predictions from linear predictors; of softmax the probabilities of all classes but the first."""
-        if self.link == "log":
-            return np.exp(np.minimum(eta, LARGEST_ETA))
-        if self.link == "logit":
-            return np.asarray(expit(eta))
         if self.link == "softmax":
             top = np.maximum(eta.max(axis=1), 0.0)
             power = np.exp(eta - top[:, None])
             return np.asarray(power / (power.sum(axis=1) + np.exp(-top))[:, None])
-        return eta
+        return np.asarray(self.of_mean.link.mean(eta))
 
     def rates(self, y: Array, eta: Array) -> Rates:
         """Derivatives of the losses of targets y, (n,), of which labels are numbers of classes."""
@@ -128,29 +135,25 @@ class Family:
             residual = eta - target
             slope = 0.5 * np.clip(residual / width, -1.0, 1.0) + tilt
             observed = np.where(np.abs(residual) <= width, 0.5 / width, 0.0)
-        elif self.loss == "logistic":
-            slope, observed = mean - target, mean * expit(-eta)
-        elif self.loss == "gamma":
-            ratio = target / np.maximum(mean, _TINY)
-            return Rates(1.0 - ratio, ratio[:, :, None], np.ones_like(ratio)[:, :, None])
-        elif self.loss == "tweedie":
-            rising = mean ** (2.0 - self.power)
-            falling = target * np.maximum(mean, _TINY) ** (1.0 - self.power)
-            observed = (2.0 - self.power) * rising + (self.power - 1.0) * falling
-            return Rates(rising - falling, observed[:, :, None], rising[:, :, None])
         else:
-            slope, observed = mean - target, mean if self.loss == "poisson" else np.ones_like(mean)
+            return self._rates_of_mean(target, eta, mean)
         return Rates(slope, observed[:, :, None], observed[:, :, None])
+
+    def _rates_of_mean(self, target: Array, eta: Array, mean: Array) -> Rates:
+        """Those of half a deviance, by the chain rule: its slope in the mean is (mean - target) / variance."""
+        of_mean = self.of_mean
+        first, second = of_mean.link.steepness(eta)
+        if self.canonical:  # the mean's slope is the variance, but for its sign
+            slope, expected = mean - target, np.abs(first)
+            return Rates(-slope if self.link == "inverse" else slope, expected[:, :, None], expected[:, :, None])
+        variance = np.maximum(of_mean.variance_at(eta), _TINY)
+        pull, expected = (mean - target) / variance, first**2 / variance
+        observed = expected * (1.0 - pull * of_mean.variance.steepness(mean)) + pull * second
+        return Rates(pull * first, observed[:, :, None], expected[:, :, None])
 
     def steepness(self, eta: Array) -> tuple[Array, Array]:
         """First and second derivatives of the mean of one linear predictor."""
-        mean = self.mean(eta)
-        if self.link == "log":
-            return mean, mean
-        if self.link == "logit":
-            first = mean * expit(-eta)
-            return first, first * (1.0 - 2.0 * mean)
-        return np.ones_like(eta), np.zeros_like(eta)
+        return self.of_mean.link.steepness(eta)
 
     def deviances(self, y: Array, eta: Array) -> Array:
         """(n,) unit deviances; of huber and quantile twice the loss."""
@@ -170,7 +173,7 @@ class Family:
             residual = eta - y
             size = np.abs(residual)
             return np.where(size <= width, 0.5 * (residual**2 / width + width), size) + 2.0 * tilt * residual
-        return np.asarray(2.0 * half_deviance(y, self.mean(eta), self.power))
+        return np.asarray(2.0 * self.of_mean.half_deviance(y, eta))
 
     def squares(self, y: Array, eta: Array) -> Array:
         """(n,) squared residuals, each divided by the variance at phi = 1: Pearson's."""
@@ -180,24 +183,29 @@ class Family:
             everyone = np.column_stack((first, mean))
             chosen = everyone[np.arange(len(y)), y.astype(np.intp)]
             return np.asarray(1.0 / np.maximum(chosen, _TINY) - 1.0)
-        mean = mean[:, 0]
-        if self.loss == "logistic":
-            return np.asarray((y - mean) ** 2 / np.maximum(mean * expit(-eta[:, 0]), _TINY))
-        return np.asarray((y - mean) ** 2 / np.maximum(mean, _TINY) ** self.power)
+        variance = self.of_mean.variance_at(eta[:, 0])
+        return np.asarray((y - mean[:, 0]) ** 2 / np.maximum(variance, _TINY))
 
     def constants(self, y: Array) -> Array:
         """(n,) what the logarithm of the density has of the target alone, where that must be summed over rows."""
         if self.loss == "poisson":
-            saturated = np.where(y > 0, y * np.log(np.maximum(y, _TINY)) - y, 0.0)
-            return np.asarray(saturated - gammaln(y + 1.0))
+            return np.asarray(xlogy(y, y) - y - gammaln(y + 1.0))
+        if self.loss == "negative.binomial":
+            shape = 1.0 / self.of_mean.variance.parameter
+            saturated = xlogy(y, y) - (y + shape) * np.log1p(y / shape) - xlogy(y, shape)
+            return np.asarray(saturated + gammaln(y + shape) - gammaln(shape) - gammaln(y + 1.0))
+        if self.loss == "binomial":  # of one trial: those of more have coefficients, which no model changes
+            return np.asarray(xlogy(y, y) + xlogy(1.0 - y, 1.0 - y))
+        if self.loss == "inverse.gaussian":
+            return np.asarray(-1.5 * np.log(y))
         return np.asarray(-np.log(y)) if self.loss == "gamma" else np.zeros(len(y))
 
     # --- of sums ------------------------------------------------------------------------------------------------
 
     def log_likelihood(self, deviance: float, constant: float, count: float, dispersion: float) -> float:
         """Logarithm of the likelihood of `count` rows from sums of `deviances` and `constants`."""
-        if self.loss == "squared":
-            return -0.5 * (deviance / dispersion + count * np.log(2.0 * np.pi * dispersion))
+        if self.loss in ("squared", "normal", "inverse.gaussian"):
+            return constant - 0.5 * (deviance / dispersion + count * float(np.log(2.0 * np.pi * dispersion)))
         if self.loss == "gamma":
             shape = 1.0 / dispersion
             return float(
@@ -207,7 +215,7 @@ class Family:
 
     def likeliest_dispersion(self, deviance: float, count: float) -> float:
         """The dispersion at which the likelihood is largest; 1 where there is none."""
-        if self.loss == "squared":
+        if self.loss in ("squared", "normal", "inverse.gaussian"):
             return deviance / count
         if self.loss != "gamma":
             return 1.0

@@ -127,12 +127,15 @@ class FitMeasures:
                 f"the {family.loss} loss has no likelihood in closed form"
                 + (" with class_weight" if family.density else "")
             )
-        if family.loss == "gamma" and self.information.weights.precision:
-            raise ValueError("the gamma likelihood with weights of precision is no function of sums: it is not told")
+        precise = self.information.weights.precision
+        if precise and not family.takes_precision:
+            raise ValueError(
+                f"the {family.loss} likelihood with weights of precision is no function of sums: it is not told"
+            )
         if dispersion is None:
             dispersion = family.likeliest_dispersion(sums.deviance, self.count)
         value = family.log_likelihood(sums.deviance, sums.constant, self.count, dispersion)
-        return value + (sums.logs if family.loss == "squared" and self.information.weights.precision else 0.0)
+        return value + (sums.logs if family.loss in ("squared", "normal") and precise else 0.0)
 
     @property
     def _parameters(self) -> float:

@@ -221,7 +221,7 @@ class Inference(FitMeasures):
         columns = estimates(self.names, self.coef, self.std_err, self.df, level)
         if not exponentiate:
             return columns
-        if self._design.fitted.family.link == "identity":
+        if self._design.fitted.family.link not in ("log", "logit", "softmax"):
             raise ValueError("exponentiate is for links whose coefficients are logarithms of ratios: log and logit")
         ratio = np.exp(columns.pop("coef"))
         columns["std_err"] = ratio * columns["std_err"]

@@ -54,11 +54,7 @@ def facts_of(inference: Any) -> dict[str, float]:
     told["deviance"] = inference.deviance
     if is_maximum(inference):
         told["null_deviance"], told["d2"] = inference.null_deviance, inference.d2
-    if (
-        family.density
-        and fitted.class_weight is None
-        and not (family.loss == "gamma" and information.weights.precision)
-    ):
+    if family.density and fitted.class_weight is None and (family.takes_precision or not information.weights.precision):
         told["log_likelihood"] = inference.log_likelihood()
         told |= {"aic": inference.aic, "aicc": inference.aicc, "bic": inference.bic}
     return told

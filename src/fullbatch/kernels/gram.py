@@ -31,7 +31,7 @@ def grams(rows: Any, columns: int, precision: str, factors: Array) -> Array:
     precision : {"float32", "float64"}
         Of the products; sums of chunks are float64.
     factors : (J, n) float64 array
-        Not negative.
+        Of each row; negative ones, which few losses have, cost as much again.
 
     Returns
     -------
@@ -49,6 +49,7 @@ def grams(rows: Any, columns: int, precision: str, factors: Array) -> Array:
             if rows.reference.size:
                 X[:, :-1] -= rows.reference
             for matrix, factor in zip(total, factors, strict=True):
-                scaled = X * np.sqrt(factor[part]).astype(precision)[:, None]
-                matrix += scaled.T @ scaled
+                for sign in (1.0, -1.0) if (factor[part] < 0).any() else (1.0,):
+                    scaled = X * np.sqrt(np.maximum(sign * factor[part], 0.0)).astype(precision)[:, None]
+                    matrix += sign * (scaled.T @ scaled)
     return total

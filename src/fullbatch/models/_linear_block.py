@@ -12,6 +12,7 @@ from ..data.features import codes_of_levels, sparse_columns
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
 from ..kernels.dense import DenseRows, TiledRows, dense_rows
+from ..kernels.families import is_convex, within
 from ..kernels.gram import grams
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.mixed import MixedRows
@@ -146,6 +147,7 @@ class LinearBlock(Block):
             null.least,
             null.deviance,
             about,
+            is_convex(loss),
         )
         answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature, DrawnCurvature}
         self.answers = frozenset(answers | ({Squares} if quadratic else set()))
@@ -236,9 +238,12 @@ class LinearBlock(Block):
                 self._coefficients.per_parameter(squares[:, :-1] * self._scale**2, squares[:, -1]), self._total
             )
         if request.form == "rows":
-            curvature = passes.curvatures(self._loss, self._rows, W, True)
+            curvature = passes.curvatures(within(self._loss, 0.0), self._rows, W, True)
             coupling = curvature * np.sqrt(_reciprocal(self._rows.weight)) if self._outputs > 1 else None
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
+        if request.edge:
+            loss = within(self._loss, request.edge)
+            return self._block(self._stored(slice(None)), slice(None), loss=loss)._curvature(replace(request, edge=0.0))
         if request.widened != 1.0:
             return self._widened(request)
         if request.columns is not None and request.form == "gram":

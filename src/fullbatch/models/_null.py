@@ -13,15 +13,32 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, xlogy
 
-from ..kernels.losses import Gamma, Huber, Logistic, Poisson, Quantile, Softmax, Squared, SquaredHinge, Tweedie
+from ..kernels.families import BINOMIAL, LINKS, LOG, POWER, eta_allowed
+from ..kernels.losses import (
+    DispersionModel,
+    Gamma,
+    Huber,
+    Logistic,
+    Poisson,
+    Quantile,
+    Softmax,
+    Squared,
+    SquaredHinge,
+    Tweedie,
+)
 from ..protocols.rows import Rows
 from ..protocols.schema import Moments, Schema
+from . import links
 from .describe import as_numbers, as_weight, column_moments
+from .deviance import Variance, half_deviance, saturated
 
 Array = npt.NDArray[Any]
 
 # A null deviance of less than this share of what it is the difference of is rounding: all targets are alike.
 _ROUNDING = 1e-14
+
+# What is left of a null deviance by offsets, where only that without them is known: a guess.
+_EXPLAINED_BY_OFFSETS = 0.25
 
 
 class Null(NamedTuple):
@@ -30,12 +47,14 @@ class Null(NamedTuple):
     Parameters
     ----------
     intercept : float
-        Its intercept; for Huber's and the quantile loss the mean target. 0 without, or where it is not finite.
+        Its intercept; for Huber's and the quantile loss the mean target. 0 without, or where it is not finite. With
+        offsets and a link other than the logarithm and the identity, that of the mean target less the mean offset.
     least : float
         The mean of the least losses that any predictions have: F is never below it.
     deviance : float
         F of the null model less `least`, not less than 0; infinite where that is not known. For Huber's and the
-        quantile loss it is estimated from the variance of the targets.
+        quantile loss it is estimated from the variance of the targets; where the intercept is, from that without
+        offsets.
     """
 
     intercept: float = 0.0
@@ -54,7 +73,7 @@ class NullSums:
     with_intercept : bool
         Whether the model has one.
     moments : Moments
-        Of target less offset.
+        Of target less offset; of a `DispersionModel`, of the target.
     sums : array
         Weighted sums over rows, of the loss' own choice.
     logs : array
@@ -97,20 +116,54 @@ class NullSums:
             least = loss.smoothing * (0.25 - (0.5 - loss.quantile) ** 2) if isinstance(loss, Quantile) else 0.0
             return mean, least, _of_spread(loss, variance), _of_spread(loss, variance + mean**2)
         if isinstance(loss, Poisson):
-            total, saturated, of_offset = self.sums
+            total, least, of_offset = self.sums
             intercept = np.log(total) - self.logs[0]
             value = total - of_offset - (total * intercept if total else 0.0)
             at_zero = np.exp(self.logs[0]) - of_offset
-            return intercept, (total - saturated) / weight, value / weight, at_zero / weight
+            return intercept, (total - least) / weight, value / weight, at_zero / weight
         if isinstance(loss, Gamma):
             offset, logarithm = self.sums / weight
             intercept = self.logs[0] - np.log(weight)
             return intercept, 1.0 + logarithm, 1.0 + offset + intercept, np.exp(intercept) + offset
+        if isinstance(loss, DispersionModel):
+            return self._of_dispersion_model()
         rise, fall = 2.0 - loss.power, loss.power - 1.0
         both = 1.0 / rise + 1.0 / fall
         value = np.exp(rise * self.logs[1] + fall * self.logs[0]) * both
         at_zero = np.exp(self.logs[0]) / rise + np.exp(self.logs[1]) / fall
         return self.logs[1] - self.logs[0], self.sums[0] / weight * both, value / weight, at_zero / weight
+
+    def _of_dispersion_model(self) -> tuple[float, float, float, float]:
+        """The same of any family and link. A loss is linear in its target, so that the mean loss at the mean target is
+        that of a target which is the mean.
+        """
+        loss, weight, variance = self.loss, self.moments.weight, _variance(self.loss)
+        least, shifted, offset, at_offset = self.sums / weight
+        mean = float(self.moments.mean[0])
+        value = 0.5 * self.moments.squares[0] / weight if variance == Variance() else saturated(mean, variance)
+        intercept = _link(loss).predictor(mean) - offset
+        if shifted:  # offsets may explain a part of it by themselves
+            value = least + _EXPLAINED_BY_OFFSETS * (value - least)
+        if shifted and _has_closed_form(loss):
+            rise, fall = 2.0 - loss.power, loss.power - 1.0
+            intercept = self.logs[1] - self.logs[0]
+            value = np.exp(rise * self.logs[1] + fall * self.logs[0] - np.log(weight)) * (1.0 / rise + 1.0 / fall)
+        return intercept, least, value, at_offset if np.isfinite(at_offset) else value
+
+
+def _link(loss: DispersionModel) -> links.Link:
+    return links.LINKS[next(name for name, number in LINKS.items() if number == loss.link)]
+
+
+def _variance(loss: DispersionModel) -> Variance:
+    if loss.family == POWER:
+        return Variance("power", loss.power)
+    return Variance("binomial") if loss.family == BINOMIAL else Variance("negative.binomial", loss.theta)
+
+
+def _has_closed_form(loss: DispersionModel) -> bool:
+    """Whether the null model's intercept with offsets is one of two sums: the logarithmic link, positive targets."""
+    return bool(loss.family == POWER and loss.link == LOG and loss.power > 2.0)
 
 
 def sums_of(loss: Any, with_intercept: bool, rows: Rows) -> NullSums | None:
@@ -127,7 +180,7 @@ def sums_of(loss: Any, with_intercept: bool, rows: Rows) -> NullSums | None:
     else:
         weight = np.ones(len(y))
     with np.errstate(all="ignore"):  # rows that cannot be used are told elsewhere
-        spread = column_moments(y - offset, weight)
+        spread = column_moments(y if isinstance(loss, DispersionModel) else y - offset, weight)
         sums, logs = _sums(loss, y, weight, offset)
     return NullSums(loss, with_intercept, spread, np.array(sums), np.array(logs))
 
@@ -158,7 +211,7 @@ def null_of(model: Any, schema: Schema, loss: Any) -> Null:
         deviance = -float(xlogy(share, share).sum())
     deviance = deviance if model.intercept and deviance > 0 else one
     # Offsets may explain a part of it by themselves.
-    return Null(least=0.0, deviance=deviance if schema.null is None else 0.25 * deviance)
+    return Null(least=0.0, deviance=deviance if schema.null is None else _EXPLAINED_BY_OFFSETS * deviance)
 
 
 def _of_spread(loss: Any, square: float) -> float:
@@ -180,7 +233,27 @@ def _sums(loss: Any, y: Array, weight: Array, offset: Array) -> tuple[list[float
     if isinstance(loss, Tweedie):
         rise, fall = 2.0 - loss.power, loss.power - 1.0
         return [_sum(weight * y**rise)], [_log_sum(rise * offset, weight), _log_sum(-fall * offset, weight * y)]
+    if isinstance(loss, DispersionModel):
+        return _sums_of_dispersion_model(loss, y, weight, offset)
     return [], []
+
+
+def _sums_of_dispersion_model(
+    loss: DispersionModel, y: Array, weight: Array, offset: Array
+) -> tuple[list[float], list[float]]:
+    """Of the least losses, of the offsets' sizes, of the offsets, and of the losses at them, which are infinite where a
+    link does not allow one.
+    """
+    variance = _variance(loss)
+    best, (low, high) = saturated(y, variance), eta_allowed(loss)
+    at_offset = best + half_deviance(y, _link(loss).mean(offset), variance)
+    at_offset = np.where((low < offset) & (offset < high), at_offset, np.inf)
+    sums = [_sum(weight * one) for one in (best, np.abs(offset), offset)]
+    sums.append(_sum(weight * np.where(np.isnan(at_offset), np.inf, at_offset)))
+    if not _has_closed_form(loss):
+        return sums, []
+    rise, fall = 2.0 - loss.power, loss.power - 1.0
+    return sums, [_log_sum(rise * offset, weight), _log_sum(-fall * offset, weight * y)]
 
 
 def _sum(values: Array) -> float:

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..kernels.losses import LOSSES
+from ..kernels.losses import LOSSES, Squared
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
 from ..wording.arguments import check_flag, is_number
 from ._linear_block import LinearBlock
 from ._null import null_of, sums_of
 from .describe import as_numbers, describe
+from .deviance import family_of
 
 Array = npt.NDArray[Any]
 
@@ -29,20 +30,22 @@ class Linear:
     Parameters
     ----------
     loss : str
-        A name in `fullbatch.kernels.losses.LOSSES`: "squared", "huber", "quantile", "poisson", "gamma" and "tweedie"
-        for numbers; "logistic" and "squared_hinge" for two classes, "softmax" for any number.
+        A name in `fullbatch.kernels.losses.LOSSES`: "squared", "huber" and "quantile" for numbers, and for those of a
+        family "normal", "binomial" (shares from 0 to 1), "poisson", "gamma", "inverse.gaussian", "tweedie" and
+        "negative.binomial"; "logistic" and "squared_hinge" for two classes, "softmax" for any number.
     intercept : bool
         Whether there is one; it is not penalised.
     class_weight : "balanced" or mapping of label to weight, optional
         Multiplies the sample weights of each class; "balanced" is total weight / (classes * weight of the class).
-    options : mapping of str to float, optional
-        What shapes the loss, such as {"delta": 1.0} for "huber": the fields of its class in `fullbatch.kernels.losses`.
+    options : mapping of str to float or str, optional
+        What shapes the loss, such as {"delta": 1.0} for "huber"; and of a family {"link": "identity"}, one of its
+        `links` in `fullbatch.kernels.losses.LOSSES`.
     """
 
     loss: str
     intercept: bool = True
     class_weight: str | Mapping[Any, float] | None = None
-    options: Mapping[str, float] | None = None
+    options: Mapping[str, Any] | None = None
 
     takes_categories: ClassVar[bool] = True
 
@@ -66,17 +69,29 @@ class Linear:
             raise ValueError(
                 f"options of the loss must be a mapping of names to numbers, or None, got {self.options!r}"
             )
-        known = LOSSES[self.loss].kind._fields
-        unknown = [name for name in self.options or {} if name not in known]
+        self._check_options(dict(self.options or {}))
+
+    def _check_options(self, options: dict[str, Any]) -> None:
+        loss = LOSSES[self.loss]
+        known = [*loss.ranges, *(["link"] if loss.links else [])]
+        unknown = [name for name in options if name not in known]
         if unknown:
             raise ValueError(f"the {self.loss} loss has no option {unknown[0]!r}: it has {', '.join(known) or 'none'}")
-        for name, value in (self.options or {}).items():
+        link = options.pop("link", None)
+        if link is not None and link not in loss.links:
+            raise ValueError(f"the {self.loss} family has no link {link!r}: choose from {', '.join(loss.links)}")
+        for name, value in options.items():
             if not (is_number(value) and np.isfinite(value)):
                 raise ValueError(f"the {self.loss} loss: its option {name!r} must be a number, got {value!r}")
-            low, high = LOSSES[self.loss].ranges[name]
+            low, high = loss.ranges[name]
             if not low < value < high:
                 between = f"above {low:g}" if np.isinf(high) else f"between {low:g} and {high:g}, without these"
                 raise ValueError(f"the {self.loss} loss: its option {name!r} must be {between}, got {value!r}")
+        if self.loss == "tweedie" and 0 < options.get("power", 1.5) < 1:
+            raise ValueError(
+                f"the tweedie loss: its option 'power' must not be between 0 and 1, where no distribution is, got "
+                f"{options['power']!r}"
+            )
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
@@ -87,15 +102,17 @@ class Linear:
         return replace(described, problem=min(found, key=lambda problem: problem.row)) if found else described
 
     def _bad_target(self, rows: Rows, source: str) -> Problem | None:
-        loss = LOSSES[self.loss]
-        if loss.labels:
+        if LOSSES[self.loss].labels:
             return None
-        y = np.asarray(rows.y, np.float64)
-        bad = np.flatnonzero(y < loss.least if loss.least_allowed else y <= loss.least)
+        family, y = family_of(self.loss, self.options), np.asarray(rows.y, np.float64)
+        low = y < family.least if family.least_allowed else y <= family.least
+        bad = np.flatnonzero(low | (y > family.most))
         if not bad.size:
             return None
         row = int(bad[0])
-        bound = f"at least {loss.least:g}" if loss.least_allowed else f"greater than {loss.least:g}"
+        bound = f"at least {family.least:g}" if family.least_allowed else f"greater than {family.least:g}"
+        if np.isfinite(family.most):
+            bound = f"from {family.least:g} to {family.most:g}"
         what = f"the target y is {y[row]:g}, the {self.loss} loss takes targets {bound}"
         return Problem(row, None, what, source, row)
 
@@ -104,7 +121,7 @@ class Linear:
         y, weight = rows.y, rows.weight
         assert y is not None
         outputs = self.outputs(schema)
-        if self.loss != "squared":  # which squares nothing where squares are lost
+        if not isinstance(self._pointwise, Squared):  # which squares nothing where squares are lost
             _refuse_too_small(schema)
         y, factor = schema.encode(y), self.class_factors(schema)
         if factor is not None:
@@ -115,7 +132,8 @@ class Linear:
     @property
     def _pointwise(self) -> Any:
         """The loss with its options."""
-        return LOSSES[self.loss].kind(**{name: float(value) for name, value in (self.options or {}).items()})
+        options = (self.options or {}).items()
+        return LOSSES[self.loss].kind(**{name: value if name == "link" else float(value) for name, value in options})
 
     def outputs(self, schema: Schema) -> int:
         """Number of linear predictors.

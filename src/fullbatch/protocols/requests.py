@@ -95,6 +95,9 @@ class Curvature:
     widened : float
         For "gram" of a loss with straight stretches: everything is that of a loss whose curved stretch is so many times
         as wide (`kernels.losses.widened`).
+    edge : float
+        For "gram" of a loss that a link does not allow every eta: from so far within, it goes on as a parabola, with
+        the curvature that the model expects (`kernels.families.within`). 0 for the loss itself.
     columns : (k,) int array, optional
         For "gram" of a linear model: the features, growing, whose coefficients the matrix is of, and the intercepts, in
         the order of a model that has no others; loss and gradient are of all. Default: all of them.
@@ -106,6 +109,7 @@ class Curvature:
     seed: int = 0
     double: bool = False
     widened: float = 1.0
+    edge: float = 0.0
     columns: Array | None = None
 
 

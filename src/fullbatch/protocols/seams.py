@@ -46,6 +46,8 @@ class Parameters:
         deviance, the measure of what is small. Infinite where that is not known.
     about : str
         The model in words: a checkpoint of another one is refused.
+    convex : bool
+        Linear models: whether the loss of a row is a convex function of its predictors. Of others it is not known.
     """
 
     size: int
@@ -58,6 +60,7 @@ class Parameters:
     least: float = -np.inf
     null: float = np.inf
     about: str = ""
+    convex: bool = True
 
 
 class Block(Protocol):

@@ -146,9 +146,9 @@ class Together:
 
     @property
     def shares(self) -> bool:
-        """Whether fits can go by a shared Hessian: a smooth loss, and room for one."""
+        """Whether fits can go by a shared Hessian: a smooth and convex loss, and room for one."""
         parameters = self._facts.parameters
-        smooth = not (parameters.kinked or parameters.straight_from > 0)
+        smooth = parameters.convex and not (parameters.kinked or parameters.straight_from > 0)
         return smooth and Curvature in self._facts.answers and _have_room(self._facts, self.folds)
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:

@@ -101,13 +101,17 @@ def choices(facts: Facts) -> list[Choice]:
 
 
 def _of_corners(facts: Facts, penalty: Penalty) -> Choice:
-    """Where the Hessian has room, that of all columns or of a working set, by it; else by gradients."""
+    """Where the loss is convex and the Hessian has room, that of all columns or of a working set, by it; else by
+    gradients.
+    """
     why, newton = f"the penalty has {' and '.join(sorted(penalty.parts))}", ProximalNewton()
     size = facts.parameters.size
-    if newton.requests <= facts.answers and (newton.takes_some(facts) or newton.bytes_for(size) <= newton.max_bytes):
+    has_room = newton.takes_some(facts) or newton.bytes_for(size) <= newton.max_bytes
+    if facts.parameters.convex and newton.requests <= facts.answers and has_room:
         return Choice("proximal-newton", newton, why)
     pairs = int(np.clip(_LONG_MEMORY_BYTES // (16 * size), _SHORT_MEMORY, OWLQN().memory))
     room = "the model gives no second derivatives" if Curvature not in facts.answers else "the Hessian has no room"
+    room = room if facts.parameters.convex else "the loss is not convex"
     return Choice("owl-qn", OWLQN(memory=pairs), f"{why}, and {room}")
 
 

@@ -105,8 +105,18 @@ class ProximalNewton(WholeHessian):
             check_flag("working_set", self.working_set)
 
     def for_problem(self, facts: Facts) -> "ProximalNewton":
-        """With the precision of the blocks; says how much memory the Hessian takes."""
+        """With the precision of the blocks; says how much memory the Hessian takes.
+
+        Raises
+        ------
+        ValueError
+            The loss is not convex: a quadratic model with corners then has no minimum; or see `WholeHessian`.
+        """
         facts = with_penalty(facts)
+        if not facts.parameters.convex:
+            raise ValueError(
+                "proximal-newton takes losses that are convex, which this family with this link is not: use 'owl-qn'"
+            )
         working_set = self.takes_some(facts) if self.working_set is None else self.working_set
         if working_set and facts.parameters.predictors is None:
             raise TypeError("a working set is of a linear model's columns: use 'owl-qn'")
