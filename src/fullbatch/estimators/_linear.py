@@ -30,8 +30,8 @@ from ..solvers import check_solver
 from ..wording.arguments import check_flag, check_whole, is_number
 from ..wording.shown import named
 from ._applied import Applied
+from ._checked import Checked
 from ._handed_over import HandedOver
-from ._inferred import Inferred
 from ._least_norm import least_norm
 from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
@@ -46,7 +46,7 @@ _TOO_FAR = 1e3
 # A dataclass writes `__init__` as scikit-learn wants it: one that has a parameter for each field, stores them, and does
 # nothing else. Parameters that the estimators have in common thus stand here alone.
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
+class LinearEstimator(Applied, Checked, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
     """A linear model with scikit-learn's manners: what all of them have in common.
 
     Subclasses say which loss and which penalty, and describe the parameters and attributes that they add.

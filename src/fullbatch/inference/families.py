@@ -60,7 +60,7 @@ class Family:
     @property
     def likelihood(self) -> bool:
         """Whether its variance is a function of its mean: then there are deviances and information matrices."""
-        return self.loss not in ("huber", "quantile")
+        return self.loss not in ("huber", "quantile", "squared_hinge")
 
     @property
     def dispersed(self) -> bool:
@@ -92,8 +92,9 @@ class Family:
     def words(self) -> str:
         """The family and the link, for a table's head."""
         names = {"squared": "normal", "logistic": "binomial", "softmax": "multinomial"}
+        name = names.get(self.loss, self.loss.replace("_", " "))
         more = f" (power {self.power:g})" if self.loss == "tweedie" else ""
-        return f"{names.get(self.loss, self.loss)}{more}, {self.link} link"
+        return f"{name}{more}, {self.link} link"
 
     # --- of rows ------------------------------------------------------------------------------------------------
 
