@@ -450,7 +450,7 @@ def told_on(folder, engine):
     told = model.inference(sources(folder), clusters=["firm", "year"])
     parts = [told.matrix, told.with_covariance("HC3").matrix, told.with_covariance("observed").matrix]
     parts += [np.asarray(told.marginal_effects()), np.asarray(told.confint(method="profile", parameters=["age"]))]
-    parts.append(np.asarray(told.predict(sources(folder))))
+    parts += [np.asarray(told.predict(sources(folder))), np.asarray(told.influence(dfbetas=True))]
     return b"".join(np.ascontiguousarray(one, np.float64).tobytes() for one in parts) + told.summary().encode()
 
 

@@ -11,7 +11,6 @@ from scipy.special import softmax
 from ..data.features import Unknown
 from ..inference.data import read
 from ..inference.design import FittedLinear
-from ..machine.blas import one_thread
 from ..protocols.rows import Rows, is_sparse
 from .histogram import Histogram
 
@@ -99,9 +98,12 @@ class Scoring:
     def _predictors(self, rows: Rows) -> Array:
         n, coef = rows.X.shape[0], (self.fitted.coef * rows.scale).T
         eta = np.empty((n, coef.shape[1]))
-        with one_thread():
-            for part in stretches(n, coef.shape[0]):
+        for part in stretches(n, coef.shape[0]):
+            if is_sparse(rows.X):
                 eta[part] = rows.X[part] @ coef
+            else:  # not by BLAS, whose bits depend on where a row stands: rows that are alike would not be ties
+                X = np.ascontiguousarray(rows.X[part], np.float64)
+                np.einsum("ij,jk->ik", X, coef, out=eta[part])
         eta += self.fitted.intercept
         return eta if rows.offset is None else eta + np.asarray(rows.offset, np.float64)[:, None]
 

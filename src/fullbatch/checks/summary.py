@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,7 @@ def _facts(checks: Any, by: Sequence[str], bins: int, short: bool) -> dict[str, 
         "by_class": as_columns(checks.by_class()) if several else None,
         "calibration": of_each(partial(checks.calibration, bins, "quantile")) if means else None,
         "lift": of_each(partial(checks.lift, bins)) if checks.has_shares else None,
-        "by_column": {
-            column: of_each(lambda label, column=column: checks.by_column(column, bins, label)) for column in by
-        },
+        "by_column": {column: of_each(partial(checks.by_column, column, bins)) for column in by},
         "vif": as_columns(checks.vif()) if checks.can_inflate else None,
     }
     if short:
