@@ -35,7 +35,7 @@ from .whole import names_of
 Array = npt.NDArray[Any]
 
 # Columns that are looked at unless they are named.
-_MOST_COLUMNS = 100
+MOST_COLUMNS = 100
 
 # Variance inflation that is worth a word, and a share that a model takes for nothing.
 _INFLATED, _NOTHING = 10.0, 1e-6
@@ -361,7 +361,7 @@ class Checks(ByPrediction):
 
 def _numbers(columns: Sequence[str] | None, names: list[str]) -> tuple[int, ...]:
     if columns is None:
-        return tuple(range(len(names) if len(names) <= _MOST_COLUMNS else 0))
+        return tuple(range(len(names) if len(names) <= MOST_COLUMNS else 0))
     chosen = [columns] if isinstance(columns, str) else list(columns)
     for name in chosen:
         if name not in names:

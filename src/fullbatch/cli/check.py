@@ -47,19 +47,33 @@ def check(
         Path | None,
         typer.Option(metavar="PATH", help="Draw to a .png, .svg or .pdf; needs matplotlib.", show_default=False),
     ] = None,
+    residuals: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Write quantile residuals: a .parquet or .csv file, or a new directory.",
+            show_default=False,
+        ),
+    ] = None,
     ignore_unknown: Unknown = False,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a saved model on rows: calibration, ranking, actual against expected, collinearity."""
-    if plot is not None:
-        refuse_overwriting(plot, [str(model), *data])
+    from ..checks.results import MOST_COLUMNS
+
+    for path in (plot, residuals):
+        if path is not None:
+            refuse_overwriting(path, [str(model), *data])
     fitted, columns = _load(model, ignore_unknown), split(by) or []
+    looked_at = None if fitted.n_features_in_ <= MOST_COLUMNS else columns
     with closing(_opened(fitted, engine, workers)):
-        checks = fitted.checks(open_files_for(fitted, data, files), columns=columns, weights=weights)
+        checks = fitted.checks(open_files_for(fitted, data, files), columns=looked_at, weights=weights)
         if plot is not None:
-            checks.plot()[0].figure.savefig(plot)
+            checks.plot(label=checks.labels[-1])[0].figure.savefig(plot)
+        if residuals is not None:
+            checks.quantile_residuals(residuals)
         if as_json:
             typer.echo(json.dumps(checks.as_dict(columns, bins), allow_nan=False))
             return
