@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from numpy.testing import assert_array_equal
 from typer.testing import CliRunner
 
 import fullbatch
@@ -462,6 +463,10 @@ def test_summary_tells_what_the_library_does(churn):
     assert [one["std_err"] for one in found["coefficients"]] == expected.std_err.tolist()
     robust = told("summary", "m.fb", "train.csv", "--target", "y", "--covariance", "HC3", "--weights", "precision")
     assert robust["covariance"] == "HC3"
+    run(*asked, "--influence", "influence.parquet")
+    assert pd.read_parquet("influence.parquet").equals(expected.influence())
+    with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
+        run(*asked, "--influence", "train.csv")
 
 
 def test_export_writes_what_the_ending_says(churn):
@@ -472,3 +477,45 @@ def test_export_writes_what_the_ending_says(churn):
     with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
         run("export", "m.fb", "m.fb", "--format", "sql")
     assert "only SQL has it" in run("export", "m.fb", "m.onnx", "--dialect", "postgres", code=2).stderr
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_check_tells_what_the_library_does(churn):
+    asked = ["check", "m.fb", "train.csv", "--target", "y", "--by", "region,a", "--bins", "4"]
+    expected = churn.checks(csv_sources("train.csv", **ROLES))
+    assert run(*asked).stdout.splitlines() == expected.summary(["region", "a"], 4).splitlines()
+    assert told(*asked) == expected.as_dict(["region", "a"], 4)
+    run(*asked, "--residuals", "residuals.parquet")
+    assert_array_equal(pd.read_parquet("residuals.parquet")["residual"], expected.quantile_residuals())
+    precise = told("check", "m.fb", "train.csv", "--target", "y", "--weight", "c", "--weights", "precision")
+    assert precise["measures"]["weight"] == pd.read_csv("train.csv")["c"].sum()
+    with pytest.raises(ValueError, match="column 'shop' was not looked at: those are"):
+        run("check", "m.fb", "train.csv", "--target", "y", "--by", "shop")
+
+
+def test_check_counts_unknown_levels_only_when_asked_to(churn):
+    pd.read_csv("train.csv").assign(region="elsewhere").to_csv("other.csv", index=False)
+    with pytest.raises(fullbatch.DataError, match="unknown level 'elsewhere'"):
+        run("check", "m.fb", "other.csv", "--target", "y")
+    assert (
+        "(not seen)" in run("check", "m.fb", "other.csv", "--target", "y", "--by", "region", "--ignore-unknown").stdout
+    )
+
+
+def test_check_draws_to_a_file(churn, monkeypatch):
+    figures = []
+
+    class Figure:
+        def savefig(self, path):
+            figures.append(path)
+
+    class Axes:
+        figure = Figure()
+
+    monkeypatch.setattr("fullbatch.checks.results.Checks.plot", lambda self, label: [Axes()])
+    run("check", "m.fb", "train.csv", "--target", "y", "--plot", "checks.png")
+    assert figures == [Path("checks.png")]
+    with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
+        run("check", "m.fb", "train.csv", "--target", "y", "--plot", "m.fb")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import approx_fprime
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from fullbatch import (
     DataError,
@@ -17,6 +17,8 @@ from fullbatch import (
     file_sources,
     load_model,
 )
+from fullbatch.inference.design import Design
+from fullbatch.inference.effects import marginal_effects
 
 TOL = 1e-10
 
@@ -294,10 +296,11 @@ def test_l2_has_the_errors_of_penalised_estimates(standardize):
     bread = np.linalg.inv(H + np.diag(np.append(0.0, 100 * scale**2)))
     assert_allclose(told.matrix, bread @ H @ bread, rtol=1e-7)
     assert_allclose(told.df_model, np.trace(bread @ H), rtol=1e-9)
+    assert told.notices[0].code == "penalised"
     assert "L2 penalty" in told.notes[0]
     with pytest.raises(ValueError, match="a penalised estimate is none: fit without a penalty"):
         told.test("age", "likelihood-ratio")
-    assert "Note: L2 penalty" in told.summary()
+    assert "Note: [penalised] L2 penalty" in told.summary()
 
 
 def test_l2_with_levels_and_classes():
@@ -369,15 +372,60 @@ def test_errors_of_effects_by_finite_differences(loss):
         assert_allclose(table_.loc[name, "std_err"], np.sqrt(gradient @ told.matrix @ gradient), rtol=1e-3)
 
 
-def test_effects_of_several_classes_are_refused():
+def test_effects_on_several_classes_by_finite_differences():
+    frame = table(200).assign(grade=lambda frame: np.array(["a", "b", "c"])[frame["count"].clip(upper=2)])
+    weight = 1.0 + np.arange(200) % 3
+    model = LogisticRegression(C=np.inf, tol=TOL).fit(frame[COLUMNS], frame["grade"], weight)
+    told = model.inference(frame[COLUMNS], frame["grade"], weight, covariance="HC0")
+    levels = frame["region"].to_numpy()[:, None] == np.array(["north", "south"])
+    Z = np.column_stack((np.ones(200), frame[["age", "income"]], levels)).astype(float)
+
+    def mean(beta, Z):
+        return np.average(
+            softmax(Z @ np.column_stack((np.zeros(5), beta.reshape(2, 5).T)), axis=1), axis=0, weights=weight
+        )
+
+    def effect(beta, column):
+        step = 1e-2 * np.eye(5)[column]
+        return (mean(beta, Z + step) - mean(beta, Z - step)) / 2e-2
+
+    def set_to(beta, column, value):
+        return mean(beta, np.where(np.arange(5) == column, value, Z))
+
+    def region(beta, name):
+        level = {"east": [0, 0], "north": [1, 0], "south": [0, 1]}[name]
+        return mean(beta, np.column_stack((Z[:, :3], np.tile(level, (200, 1)))))
+
+    effects = told.marginal_effects(discrete=["income"])
+    means = told.average_predictions("region")
+    expected = {
+        "age": lambda beta: effect(beta, 1),
+        "income": lambda beta: set_to(beta, 2, 1.0) - set_to(beta, 2, 0.0),
+        "region=south": lambda beta: region(beta, "south") - region(beta, "east"),
+    }
+    for table_, column, functions in (
+        (effects, "effect", expected),
+        (means, "mean", {"region=south": lambda beta: region(beta, "south")}),
+        (told.average_predictions({"age": [30]}), "mean", {"age=30": lambda beta: set_to(beta, 1, 30.0)}),
+    ):
+        for name, function in functions.items():
+            found = table_.loc[[f"{label}:{name}" for label in "abc"]]
+            gradient = approx_fprime(told.coef, function, 1e-6)
+            assert_allclose(found[column], function(told.coef), rtol=1e-5, atol=1e-9)
+            assert_allclose(found["std_err"], np.sqrt(np.diag(gradient @ told.matrix @ gradient.T)), rtol=1e-4)
+
+
+def test_effects_that_cannot_be_are_refused():
     frame = table()
-    y = frame["count"].clip(upper=2)
-    X = frame[["age", "income"]]
-    told = LogisticRegression(C=np.inf, tol=TOL).fit(X, y).inference(X, y)
-    with pytest.raises(ValueError, match="marginal effects are of models of one linear predictor"):
-        told.marginal_effects()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
     with pytest.raises(ValueError, match="there is no column 'weight'"):
-        logistic(table()).inference(table()[COLUMNS], table()["y"]).marginal_effects(["weight"])
+        told.marginal_effects(["weight"])
+    X, y = np.random.default_rng(0).standard_normal((900, 8)), np.arange(900) % 150
+    with pytest.warns(UserWarning, match="not-converged"):
+        model = LogisticRegression(C=1.0, max_iter=1).fit(X, y)
+    design = Design.of(model._for_inference())
+    with pytest.raises(ValueError, match="on 150 classes with 9 columns need 29,771,541 sums, 16,777,216 are the most"):
+        marginal_effects(design, None, None, ())
 
 
 # --- where rows are ---------------------------------------------------------------------------------------------------
@@ -402,7 +450,7 @@ def told_on(folder, engine):
     told = model.inference(sources(folder), clusters=["firm", "year"])
     parts = [told.matrix, told.with_covariance("HC3").matrix, told.with_covariance("observed").matrix]
     parts += [np.asarray(told.marginal_effects()), np.asarray(told.confint(method="profile", parameters=["age"]))]
-    parts.append(np.asarray(told.predict(sources(folder))))
+    parts += [np.asarray(told.predict(sources(folder))), np.asarray(told.influence(dfbetas=True))]
     return b"".join(np.ascontiguousarray(one, np.float64).tobytes() for one in parts) + told.summary().encode()
 
 

@@ -179,6 +179,11 @@ def test_several_classes():
     assert_allclose(told.std_err, fit.bse.to_numpy().T.ravel(), rtol=1e-6)
     assert_allclose(told.log_likelihood(), fit.llf, rtol=1e-8)
     assert_allclose([told.aic, told.pseudo_r2], [fit.aic, fit.prsquared], rtol=1e-7)
+    effects, margins = told.marginal_effects(), fit.get_margeff()  # theirs are a column for each class
+    assert effects.index.tolist() == [f"{label}:{name}" for label in range(7) for name in X]
+    assert_allclose(effects["effect"], margins.margeff.T.ravel(), rtol=1e-6, atol=1e-9)
+    assert_allclose(effects["std_err"], margins.margeff_se.T.ravel(), rtol=1e-6)
+    assert_allclose(told.average_predictions()["mean"], np.bincount(y) / len(y), rtol=1e-6)
     robust = sm.MNLogit(y, sm.add_constant(X)).fit(disp=0, method="newton", tol=1e-14, maxiter=100, cov_type="HC0")
     assert_allclose(told.with_covariance("HC0").std_err, robust.bse.to_numpy().T.ravel(), rtol=1e-6)
 

@@ -13,6 +13,8 @@ from ..errors import BlockError, DataError, EngineError, MissingExtraError, Mode
 from ._interrupts import INTERRUPTED, tell, was_interrupted
 from ._screen import folded, print_error, screen, warnings_shown
 from .apply import EVALUATE_EXAMPLES, PREDICT_EXAMPLES, evaluate, predict
+from .check import EXAMPLES as CHECK_EXAMPLES
+from .check import check
 from .export import EXAMPLES as EXPORT_EXAMPLES
 from .export import export
 from .fit import EXAMPLES as FIT_EXAMPLES
@@ -94,6 +96,7 @@ app.command(cls=_Command, epilog=PREDICT_EXAMPLES, short_help="Predict with a sa
 app.command(cls=_Command, epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(cls=_Command, epilog=INSPECT_EXAMPLES)(inspect)
 app.command(cls=_Command, epilog=SUMMARY_EXAMPLES)(summary)
+app.command(cls=_Command, epilog=CHECK_EXAMPLES)(check)
 app.command(cls=_Command, epilog=EXPORT_EXAMPLES)(export)
 app.command(cls=_Command)(fetch)
 app.command(cls=_Command, short_help="Show versions, CPUs, memory, engines and models.")(info)

@@ -2,11 +2,22 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ._data import DATA, DATA_HELP, Engine, EngineName, FileOptions, Workers, split, with_file_options
+from ._data import (
+    DATA,
+    DATA_HELP,
+    Engine,
+    EngineName,
+    FileOptions,
+    Workers,
+    refuse_overwriting,
+    split,
+    with_file_options,
+)
 from ._screen import AsJson, print_out
 from .apply import ModelFile, _load, _opened
 
@@ -36,6 +47,14 @@ def summary(
     weights: Annotated[
         str, typer.Option(metavar="frequency|precision", help="What sample weights mean: rows, or precisions.")
     ] = "frequency",
+    influence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Write leverages and Cook's distances: a .parquet or .csv file, or a new directory.",
+            show_default=False,
+        ),
+    ] = None,
     level: Annotated[float, typer.Option(metavar="SHARE", help="Level of the intervals.")] = 0.95,
     engine: Engine = EngineName.threads,
     workers: Workers = None,
@@ -44,11 +63,15 @@ def summary(
     """Show a saved model's standard errors, tests and information criteria, from the rows of its fit."""
     from ._data import open_files_for
 
+    if influence is not None:
+        refuse_overwriting(influence, [str(model), *data])
     fitted = _load(model, False)
     with closing(_opened(fitted, engine, workers)):
         made = fitted.inference(
             open_files_for(fitted, data, files), clusters=split(clusters), covariance=covariance, weights=weights
         )
+        if influence is not None:
+            made.influence(influence)
         if as_json:
             typer.echo(json.dumps(made.as_dict(level), allow_nan=False))
             return

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..data.features import encode, matched
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict, given_to_write
 from ..data.missing import MissingOfFit
+from ..data.written import write
 from ..engines import is_engine, make_engine
 from ..errors import DataError
 from ..protocols.rows import Rows, is_sparse
@@ -26,7 +27,7 @@ from ..protocols.seams import Engine
 from ._base_levels import unknown_to
 from ._lazy import lazily
 from ._measures import Tally
-from ._predictions import Evaluate, Predict, PredictTable, check_finite, check_rows, refuse_problem, write
+from ._predictions import Evaluate, Predict, PredictTable, check_finite, check_rows, refuse_problem
 
 Array = npt.NDArray[Any]
 Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes of (n, outputs) linear predictors
@@ -149,7 +150,9 @@ class Applied:
             raise ValueError(f"keep must be a list of columns, got the text {keep!r}: write [{keep!r}]")
         sources = given_to_write(X, self._fitted(), offset, keep)
         with ExitStack() as stack:
-            return write(path, PredictTable(self._bare(), probabilities, bool(keep)), self._opened(stack), sources)
+            engine = self._opened(stack)
+            table = PredictTable(self._bare(), probabilities, bool(keep))
+            return write(path, table, lambda task: engine.map(task, sources))
 
     def predictions(self, rows: Rows, source: Any, probabilities: bool = False) -> pa.Table:
         """Predictions for the rows of one block, as a table."""

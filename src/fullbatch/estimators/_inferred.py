@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict
 from ..errors import DataError, shortened
-from ..protocols.rows import Rows
+from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features
 from ._base_levels import held_at_zero
 from ._per_column import PerColumn, per_column
@@ -127,12 +127,9 @@ class Inferred:
         )
 
     def _for_inference(self) -> Any:
-        from ..inference.design import FittedLinear
-        from ..inference.families import Family
-
         if self._no_inference:
             raise ValueError(f"{type(self).__name__} has no standard errors: {self._no_inference}")
-        coef, intercept = self._matrix()
+        coef, _ = self._matrix()
         features = self.features_
         if not hasattr(self, "l2_"):
             raise ValueError("this model was saved by an earlier fullbatch, which kept no penalty: fit it again")
@@ -157,22 +154,30 @@ class Inferred:
                 "where the fit ended says nothing of errors. Leave a column out, merge levels, or penalise"
             )
         shares = self._shares(features)[0]
-        classes = getattr(self, "classes_", None)
+        return self._as_fitted(self.l2_ * (np.ones(features.size) if shares is None else shares))
+
+    def _as_fitted(self, l2: Array) -> Any:
+        """What rows are held against; `l2` are the strengths of the penalty."""
+        from ..inference.design import FittedLinear
+        from ..inference.families import Family
+
+        coef: Any  # sparse after `sparsify`
+        coef, intercept = self._matrix()
         loss, options = self._loss()
         return FittedLinear(
-            features,
-            Family(loss if len(coef) == 1 else "softmax", dict(options or {})),
-            coef,
+            self.features_,
+            Family("softmax" if loss == "logistic" and len(intercept) > 1 else loss, dict(options or {})),
+            coef.toarray() if is_sparse(coef) else coef,
             intercept,
             bool(self.fit_intercept),
-            self.l2_ * (np.ones(features.size) if shares is None else shares),
+            l2,
             bool(self.standardize),
             getattr(self, "n_samples_fit_", None),
             self.has_offset_,
             dict(self.missing_),
-            classes,
+            getattr(self, "classes_", None),
             getattr(self, "class_weight", None),
-            zero,
+            held_at_zero(self.base_, self.features_),
         )
 
 

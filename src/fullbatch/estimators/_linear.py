@@ -30,9 +30,9 @@ from ..run.result import Result
 from ..wording.arguments import check_flag, is_number
 from ._applied import Applied
 from ._base_levels import Base, base_levels, check_base, held_at_zero
+from ._checked import Checked
 from ._fitting import Fitting, learning
 from ._handed_over import HandedOver
-from ._inferred import Inferred
 from ._least_norm import least_norm
 from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
@@ -47,7 +47,7 @@ _TOO_FAR = 1e3
 # A dataclass writes `__init__` as scikit-learn wants it: one that has a parameter for each field, stores them, and does
 # nothing else. Parameters that the estimators have in common thus stand here alone.
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearEstimator(Fitting, Applied, Inferred, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
+class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
     """A linear model with scikit-learn's manners: what all of them have in common.
 
     Subclasses say which loss and which penalty, and describe the parameters and attributes that they add.

@@ -1,22 +1,14 @@
-"""Predictions block by block: what workers do with a fitted model and a source, and where the answers are written."""
+"""Predictions block by block: what workers do with a fitted model and a source."""
 
-import errno
-import os
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv
 
-from ..data.table import of_schema
-from ..errors import DataError, first_line, located
+from ..errors import DataError, located
 from ..models.describe import describe, not_finite
 from ..models.linear import bad_offset
 from ..protocols.rows import Rows, Source, is_sparse
@@ -113,92 +105,3 @@ class Evaluate:
     def __call__(self, index: int, source: Source) -> Tally:
         tally: Tally = self.model._tally_of(source.read(), source)
         return tally
-
-
-@dataclass(frozen=True)
-class _WritePart:
-    """Writes the predictions for a block to a file of its own; answers the number of rows."""
-
-    predict: PredictTable
-    directory: str
-
-    def __call__(self, index: int, source: Source) -> int:
-        table = self.predict(index, source)
-        path = Path(self.directory) / f"part-{index:05d}.parquet"
-        unfinished = path.with_suffix(".unfinished")
-        try:
-            pq.write_table(table, unfinished)
-            unfinished.replace(path)
-        except OSError as error:
-            raise _cannot_write(path, error) from None
-        return int(table.num_rows)
-
-
-def write(path: str | PathLike[str], task: PredictTable, engine: Any, sources: list[Source]) -> int:
-    """Write the predictions for all sources to one file or a directory, by how the path ends; rows written."""
-    suffix = Path(path).suffix.lower()
-    if suffix in (".parquet", ".csv"):
-        return _write_tables(path, engine.map(task, sources))
-    if suffix:
-        raise DataError(
-            f"cannot write predictions to {path}: {suffix} is no format of theirs. Name a file that ends in .parquet "
-            "or .csv, or a new directory without such an ending"
-        )
-    return _write_parts(path, task, engine, sources)
-
-
-def _write_parts(path: str | PathLike[str], task: PredictTable, engine: Any, sources: list[Source]) -> int:
-    """Predictions as one Parquet file for each block, written by the workers, in a directory that appears whole."""
-    directory = Path(path).absolute()
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    try:
-        if directory.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        unfinished.mkdir()
-    except FileExistsError as error:
-        if not directory.exists():
-            raise DataError(
-                f"cannot write predictions to {path}: {unfinished} is there, of a run that goes on or was killed: "
-                "remove it if it was killed"
-            ) from None
-        raise _cannot_write(path, error, "Name a file that ends in .parquet or .csv, or a new directory") from None
-    except OSError as error:
-        raise _cannot_write(path, error, "Name a file that ends in .parquet or .csv, or a new directory") from None
-    try:
-        rows = sum(engine.map(_WritePart(task, str(unfinished)), sources))
-        unfinished.rename(directory)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)  # after an error: what is there would look whole
-    return rows
-
-
-def _cannot_write(path: str | PathLike[str], error: OSError, advice: str = "") -> DataError:
-    return DataError(f"cannot write predictions to {path}: {error.strerror or error}{advice and '. ' + advice}")
-
-
-def _write_tables(path: str | PathLike[str], tables: Iterable[pa.Table]) -> int:
-    """Tables one after another in one Parquet or CSV file, which appears when it is whole; rows written."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    rows = 0
-    writer: Any = None
-    schema: Any = None
-    try:
-        for table in tables:
-            if writer is None:
-                make = csv.CSVWriter if path.suffix.lower() == ".csv" else pq.ParquetWriter
-                schema, writer = table.schema, make(str(unfinished), table.schema)
-            writer.write_table(of_schema(table, schema, f"rows from {rows} on"))
-            rows += table.num_rows
-        writer.close()
-        unfinished.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from None
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(
-            f"cannot write predictions to {path}: {first_line(error)}. Name a file that ends in .parquet, which holds "
-            "columns of any type"
-        ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return rows

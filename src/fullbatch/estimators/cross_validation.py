@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
+from ..inference.matplotlib_ import new_axes
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.kept_together import run_together
 from ..run.together import statuses
 from ..wording.arguments import check_whole
 from ._template import placed, warn_of
-from .paths import Path, _axes, check_grid, path_of
+from .paths import Path, check_grid, path_of
 
 Array = npt.NDArray[Any]
 
@@ -127,7 +128,7 @@ class CrossValidation:
         matplotlib Axes
         """
         if ax is None:
-            ax = _axes()
+            ax = new_axes()
         ax.errorbar(self.strengths, self.mean, self.standard_error, fmt=".", linewidth=1.0)
         for row, style in ((self.best, "-"), (self.one_se, ":")):
             ax.axvline(self.strengths[row], linestyle=style, color="0.5")

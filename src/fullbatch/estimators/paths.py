@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
+from ..inference.matplotlib_ import new_axes
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.kept_together import Ran, run_together
 from ..run.together import Together, known, statuses
@@ -112,19 +113,11 @@ class Path:
         matplotlib Axes
         """
         if ax is None:
-            ax = _axes()
+            ax = new_axes()
         ax.plot(self.strengths, self.coefs.reshape(len(self.strengths), -1), linewidth=1.0)
         ax.set(xscale="log", xlabel="strength of the penalty", ylabel="coefficients")
         ax.invert_xaxis()
         return ax
-
-
-def _axes() -> Any:
-    try:
-        from matplotlib.pyplot import subplots
-    except ImportError:
-        raise ModuleNotFoundError("plots need matplotlib, which is not installed: pip install matplotlib") from None
-    return subplots()[1]
 
 
 def fit_path(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.features import encode, matched
+from ..data.features import Unknown, encode, matched
 from ..errors import DataError, located, shortened
 from ..models.describe import as_labels
 from ..models.linear import Linear, bad_offset
@@ -102,6 +102,15 @@ class FittedLinear:
                 f"{shortened(self.classes.tolist())}"
             )
         return index
+
+    def encoded(self, rows: Rows, source: Any, unknown: Unknown = "error") -> Rows:
+        """Rows with the columns of the model."""
+        if self.has_offset and rows.offset is None:
+            raise DataError(
+                f"{source}: the model was fitted with an offset and there is none here: name its column, or give "
+                "values (zeros for none), with offset=..."
+            )
+        return encode(matched(rows, self.features, self.missing, source), self.features, source, unknown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,13 +243,7 @@ class Design:
 
     def encoded(self, rows: Rows, source: Any) -> Rows:
         """Rows with the columns of the model."""
-        if self.fitted.has_offset and rows.offset is None:
-            raise DataError(
-                f"{source}: the model was fitted with an offset and there is none here: name its column, or give "
-                "values (zeros for none), with offset=..."
-            )
-        rows = matched(rows, self.fitted.features, self.fitted.missing, source)
-        return encode(rows, self.fitted.features, source, "error")
+        return self.fitted.encoded(rows, source)
 
     def matrix(self, rows: Rows, part: slice) -> Any:
         """Float64 rows of the design, (n, width), from rows with the columns of the model: dense, or CSR."""

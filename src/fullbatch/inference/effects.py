@@ -5,6 +5,7 @@ Errors are by the delta method: the gradient of an average in the parameters is 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from .design import Design
 from .sums import pieces
 
 Array = npt.NDArray[Any]
+
+# Numbers that the gradients of marginal effects may be made of: 128 MB.
+_MOST = 2**24
 
 
 class Setting(NamedTuple):
@@ -42,19 +46,19 @@ class Averages:
     ----------
     weight : float
         Sum of the sample weights.
-    first : float
-        Of the derivatives of the means in the predictor.
-    second : (width,) array
-        Of their second derivatives times the rows: the gradient of `first`.
-    means : (S,) array
+    first : (m, m) array
+        Of the derivatives of the means in the predictors.
+    second : (m, m, m, width) array or None
+        Of their second derivatives times the rows: the gradient of `first`; None where it is not asked for.
+    means : (S, m) array
         Of the means at each setting.
-    gradients : (S, width) array
+    gradients : (S, m, m, width) array
         Theirs.
     """
 
     weight: float
-    first: float
-    second: Array
+    first: Array
+    second: Array | None
     means: Array
     gradients: Array
 
@@ -62,7 +66,7 @@ class Averages:
         return Averages(
             self.weight + other.weight,
             self.first + other.first,
-            self.second + other.second,
+            None if self.second is None or other.second is None else self.second + other.second,
             self.means + other.means,
             self.gradients + other.gradients,
         )
@@ -75,30 +79,44 @@ class AveragesAt:
     design: Design
     beta: Array
     settings: tuple[Setting, ...]
+    second: bool = True
 
     def __call__(self, index: int, source: Any) -> Averages:
-        width, family, beta = self.design.width, self.design.fitted.family, self.beta
-        total = Averages(0.0, 0.0, np.zeros(width), np.zeros(len(self.settings)), np.zeros((len(self.settings), width)))
-        for X, _, weight, eta, _, _ in pieces(self.design, beta, source):
-            first, second = family.steepness(eta[:, 0])
-            means, gradients = np.zeros(len(self.settings)), np.zeros((len(self.settings), width))
+        width, m, family = self.design.width, self.design.outputs, self.design.fitted.family
+        beta = self.beta.reshape(m, width).T
+        second = np.zeros((m, m, m, width)) if self.second else None
+        each = (len(self.settings), m)
+        total = Averages(0.0, np.zeros((m, m)), second, np.zeros(each), np.zeros((*each, m, width)))
+        for X, _, weight, eta, _, _ in pieces(self.design, self.beta, source):
+            means, gradients = np.zeros(each), np.zeros((*each, m, width))
             for number, setting in enumerate(self.settings):
                 columns = list(setting.columns)
-                moved = eta[:, 0]
+                moved = eta
                 if columns:
                     moved = moved - np.asarray(X[:, columns] @ beta[columns]) + _shift(setting, beta)
-                slopes = weight * family.steepness(moved)[0]
-                means[number] = weight @ family.mean(moved[:, None])[:, 0]
-                gradients[number] = X.T @ slopes
-                gradients[number, columns] = 0.0
+                means[number] = weight @ family.mean(moved)
+                slopes = weight[:, None, None] * family.slopes(moved)
+                gradients[number] = np.moveaxis(np.asarray(X.T @ slopes.reshape(-1, m * m)).reshape(width, m, m), 0, 2)
+                gradients[number][:, :, columns] = 0.0
                 for column, value in setting.values:
-                    gradients[number, column] = value * slopes.sum()
-            total += Averages(float(weight.sum()), float(weight @ first), X.T @ (weight * second), means, gradients)
+                    gradients[number][:, :, column] = value * slopes.sum(axis=0)
+            first = np.tensordot(weight, family.slopes(eta), 1)
+            second = self._bends(X, weight, eta) if self.second else None
+            total += Averages(float(weight.sum()), first, second, means, gradients)
         return total
 
+    def _bends(self, X: Any, weight: Array, eta: Array) -> Array:
+        m = self.design.outputs
+        bends = np.empty((m, m, m, self.design.width))
+        for which, bend in self.design.fitted.family.bends(eta):
+            of_rows = np.asarray(X.T @ (weight * bend))
+            for order in permutations(which):
+                bends[order] = of_rows
+        return bends
 
-def _shift(setting: Setting, beta: Array) -> float:
-    return float(sum(value * beta[column] for column, value in setting.values))
+
+def _shift(setting: Setting, beta: Array) -> Array:
+    return np.asarray(sum((value * beta[column] for column, value in setting.values), np.zeros(beta.shape[1])))
 
 
 class Effects(NamedTuple):
@@ -138,7 +156,6 @@ def marginal_effects(design: Design, total: Any, columns: Iterable[str] | None, 
     discrete : sequence of str
         Columns of numbers whose effect is of 0 becoming 1.
     """
-    refuse_several(design, "marginal effects")
     chosen = list(design.terms if columns is None else columns)
     for name in [*chosen, *discrete]:
         _check_term(name, design)
@@ -152,31 +169,67 @@ def marginal_effects(design: Design, total: Any, columns: Iterable[str] | None, 
                 (f"{name}={level}", settings[level], settings[reference]) for level in settings if level != reference
             ]
         elif name in discrete:
-            (place,) = design.terms[name]
+            (place,) = _own(design, name)
             steps.append((name, Setting((place,), ((place, 1.0),)), Setting((place,))))
         else:
-            smooth.append((name, design.terms[name][0]))
+            smooth.append((name, _own(design, name)[0]))
     different = list(dict.fromkeys(setting for _, *both in steps for setting in both))
-    sums = total(AveragesAt(design, design.beta, tuple(different)))
+    if smooth:
+        _refuse_too_many(design)
+    sums = total(AveragesAt(design, design.beta, tuple(different), bool(smooth)))
+    beta = design.beta.reshape(design.outputs, design.width).T
     names, values, gradients = [], [], []
     for name, place in smooth:
-        gradient = design.beta[place] * sums.second
-        gradient[place] += sums.first
+        gradient = np.tensordot(beta[place], sums.second, 1)
+        gradient[:, :, place] += sums.first
         names.append(name)
-        values.append(design.beta[place] * sums.first)
+        values.append(sums.first @ beta[place])
         gradients.append(gradient)
     for name, to, by in steps:
         one, other = different.index(to), different.index(by)
         names.append(name)
         values.append(sums.means[one] - sums.means[other])
         gradients.append(sums.gradients[one] - sums.gradients[other])
-    size = (len(names), design.size)
-    return Effects(names, np.array(values) / sums.weight, np.reshape(gradients, size) / sums.weight)
+    return _of_classes(design, names, np.array(values) / sums.weight, np.array(gradients) / sums.weight, 0.0)
+
+
+def _of_classes(design: Design, names: list[str], values: Array, gradients: Array, whole: float) -> Effects:
+    """Effects of the means, (k, m) with gradients (k, m, m, width), and of several classes of the first one's too.
+
+    Parameters
+    ----------
+    whole : float
+        What those of all classes add up to.
+    """
+    m, size = design.outputs, design.size
+    values, gradients = values.reshape(-1, m), gradients.reshape(-1, m, size)
+    if m == 1:
+        return Effects(names, values[:, 0], gradients[:, 0])
+    assert design.fitted.classes is not None
+    values = np.column_stack((whole - values.sum(axis=1), values))
+    gradients = np.concatenate((-gradients.sum(axis=1, keepdims=True), gradients), axis=1)
+    names = [f"{label}:{name}" for label in design.fitted.classes.tolist() for name in names]
+    return Effects(names, values.T.ravel(), gradients.swapaxes(0, 1).reshape(len(names), size))
+
+
+def _own(design: Design, name: str) -> list[int]:
+    """The columns of a term in the design of one predictor."""
+    places = design.terms[name]
+    return places[: len(places) // design.outputs]
+
+
+def _refuse_too_many(design: Design) -> None:
+    numbers = design.outputs**3 * design.width
+    if numbers > _MOST:
+        raise ValueError(
+            f"marginal effects of numbers on {design.outputs + 1} classes with {design.width} columns need "
+            f"{numbers:,} sums, {_MOST:,} are the most: ask for columns of levels or `discrete` ones, or fit fewer "
+            "classes"
+        )
 
 
 def average_predictions(design: Design, total: Any, at: Mapping[str, Any] | str | None) -> Effects:
     """Average predictions: as the rows are, or with one column set to each of some values, or to each of its levels."""
-    refuse_several(design, "average predictions")
     settings: dict[str, Setting] = {}
     if at is None:
         settings["all rows"] = Setting()
@@ -196,11 +249,11 @@ def average_predictions(design: Design, total: Any, at: Mapping[str, Any] | str 
         else:
             if given is None:
                 raise ValueError(f"at: say which values of {name!r}, such as {{{name!r}: [0, 1]}}")
-            (place,) = design.terms[name]
+            (place,) = _own(design, name)
             for value in np.atleast_1d(np.asarray(given, np.float64)).tolist():
                 settings[f"{name}={value:g}"] = Setting((place,), ((place, value),))
-    sums = total(AveragesAt(design, design.beta, tuple(settings.values())))
-    return Effects(list(settings), sums.means / sums.weight, sums.gradients / sums.weight)
+    sums = total(AveragesAt(design, design.beta, tuple(settings.values()), second=False))
+    return _of_classes(design, list(settings), sums.means / sums.weight, sums.gradients / sums.weight, 1.0)
 
 
 def _check_term(name: str, design: Design) -> None:
@@ -216,7 +269,7 @@ def _categories(design: Design) -> dict[str, Array]:
 
 def _of_levels(design: Design, name: str) -> dict[Any, Setting]:
     """The setting of each level of a category, the reference included."""
-    columns = tuple(design.terms[name])
+    columns = tuple(_own(design, name))
     own = iter(columns)
     dropped = design.reference.get(name)
     has_reference = name in design.reference

@@ -4,8 +4,9 @@ The formulas of `kernels.losses` for a few thousand rows at a time. Where a disp
 here is at phi = 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ class Family:
     @property
     def likelihood(self) -> bool:
         """Whether its variance is a function of its mean: then there are deviances and information matrices."""
-        return self.loss not in ("huber", "quantile")
+        return self.loss not in ("huber", "quantile", "squared_hinge")
 
     @property
     def dispersed(self) -> bool:
@@ -122,9 +123,7 @@ class Family:
             slope = mean.copy()
             rows = np.flatnonzero(y > 0)
             slope[rows, y[rows].astype(np.intp) - 1] -= 1.0
-            second = -mean[:, :, None] * mean[:, None, :]
-            each = np.arange(mean.shape[1])
-            second[:, each, each] += mean
+            second = self.slopes(eta)
             return Rates(slope, second, second)
         target = y[:, None]
         if self.loss == "huber":
@@ -152,8 +151,32 @@ class Family:
         return Rates(pull * first, observed[:, :, None], expected[:, :, None])
 
     def steepness(self, eta: Array) -> tuple[Array, Array]:
-        """First and second derivatives of the mean of one linear predictor."""
+        """First and second derivatives of the mean in its linear predictor, of other links than softmax."""
         return self.of_mean.link.steepness(eta)
+
+    def slopes(self, eta: Array) -> Array:
+        """(n, m, m) derivatives of the means in the linear predictors."""
+        if self.link != "softmax":
+            return self.steepness(eta)[0][:, :, None]
+        mean = self.mean(eta)
+        slopes = -mean[:, :, None] * mean[:, None, :]
+        each = np.arange(mean.shape[1])
+        slopes[:, each, each] += mean
+        return slopes
+
+    def bends(self, eta: Array) -> Iterator[tuple[tuple[int, int, int], Array]]:
+        """Second derivatives, (n,), of the mean k in the predictors l and m, for k <= l <= m: they are the same in any
+        order, as those of the means of classes are third cumulants.
+        """
+        if self.link != "softmax":
+            yield (0, 0, 0), self.steepness(eta)[1][:, 0]
+            return
+        mean = self.mean(eta)
+        for k, l, m in combinations_with_replacement(range(mean.shape[1]), 3):
+            bend = 2.0 * mean[:, k] * mean[:, l] * mean[:, m]
+            for same, first, second in ((k == l, k, m), (k == m, k, l), (l == m, l, k)):
+                bend -= same * mean[:, first] * mean[:, second]
+            yield (k, l, m), bend + (k == l == m) * mean[:, k]
 
     def deviances(self, y: Array, eta: Array) -> Array:
         """(n,) unit deviances; of huber and quantile twice the loss."""

@@ -15,3 +15,11 @@ def as_frame(columns: Mapping[str, Any]) -> Any:
 
     rest = {name: values for name, values in columns.items() if name != "name"}
     return pd.DataFrame(rest, index=pd.Index(columns["name"], name="name") if "name" in columns else None)
+
+
+def as_columns(frame: Any) -> dict[str, list[Any]]:
+    """The inverse of `as_frame`, with lists."""
+    if isinstance(frame, pa.Table):
+        return dict(frame.to_pydict())
+    names = {"name": frame.index.tolist()} if frame.index.name == "name" else {}
+    return {**names, **{name: frame[name].tolist() for name in frame.columns}}

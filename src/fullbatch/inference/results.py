@@ -1,7 +1,7 @@
 """`Inference`: what a report asks of a fitted model, from its rows given once more."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, FitWarning, shortened
-from ..protocols.rows import Rows
+from ..run.result import Notice
 from .covariance import KINDS, Information
 from .data import Data
 from .design import Design, FittedLinear
-from .effects import Effects, PredictedWithErrors, average_predictions, marginal_effects, refuse_several
-from .fit_measures import FitMeasures, check_dispersion
+from .fit_measures import check_dispersion
 from .hypotheses import Test, restriction_of, tested, wald
+from .of_rows import OfRows
 from .pandas_ import as_frame
 from .profiles import profile_interval
 from .restricted import Restricted, restricted_fit
@@ -26,12 +26,15 @@ Array = npt.NDArray[Any]
 
 METHODS = ("wald", "likelihood-ratio", "score")
 
+# Fewer clusters than these leave errors too small; Pearson's dispersion of counts that is more than chance.
+_FEW, OVER_DISPERSED = 40, 1.5
+
 # Standard errors that the coefficients may be away from the optimum without a word.
 _NEAR, _ANOTHER = 0.05, 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Inference(FitMeasures):
+class Inference(OfRows):
     """Errors, tests, intervals and effects of a fitted linear model; `model.inference(...)` makes it.
 
     Making it is one pass over the rows; properties and methods say what they add. It keeps references to the rows, not
@@ -65,13 +68,12 @@ class Inference(FitMeasures):
     df : float
         Degrees of t and F: those of the residuals where a dispersion is estimated, the fewest clusters less one where
         errors are by cluster, else infinite, which is the normal distribution.
+    notices : tuple of Notice
+        What the reader of the numbers must know: a code, which [the docs](inference.md#notices) explain, and words.
     notes : list of str
-        What the reader of the numbers must know.
+        The same as texts.
     """
 
-    kind: str
-    given: Callable[[Any, Any], Any]
-    matrix: Array
     clusters: tuple[int, ...]
 
     @classmethod
@@ -161,11 +163,6 @@ class Inference(FitMeasures):
         return self._design.beta
 
     @property
-    def std_err(self) -> Array:
-        """Standard errors."""
-        return np.asarray(np.sqrt(np.maximum(self.matrix.diagonal(), 0.0)))
-
-    @property
     def n_rows(self) -> int:
         """Rows of a positive weight."""
         return self.information.sums.rows
@@ -178,26 +175,38 @@ class Inference(FitMeasures):
         return self.df_residual if self._estimated else np.inf
 
     @property
-    def notes(self) -> list[str]:
+    def notices(self) -> tuple[Notice, ...]:
         """What the reader of the numbers must know."""
         said, fitted = [], self._design.fitted
         if self.information.penalised:
             said.append(
-                "L2 penalty: errors are those of penalised estimates about their own mean, which is drawn to zero; "
-                "that bias is not in them, and intervals do not cover the unpenalised coefficients as often as they say"
+                Notice(
+                    "penalised",
+                    "L2 penalty: errors are those of penalised estimates about their own mean, which is drawn to zero; "
+                    "that bias is not in them, and intervals do not cover the unpenalised coefficients as often as "
+                    "they say",
+                )
             )
         if fitted.class_weight is not None:
-            said.append("class_weight: the rows count otherwise than they were drawn, above all in the intercept")
-        if self.clusters and min(self.clusters) < 40:
-            said.append(f"{min(self.clusters)} clusters: with fewer than about 40 such errors are too small on average")
+            words = "class_weight: the rows count otherwise than they were drawn, above all in the intercept"
+            said.append(Notice("class-weight", words))
+        if self.clusters and min(self.clusters) < _FEW:
+            words = f"{min(self.clusters)} clusters: with fewer than about {_FEW} such errors are too small on average"
+            said.append(Notice("few-clusters", words))
         if fitted.family.loss == "poisson" and not self._estimated and self.kind in ("classical", "observed"):
             ratio = self.dispersions["pearson"]
-            if ratio > 1.5:
-                said.append(
+            if ratio > OVER_DISPERSED:
+                words = (
                     f"Pearson's dispersion is {ratio:.3g}: the counts vary more than Poisson's, and these errors are "
                     'too small; ask for covariance="HC1" or dispersion="pearson"'
                 )
-        return said
+                said.append(Notice("over-dispersed", words))
+        return tuple(said)
+
+    @property
+    def notes(self) -> list[str]:
+        """The notices as texts."""
+        return [str(notice) for notice in self.notices]
 
     def coef_table(self, level: float = 0.95, exponentiate: bool = False) -> Any:
         """Estimates with errors, statistics, p-values and Wald intervals.
@@ -342,75 +351,6 @@ class Inference(FitMeasures):
         return {
             name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in told.items()
         }
-
-    # --- effects ------------------------------------------------------------------------------------------------------
-
-    def marginal_effects(
-        self, columns: Iterable[str] | None = None, *, discrete: Sequence[str] = (), level: float = 0.95
-    ) -> Any:
-        """Average marginal effects on the mean (the probability of the second class): one pass.
-
-        Parameters
-        ----------
-        columns : iterable of str, optional
-            Columns of the data; default: all. Of categories the effect of each level instead of the reference.
-        discrete : sequence of str
-            Columns of numbers, such as indicators, whose effect is that of 1 instead of 0.
-        level : float
-            Of the intervals.
-
-        Returns
-        -------
-        pandas.DataFrame, or pyarrow.Table without pandas
-            As `coef_table`, with "effect"; errors by the delta method, for the rows as given.
-        """
-        return self._effects(
-            marginal_effects(self._design, self.information.data.total, columns, discrete), "effect", level
-        )
-
-    def average_predictions(self, at: Mapping[str, Any] | str | None = None, *, level: float = 0.95) -> Any:
-        """Average predictions over the rows: one pass.
-
-        Parameters
-        ----------
-        at : str, mapping of str to values, or None
-            Set a categorical column of every row to each of its levels, or a column to each of some values; None: the
-            rows as they are.
-        level : float
-            Of the intervals.
-
-        Returns
-        -------
-        pandas.DataFrame, or pyarrow.Table without pandas
-            As `coef_table`, with "mean".
-        """
-        return self._effects(average_predictions(self._design, self.information.data.total, at), "mean", level)
-
-    def _effects(self, effects: Effects, name: str, level: float) -> Any:
-        errors = np.sqrt(np.maximum(((effects.gradients @ self.matrix) * effects.gradients).sum(axis=1), 0.0))
-        return as_frame(estimates(effects.names, effects.values, errors, self.df, level, name))
-
-    def predict(self, X: Any, *, offset: Any = None, level: float = 0.95) -> Any:
-        """Predicted means (the probability of the second class) with their standard errors, for any rows.
-
-        Parameters
-        ----------
-        X, offset
-            As for the model's own `predict`.
-        level : float
-            Of the interval of the mean, which is made on the scale of the linear predictor.
-
-        Returns
-        -------
-        pandas.DataFrame, or pyarrow.Table without pandas
-            Columns "mean", "std_err", "lower", "upper".
-        """
-        refuse_several(self._design, "errors of predictions")
-        given = self.given(X, offset)
-        data = Data.of(given, self.information.data.engine if not isinstance(given, Rows) else "threads", {})
-        task = PredictedWithErrors(self._design, self.matrix, quantile(level, self.df))
-        columns = np.concatenate(list(data.each(task)), axis=1)
-        return as_frame(dict(zip(("mean", "std_err", "lower", "upper"), columns, strict=True)))
 
 
 def _kind(covariance: str | None, fitted: FittedLinear, data: Data) -> str:

@@ -25,8 +25,8 @@ def summary_of(inference: Any, columns: Mapping[str, Any], level: float) -> str:
     """What `Inference.summary` says."""
     family = inference.information.design.fitted.family
     lines = [
-        _pair(f"Family: {family.words}", f"Rows: {inference.n_rows:,}"),
-        _pair(f"Errors: {_KINDS[inference.kind]}", f"Residual df: {inference.df_residual:,.6g}"),
+        pair(f"Family: {family.words}", f"Rows: {inference.n_rows:,}"),
+        pair(f"Errors: {_KINDS[inference.kind]}", f"Residual df: {inference.df_residual:,.6g}"),
     ]
     if inference.clusters:
         names = inference.information.data.clusters
@@ -36,7 +36,7 @@ def summary_of(inference: Any, columns: Mapping[str, Any], level: float) -> str:
     lines += [f"Reference: {name}={value}" for name, value in references.items()]
     if inference.information.design.outputs > 1:
         lines.append(f"Reference: class {inference.information.design.fitted.classes.tolist()[0]}")
-    lines += [_bar(), *as_text(columns, WIDTH), _bar()]
+    lines += [bar(), *as_text(columns, WIDTH), bar()]
     lines += _of_the_fit(inference)
     lines.append(f"Intervals: {100 * level:g} %, by {_distribution(inference.df)}")
     for note in inference.notes:
@@ -98,9 +98,11 @@ def _distribution(df: float) -> str:
     return f"t with {df:g} degrees" if np.isfinite(df) else "the normal distribution"
 
 
-def _pair(left: str, right: str) -> str:
+def pair(left: str, right: str) -> str:
+    """A line with something at both ends."""
     return f"{left}{right:>{max(WIDTH - len(left), len(right) + 1)}}"
 
 
-def _bar() -> str:
+def bar() -> str:
+    """A line across."""
     return "-" * WIDTH

@@ -60,33 +60,68 @@ class Piece(NamedTuple):
     offset: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """Rows of a block that have a weight, with targets as the family takes them.
+
+    Parameters
+    ----------
+    design : Design
+    rows : Rows
+        With the columns of the model.
+    weight, offset : (n,) float64 arrays
+    ids : tuple of arrays
+        What tells their clusters.
+    places : (n,) int array
+        Where they stand in the block.
+    total : int
+        Rows of the block.
+    """
+
+    design: Design
+    rows: Rows
+    weight: Array
+    offset: Array
+    ids: tuple[Array, ...]
+    places: Array
+    total: int
+
+    @classmethod
+    def of(cls, design: Design, source: Any, clusters: tuple[str, ...] = ()) -> "Counting":
+        """Those of a source."""
+        given = read(source, clusters)
+        y = design.fitted.targets(given.rows, source)
+        rows = replace(design.encoded(given.rows, source), y=y)
+        total, ids = len(y), given.ids
+        places = np.arange(total)
+        if rows.weight is not None and not np.all(np.asarray(rows.weight) > 0):
+            places = np.flatnonzero(np.asarray(rows.weight) > 0)
+            offset = None if rows.offset is None else np.asarray(rows.offset)[places]
+            weight = np.asarray(rows.weight)[places]
+            rows = replace(rows, X=rows.X[places], y=y[places], weight=weight, offset=offset)
+            ids = tuple(one[places] for one in ids)
+        n = len(places)
+        weight = np.ones(n) if rows.weight is None else np.asarray(rows.weight, np.float64)
+        offset = np.zeros(n) if rows.offset is None else np.asarray(rows.offset, np.float64)
+        return cls(design, rows, weight, offset, ids, places, total)
+
+    def pieces(self, beta: Array) -> Iterator[Piece]:
+        """A few thousand at a time, with their linear predictors at beta."""
+        design, y = self.design, np.asarray(self.rows.y)
+        coef = beta.reshape(design.outputs, -1).T
+        step = max(256, _NUMBERS // max(design.width, 1))
+        with one_thread():
+            for start in range(0, len(y), step):
+                part = slice(start, start + step)
+                X = design.matrix(self.rows, part)
+                eta = np.asarray(X @ coef) + self.offset[part, None]
+                ids = tuple(one[part] for one in self.ids)
+                yield Piece(X, y[part], self.weight[part], eta, ids, self.offset[part])
+
+
 def pieces(design: Design, beta: Array, source: Any, clusters: tuple[str, ...] = ()) -> Iterator[Piece]:
     """The rows of a source that have a weight, with their linear predictors at beta."""
-    given = read(source, clusters)
-    y = design.fitted.targets(given.rows, source)
-    rows, ids = _counting(design.encoded(given.rows, source), given.ids, y)
-    y = np.asarray(rows.y)
-    weight = np.ones(len(y)) if rows.weight is None else np.asarray(rows.weight, np.float64)
-    offset = np.zeros(len(y)) if rows.offset is None else np.asarray(rows.offset, np.float64)
-    coef = beta.reshape(design.outputs, -1).T
-    step = max(256, _NUMBERS // max(design.width, 1))
-    with one_thread():
-        for start in range(0, len(y), step):
-            part = slice(start, start + step)
-            X = design.matrix(rows, part)
-            eta = np.asarray(X @ coef) + offset[part, None]
-            yield Piece(X, y[part], weight[part], eta, tuple(one[part] for one in ids), offset[part])
-
-
-def _counting(rows: Rows, ids: tuple[Array, ...], y: Array) -> tuple[Rows, tuple[Array, ...]]:
-    """Those of a positive weight, with targets as the family takes them."""
-    rows = replace(rows, y=y)
-    if rows.weight is None or np.all(np.asarray(rows.weight) > 0):
-        return rows, ids
-    there = np.flatnonzero(np.asarray(rows.weight) > 0)
-    offset = None if rows.offset is None else np.asarray(rows.offset)[there]
-    held = replace(rows, X=rows.X[there], y=y[there], weight=np.asarray(rows.weight)[there], offset=offset)
-    return held, tuple(one[there] for one in ids)
+    return Counting.of(design, source, clusters).pieces(beta)
 
 
 def gram(X: Any, factor: Array) -> Array:
@@ -345,9 +380,7 @@ class Spreads:
     def __call__(self, index: int, source: Any) -> Any:
         from ..models.describe import describe
 
-        rows = read(source, ()).rows
-        y = self.design.fitted.targets(rows, source)
-        rows, _ = _counting(self.design.encoded(rows, source), (), y)
+        rows = Counting.of(self.design, source).rows
         return describe(replace(rows, y=np.zeros(rows.X.shape[0])), str(source), labels=False).moments
 
 

@@ -1,0 +1,1 @@
+"""How well a fitted model describes rows: calibration, ranking, residuals, and what its columns have in common."""

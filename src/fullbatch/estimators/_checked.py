@@ -1,0 +1,63 @@
+"""From a fitted model to how well it describes rows."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.fitted import given_to_evaluate
+from ._base_levels import unknown_to
+from ._inferred import Inferred
+
+if TYPE_CHECKING:
+    from ..checks.results import Checks
+
+
+class Checked(Inferred):
+    """A fitted linear model that is held against rows."""
+
+    unknown: str
+    base_: dict[str, Any]
+
+    def checks(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        columns: Sequence[str] | None = None,
+        weights: str = "frequency",
+    ) -> "Checks":
+        """Calibration, lift, curves, actual against expected, residuals and variance inflation: one pass.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            Rows whose targets are known, given as for `fit`: those of the fit, or better others.
+        columns : sequence of str, optional
+            Columns of the data by which actual is held against expected; default: all, if they are no more than 100.
+        weights : {"frequency", "precision"}
+            A sample weight counts rows that are alike, or divides the variance of one row; tables weigh rows either
+            way, dispersions and residuals depend on it.
+
+        Returns
+        -------
+        Checks
+
+        Raises
+        ------
+        ValueError
+            The loss predicts neither means nor labels (huber, quantile).
+        DataError
+            The data cannot be used, or has labels that the fit has not seen; says where and why.
+        """
+        from ..checks.results import Checks
+        from ..inference.data import Data
+
+        check_is_fitted(self)
+        fitted = self._as_fitted(np.zeros(self.features_.size))
+        given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
+        unknown = unknown_to(self.unknown, self.base_, self.features_)
+        return Checks.of(fitted, Data.of(given, self.engine, {}), unknown, columns, weights)
