@@ -10,6 +10,7 @@ from ..kernels.losses import LOSSES
 from ..protocols.schema import Features
 from ..saving.contents import Either, Named, Null, Number, Text
 from ..wording.arguments import check_number
+from ._grouped import Grouped
 from ._linear import LinearEstimator
 from ._per_column import LARGEST, PER_COLUMN, PerColumn, check_per_column, per_column
 from ._regression import Regression
@@ -18,12 +19,13 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
+class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
     """Regression on one linear predictor, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + alpha (l1_ratio |P1 coef|_1 + (1 - l1_ratio) P2 coef^2 / 2), where
-    coefficients may be bounded. The intercept is neither penalised nor bounded. The result is
-    the same to the bit on any engine and number of workers.
+    coefficients may be bounded. With `groups` it is alpha (l1_ratio |P1 coef|_1 + group_ratio sum_g weight_g |coef_g|
+    + (1 - l1_ratio - group_ratio) P2 coef^2 / 2), with Euclidean norms. The intercept is neither penalised nor bounded.
+    The result is the same to the bit on any engine and number of workers.
 
     Parameters
     ----------
@@ -39,6 +41,17 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         What the strength of L1 is multiplied by, column by column, as `lower_bounds` are given; default: 1.
     P2 : float, (p,) array_like, mapping of str to float, or None, default=None
         The same of L2.
+    groups : "columns", mapping of str to label, (p,) array_like of labels, or None, default=None
+        Columns whose coefficients are zero together or not at all (group lasso). "columns": each column of the data is
+        a group, a categorical column with all of its levels. Or by names of columns, text or whole numbers that are
+        alike for those of one group; columns that are not named are groups of their own. Or such a label for each
+        coefficient. Not together with bounds.
+    group_ratio : float or None, default=None
+        Share of `alpha` that is the groups'; default: all that `l1_ratio` leaves, which is a sparse group lasso if both
+        are above 0. L2 has the rest.
+    group_weights : mapping of label to float, or None, default=None
+        What the strength is multiplied by for a group, 0 for none; the label of "columns" is the column's name.
+        Default: the root of the number of its columns, of which each level is one.
     tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, unknown, solver,
     engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
@@ -49,6 +62,8 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         Coefficients.
     intercept_ : float
         Intercept; 0 without.
+    l21_ : float
+        Strength of the groups' norms, before `group_weights`.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
@@ -69,6 +84,7 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         "alpha": Number(0),
         "P1": PER_COLUMN,
         "P2": PER_COLUMN,
+        **Grouped._saved_parameters,
         **LinearEstimator._saved_parameters,
     }
     loss: str = field(default="squared", kw_only=False)
