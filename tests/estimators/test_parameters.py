@@ -84,8 +84,16 @@ SHARED = {
         Nothing(),
     ],
 }
+NO_GROUPS = ["column", "", b"columns", 3, 2.5, True, [], {}, Nothing(), [1.5, 2.5], [True, False], [[1], [2]],
+    {"x": None}, {"x": 1.5}, {3: "a"}]  # fmt: skip
+GROUPED = {
+    "groups": NO_GROUPS,
+    "group_ratio": ["1", True, np.nan, -0.1, 1.5, [0.5], {}, Nothing()],
+    "group_weights": ["columns", 3, 1.5, True, [1.0], {"x": -1.0}, {"x": np.inf}, {"x": "1"}, {"x": None}, Nothing()],
+}
 OF_CLASSES = {
     **SHARED,
+    **GROUPED,
     "C": [*NO_NUMBER, 0, 0.0],
     "penalty": ["l3", "L2", b"l2", True, 3, ["l2"], Nothing()],
     "dual": ["no", 2, [True], Nothing()],
@@ -101,6 +109,7 @@ OF_CLASSES = {
 }  # fmt: skip
 OF_NUMBERS = {
     **SHARED,
+    **GROUPED,
     "alpha": [*NO_NUMBER, np.inf],
     "P1": [*NO_COLUMNS, -1.0, [1.0, -1.0]],
     "P2": [*NO_COLUMNS, -1.0, {"x": -1}],

@@ -339,6 +339,20 @@ def bounds(given: Sequence[str], option: str) -> float | dict[str, float] | None
     return found.get("", found or None)
 
 
+def groups_of(given: Sequence[str], ratio: float | None, option: str) -> dict[str, Any]:
+    """COLUMN=GROUP as a mapping, or "columns", as the estimators take them."""
+    if not given:
+        if ratio is not None:
+            raise typer.BadParameter(f"is of groups, and there are none: give {option}", param_hint="--group-ratio")
+        return {}
+    found: Any = {name: label for name, _, label in (one.rpartition("=") for one in given)}
+    if "" in found or "" in found.values():
+        if list(given) != ["columns"]:
+            raise typer.BadParameter("must be COLUMN=GROUP, or columns alone", param_hint=option)
+        found = "columns"
+    return {"groups": found, "group_ratio": ratio}
+
+
 def _missing(given: Sequence[str], types: Mapping[str, str]) -> str | dict[str, Any] | None:
     if len(given) == 1 and given[0] in ("error", "drop"):
         return None if given[0] == "error" else given[0]

@@ -26,6 +26,7 @@ from ._data import (
     Memory,
     Workers,
     bounds,
+    groups_of,
     is_mnist,
     open_files,
     pairs,
@@ -79,6 +80,28 @@ def bound(name: str, side: str) -> Any:
     )
 
 
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--groups",
+        metavar="COLUMN=GROUP",
+        help="Columns whose coefficients are zero together or not at all (may be repeated); columns: each of them, a "
+        "categorical one with all its levels.",
+        show_default=False,
+    ),
+]
+GroupRatio = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Share of the penalty that is the groups' norms'; default: what --l1-ratio leaves.",
+        show_default=False,
+    ),
+]
+
+
 @with_file_options()
 def fit(
     data: Annotated[
@@ -106,6 +129,8 @@ def fit(
         float,
         typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of the penalty that is L1's: it makes zeros."),
     ] = 0.0,
+    groups: Groups = None,
+    group_ratio: GroupRatio = None,
     lower: Annotated[list[str] | None, bound("--lower", "below")] = None,
     upper: Annotated[list[str] | None, bound("--upper", "above")] = None,
     intercept: Annotated[bool, typer.Option(help="Whether to fit an intercept.")] = True,
@@ -150,7 +175,7 @@ def fit(
     """Train a linear model.
 
     F is the mean loss over the training rows plus l2/2 times the squared coefficients, or with --l1-ratio r, (1 - r)
-    times that and r l2 times their sizes.
+    times that and r l2 times their sizes. With --groups the norms of groups have what r leaves, or --group-ratio.
     """
     from sklearn.exceptions import ConvergenceWarning
 
@@ -178,8 +203,10 @@ def fit(
     options |= {"tol": tol**0.5, "max_iter": max_iter, "fit_intercept": intercept, "standardize": standardize}
     options["l1_ratio"] = l1_ratio
     options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
-    if l1_ratio and not l2 and model is not ModelName.logistic:
-        raise ValueError("--l1-ratio is a share of the penalty, and there is none: give its strength, --l2")
+    options |= groups_of(groups or [], group_ratio, "--groups")
+    if (l1_ratio or groups) and not l2 and model is not ModelName.logistic:
+        what = "--l1-ratio is a share" if l1_ratio else "--groups are a part"
+        raise ValueError(f"{what} of the penalty, and there is none: give its strength, --l2")
     fitted = estimator_of(model, pairs(option or [], "--option"), l2, balanced)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
@@ -204,6 +231,7 @@ def fit(
         "blocks": len(sources),
         "l2": fitted.l2_,
         "l1": fitted.l1_,
+        "l21": fitted.l21_,
         "not_zero": int((fitted.coef_ != 0).sum()),
         "solver": result.solver,
         "status": result.status.value,
@@ -270,7 +298,8 @@ def _in_short(summary: Mapping[str, Any], result: Any) -> dict[str, Any]:
         "engine": summary["engine"],
         "rows": f"{summary['rows']:,} in {counted(summary['blocks'], 'block')}",
         **{name: summary[name] for name in ("columns", "parameters", "l2")},
-        **({"l1": summary["l1"], "not zero": counted(summary["not_zero"], "coefficient")} if summary["l1"] else {}),
+        **{name: summary[name] for name in ("l1", "l21") if summary[name]},
+        **({"not zero": counted(summary["not_zero"], "coefficient")} if summary["l1"] or summary["l21"] else {}),
         "solver": _solver_in_short(result.solver),
         "status": status + ended,
         "F": number(result.value, 8),

@@ -20,13 +20,14 @@ from ._data import (
     Memory,
     Workers,
     bounds,
+    groups_of,
     is_mnist,
     open_files,
     pairs,
     with_file_options,
 )
 from ._screen import NOT_CONVERGED, AsJson, Quiet, counted, plan_shown, print_line, print_out, seconds, show
-from .fit import ModelName, bound, check_writable, estimator_of
+from .fit import GroupRatio, Groups, ModelName, bound, check_writable, estimator_of
 
 PATH_EXAMPLES = """\b
 Examples:
@@ -71,9 +72,17 @@ class _Options:
         ),
     ] = None
     l1_ratio: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Share of the penalty that is L1's: it makes zeros."),
-    ] = 1.0
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Share of the penalty that is L1's: it makes zeros; default: 1, or 0 with --groups.",
+            show_default=False,
+        ),
+    ] = None
+    groups: Groups = None
+    group_ratio: GroupRatio = None
     lower: Annotated[list[str] | None, bound("--lower", "below")] = None
     upper: Annotated[list[str] | None, bound("--upper", "above")] = None
     intercept: Annotated[bool, typer.Option(help="Whether to fit an intercept.")] = True
@@ -219,7 +228,8 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
         told["checkpoint"] = Checkpoint(options.checkpoint, options.checkpoint_every)
     template = estimator_of(options.model, pairs(options.option or [], "--option"), None, options.balanced)
     template.set_params(
-        l1_ratio=options.l1_ratio,
+        l1_ratio=(0.0 if options.groups else 1.0) if options.l1_ratio is None else options.l1_ratio,
+        **groups_of(options.groups or [], options.group_ratio, "--groups"),
         lower_bounds=bounds(options.lower or [], "--lower"),
         upper_bounds=bounds(options.upper or [], "--upper"),
         fit_intercept=options.intercept,

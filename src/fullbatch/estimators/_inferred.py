@@ -133,10 +133,11 @@ class Inferred:
         features = self.features_
         if not hasattr(self, "l2_"):
             raise ValueError("this model was saved by an earlier fullbatch, which kept no penalty: fit it again")
-        if self.l1_:  # type: ignore[attr-defined]
+        if self.l1_ or getattr(self, "l21_", 0.0):  # type: ignore[attr-defined]
+            what = "an L1 penalty" if self.l1_ else "a penalty of groups"  # type: ignore[attr-defined]
             raise ValueError(
-                "an L1 penalty chooses columns by the data, and errors that do not know of the choice are wrong: refit "
-                "the columns whose coefficients are not zero without the penalty, on other rows"
+                f"{what} chooses columns by the data, and errors that do not know of the choice are wrong: refit the "
+                "columns whose coefficients are not zero without the penalty, on other rows"
             )
         zero = held_at_zero(self.base_, features)
         for which, bounds in zip(("lower_bounds", "upper_bounds"), self._bounds(), strict=True):

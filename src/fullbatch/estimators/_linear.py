@@ -173,6 +173,18 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         """Share of the strength that is L1's."""
         return float(self.l1_ratio)
 
+    def _group_share(self) -> float:
+        """Share of the strength that is the norms' of groups: none, as a rule."""
+        return 0.0
+
+    def _groups(self, features: Features) -> tuple[Array, Array] | None:
+        """The number of each column's group, and the strength of its norm; None without groups."""
+        return None
+
+    def _share_out(self, strength: float, l1_share: float) -> None:
+        """Set the strengths of the parts of the penalty."""
+        self.l2_, self.l1_ = (1.0 - l1_share) * strength, l1_share * strength
+
     def _bounds(self) -> tuple[PerColumn, PerColumn]:
         """What coefficients must not be below, and above."""
         return self.lower_bounds, self.upper_bounds
@@ -249,10 +261,11 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         factors = linear.class_factors(schema)
         weight = schema.weight if factors is None else float(factors @ schema.class_weight)
         strength, self.n_samples_fit_ = self._strength(weight), schema.n_rows
-        self.l2_, self.l1_ = (1.0 - share) * strength, share * strength
-        if share and not strength and "l1_ratio" in self.get_params(deep=False):
+        self._share_out(strength, share)
+        if (share or self._group_share()) and not strength and "l1_ratio" in self.get_params(deep=False):
+            what = "l1_ratio is a share" if share else "norms of groups are a part"
             warnings.warn(
-                "[no-penalty] l1_ratio is a share of the penalty, whose strength is 0: nothing is penalised",
+                f"[no-penalty] {what} of the penalty, whose strength is 0: nothing is penalised",
                 FitWarning,
                 stacklevel=4,
             )
@@ -318,6 +331,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
                     "its bound out"
                 )
             penalty[name] = of_theta(bounds * variables.scale, free)
+        if (groups := self._groups(schema.features)) is not None:
+            numbers, norms = groups
+            penalty |= {"groups": of_theta(numbers, -1).astype(np.int64), "l21": of_theta(norms, 0.0)}
         return penalty
 
     def _check_bounds(self, features: Features) -> None:

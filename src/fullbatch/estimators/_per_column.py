@@ -25,7 +25,7 @@ PER_COLUMN = Either(Null(), _NUMBER, Named(_NUMBER), Each(_NUMBER))
 
 def check_per_column(name: str, given: Any, least: float = -np.inf, most: float = np.inf) -> None:
     """Refuse what cannot be told of columns, whatever the data."""
-    given = _by_name(given)
+    given = by_name(given)
     try:
         values = np.asarray(list(given.values()) if isinstance(given, Mapping) else given)
     except ValueError:  # lists of several lengths
@@ -59,7 +59,7 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
     DataError
         There is no such column, or there are not as many numbers as coefficients.
     """
-    names, given = features.names_out(), _by_name(given)
+    names, given = features.names_out(), by_name(given)
     if isinstance(given, Mapping):
         values = np.full(len(names), otherwise)
         for column, value in given.items():
@@ -79,7 +79,7 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
 
 def as_text(given: PerColumn) -> Any:
     """As it is saved."""
-    given = _by_name(given)
+    given = by_name(given)
     if given is None:
         return None
     if isinstance(given, Mapping):
@@ -97,7 +97,7 @@ def of_text(saved: Any) -> PerColumn:
     return float(saved) if isinstance(saved, str) else np.array([float(value) for value in saved])
 
 
-def _by_name(given: Any) -> Any:
+def by_name(given: Any) -> Any:
     """A series of pandas whose index holds names as a mapping."""
     index = getattr(given, "index", None)
     if hasattr(given, "to_dict") and index is not None and all(isinstance(name, str) for name in index):

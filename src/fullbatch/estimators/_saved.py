@@ -95,7 +95,8 @@ class Saved:
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
         if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
-            metadata["fit"] = dict(zip(_OF_FIT, (self.n_samples_fit_, self.l2_, self.l1_, self.status_), strict=True))
+            kept = {name: _attribute(name) for name in _OF_FIT}
+            metadata["fit"] = {name: getattr(self, one) for name, one in kept.items() if hasattr(self, one)}
         self._add_saved(arrays, metadata)
         metadata = files.plain(metadata)
         for name, problem in self._contents().problems(metadata, arrays):
@@ -120,7 +121,7 @@ class Saved:
             "zero_based": Either(Flag(), Null()),
             "missing": VALUES,
             "base": LEVELS,
-            "fit": Parts(_OF_FIT),
+            "fit": Parts(_OF_FIT, optional=frozenset({"l21"})),
         }
         return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "base": {}, "fit": None})
 
@@ -149,8 +150,8 @@ class Saved:
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
         if "fit" in metadata:
-            told = metadata["fit"]
-            model.n_samples_fit_, model.l2_, model.l1_, model.status_ = (told[name] for name in _OF_FIT)
+            for name, value in metadata["fit"].items():
+                setattr(model, _attribute(name), value)
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
@@ -182,6 +183,7 @@ class Saved:
 # Parameters that files of the first versions do not have.
 _LATER = frozenset(
     {"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base", "family", "link"}
+    | {"groups", "group_ratio", "group_weights"}
 )
 
 # What a saved model tells of its fit.
@@ -189,8 +191,15 @@ _OF_FIT: dict[str, Rule] = {
     "rows": Number(0, whole=True),
     "l2": Number(0),
     "l1": Number(0),
+    "l21": Number(0),
     "status": Text(tuple(status.value for status in Status)),
 }
+
+
+def _attribute(name: str) -> str:
+    """Where a fitted model has what is saved of its fit."""
+    return "n_samples_fit_" if name == "rows" else f"{name}_"
+
 
 # What tells the lengths of a saved model's arrays.
 _TOLD_BY = {

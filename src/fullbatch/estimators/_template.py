@@ -69,16 +69,16 @@ class Template:
     def penalty(self, strength: float, l1_ratio: float | None = None) -> Penalty:
         """That of a strength on the mean loss."""
         ratio = self.learner._l1_share() if l1_ratio is None else l1_ratio
-        self.learner.l2_, self.learner.l1_ = (1.0 - ratio) * strength, ratio * strength
+        self.learner._share_out(strength, ratio)
         told = {"l2": 0.0, "l1": 0.0, "lower": -np.inf, "upper": np.inf}
         told |= self.learner._penalty(self.blocks.schema, self.variables, self.outputs)
-        return penalty_of(told["l2"], told["l1"], told["lower"], told["upper"], self.blocks.parameters)
+        return penalty_of(**told, parameters=self.blocks.parameters)
 
     def model(self, theta: Array, strength: float, status: str, steps: int) -> Any:
         """A fitted estimator."""
         model = copy(self.learner)
         penalty = self.penalty(strength)
-        model.l2_, model.l1_ = self.learner.l2_, self.learner.l1_
+        model._share_out(strength, model._l1_share())
         objective = self.objective.with_penalty(penalty)
         model._set_theta(theta, objective, self.given)
         model.n_iter_, model.status_ = model._counted(steps), status
@@ -107,8 +107,9 @@ class Template:
         """The least strength that makes all coefficients zero that L1 pulls on; where there is no L1, that of an
         elastic net with next to none.
         """
-        unit = self.penalty(1.0, max(self.learner._l1_share(), _LEAST_L1))
-        pulled = unit.l1 > 0
+        share = self.learner._l1_share()
+        unit = self.penalty(1.0, share if self.learner._group_share() else max(share, _LEAST_L1))
+        pulled = (unit.l1 > 0) | unit.grouped
         if not pulled.any():
             raise ValueError("nothing is penalised, so that there is no path: give strengths, or P1 other than zeros")
         if (unit.lower[pulled] > 0).any() or (unit.upper[pulled] < 0).any():
@@ -119,6 +120,8 @@ class Template:
             unit,
             l2=np.where(pulled, 0.0, unit.l2),
             l1=np.zeros_like(unit.l1),
+            l21=None,
+            groups=None,
             lower=np.where(pulled, 0.0, unit.lower),
             upper=np.where(pulled, 0.0, unit.upper),
         )

@@ -12,6 +12,7 @@ from ..protocols.schema import Features
 from ..saving.contents import Either, Member, Named, Null, Number, Text
 from ..wording.arguments import check_number
 from ._family_names import LIKELIHOOD, LINKS, loss_of
+from ._grouped import Grouped
 from ._likeliest_theta import fit_by_turns
 from ._linear import LinearEstimator
 from ._per_column import LARGEST, PER_COLUMN, PerColumn, check_per_column, per_column
@@ -25,12 +26,13 @@ _BY_NAME = ("squared", "huber", "quantile", "poisson", "gamma", "tweedie")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
+class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
     """Regression on one linear predictor, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + alpha (l1_ratio |P1 coef|_1 + (1 - l1_ratio) P2 coef^2 / 2), where
-    coefficients may be bounded. The intercept is neither penalised nor bounded. The result is
-    the same to the bit on any engine and number of workers.
+    coefficients may be bounded. With `groups` it is alpha (l1_ratio |P1 coef|_1 + group_ratio sum_g weight_g |coef_g|
+    + (1 - l1_ratio - group_ratio) P2 coef^2 / 2), with Euclidean norms. The intercept is neither penalised nor bounded.
+    The result is the same to the bit on any engine and number of workers.
 
     What is fitted is a `family` with a `link`, as in glum: the loss is half the unit deviance; or, without a family, a
     `loss` by name.
@@ -66,6 +68,17 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         What the strength of L1 is multiplied by, column by column, as `lower_bounds` are given; default: 1.
     P2 : float, (p,) array_like, mapping of str to float, or None, default=None
         The same of L2.
+    groups : "columns", mapping of str to label, (p,) array_like of labels, or None, default=None
+        Columns whose coefficients are zero together or not at all (group lasso). "columns": each column of the data is
+        a group, a categorical column with all of its levels. Or by names of columns, text or whole numbers that are
+        alike for those of one group; columns that are not named are groups of their own. Or such a label for each
+        coefficient. Not together with bounds.
+    group_ratio : float or None, default=None
+        Share of `alpha` that is the groups'; default: all that `l1_ratio` leaves, which is a sparse group lasso if both
+        are above 0. L2 has the rest.
+    group_weights : mapping of label to float, or None, default=None
+        What the strength is multiplied by for a group, 0 for none; the label of "columns" is the column's name.
+        Default: the root of the number of its columns, of which each level is one.
     tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing, base, unknown,
     solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
@@ -78,6 +91,8 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         Intercept; 0 without.
     theta_ : float
         Of the negative binomial family: as given, or of the largest likelihood.
+    l21_ : float
+        Strength of the groups' norms, before `group_weights`.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
@@ -112,6 +127,7 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         "alpha": Number(0),
         "P1": PER_COLUMN,
         "P2": PER_COLUMN,
+        **Grouped._saved_parameters,
         **LinearEstimator._saved_parameters,
     }
     _saved_members: ClassVar = {**Regression._saved_members, "theta": Member("f", (), optional=True)}

@@ -15,6 +15,7 @@ from ..protocols.seams import Block
 from ..saving.contents import Either, Null, Number, Text
 from ..wording.arguments import is_number
 from ._classifier import Classifier
+from ._grouped import Grouped
 from ._labels import Probable
 
 Array = npt.NDArray[Any]
@@ -23,13 +24,14 @@ _PENALTIES = ("l2", "l1", "elasticnet")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
+class LogisticRegression(Probable, Grouped, Classifier):  # type: ignore[misc]
     """Logistic regression with an L2 or L1 penalty, or some of both, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + penalty / (C sum of w_i) with the penalty
     (1 - l1_ratio) ||coef||^2 / 2 + l1_ratio ||coef||_1, where coefficients may be bounded: the same minimum as that of
-    scikit-learn's C (sum of w_i loss_i) + penalty. The intercept is neither penalised nor bounded. The result is the
-    same to the bit on any engine and number of workers.
+    scikit-learn's C (sum of w_i loss_i) + penalty. With `groups` the penalty is (1 - l1_ratio - group_ratio)
+    ||coef||^2 / 2 + l1_ratio ||coef||_1 + group_ratio sum_g weight_g ||coef_g||. The intercept is neither penalised nor
+    bounded. The result is the same to the bit on any engine and number of workers.
 
     Parameters
     ----------
@@ -41,6 +43,13 @@ class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
     l2 : float or None, default=None
         Strength of the penalty on the mean loss, which then stands instead of 1 / (C sum of w_i); `l1_ratio` of it is
         L1's.
+    groups : "columns", mapping of str to label, (p,) array_like of labels, or None, default=None
+        Columns whose coefficients, of all classes, are zero together or not at all; see
+        `fullbatch.GeneralizedLinearRegressor`. "columns" is glmnet's `type.multinomial="grouped"`.
+    group_ratio : float or None, default=None
+        Share of the strength that is the groups'; default: 1 - l1_ratio.
+    group_weights : mapping of label to float, or None, default=None
+        What it is multiplied by for a group; default: the root of the number of its columns, classes not counted.
     class_weight : "balanced", mapping of label to weight, or None, default=None
         Multiplies the sample weights of each class.
     solver : str or Solver, default="auto"
@@ -66,6 +75,8 @@ class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
         Coefficients; one row for two classes.
     intercept_ : (1,) or (K,) float64 array
         Intercepts; zeros without.
+    l21_ : float
+        Strength of the groups' norms on the mean loss, before `group_weights`.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
@@ -83,6 +94,7 @@ class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
     _saved_parameters: ClassVar = {
         "penalty": Either(Text(("deprecated", *_PENALTIES)), Null()),
         "l2": Either(Number(0), Null()),
+        **Grouped._saved_parameters,
         **Classifier._saved_parameters,
     }
     _solvers_there: ClassVar = {"liblinear": "auto", "newton-cholesky": "newton", "sag": "auto", "saga": "auto"}
@@ -103,6 +115,8 @@ class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
             )
         if (self.penalty == "l2" and self.l1_ratio) or (self.penalty == "l1" and self.l1_ratio not in (0, 1)):
             raise ValueError(f"penalty={self.penalty!r} and l1_ratio={self.l1_ratio!r} contradict: leave penalty out")
+        if self.groups is not None and self.penalty in ("l1", "l2"):
+            raise ValueError(f"penalty={self.penalty!r} has no room for groups: leave penalty out")
         if not (self.l2 is None or (is_number(self.l2) and 0 <= self.l2 < np.inf)):
             raise ValueError(f"l2 must be a number of 0 or more, or None, got {self.l2!r}")
         super()._check_parameters()
@@ -127,7 +141,12 @@ class LogisticRegression(Probable, Classifier):  # type: ignore[misc]
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         if len(coef) > 1:  # what all classes have in common changes no prediction
             intercept = intercept - intercept.mean()
-            if not self._l1_share() and self.lower_bounds is None and self.upper_bounds is None:
+            if (
+                not self._l1_share()
+                and not self._group_share()
+                and self.lower_bounds is None
+                and self.upper_bounds is None
+            ):
                 coef = coef - coef.mean(axis=0)
         super()._keep(coef, intercept, schema)
 

@@ -140,7 +140,7 @@ def fit_path(
     Parameters
     ----------
     estimator : LogisticRegression or GeneralizedLinearRegressor
-        What is fitted: loss, `l1_ratio`, bounds, `P1`, `P2`, `standardize`, `tol`, engine, and all else but its
+        What is fitted: loss, `l1_ratio`, groups, bounds, `P1`, `P2`, `standardize`, `tol`, engine, and all else but its
         strength (`C`, `l2`, `alpha`). It is not changed.
     X, y, sample_weight, offset
         As for its `fit`.

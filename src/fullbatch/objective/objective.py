@@ -20,7 +20,8 @@ Array = npt.NDArray[Any]
 
 
 class Objective:
-    """F(theta) = (sum of weight_i loss_i(theta)) / (sum of weight_i) + sum of (l2_j theta_j^2 / 2 + l1_j |theta_j|).
+    """F(theta) = (sum of weight_i loss_i(theta)) / (sum of weight_i) + sum of (l2_j theta_j^2 / 2 + l1_j |theta_j|)
+    + sum over groups of l21_g |theta_g|.
 
     The mean is over all rows of all blocks, by weight: it does not change when the data is cut differently.
     Calling an objective with a request is one pass over the data.
@@ -42,6 +43,11 @@ class Objective:
         As `l2`. Values of F count it; gradients are those of the smooth part of F.
     lower, upper : float or (size,) array
         What theta must be within. A number counts for the coordinates that the model penalises.
+    l21 : float or (size,) array
+        Strength of the norms of `groups`: a number is multiplied by the root of the number of a group's coordinates;
+        an array gives each coordinate that of its group. Values of F count it, gradients do not.
+    groups : (size,) int array, optional
+        Number of the group of each coordinate; negative for none.
 
     Attributes
     ----------
@@ -66,6 +72,8 @@ class Objective:
         l1: float | Array = 0.0,
         lower: float | Array = -np.inf,
         upper: float | Array = np.inf,
+        l21: float | Array = 0.0,
+        groups: Array | None = None,
     ) -> None:
         if not hasattr(blocks, "parameters"):
             raise ValueError(f"blocks must be placed by an engine, engine.place(model, sources), got {blocks!r}")
@@ -81,7 +89,7 @@ class Objective:
         self.variables = variables
         self.draw = draw
         self.size = blocks.parameters.size
-        self.penalty = penalty_of(l2, l1, lower, upper, blocks.parameters)
+        self.penalty = penalty_of(l2, l1, lower, upper, blocks.parameters, l21, groups)
         self.l2 = self.penalty.l2
         self.num_passes = 0
         self.num_sampled_passes = 0.0
@@ -110,7 +118,9 @@ class Objective:
 
     def with_penalty(self, penalty: Penalty, draw: Draw | None = None) -> "Objective":
         """The objective of the same blocks and variables with another penalty, and of the rows that `draw` counts."""
-        parts = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
+        parts: dict[str, Any] = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
+        if penalty.groups is not None:
+            parts |= {"l21": penalty.l21, "groups": penalty.groups}
         return Objective(self.blocks, penalty.l2, self.variables, draw, **parts)
 
     @property

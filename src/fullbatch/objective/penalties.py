@@ -1,5 +1,6 @@
 """Penalties per coordinate, added on the driver: the blocks never see them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ Array = npt.NDArray[Any]
 
 
 def penalty_of(
-    l2: float | Array, l1: float | Array, lower: float | Array, upper: float | Array, parameters: Parameters
+    l2: float | Array,
+    l1: float | Array,
+    lower: float | Array,
+    upper: float | Array,
+    parameters: Parameters,
+    l21: float | Array = 0.0,
+    groups: Array | None = None,
 ) -> Penalty:
     """The penalty of every coordinate of theta.
 
@@ -24,12 +31,17 @@ def penalty_of(
         One bound for these coordinates, or one for each coordinate; infinite for none.
     parameters : Parameters
         Of the model.
+    l21 : float or (size,) array
+        Strength of the groups' norms: one number, which is multiplied by the root of the number of a group's
+        coordinates; or one for each coordinate, the same for all of a group.
+    groups : (size,) int array, optional
+        Number of the group of each coordinate; negative for none. The norm of a group of one is L1.
 
     Raises
     ------
     ValueError
-        A strength is negative or not finite, a lower bound is above the upper one, or there are not as many as
-        coordinates.
+        A strength is negative or not finite, a lower bound is above the upper one, there are not as many as
+        coordinates, or a coordinate of a group has a bound.
     """
     strengths = [_per_coordinate(name, given, 0.0, parameters) for name, given in (("l2", l2), ("l1", l1))]
     for name, given, one in zip(("l2", "l1"), (l2, l1), strengths, strict=True):
@@ -46,7 +58,10 @@ def penalty_of(
             f"coordinate {first} must be at least {bounds[0][first]} and at most {bounds[1][first]}, which no number "
             "is: correct lower or upper"
         )
-    return Penalty(*strengths, *bounds)
+    norms = _norms(l21, groups, parameters)
+    if norms is None:
+        return Penalty(*strengths, *bounds)
+    return _grouped(Penalty(*strengths, *bounds, *norms))
 
 
 def _per_coordinate(name: str, given: Any, other: float, parameters: Parameters) -> Array:
@@ -60,3 +75,57 @@ def _per_coordinate(name: str, given: Any, other: float, parameters: Parameters)
     if values.shape != (parameters.size,):
         raise ValueError(f"{name} must be one number or {parameters.size}, one per parameter; got shape {values.shape}")
     return values
+
+
+def _norms(l21: Any, groups: Any, parameters: Parameters) -> tuple[Array, Array] | None:
+    """The strength of each coordinate's group and its number; None where no norm is penalised."""
+    if groups is None:
+        if np.any(l21):
+            raise ValueError("l21 is the strength of the norms of groups, and there are none: give groups")
+        return None
+    numbers = np.asarray(groups)
+    if numbers.dtype.kind not in "iu" or numbers.shape != (parameters.size,):
+        raise ValueError(
+            f"groups must be {parameters.size} whole numbers, one per parameter, got {numbers.dtype} of shape "
+            f"{numbers.shape}"
+        )
+    own = numbers >= 0
+    numbers = np.where(own, numbers, -1).astype(np.int64)
+    if not own.any():
+        return None
+    numbers[own], counts = np.unique(numbers[own], return_inverse=True, return_counts=True)[1:]
+    strengths = np.zeros(parameters.size)
+    if np.ndim(l21) == 0 and isinstance(l21, int | float | np.number):
+        strengths[own] = float(l21) * np.sqrt(counts[numbers[own]])
+    else:
+        strengths = np.where(own, _per_coordinate("l21", l21, 0.0, parameters), 0.0)
+    if not np.all(np.isfinite(strengths) & (strengths >= 0)):
+        raise ValueError(f"l21 must be finite and not negative, got {l21!r}")
+    of_group = np.zeros(len(counts))
+    of_group[numbers[own]] = strengths[own]
+    if (different := np.flatnonzero(own & (strengths != of_group[numbers]))).size:
+        first = different[0]
+        raise ValueError(
+            f"l21 must be the same for all coordinates of a group, and in that of coordinate {first} it is "
+            f"{strengths[first]} and {of_group[numbers[first]]}"
+        )
+    return strengths, numbers
+
+
+def _grouped(penalty: Penalty) -> Penalty:
+    """Without groups that are not penalised, and with groups of one as L1."""
+    assert penalty.groups is not None
+    assert penalty.l21 is not None
+    groups, l1 = penalty.groups.copy(), penalty.l1.copy()
+    own = groups >= 0
+    alone = own & (np.bincount(groups[own])[groups] == 1)
+    l1[alone] += penalty.l21[alone]
+    groups[alone | (penalty.l21 == 0)] = -1
+    grouped = groups >= 0
+    if (bound := np.flatnonzero(grouped & (np.isfinite(penalty.lower) | np.isfinite(penalty.upper)))).size:
+        raise ValueError(
+            f"coordinate {bound[0]} is in a group whose norm is penalised, and has a bound: no solver here knows both, "
+            "leave one of them out"
+        )
+    rest = replace(penalty, l1=l1, l21=np.where(grouped, penalty.l21, 0.0), groups=groups)
+    return rest.of_coordinates(np.arange(len(l1)))

@@ -8,23 +8,23 @@ descent" (2010); More and Toraldo, "On the solution of large quadratic programmi
 (1991).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..protocols.answers import Curves
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty
+from .groups import blocks_of, face_minimum, norm_curvature, solved
 from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, KNOWN, LOST, NOISE, STRAIGHT, fix_level, hold
 
 # Rounds of sweeps and a face at the most, sweeps in each, and the share of the model's decrease that may be left.
 _ROUNDS, _SWEEPS, _LEFT = 500, 4, 1e-18
 
-# Of the model's slopes, as a share of them and of theta.
-_ROUNDING = 4e-16
+# Of the model's slopes, as a share of them and of theta; and so many times as much where norms of groups add to them.
+_ROUNDING, _OF_NORMS = 4e-16, 10.0
 
 # A share of each coordinate's own curvature that sums of rows in this precision leave no digit of: so much is added,
 # that of columns which are combinations of others there is one answer.
@@ -41,7 +41,7 @@ class Cornered:
     Parameters
     ----------
     matrix : (size, size) array
-        Hessian, in coordinates scaled to curvature 1.
+        Hessian, in coordinates scaled to curvature 1; those of a group alike, the largest of them to 1.
     slope, theta : (size,) arrays
         Gradient of the smooth part and where it was taken, in these coordinates.
     scale : (size,) array
@@ -91,19 +91,25 @@ class Cornered:
             bounded = np.isfinite(given.lower) | np.isfinite(given.upper)
             if facts.constant is not None:
                 hold(matrix, grad, theta, given.l2, predictors[:, : len(facts.constant)][:, facts.constant].ravel())
-            fix_level(matrix, given.l2 + given.l1 + bounded, predictors)
+            fix_level(matrix, given.l2 + given.l1 + bounded + given.grouped, predictors)
         above = point.value - facts.least
         # Where a loss is straight no row that knows a coordinate may be curved: see `Curved.of`.
         usual = curves.squares / (2.0 * above) if 0 < above < np.inf else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             diagonal = np.fmax(matrix.diagonal(), STRAIGHT * usual * squares)
             scale = np.sqrt(np.where((diagonal > 0) & np.isfinite(diagonal), diagonal, 1.0))
+            own = np.ones(len(grad))
+            for places in given.members():  # norms are of coordinates of one scale
+                own[places] = (scale[places] / scale[places].max()) ** 2
+                scale[places] = scale[places].max()
             matrix = matrix / scale / scale[:, None]
             penalty = Penalty(given.l2 / scale**2, given.l1 / scale, given.lower * scale, given.upper * scale)
+            if given.l21 is not None:
+                penalty = replace(penalty, l21=given.l21 / scale, groups=given.groups)
         if not np.isfinite(matrix).all():
             return None
-        np.fill_diagonal(matrix, 1.0)
-        lost = CENTRED_SQUARES * beyond * beyond.sum()
+        np.fill_diagonal(matrix, own)
+        lost = CENTRED_SQUARES * beyond * beyond.sum() * own
         noise = np.maximum(NOISE[precision], CENTRED * beyond)
         return cls(matrix, grad / scale, theta * scale, scale, penalty, given, theta, precision, above, noise, lost)
 
@@ -122,7 +128,7 @@ class Cornered:
                 self.slope,
                 self.theta,
                 self.penalty,
-                max(damping, LEAST_DAMPING[self.precision]) + self.lost,
+                max(damping, LEAST_DAMPING[self.precision]) * self.matrix.diagonal() + self.lost,
             )
         theta = found / self.scale
         theta = np.where(found <= self.penalty.lower, self.given.lower, theta)
@@ -133,7 +139,7 @@ class Cornered:
         """By how much the model changes from here to there."""
         there = theta * self.scale
         step = there - self.theta
-        corners = self.penalty.l1 * (np.abs(there) - np.abs(self.theta))
+        corners = self.penalty.corner_change(self.theta, there)
         with one_thread():
             return float((self.slope * step + corners).sum() + 0.5 * step @ (self.matrix @ step))
 
@@ -160,15 +166,21 @@ class Cornered:
         What the damping has hidden is told by the eigenvectors of the face that `theta` lies on, as by `Curved`: no
         direction is left out for its curvature, unless the gradient along it is rounding too.
         """
-        free = (theta > self.given.lower) & (theta < self.given.upper) & ((theta != 0) | (self.given.l1 == 0))
+        free = ~self.given.at_corner(theta)
         fallen = max(-self.change(theta), 0.0)
         if not free.any():
             return fallen, 0.0
         sign = np.where(self.penalty.l1 > 0, np.sign(theta), 0.0)
         with one_thread():
             slope = self.slope + self.matrix @ (self.scale * (theta - self.at)) + self.penalty.l1 * sign
-            values, vectors = eigh(self.matrix[np.ix_(free, free)])
-            along = vectors.T @ slope[free]
+            part, slope = self.matrix[np.ix_(free, free)], slope[free]
+            if self.given.l21 is not None:
+                inside, place = self.penalty.of_coordinates(np.flatnonzero(free)), (self.scale * theta)[free]
+                slope = slope + inside.norm_slope(place)
+                unit = np.sqrt(part.diagonal())  # each coordinate to its own curvature
+                part, slope = (part + norm_curvature(inside, place)) / unit / unit[:, None], slope / unit
+            values, vectors = eigh(part)
+            along = vectors.T @ slope
         noise = float(self.noise[free].max())
         known = KNOWN[self.precision]
         finite = 0 < self.above < np.inf
@@ -181,11 +193,14 @@ class Cornered:
 
 
 def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, damping: Array) -> tuple[Array, bool]:
-    """Minimise slope'(x - start) + 1/2 (x - start)'(matrix + damping)(x - start) + l1'|x| within bounds; whether that
-    was reached.
+    """Minimise slope'(x - start) + 1/2 (x - start)'(matrix + damping)(x - start) + the penalty's corners within bounds;
+    whether that was reached.
     """
-    curvature = matrix.diagonal() + damping
+    curvature, grouped = matrix.diagonal() + damping, penalty.grouped
     pull, lower, upper = penalty.l1, penalty.lower, penalty.upper
+    blocks = list(blocks_of(matrix, penalty, damping))
+    for block in blocks:
+        curvature[block.places] = block.values[-1]
     x = np.clip(start, lower, upper)
     for number in range(_ROUNDS):
         step = x - start
@@ -194,20 +209,27 @@ def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, dampin
             np.isfinite(slopes).all() and np.isfinite(x).all()
         ):  # what looks like curvature is rounding, and falls without end
             return start, False
-        off = penalty.nearest(x - slopes / curvature, pull / curvature) - x
-        fallen = -0.5 * float(step @ (slope + slopes)) - float((pull * (np.abs(x) - np.abs(start))).sum())
-        rounding = _ROUNDING * (float(np.abs(slope).max()) + float(np.abs(x).max()))
+        off = penalty.drawn(x - slopes / curvature, curvature) - x
+        fallen = -0.5 * float(step @ (slope + slopes)) - float(penalty.corner_change(start, x).sum())
+        rounding = _ROUNDING * (float(np.abs(slope).max()) + float(np.abs(x).max())) * (_OF_NORMS if blocks else 1.0)
         if float(np.abs(off).max()) <= rounding or (number and 0.5 * float(off @ off) <= _LEFT * fallen):
             return x, True
         for _ in range(_SWEEPS):
-            moved = np.flatnonzero(penalty.nearest(x - slopes / curvature, pull / curvature) != x)
-            for j in moved.tolist():
+            moved = penalty.drawn(x - slopes / curvature, curvature) != x
+            for j in np.flatnonzero(moved & ~grouped).tolist():
                 to = _nearest(x[j] - slopes[j] / curvature[j], pull[j] / curvature[j], lower[j], upper[j])
                 change = to - x[j]
                 x[j] = to
                 slopes += matrix[j] * change
                 slopes[j] += damping[j] * change
-        x = _face_minimum(matrix, slopes, x, penalty, damping)
+            for block in blocks:
+                if moved[block.places].any():
+                    here = x[block.places]
+                    to = block.minimum(block.matrix @ here - slopes[block.places], here)
+                    slopes += matrix[:, block.places] @ (to - here)
+                    slopes[block.places] += damping[block.places] * (to - here)
+                    x[block.places] = to
+        x = (face_minimum if blocks else _face_minimum)(matrix, slopes, x, penalty, damping)
     return x, False
 
 
@@ -231,7 +253,7 @@ def _face_minimum(matrix: Array, slopes: Array, x: Array, penalty: Penalty, damp
     low = np.maximum(penalty.lower[free], np.where(sign > 0, 0.0, -np.inf))
     high = np.minimum(penalty.upper[free], np.where(sign < 0, 0.0, np.inf))
     while free.size and np.isfinite(slope).all():
-        step = -_solved(part, slope)
+        step = -solved(part, slope)
         here = x[free]
         with np.errstate(divide="ignore", invalid="ignore"):
             room = np.where(step < 0, (low - here) / step, np.where(step > 0, (high - here) / step, np.inf))
@@ -247,12 +269,3 @@ def _face_minimum(matrix: Array, slopes: Array, x: Array, penalty: Penalty, damp
         stay = (x[free] > low) & (x[free] < high)
         free, part, slope, low, high = free[stay], part[np.ix_(stay, stay)], slope[stay], low[stay], high[stay]
     return x
-
-
-def _solved(matrix: Array, slope: Array) -> Array:
-    """The solution of a system of a matrix that is positive definite but for rounding."""
-    try:
-        return cho_solve(cho_factor(matrix, lower=True), slope)
-    except LinAlgError:
-        values, vectors = eigh(matrix)
-        return vectors @ ((vectors.T @ slope) / np.maximum(values, 1e-15 * values[-1]))

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from .penalty import Penalty as Penalty
 from .requests import ValueGrad
 from .rows import Array, Rows, Source
 from .schema import Description, Schema
@@ -137,60 +138,6 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Penalty:
-    """What F counts beside the loss, for every coordinate of theta: l2_j theta_j^2 / 2 + l1_j |theta_j|, within bounds.
-
-    Parameters
-    ----------
-    l2, l1 : (size,) float64 arrays
-        Strengths.
-    lower, upper : (size,) float64 arrays
-        What a coordinate must not be below, and above; infinite where it may be anything.
-    """
-
-    l2: Array
-    l1: Array
-    lower: Array
-    upper: Array
-
-    @property
-    def parts(self) -> frozenset[str]:
-        """Which of "l1" and "bounds" there are: a solver must understand them. All of them understand l2."""
-        bounded = np.isfinite(self.lower).any() or np.isfinite(self.upper).any()
-        found = {"l1": self.l1.any(), "bounds": bounded}
-        return frozenset(name for name, there in found.items() if there)
-
-    def of_coordinates(self, coordinates: Array) -> "Penalty":
-        """That of some coordinates."""
-        parts = (self.l2, self.l1, self.lower, self.upper)
-        return Penalty(*(part[coordinates] for part in parts))
-
-    def at_corner(self, theta: Array) -> Array:
-        """Which coordinates stand at a bound, or at zero where L1 has its corner."""
-        return np.asarray(((theta == 0) & (self.l1 > 0)) | (theta <= self.lower) | (theta >= self.upper))
-
-    def held(self, theta: Array, grad: Array) -> Array:
-        """Which of them would not leave it by the slope of F there."""
-        return np.asarray(self.at_corner(theta) & (self.steepest(theta, grad) == 0))
-
-    def value(self, theta: Array) -> float:
-        """What is added to the mean loss at a theta within the bounds."""
-        return 0.5 * float((self.l2 * theta * theta).sum()) + float((self.l1 * np.abs(theta)).sum())
-
-    def nearest(self, theta: Array, pull: Array | float = 0.0) -> Array:
-        """The theta within the bounds that is nearest to one that is drawn to zero by `pull`."""
-        drawn = np.sign(theta) * np.maximum(np.abs(theta) - pull, 0.0)
-        return np.clip(drawn, self.lower, self.upper)
-
-    def steepest(self, theta: Array, grad: Array) -> Array:
-        """The shortest of the subgradients of F, where `grad` is the gradient of its smooth part: 0 at a minimum."""
-        left, right = grad - self.l1, grad + self.l1
-        slope = np.where(theta > 0, right, np.where(theta < 0, left, np.maximum(left, 0.0) + np.minimum(right, 0.0)))
-        slope = np.where((theta <= self.lower) & (slope > 0), 0.0, slope)
-        return np.where((theta >= self.upper) & (slope < 0), 0.0, slope)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """What solvers may know of a problem before the first pass: shapes, kinds, and what the set-up read tells.
 
@@ -293,7 +240,7 @@ class Facts:
 
 
 def with_penalty(facts: Facts) -> Facts:
-    """The facts with a `penalty`, of neither L1 nor bounds where there is only l2."""
+    """The facts with a `penalty`, of neither L1, norms nor bounds where there is only l2."""
     if facts.penalty is not None:
         return facts
     free = np.full(facts.parameters.size, np.inf)
@@ -363,8 +310,8 @@ def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
 class Solver(Protocol[S]):
     """A method that yields requests and is sent their answers; it knows neither data nor workers.
 
-    A solver that understands other penalties than l2 says so in `penalties`, a set of "l1" and "bounds"; gradients that
-    it is told are those of the smooth part of F, values those of all of F.
+    A solver that understands other penalties than l2 says so in `penalties`, a set of "l1", "bounds" and "groups";
+    gradients that it is told are those of the smooth part of F, values those of all of F.
 
     A solver may have a method `for_problem(facts)` that returns the solver to use, once the `Facts` are known: with
     options filled in, and with whatever it keeps during a run.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..objective.groups import nearest_of_group
 from ..protocols.seams import Facts, Penalty, with_penalty
 
 Array = npt.NDArray[Any]
@@ -97,12 +98,16 @@ def duality_gap(theta: Array, value: float, grad: Array, facts: Facts, penalty: 
     rules for sparsity enforcing penalties" (2017).
     """
     loss, slope = value - penalty.value(theta), grad - penalty.l2 * theta
-    one_sided = (penalty.l2 == 0) & ~((penalty.upper < np.inf) & (penalty.lower > -np.inf))
+    grouped = penalty.grouped
+    one_sided = (penalty.l2 == 0) & ~((penalty.upper < np.inf) & (penalty.lower > -np.inf)) & ~grouped
     free = one_sided & (penalty.l1 == 0) & (penalty.upper == np.inf) & (penalty.lower == -np.inf)
     slope = np.where(free, 0.0, slope)
     worth = np.maximum(np.where(penalty.upper == np.inf, -slope, 0.0), np.where(penalty.lower == -np.inf, slope, 0.0))
     beyond = one_sided & (worth > penalty.l1)
     s = min(1.0, (1.0 - 1e-15) * float((penalty.l1[beyond] / worth[beyond]).min(initial=2.0)))
+    curved = _curved_groups(penalty)
+    if (worth_of_groups := penalty.dual_norms(slope)[grouped & ~curved]).any():
+        s = min(s, (1.0 - 1e-14) / float(worth_of_groups.max()))
     if not (s > 0 and np.isfinite(slope).all()):
         return Certificate(np.inf, "no bound: bounds alone hold coordinates that would go on, whose slopes are not 0")
     lost = 0.0 if s == 1.0 else (1.0 - s) * (loss - facts.least)
@@ -113,7 +118,10 @@ def duality_gap(theta: Array, value: float, grad: Array, facts: Facts, penalty: 
     with np.errstate(divide="ignore", invalid="ignore"):
         there = np.where(penalty.l2 > 0, excess / np.where(penalty.l2 > 0, penalty.l2, 1.0), excess * np.inf)
     there = np.clip(np.where(excess == 0, 0.0, there), penalty.lower, penalty.upper)
+    for places in penalty.members():  # of a group without l2 nothing is worth more than its norm
+        there[places] = nearest_of_group(penalty, places, excess[places]) if curved[places[0]] else 0.0
     conjugate = pull * there - penalty.l1 * np.abs(there) - 0.5 * penalty.l2 * there * there
+    conjugate = conjugate - there * penalty.norm_slope(there)
     gap = float(lost + s * (theta * slope).sum() + penalty.value(theta) + conjugate.sum())
     if not np.isfinite(gap):
         return Certificate(np.inf, "no bound: the dual problem has no point near by")
@@ -121,6 +129,16 @@ def duality_gap(theta: Array, value: float, grad: Array, facts: Facts, penalty: 
     if free.any():
         words = f"{words}, {_if_at_their_best(grad, free)}"
     return Certificate(max(gap, 1e-15 * abs(value)), words, "duality gap")
+
+
+def _curved_groups(penalty: Penalty) -> Array:
+    """Coordinates of groups all of which have l2, whose conjugate is finite everywhere. Of others l2 does not count,
+    which leaves a bound a bound.
+    """
+    found = penalty.grouped & (penalty.l2 > 0)
+    for places in penalty.members():
+        found[places] = found[places].all()
+    return found
 
 
 def _if_at_their_best(grad: Array, free: Array) -> str:

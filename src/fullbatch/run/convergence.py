@@ -22,7 +22,7 @@ from ..protocols.seams import Facts, drive
 from ..solvers.auto import seconds_of_pass
 from ..solvers.newton import Newton
 from ..solvers.newton_cg import conjugate_step
-from ..solvers.working_set import OnColumns
+from ..solvers.working_set import OnColumns, columns_of
 
 Array = npt.NDArray[Any]
 
@@ -161,8 +161,8 @@ def _of_face(
     facts = objective.facts
     assert facts.penalty is not None
     moves = ~facts.penalty.held(state.theta, state.grad)
-    moves |= (facts.penalty.l1 > 0) & (np.abs(state.grad) >= _NEARLY * facts.penalty.l1)
-    columns = np.flatnonzero(moves[facts.predictors[:, : facts.features]].any(axis=0))
+    moves |= facts.penalty.nearly(state.theta, state.grad, _NEARLY)
+    columns = np.flatnonzero(columns_of(facts, moves))
     kinked = facts.parameters.kinked
     if not columns.size:
         columns = np.zeros(1, np.intp)

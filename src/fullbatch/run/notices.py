@@ -71,7 +71,7 @@ def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[
     """Whether F still falls far beyond theta, as it does without end where classes can be separated."""
     facts = objective.facts
     penalty = objective.penalty
-    free = (facts.l2 == 0) & (penalty.l1 == 0)
+    free = (facts.l2 == 0) & (penalty.l1 == 0) & ~penalty.grouped
     free &= np.where(state.theta > 0, penalty.upper, -penalty.lower) == np.inf
     if (
         facts.parameters.quadratic

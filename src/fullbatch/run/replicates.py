@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..machine.blas import one_thread
+from ..objective.groups import norm_curvature
 from ..objective.objective import Objective
 from ..protocols.answers import Eval, Matrix
 from ..protocols.requests import DrawnCurvature
@@ -150,10 +151,11 @@ def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian:
     total = _total(objective, np.tile(theta, (groups, 1)), draws)
     grads, weight = total.grad, np.asarray(total.weight)
     influence = np.zeros((groups, len(theta)))
-    free = (theta > penalty.lower) & (theta < penalty.upper) & ((theta != 0) | (penalty.l1 == 0))
+    free = ~penalty.at_corner(theta)
     # Less their share of what the penalty pulls, so that they add up to nothing.
     own = grads - weight[:, None] * (grads.sum(axis=0) / weight.sum())
-    matrix = hessian[np.ix_(free, free)] + np.diag(penalty.l2[free])
+    curved = norm_curvature(penalty.of_coordinates(np.flatnonzero(free)), theta[free])
+    matrix = hessian[np.ix_(free, free)] + np.diag(penalty.l2[free]) + curved
     with one_thread():
         influence[:, free] = -np.linalg.lstsq(matrix, own[:, free].T, rcond=None)[0].T
     if objective.variables is not None:  # it is linear

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..machine.blas import one_thread
+from ..objective.groups import norm_curvature
 from ..objective.objective import Objective
 from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
@@ -215,7 +216,7 @@ class Together:
         penalty, all_rows = self.penalties[strength], number == 0
         if self.of_sum and not all_rows:
             share = self._total(0) / self._total(number)
-            penalty = replace(penalty, l2=share * penalty.l2, l1=share * penalty.l1)
+            penalty = penalty.times(share)
         return replace(self._facts, l2=penalty.l2, penalty=penalty, least=self._facts.least if all_rows else -np.inf)
 
     def _begun(self, state: TogetherState, strength: int) -> list[Fit]:
@@ -322,19 +323,22 @@ class Together:
         return self.objective.with_penalty(fit.penalty, draw)
 
     def _df(self, fit: Fit, hessians: Array | None) -> float:
-        """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 takes."""
+        """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 and norms
+        of groups take.
+        """
         penalty, theta = fit.penalty, fit.theta
         free = (theta != 0) & (theta > penalty.lower) & (theta < penalty.upper)
         penalized = self._facts.parameters.penalized
         used = float((free & penalized).sum())
-        if not penalty.l2.any():
+        if not penalty.l2.any() and penalty.groups is None:
             return used
         if hessians is None:
             return np.inf
         free |= ~penalized
         matrix = self._of_fit(0, hessians)[np.ix_(free, free)]
+        curved = norm_curvature(penalty.of_coordinates(np.flatnonzero(free)), theta[free])
         with one_thread():
-            share = np.linalg.lstsq(matrix + np.diag(penalty.l2[free]), matrix, rcond=None)[0].diagonal()
+            share = np.linalg.lstsq(matrix + np.diag(penalty.l2[free]) + curved, matrix, rcond=None)[0].diagonal()
         return float(share.sum()) - float((~penalized).sum())
 
     def _kept(self, state: TogetherState, fits: list[Fit], df: list[float]) -> TogetherState:
@@ -386,7 +390,9 @@ def known(state: TogetherState) -> list[list[str]]:
 
 def smallest_penalty(unit: Penalty, grad: Array) -> Iterator[float]:
     """For each coordinate, what must multiply a penalty of strength 1 so that it stays at zero under this gradient."""
-    for slope, pull, lower, upper in zip(grad, unit.l1, unit.lower, unit.upper, strict=True):
+    alone = ~unit.grouped
+    for slope, pull, lower, upper in zip(*(a[alone] for a in (grad, unit.l1, unit.lower, unit.upper)), strict=True):
         outward = max(-slope if upper > 0 else 0.0, slope if lower < 0 else 0.0, 0.0)
         if pull > 0:
             yield outward / pull
+    yield from unit.dual_norms(grad)

@@ -71,7 +71,7 @@ class ProximalState(DescentState):
 
 @dataclass(frozen=True)
 class ProximalNewton(WholeHessian):
-    """Newton's method for L1 penalties, elastic nets and bounds.
+    """Newton's method for L1 penalties, elastic nets, norms of groups, and bounds.
 
     The usual iteration is one pass, which brings F, gradient and Hessian of the next iterate; the quadratic model with
     the penalty is then minimised on the driver (`objective.proximal.Cornered`), and its minimum is the next iterate.
@@ -95,7 +95,7 @@ class ProximalNewton(WholeHessian):
     working_set: bool | None = None
     _latest: list[tuple[Cornered | OnColumns, Array]] = field(default_factory=list, repr=False, compare=False)
 
-    penalties: ClassVar[frozenset[str]] = frozenset({"l1", "bounds"})
+    penalties: ClassVar[frozenset[str]] = frozenset({"l1", "bounds", "groups"})
     state: ClassVar[type] = ProximalState
     instead: ClassVar[str] = "leave columns out"
 
@@ -131,8 +131,7 @@ class ProximalNewton(WholeHessian):
             return False
         penalty = with_penalty(facts).penalty
         assert penalty is not None
-        can_stand = (penalty.l1 > 0) | np.isfinite(penalty.lower) | np.isfinite(penalty.upper)
-        most = 2 * np.count_nonzero(can_stand) > can_stand.size
+        most = 2 * np.count_nonzero(penalty.can_stand) > penalty.can_stand.size
         return bool(most and (facts.features > _MANY or self.bytes_for(facts.parameters.size) > self.max_bytes))
 
     def outgrown(self, state: ProximalState) -> bool:

@@ -31,7 +31,22 @@ def in_use(facts: Facts, *thetas: Array) -> Array:
     moves = np.zeros(len(penalty.l2), bool)
     for theta in thetas:
         moves |= ~penalty.at_corner(theta)
-    return np.asarray(moves[facts.predictors[:, : facts.features]].any(axis=0))
+    return columns_of(facts, moves)
+
+
+def columns_of(facts: Facts, coordinates: Array) -> Array:
+    """Which columns these coordinates are coefficients of, and those that are in a group with one of them:
+    (features,) bool.
+    """
+    of_columns = facts.predictors[:, : facts.features]
+    while True:  # a group may be of several columns, and a column in several groups
+        found = coordinates[of_columns].any(axis=0)
+        coordinates = coordinates.copy()
+        coordinates[of_columns[:, found]] = True
+        more = _penalty(facts).whole(coordinates)
+        if (more == coordinates).all():
+            return np.asarray(found)
+        coordinates = more
 
 
 def first_set(facts: Facts, theta: Array) -> Array:
@@ -39,7 +54,16 @@ def first_set(facts: Facts, theta: Array) -> Array:
     used = in_use(facts, theta)
     if not used.any():
         used[0 if facts.squares is None else int(np.argmax(facts.squares))] = True
-    return np.flatnonzero(used)
+    return _whole(facts, used)
+
+
+def _whole(facts: Facts, used: Array) -> Array:
+    """The columns, with all that are in a group with one of them."""
+    if _penalty(facts).groups is None:
+        return np.flatnonzero(used)
+    coordinates = np.zeros(facts.parameters.size, bool)
+    coordinates[facts.predictors[:, : facts.features][:, used]] = True
+    return np.flatnonzero(columns_of(facts, coordinates))
 
 
 def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> Array:
@@ -52,17 +76,20 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
         return np.flatnonzero(used)
     of_columns = facts.predictors[:, : facts.features]
     slope = np.abs(penalty.steepest(theta, grad))[of_columns]
-    # How far the slope is beyond the corner, or short of it where that is L1's.
+    # How far the slope is beyond the corner, or short of it where that is zero.
     short = np.abs(np.abs(grad[of_columns]) - penalty.l1[of_columns])
-    near = (slope == 0) & (theta[of_columns] == 0) & (np.abs(grad[of_columns]) >= _NEAR * penalty.l1[of_columns])
-    near &= (penalty.l1[of_columns] > 0) & (penalty.lower < 0)[of_columns] & (penalty.upper > 0)[of_columns]
+    if penalty.l21 is not None:
+        beyond_l1 = penalty.norms(np.maximum(np.abs(grad) - penalty.l1, 0.0))
+        short = np.where(penalty.grouped[of_columns], np.abs(beyond_l1 - penalty.l21)[of_columns], short)
+    near = (slope == 0) & (theta[of_columns] == 0) & penalty.nearly(theta, grad, _NEAR)[of_columns]
+    near &= (penalty.lower < 0)[of_columns] & (penalty.upper > 0)[of_columns]
     beyond = np.where(slope > 0, slope, np.where(near, -short, -np.inf))
     size = np.ones(facts.features)
     if facts.squares is not None:
         size = np.sqrt(np.where(facts.squares > 0, facts.squares, np.inf))
     score = np.where(used, -np.inf, (beyond / size).max(axis=0))
     if count == most and (~used & (beyond > 0).any(axis=0)).any():
-        return np.flatnonzero(used | (beyond > 0).any(axis=0))
+        return _whole(facts, used | (beyond > 0).any(axis=0))
     extra = min(max(_FIRST, int(_TIMES * count)), most - count)
     candidates = np.flatnonzero(score > -np.inf)
     if len(candidates) > extra:
@@ -70,7 +97,7 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
     used[candidates] = True
     if not used.any():
         used[0] = True
-    return np.flatnonzero(used)
+    return _whole(facts, used)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +171,10 @@ class OnColumns:
         Cauchy and Schwarz its slope changes by no more than the root of twice that times its curvature.
         """
         penalty, reach = _penalty(self.facts), np.sqrt(2.0 * fallen * self.usual * _squares(self.facts))
-        slope = replace(penalty, l1=np.maximum(penalty.l1 - reach, 0.0)).steepest(self.theta, self.grad)
+        shorter = replace(penalty, l1=np.where(penalty.grouped, penalty.l1, np.maximum(penalty.l1 - reach, 0.0)))
+        if penalty.l21 is not None:
+            shorter = replace(shorter, l21=np.maximum(penalty.l21 - penalty.norms(reach), 0.0))
+        slope = shorter.steepest(self.theta, self.grad)
         slope[self.places] = 0.0
         return bool(slope.any())
 

@@ -36,8 +36,8 @@ def check_solver(make: Callable[[], Any]) -> None:
     make : callable
         Returns a new solver: its class, for example. A solver that asks for `Squares` is checked on the squared loss,
         any other on logistic regression and softmax. One that keeps its own loop (`run`) is not asked to resume,
-        nor to notice a wrong gradient. One that understands L1 penalties or bounds (`penalties`) is checked with them,
-        any other must be refused where there are some.
+        nor to notice a wrong gradient. One that understands L1 penalties, norms of groups or bounds (`penalties`) is
+        checked with them, any other must be refused where there are some.
     """
     for loss in ("squared",) if Squares in make().requests else ("logistic", "softmax"):
         whole = _check_minimum(make, loss)
@@ -157,11 +157,22 @@ def _check_resume(make: Callable[[], Any], loss: str, whole: Result) -> None:
 
 
 # Strengths and bounds that hold some coordinates of these problems, and not others.
-_CORNERS: dict[str, dict[str, Any]] = {"l1": {"l1": 0.03}, "bounds": {"lower": -0.02, "upper": 0.1}}
+_CORNERS: dict[str, dict[str, Any]] = {
+    "l1": {"l1": 0.03},
+    "bounds": {"lower": -0.02, "upper": 0.1},
+    "groups": {"l21": 0.04, "l1": 0.01},
+}
+
+
+def _by_columns(loss: str) -> Array:
+    """Of each coordinate the number of its group: two columns each, of all classes."""
+    outputs = 3 if loss == "softmax" else 1
+    return np.append(np.tile(np.repeat(np.arange(3), 2), outputs), np.full(outputs, -1))
 
 
 def _check_corners(make: Callable[[], Any], loss: str) -> None:
-    for part, penalty in _CORNERS.items():
+    for part, strengths in _CORNERS.items():
+        penalty = strengths if part != "groups" else {**strengths, "groups": _by_columns(loss)}
         if part not in getattr(make(), "penalties", ()):
             told = ""
             try:
@@ -177,7 +188,7 @@ def _check_corners(make: Callable[[], Any], loss: str) -> None:
         theta, rules = result.theta, objective.penalty
         assert result.success, f"{loss} with {part}: it ended with {result.status}: {result.message}"
         assert (rules.nearest(theta) == theta).all(), f"{loss} with {part}: theta is not within its bounds"
-        held = (theta == 0) if part == "l1" else (theta == rules.lower) | (theta == rules.upper)
+        held = (theta == rules.lower) | (theta == rules.upper) if part == "bounds" else theta == 0
         assert 0 < held.sum() < held.size, f"{loss} with {part}: {held.sum()} coordinates of {held.size} are held"
         slope = rules.steepest(theta, objective.full_grad(theta))
         assert np.linalg.norm(slope) <= 1e-4 * result.first_grad_norm, f"{loss} with {part}: no stationary point"
