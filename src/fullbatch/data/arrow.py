@@ -91,7 +91,8 @@ def as_table(data: Any) -> pa.Table:
             return pa.Table.from_pandas(data, preserve_index=False)
         return pa.table(data)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"the table cannot be used: {'; '.join(map(str, error.args))}") from None
+        why = "; ".join(map(str, error.args))
+        raise DataError(f"the table cannot be used: {why}. Make numbers or text of it, or leave it out") from None
     except TypeError as error:
         raise DataError(
             f"{type(data).__name__} cannot be used as a table ({error}): give a pandas or polars data frame of plain "

@@ -276,7 +276,8 @@ class Columns:
         return arrow.BadValue(
             f"{where}: row {first[name]}, column {name!r}: the value is missing"
             + (f" (as are some of {shortened(others)})" if others else "")
-            + f". Fill it in{drop}, or say what stands for it: {fill}",
+            + f". Fill it in{drop}, or say what stands for it: {fill}"
+            + ('. A linear model can learn it: missing="median"' if drop else ""),
             first[name],
         )
 

@@ -43,6 +43,8 @@ def as_numbers(values: Any, what: str) -> Array:
     values = np.asarray(values)
     if (dates := dates_in(values)) is not None:  # which NumPy would turn into counts of their unit
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
+    if values.dtype.kind == "c":
+        raise DataError(f"{what} must be real numbers, not {values.dtype}: take their real part, if that is meant")
     try:
         return values.astype(np.float64, copy=False)
     except (TypeError, ValueError):
