@@ -235,6 +235,11 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         return iterations
 
     def _check_parameters(self) -> None:
+        if not hasattr(self, "loss"):
+            name = type(self).__name__.removesuffix("Estimator")
+            raise TypeError(
+                f"{type(self).__name__} is what {name}Classifier and {name}Regressor share: use one of them"
+            )
         self._check_run()
         self._check_engine()
         check_number("alpha", self.alpha, finite=True)
@@ -286,7 +291,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         wanted = metadata.get("code", ())
         for name in wanted if isinstance(wanted, list) else ():
             if name not in code:
-                raise ValueError(
+                raise ModelFileError(
                     f"{path} holds the weights of a {cls.__name__} and no code: give {name}= as it was in the fit, "
                     f"load_model(path, {', '.join(f'{one}=...' for one in wanted)})"
                 )
