@@ -1,4 +1,4 @@
-"""What the estimators around a user's own network share, in whatever framework: the way from data to a fit, and files."""
+"""What the estimators around a user's own network share, whatever the framework: from data to a fit, and files."""
 
 import hashlib
 import warnings
@@ -307,9 +307,9 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         model = super().from_saved(path, arrays, metadata, code)
         model.recipe_ = model._recipe_for(model.seed_)(model.features_.size, metadata["outputs"])
         program = model._program
-        now = [[name, [int(length) for length in shape]] for name, shape in program.arrays]
+        now = program.arrays
         for (old_name, old), (name, shape) in zip(metadata["weights"], now, strict=False):
-            if old != shape or not model._same_name(old_name, name):
+            if tuple(old) != tuple(shape) or not model._same_name(old_name, name):
                 raise ModelFileError(
                     f"{path}: this is another network: where the fit had {old_name!r} of shape {tuple(old)}, it has "
                     f"{name!r} of shape {tuple(shape)}"

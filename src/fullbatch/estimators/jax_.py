@@ -14,7 +14,7 @@ from ._networks import NetworkEstimator, with_options
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class JaxEstimator(NetworkEstimator):
-    """A network in JAX, or in a library on it, with scikit-learn's manners: what `JaxClassifier` and `JaxRegressor` share.
+    """A network in JAX, or in a library on it: what `JaxClassifier` and `JaxRegressor` share.
 
     Parameters
     ----------

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ..models.framework import Recipe
 from ..models.keras_ import KerasModel
 from ..models.sized import asked_for
@@ -17,13 +15,13 @@ from ._networks import NetworkEstimator, with_options
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class KerasEstimator(NetworkEstimator):
-    """A Keras 3 model on TensorFlow with scikit-learn's manners: what `KerasClassifier` and `KerasRegressor` share.
+    """A Keras 3 model on TensorFlow: what `KerasClassifier` and `KerasRegressor` share.
 
     Parameters
     ----------
     model : keras.Model, or a function that makes one
-        A built model with one input, made with `keras.Input`, and no regularizers. A model is copied, and the fit begins
-        with its weights. A function is called on every worker, with the numbers `n_features` and `n_outputs` where it
+        A built model with one input, made with `keras.Input`, and no regularizers. A model is copied, and the fit
+        begins with its weights. A function is called on every worker, with the numbers `n_features` and `n_outputs` where it
         has parameters of these names; initializers without a seed of their own are seeded by `random_state`.
     loss, alpha, penalized, tol, max_iter, warm_start, random_state, chunk_rows, unknown, solver, engine, checkpoint,
     callbacks, verbose
@@ -144,15 +142,13 @@ class _Fresh:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Python's and NumPy's generators seeded, and then as they were: Keras draws its initializers' seeds from them."""
-    before, of_numpy = random.getstate(), np.random.get_state()
+    """Python's generator seeded, and then as it was: Keras draws from it the seeds of initializers that have none."""
+    before = random.getstate()
     random.seed(seed)
-    np.random.seed(seed)
     try:
         yield
     finally:
         random.setstate(before)
-        np.random.set_state(of_numpy)
 
 
 def _cross_entropy(y: Any, outputs: Any) -> Any:
