@@ -23,6 +23,7 @@ _KINDS: dict[str, tuple[str, str | None]] = {
     "LinearRegression": ("linear regression", "squared"),
     "LinearSVC": ("linear support vector machine", "squared_hinge"),
     "LogisticRegression": ("logistic regression", "logistic"),
+    "OrdinalLogisticRegression": ("ordinal logistic regression", "cumulative logit"),
     "PoissonRegressor": ("Poisson regression", "poisson"),
     "QuantileRegressor": ("quantile regression", "quantile"),
     "Ridge": ("ridge regression", "squared"),
@@ -118,7 +119,7 @@ def _of_parameters(parameters: dict[str, Any]) -> str:
             told += filter(None, [_SAID[name][value]])
         elif name in _PER_COLUMN:
             told += filter(None, [_per_column(name, value)])
-        elif value is not None and name != "loss" and (name, value) not in _USUAL:
+        elif value is not None and name not in ("loss", "classes") and (name, value) not in _USUAL:
             told.append(f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(told)
 
@@ -147,12 +148,12 @@ def _listed(values: list[Any]) -> str:
 
 
 def _show_largest(names: list[str], coef: Any, classes: list[Any] | None, most: int) -> None:
-    """Print the coefficients that are largest in size: of two classes they speak for the second."""
+    """Print the coefficients that are largest in size: of two classes, or ordered ones, they speak for the last."""
     flat = np.abs(coef).ravel()
     largest = np.argsort(-flat, kind="stable")[:most]
     if not most or not flat[largest].any():
         return
-    of = "" if classes is None or len(coef) > 1 else f" for {classes[1]}"
+    of = "" if classes is None or len(coef) > 1 else f" for {classes[-1]}"
     print_out(f" largest coefficients{of}")
     for place in largest[flat[largest] > 0].tolist():
         output, column = divmod(place, len(names))

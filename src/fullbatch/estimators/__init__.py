@@ -5,21 +5,30 @@ from typing import Any
 
 from ..saving.files import read
 from ._linear import LinearEstimator
+from ._network_kinds import NetworkClassifier, NetworkRegressor
+from ._networks import NetworkEstimator
 from .elastic_net import ElasticNet, Lasso
 from .glm import GeneralizedLinearRegressor
 from .huber import HuberRegressor
+from .jax_ import JaxClassifier, JaxRegressor
+from .keras_ import KerasClassifier, KerasRegressor
 from .least_squares import LinearRegression, Ridge
 from .logistic import LogisticRegression
 from .ordinal import OrdinalLogisticRegression
 from .quantile import QuantileRegressor
 from .svm import LinearSVC
+from .torch_ import TorchClassifier, TorchRegressor
 from .tweedie import GammaRegressor, PoissonRegressor, TweedieRegressor
 
-_ALL: tuple[type[LinearEstimator], ...] = (
+_ALL: tuple[type[LinearEstimator] | type[NetworkEstimator], ...] = (
     ElasticNet,
     GammaRegressor,
     GeneralizedLinearRegressor,
     HuberRegressor,
+    JaxClassifier,
+    JaxRegressor,
+    KerasClassifier,
+    KerasRegressor,
     Lasso,
     LinearRegression,
     LinearSVC,
@@ -28,6 +37,8 @@ _ALL: tuple[type[LinearEstimator], ...] = (
     PoissonRegressor,
     QuantileRegressor,
     Ridge,
+    TorchClassifier,
+    TorchRegressor,
     TweedieRegressor,
 )
 _KINDS = {kind.__name__: kind for kind in _ALL}
@@ -37,15 +48,24 @@ __all__ = [
     "GammaRegressor",
     "GeneralizedLinearRegressor",
     "HuberRegressor",
+    "JaxClassifier",
+    "JaxRegressor",
+    "KerasClassifier",
+    "KerasRegressor",
     "Lasso",
     "LinearEstimator",
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "NetworkClassifier",
+    "NetworkEstimator",
+    "NetworkRegressor",
     "OrdinalLogisticRegression",
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "TorchClassifier",
+    "TorchRegressor",
     "TweedieRegressor",
     "load_model",
 ]

@@ -67,8 +67,9 @@ class Fitting:
 
 @contextmanager
 def learning(estimator: Any) -> Iterator[Any]:
-    """A copy that learns, and hands over what it has learnt at the very end: a fit that fails anywhere changes nothing."""
-    learner = type(estimator).__new__(type(estimator))
+    """A copy that learns, and hands over what it has learnt at the very end: a fit that fails changes nothing."""
+    kind: Any = type(estimator)
+    learner = kind.__new__(kind)
     learner.__dict__.update(vars(estimator))
     yield learner
     parameters = {name: getattr(estimator, name) for name in estimator.get_params(deep=False)}

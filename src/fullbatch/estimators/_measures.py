@@ -80,6 +80,16 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Spreads:
+    """Those of several targets, which add up one by one."""
+
+    each: tuple[Spread, ...]
+
+    def __add__(self, other: "Spreads") -> "Spreads":
+        return Spreads(tuple(mine + others for mine, others in zip(self.each, other.each, strict=True)))
+
+
+@dataclass(frozen=True)
 class Tally:
     """What some rows tell of a model; adds up.
 
@@ -91,14 +101,14 @@ class Tally:
         Sum of their sample weights.
     sums : array
         Weighted sums of the model's own choice.
-    spread : Spread or None
+    spread : Spread, Spreads or None
         Of targets that are numbers.
     """
 
     rows: int
     weight: float
     sums: Array
-    spread: Spread | None = None
+    spread: Any = None
 
     def __add__(self, other: "Tally") -> "Tally":
         spread = None if self.spread is None or other.spread is None else self.spread + other.spread

@@ -13,9 +13,8 @@ from ..data.given import Given
 from ..models.deviance import LARGEST_ETA
 from ..models.sized import SizedNetwork
 from ..protocols.rows import Rows
-from ..saving.contents import Number
 from ._labels import CLASS_WEIGHT, CLASSES, Probable, as_pairs, of_pairs
-from ._measures import Spread, Tally
+from ._measures import Spread, Spreads, Tally
 from ._networks import NetworkEstimator
 from ._several_targets import rows_of_targets, sources_with_targets, split_targets
 
@@ -52,6 +51,11 @@ class NetworkClassifier(Probable, ClassifierMixin, NetworkEstimator):  # type: i
     def _check_parameters(self) -> None:
         super()._check_parameters()
         self._model()  # refuses weights of classes that are none
+
+    def _predictors(self, rows: Rows) -> Array:
+        """(n, outputs) logits; of two classes (n, 1): of two outputs, softmax knows their difference alone."""
+        eta = super()._predictors(rows)
+        return eta[:, 1:] - eta[:, :1] if eta.shape[1] == 2 else eta
 
     def _outputs_are(self, schema: Any) -> None:
         self.classes_ = schema.classes
@@ -158,20 +162,18 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         y, predicted = (one.reshape(len(eta), -1) for one in (y, self._predicted(eta)))
         residual = y - predicted
         sums = np.array([weight @ np.abs(residual), 0.5 * (weight @ residual**2)])
-        return Tally(len(y), float(weight.sum()), sums, _Spreads([Spread.of(one, weight, (0.0,)) for one in y.T]))
+        spreads = Spreads(tuple(Spread.of(one, weight, (0.0,)) for one in y.T))
+        return Tally(len(y), float(weight.sum()), sums, spreads)
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         sizes, squares = tally.sums
-        assert isinstance(tally.spread, _Spreads)
-        explained = [one.explained([square])[0] for one, square in zip(tally.spread, squares.tolist(), strict=True)]
+        spreads = tally.spread.each
+        explained = [one.explained([square])[0] for one, square in zip(spreads, squares.tolist(), strict=True)]
         return {
             "rmse": float(np.sqrt(2.0 * squares / tally.weight).mean()),
             "mae": float((sizes / tally.weight).mean()),
             "r2": float(np.mean(explained)),
         }
-
-    def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
-        super()._add_saved(arrays, metadata)
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
@@ -184,10 +186,3 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = True
         tags.target_tags.positive_only = isinstance(self.loss, str) and self.loss == "poisson"
         return tags
-
-
-class _Spreads(list):
-    """Spreads of several targets, which add up one by one."""
-
-    def __add__(self, other: Any) -> "_Spreads":
-        return _Spreads(mine + others for mine, others in zip(self, other, strict=True))

@@ -1,4 +1,4 @@
-"""What the estimators around a user's own network share, in whatever framework: the way from data to a fit, and files."""
+"""What the estimators around a user's own network share, whatever the framework: from data to a fit, and files."""
 
 import hashlib
 import warnings
@@ -235,6 +235,11 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         return iterations
 
     def _check_parameters(self) -> None:
+        if not hasattr(self, "loss"):
+            name = type(self).__name__.removesuffix("Estimator")
+            raise TypeError(
+                f"{type(self).__name__} is what {name}Classifier and {name}Regressor share: use one of them"
+            )
         self._check_run()
         self._check_engine()
         if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):
@@ -288,7 +293,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         wanted = metadata.get("code", ())
         for name in wanted if isinstance(wanted, list) else ():
             if name not in code:
-                raise ValueError(
+                raise ModelFileError(
                     f"{path} holds the weights of a {cls.__name__} and no code: give {name}= as it was in the fit, "
                     f"load_model(path, {', '.join(f'{one}=...' for one in wanted)})"
                 )
@@ -304,9 +309,9 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         model = super().from_saved(path, arrays, metadata, code)
         model.recipe_ = model._recipe_for(model.seed_)(model.features_.size, metadata["outputs"])
         program = model._program
-        now = [[name, [int(length) for length in shape]] for name, shape in program.arrays]
+        now = program.arrays
         for (old_name, old), (name, shape) in zip(metadata["weights"], now, strict=False):
-            if old != shape or not model._same_name(old_name, name):
+            if tuple(old) != tuple(shape) or not model._same_name(old_name, name):
                 raise ModelFileError(
                     f"{path}: this is another network: where the fit had {old_name!r} of shape {tuple(old)}, it has "
                     f"{name!r} of shape {tuple(shape)}"

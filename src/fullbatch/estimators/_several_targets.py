@@ -32,8 +32,11 @@ def split_targets(X: Any, y: Any) -> tuple[Any, Any, Array | None]:
         There are several targets where there can be one only.
     """
     named = isinstance(y, list | tuple) and len(y) > 0 and all(isinstance(name, str) for name in y)
-    if not named and (y is None or isinstance(y, str) or len(np.shape(y)) != 2 or np.shape(y)[1] == 1):
-        return X, y, None
+    if not named:
+        one = y is None or isinstance(y, str) or hasattr(y, "__dask_graph__")
+        shape = () if one else getattr(y, "shape", None) or np.asarray(y, object).shape
+        if len(shape) != 2 or shape[1] == 1:
+            return X, y, None
     if kind_of(X) in _ELSEWHERE:
         raise DataError(
             f"several targets must be in memory beside rows in memory, X is a {type(X).__name__}: give arrays or a "

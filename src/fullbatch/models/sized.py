@@ -1,4 +1,4 @@
-"""A network that is made for the data: its recipe is known once the columns, and the classes or targets, are counted."""
+"""A network that is made for the data: its recipe is known once columns, and classes or targets, are counted."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -117,12 +117,12 @@ class SizedNetwork:
                 f"the network gives outputs of shape {given.shape} for {_TRIED} rows: {needed} for each row"
                 f"{', or 1' if one_logit else ''}"
             )
-        if self.labels and given.ndim == 2 and (given >= 0).all() and np.allclose(given.sum(axis=1), 1.0, atol=1e-4):
-            if given.shape[1] > 1:
-                raise ModelError(
-                    "the network gives probabilities, which its outputs are turned into here once more: leave out the "
-                    "softmax at its end"
-                )
+        several = self.labels and given.ndim == 2 and given.shape[1] > 1
+        if several and (given >= 0).all() and np.allclose(given.sum(axis=1), 1.0, atol=1e-4):
+            raise ModelError(
+                "the network gives probabilities, and its outputs must be logits, of which the loss and predict_proba "
+                "make probabilities: leave out the softmax at its end"
+            )
 
 
 def asked_for(function: Callable[..., Any], what: str, **known: Any) -> dict[str, Any]:
