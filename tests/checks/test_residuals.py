@@ -49,6 +49,38 @@ def test_distribution_functions_are_scipys():
     assert_allclose(of.above, stats.bernoulli.sf(np.arange(60) % 2 - 1, p))
 
 
+def test_distribution_functions_of_more_families_are_scipys():
+    rng = np.random.default_rng(1)
+    mean, y = np.exp(rng.uniform(-2, 3, 60)), rng.integers(0, 12, 60).astype(float)
+    theta, exposure = 0.8, rng.uniform(0.5, 3, 60)
+    shape = exposure / theta
+    counts = stats.nbinom(shape, shape / (shape + exposure * mean))
+    of = jumps(Family("negative.binomial", {"theta": theta}), y / exposure, mean, 1 / exposure)
+    assert_allclose(of.until, counts.cdf(y), rtol=1e-11)
+    assert_allclose(of.below, counts.cdf(y - 1), rtol=1e-11)
+    assert_allclose(of.beyond, counts.sf(y), rtol=1e-10)
+    assert_allclose(of.above, counts.sf(y - 1), rtol=1e-10)
+    trials, p = rng.integers(1, 20, 60).astype(float), rng.uniform(0.01, 0.99, 60)
+    successes = np.minimum(y, trials)
+    of = jumps(Family("binomial"), successes / trials, p, 1 / trials)
+    assert_allclose(of.until, stats.binom.cdf(successes, trials, p), rtol=1e-11)
+    assert_allclose(of.below, stats.binom.cdf(successes - 1, trials, p), rtol=1e-11)
+    assert_allclose(of.beyond, stats.binom.sf(successes, trials, p), rtol=1e-10)
+    assert_allclose(of.above, stats.binom.sf(successes - 1, trials, p), rtol=1e-10)
+    phi = np.full(60, 0.7)
+    of = jumps(Family("inverse.gaussian"), y + 0.5, mean, phi)
+    assert_allclose(of.until, stats.invgauss.cdf(y + 0.5, mean * phi, scale=1 / phi), rtol=1e-10)
+    assert_allclose(of.beyond, stats.invgauss.sf(y + 0.5, mean * phi, scale=1 / phi), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("power", "link"), [(-1.0, "identity"), (2.5, "log")])
+def test_powers_without_a_distribution_function(power, link):
+    X, y = np.arange(20.0)[:, None], np.arange(20.0) + 1.0
+    model = GeneralizedLinearRegressor(family="tweedie", link=link, loss_options={"power": power}).fit(X, y)
+    with pytest.raises(ValueError, match=f"those of power {power:g} have no formula"):
+        model.checks(X, y).quantile_residuals()
+
+
 def test_sums_of_many_summands():
     of = jumps(Family("tweedie", {"power": 1.2}), np.array([1.0, 1.1]), np.ones(2), np.full(2, 1e-3))
     rate, shape, scale = 1 / (1e-3 * 0.8), 4.0, 1e-3 * 0.2

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.special import gammainc, gammaincc, gammaln, ndtri
+from scipy.special import betainc, gammainc, gammaincc, gammaln, log_ndtr, ndtr, ndtri
 
 from ..errors import DataError, located
 from ..inference.families import Family
+from ..models.deviance import Variance
 from ..protocols.sampling import uniform_of_rows
 from .compared import Scored, Scoring
 from .histogram import Histogram
@@ -55,15 +56,31 @@ class Jump(NamedTuple):
 
 
 def jumps(family: Family, y: Array, mean: Array, dispersion: Array) -> Jump:
-    """The jumps of the distribution functions of a family, with dispersions, at targets y, all of them (n,)."""
-    if family.loss == "logistic":
-        zero = np.zeros_like(mean)
-        below, until = np.where(y > 0, 1.0 - mean, zero), np.where(y > 0, 1.0, 1.0 - mean)
-        return Jump(below, until, np.where(y > 0, mean, 1.0), np.where(y > 0, zero, mean))
-    power = family.power
+    """The jumps of the distribution functions of a family, with dispersions, at targets y, all of them (n,).
+
+    Those of counts are of counts divided by an exposure, or by a number of trials, which is 1 / dispersion.
+    """
+    form, power = family.of_mean.variance
+    count = np.rint(y / dispersion)
+    first = np.where(count > 0, count, 1.0)  # that of a count of zero is not looked at
+    if form == "binomial":
+        trials = 1.0 / dispersion
+        left = np.maximum(trials - count, 0.0)
+        last = np.where(left > 0, left, 1.0)
+        return Jump(
+            np.where(count > 0, betainc(left + 1.0, first, 1.0 - mean), 0.0),
+            np.where(left > 0, betainc(last, count + 1.0, 1.0 - mean), 1.0),
+            np.where(count > 0, betainc(first, left + 1.0, mean), 1.0),
+            np.where(left > 0, betainc(count + 1.0, last, mean), 0.0),
+        )
+    if form == "negative.binomial":
+        shape, share = 1.0 / (power * dispersion), 1.0 / (1.0 + power * mean)
+        below = np.where(count > 0, betainc(shape, first, share), 0.0)
+        above = np.where(count > 0, betainc(first, shape, 1.0 - share), 1.0)
+        beyond = betainc(count + 1.0, shape, 1.0 - share)
+        return Jump(below, betainc(shape, count + 1.0, share), above, beyond)
     if power == 1.0:
-        count, rate = np.rint(y / dispersion), mean / dispersion
-        first = np.where(count > 0, count, 1.0)
+        rate = mean / dispersion
         below = np.where(count > 0, gammaincc(first, rate), 0.0)
         above = np.where(count > 0, gammainc(first, rate), 1.0)
         return Jump(below, gammaincc(count + 1.0, rate), above, gammainc(count + 1.0, rate))
@@ -71,7 +88,19 @@ def jumps(family: Family, y: Array, mean: Array, dispersion: Array) -> Jump:
         at = y / (mean * dispersion)
         until, beyond = gammainc(1.0 / dispersion, at), gammaincc(1.0 / dispersion, at)
         return Jump(until, until, beyond, beyond)
+    if power == 3.0:
+        return _inverse_gaussian(y, mean, dispersion)
     return _of_sums(power, y, mean, dispersion)
+
+
+def _inverse_gaussian(y: Array, mean: Array, dispersion: Array) -> Jump:
+    """Of the time that a drifting Brownian motion takes to a level (Chhikara and Folks, 1974), by logarithms."""
+    root = 1.0 / np.sqrt(dispersion * y)
+    near, far = root * (y / mean - 1.0), -root * (y / mean + 1.0)
+    second = 2.0 / (dispersion * mean) + log_ndtr(far)
+    until = ndtr(near) + np.exp(second)
+    beyond = -ndtr(-near) * np.expm1(np.minimum(second - log_ndtr(-near), 0.0))
+    return Jump(until, until, beyond, beyond)
 
 
 def _of_sums(power: float, y: Array, mean: Array, dispersion: Array) -> Jump:
@@ -122,24 +151,26 @@ class Residuals:
     def of(self, index: int, source: Any, scored: Scored) -> Array:
         """(n,) those of the rows that count."""
         family, y = self.scoring.fitted.family, scored.actual[:, 0]
-        mean = scored.expected[:, 0] if family.loss == "squared" else np.maximum(scored.expected[:, 0], _TINY)
+        normal = family.of_mean.variance == Variance()
+        mean = scored.expected[:, 0] if normal else np.maximum(scored.expected[:, 0], _TINY)
         dispersion = self.dispersion / (scored.weight if self.precision else np.ones(len(y)))
-        if family.loss == "squared":
+        if normal:
             return (y - mean) / np.sqrt(dispersion)
-        if family.power == 1.0:
+        if not family.dispersed or family.of_mean.variance == Variance("power", 1.0):
             self._check_counts(source, scored, y / dispersion)
         # Odd multiples of 2^-54: neither end is one.
         uniform = uniform_of_rows(self.first_rows[index], scored.total, self.seed)[scored.places] + 2.0**-54
         return jumps(family, y, mean, dispersion).residuals(uniform)
 
     def _check_counts(self, source: Any, scored: Scored, count: Array) -> None:
+        family = self.scoring.fitted.family
         wrong = np.flatnonzero(np.abs(count - np.rint(count)) > _WHOLE * np.maximum(count, 1.0))
         if wrong.size:
             row = int(wrong[0])
             raise DataError(
                 f"{located(source, int(scored.places[row]))}: {count[row]:g} is no count, so that it has no "
-                "probability under Poisson's distribution. Of rates, counts divided by their exposure, with this as "
-                'their weight, ask with weights="precision"'
+                f"probability under the {family.of_mean.name} distribution. Of rates, counts divided by their exposure "
+                'or by a number of trials, with this as their weight, ask with weights="precision"'
             )
 
 

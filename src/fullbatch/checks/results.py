@@ -140,7 +140,7 @@ class Checks(ByPrediction):
             block, written by the workers.
         seed : int
         dispersion : float, optional
-            Of the normal, gamma and Tweedie families; default: Pearson's of these rows.
+            Of the normal, gamma, inverse Gaussian and Tweedie families; default: Pearson's of these rows.
 
         Returns
         -------
@@ -188,11 +188,18 @@ class Checks(ByPrediction):
         if not family.likelihood or len(self.compared.scores) > 1:
             why = "several classes have no order" if family.likelihood else f"the {family.loss} loss is no likelihood"
             raise ValueError(f"quantile residuals are probabilities of a lower target, and {why}")
+        form, power = family.of_mean.variance
+        if form == "power" and not (power in (0.0, 3.0) or 1.0 <= power <= 2.0):
+            raise ValueError(
+                f"quantile residuals are probabilities of a lower target: those of power {power:g} have no formula; "
+                "there are those of powers 0, 1 to 2, and 3"
+            )
         if dispersion is None:
             dispersion = self.dispersion if family.dispersed else 1.0
         elif not (family.dispersed and is_number(dispersion) and 0 < dispersion < np.inf):
             raise ValueError(
-                f"dispersion must be a positive number, of the normal, gamma and Tweedie families, got {dispersion!r}"
+                "dispersion must be a positive number, and is of the normal, gamma, inverse Gaussian and Tweedie "
+                f"families alone, got {dispersion!r}"
             )
         if not dispersion > 0:
             raise DataError("the residuals are zero: with no dispersion there is nothing to tell")
