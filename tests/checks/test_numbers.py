@@ -227,7 +227,7 @@ def test_what_cannot_be_told_of_numbers():
         checks.by_class()
     with pytest.raises(ValueError, match="label 1: numbers have no classes, leave it out"):
         checks.calibration(label=1)
-    with pytest.raises(ValueError, match="dispersion must be a positive number, of the normal, gamma"):
+    with pytest.raises(ValueError, match="dispersion must be a positive number, and is of the normal"):
         checks.quantile_residuals(dispersion=2.0)
     X = np.eye(3)
     with pytest.warns(FitWarning, match="collinear-columns"):
