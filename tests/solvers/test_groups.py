@@ -74,7 +74,10 @@ def slow_minimum(loss, X, y, weight, l2, l1, l21, groups):
         value, grad = smooth(ahead)
         new = prox(ahead - step * grad, step)
         change = new - ahead
-        while curvature is None and smooth(new)[0] > value + (grad * change).sum() + (change**2).sum() / (2 * step):
+        allowed = 1e-13 * abs(value)  # rounding
+        while curvature is None and (
+            smooth(new)[0] > value + (grad * change).sum() + (change**2).sum() / (2 * step) + allowed
+        ):
             step /= 2
             new = prox(ahead - step * grad, step)
             change = new - ahead

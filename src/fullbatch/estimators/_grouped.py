@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, shortened
 from ..protocols.schema import Features
-from ..saving.contents import Each, Either, Named, Null, Number, Text
+from ..saving.contents import Each, Either, Named, Null, Number, Rule, Text
 from ..wording.arguments import is_number
 from ._per_column import LARGEST, by_name, per_column
 
@@ -44,7 +44,7 @@ class Grouped:
         Default: the root of the number of its columns, of which each level is one.
     """
 
-    _saved_parameters: ClassVar = {
+    _saved_parameters: ClassVar[Mapping[str, Rule]] = {
         "groups": Either(Null(), Text(("columns",)), Named(_LABEL), Each(_LABEL)),
         "group_ratio": Either(Null(), Number(0, 1)),
         "group_weights": Either(Null(), Named(Number(0))),

@@ -177,7 +177,7 @@ class HandedOver:
         parameters = {name: getattr(self, name) for name in self._saved_parameters if name != "unknown"}  # type: ignore[attr-defined]
         objective = {name: _said(value) for name, value in parameters.items() if value is not None}
         for name in ("l2_", "l1_", "l21_"):
-            if hasattr(self, name) and (name != "l21_" or self.l21_):
+            if hasattr(self, name) and (name != "l21_" or getattr(self, name)):
                 objective[name] = getattr(self, name)
         fit: dict[str, Any] = {"iterations": int(np.ravel(self.n_iter_)[0])}  # type: ignore[attr-defined]
         if hasattr(self, "status_"):

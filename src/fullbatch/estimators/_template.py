@@ -70,7 +70,7 @@ class Template:
         """That of a strength on the mean loss."""
         ratio = self.learner._l1_share() if l1_ratio is None else l1_ratio
         self.learner._share_out(strength, ratio)
-        told = {"l2": 0.0, "l1": 0.0, "lower": -np.inf, "upper": np.inf}
+        told: dict[str, Any] = {"l2": 0.0, "l1": 0.0, "lower": -np.inf, "upper": np.inf}
         told |= self.learner._penalty(self.blocks.schema, self.variables, self.outputs)
         return penalty_of(**told, parameters=self.blocks.parameters)
 

@@ -58,10 +58,8 @@ def penalty_of(
             f"coordinate {first} must be at least {bounds[0][first]} and at most {bounds[1][first]}, which no number "
             "is: correct lower or upper"
         )
-    norms = _norms(l21, groups, parameters)
-    if norms is None:
-        return Penalty(*strengths, *bounds)
-    return _grouped(Penalty(*strengths, *bounds, *norms))
+    penalty, norms = Penalty(*strengths, *bounds), _norms(l21, groups, parameters)
+    return penalty if norms is None else _grouped(replace(penalty, l21=norms[0], groups=norms[1]))
 
 
 def _per_coordinate(name: str, given: Any, other: float, parameters: Parameters) -> Array:

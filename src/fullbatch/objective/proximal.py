@@ -225,10 +225,10 @@ def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, dampin
             for block in blocks:
                 if moved[block.places].any():
                     here = x[block.places]
-                    to = block.minimum(block.matrix @ here - slopes[block.places], here)
-                    slopes += matrix[:, block.places] @ (to - here)
-                    slopes[block.places] += damping[block.places] * (to - here)
-                    x[block.places] = to
+                    there = block.minimum(block.matrix @ here - slopes[block.places], here)
+                    slopes += matrix[:, block.places] @ (there - here)
+                    slopes[block.places] += damping[block.places] * (there - here)
+                    x[block.places] = there
         x = (face_minimum if blocks else _face_minimum)(matrix, slopes, x, penalty, damping)
     return x, False
 

@@ -55,13 +55,13 @@ class Penalty:
 
     def of_coordinates(self, coordinates: Array) -> "Penalty":
         """That of some coordinates."""
-        parts = [part[coordinates] for part in (self.l2, self.l1, self.lower, self.upper)]
+        l2, l1, lower, upper = (part[coordinates] for part in (self.l2, self.l1, self.lower, self.upper))
         if self.groups is None or not (own := self.groups[coordinates] >= 0).any():
-            return Penalty(*parts)
+            return Penalty(l2, l1, lower, upper)
         assert self.l21 is not None
         groups = self.groups[coordinates]
         groups[own] = np.unique(groups[own], return_inverse=True)[1]
-        return Penalty(*parts, self.l21[coordinates], groups)
+        return Penalty(l2, l1, lower, upper, self.l21[coordinates], groups)
 
     def times(self, share: float) -> "Penalty":
         """That of strengths so many times as large."""

@@ -66,7 +66,7 @@ class Fingerprint:
         if objective.penalty.parts:
             penalty = objective.penalty
             arrays |= {"l1 of the parameters": penalty.l1, "lower bounds": penalty.lower, "upper bounds": penalty.upper}
-        if objective.penalty.groups is not None:
+        if objective.penalty.l21 is not None and objective.penalty.groups is not None:
             arrays |= {"l21 of the parameters": objective.penalty.l21, "groups": objective.penalty.groups}
         return cls(told, arrays)
 

@@ -127,7 +127,7 @@ def _fingerprint(together: Together, told: Mapping[str, Array]) -> Fingerprint:
         "lower bounds": first.lower,
         "upper bounds": first.upper,
     }
-    if first.groups is not None:
+    if first.l21 is not None and first.groups is not None:
         penalties |= {"l21 of the first": first.l21, "groups": first.groups}
     return replace(of_data, arrays={**of_data.arrays, **told, **penalties})
 
