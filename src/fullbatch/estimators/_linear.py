@@ -207,16 +207,27 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         DataError
             The data cannot be used; says where and why.
         """
+        return self._fit(X, y, sample_weight, offset)
+
+    def _fit(self, X: Any, y: Any, weight: Any, offset: Any, **told: Any) -> Self:
+        """What `fit` does; a learner has what is `told` beside its parameters."""
         self._check_parameters()
         # A copy learns, and hands over what it has learnt at the very end: a fit that fails anywhere changes nothing.
         learner = type(self).__new__(type(self))
-        learner.__dict__.update(vars(self))
-        given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
+        y, targets = self._parted_targets(y)
+        if targets is not None:
+            told["_targets"] = targets, (X, weight, offset)
+        learner.__dict__.update(vars(self) | told)
+        given = given_to_fit(X, y, weight, offset, asked_by=type(self).__name__)
         with ExitStack() as stack:
             learner._learn(learner._opened(stack), given)
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
         return self
+
+    def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
+        """Targets as sources take them, and all of them where they are several."""
+        return y, None
 
     def _learn(self, engine: Any, given: Given) -> None:
         with closing(engine.place(self._model(), given.sources)) as blocks:
@@ -239,7 +250,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
             warnings.warn(
                 "[no-penalty] l1_ratio is a share of the penalty, whose strength is 0: nothing is penalised",
                 FitWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         callbacks: list[Callback] = list(self.callbacks)
@@ -323,11 +334,11 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
+            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=6)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
-                warnings.warn(str(notice), FitWarning, stacklevel=5)
+                warnings.warn(str(notice), FitWarning, stacklevel=6)
 
     def _within(self, coef: Array, theta: Array, objective: Objective) -> Array:
         """Coefficients that the fit holds at a bound exactly at it, and all others within theirs."""
@@ -364,8 +375,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         for name in ("fit_intercept", "warm_start", "standardize"):
             check_flag(name, getattr(self, name))
         check_whole("max_iter", self._most_iterations(), 0)
-        if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
-            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
+        self._check_l1_ratio()
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         if not isinstance(self.verbose, bool | np.bool_):
@@ -378,6 +388,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         check_checkpoint(self.checkpoint)
         check_callbacks(self.callbacks)
         self._model()  # refuses what it does not take
+
+    def _check_l1_ratio(self) -> None:
+        if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
+            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):
@@ -394,7 +408,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         warnings.warn(
             "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
             FitWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return self._first_guess(objective, schema)
 

@@ -81,7 +81,8 @@ class Saved:
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_}
-        if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
+        # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
+        if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
             metadata["fit"] = dict(zip(_OF_FIT, (self.n_samples_fit_, self.l2_, self.l1_, self.status_), strict=True))
         self._add_saved(arrays, metadata)
         metadata = files.plain(metadata)
@@ -182,5 +183,6 @@ def _sizes(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> 
         "data columns": numeric + count,
         "columns": numeric + sum(shape[0] for name, shape in shapes.items() if name.startswith("levels_")),
         "classes": classes,
+        "targets": shapes.get("coefs", (0,))[0],
         "outputs": classes if classes > 2 else 1,
     }
