@@ -14,11 +14,16 @@ __version__ = "0.1.0"
 # Public names and where they live. Resolved on first use, so that `import fullbatch` loads nothing heavy.
 _HOMES = {
     "LogisticRegression": "estimators.logistic",
+    "LogisticRegressionCV": "estimators.logistic_cv",
     "LinearRegression": "estimators.least_squares",
     "Ridge": "estimators.least_squares",
+    "RidgeCV": "estimators.ridge_cv",
     "Lasso": "estimators.elastic_net",
     "ElasticNet": "estimators.elastic_net",
+    "LassoCV": "estimators.elastic_net_cv",
+    "ElasticNetCV": "estimators.elastic_net_cv",
     "GeneralizedLinearRegressor": "estimators.glm",
+    "GeneralizedLinearRegressorCV": "estimators.glm_cv",
     "PoissonRegressor": "estimators.tweedie",
     "GammaRegressor": "estimators.tweedie",
     "TweedieRegressor": "estimators.tweedie",

@@ -20,9 +20,13 @@ THERE = {
     sklearn.linear_model: (
         "LinearRegression",
         "Ridge",
+        "RidgeCV",
         "Lasso",
+        "LassoCV",
         "ElasticNet",
+        "ElasticNetCV",
         "LogisticRegression",
+        "LogisticRegressionCV",
         "PoissonRegressor",
         "GammaRegressor",
         "TweedieRegressor",
@@ -37,7 +41,7 @@ for room, names in THERE.items():
         setattr(room, name, getattr(fullbatch, name))
 
 fits = []
-_fit = LinearEstimator.fit
+_fit = LinearEstimator._fit
 
 
 @functools.wraps(_fit)
@@ -46,7 +50,7 @@ def fit(self, *args, **kwargs):
     return _fit(self, *args, **kwargs)
 
 
-LinearEstimator.fit = fit
+LinearEstimator._fit = fit
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,35 +8,44 @@ from ._linear import LinearEstimator
 from ._network_kinds import NetworkClassifier, NetworkRegressor
 from ._networks import NetworkEstimator
 from .elastic_net import ElasticNet, Lasso
+from .elastic_net_cv import ElasticNetCV, LassoCV
 from .glm import GeneralizedLinearRegressor
+from .glm_cv import GeneralizedLinearRegressorCV
 from .huber import HuberRegressor
 from .jax_ import JaxClassifier, JaxRegressor
 from .keras_ import KerasClassifier, KerasRegressor
 from .least_squares import LinearRegression, Ridge
 from .logistic import LogisticRegression
+from .logistic_cv import LogisticRegressionCV
 from .ordinal import OrdinalLogisticRegression
 from .quantile import QuantileRegressor
+from .ridge_cv import RidgeCV
 from .svm import LinearSVC
 from .torch_ import TorchClassifier, TorchRegressor
 from .tweedie import GammaRegressor, PoissonRegressor, TweedieRegressor
 
 _ALL: tuple[type[LinearEstimator] | type[NetworkEstimator], ...] = (
     ElasticNet,
+    ElasticNetCV,
     GammaRegressor,
     GeneralizedLinearRegressor,
+    GeneralizedLinearRegressorCV,
     HuberRegressor,
     JaxClassifier,
     JaxRegressor,
     KerasClassifier,
     KerasRegressor,
     Lasso,
+    LassoCV,
     LinearRegression,
     LinearSVC,
     LogisticRegression,
+    LogisticRegressionCV,
     OrdinalLogisticRegression,
     PoissonRegressor,
     QuantileRegressor,
     Ridge,
+    RidgeCV,
     TorchClassifier,
     TorchRegressor,
     TweedieRegressor,
@@ -45,18 +54,22 @@ _KINDS = {kind.__name__: kind for kind in _ALL}
 
 __all__ = [
     "ElasticNet",
+    "ElasticNetCV",
     "GammaRegressor",
     "GeneralizedLinearRegressor",
+    "GeneralizedLinearRegressorCV",
     "HuberRegressor",
     "JaxClassifier",
     "JaxRegressor",
     "KerasClassifier",
     "KerasRegressor",
     "Lasso",
+    "LassoCV",
     "LinearEstimator",
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "NetworkClassifier",
     "NetworkEstimator",
     "NetworkRegressor",
@@ -64,6 +77,7 @@ __all__ = [
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "RidgeCV",
     "TorchClassifier",
     "TorchRegressor",
     "TweedieRegressor",

@@ -1,6 +1,6 @@
 """What every estimator's fit has in common, whatever the model: arguments of the run, and the columns it has seen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,11 +66,14 @@ class Fitting:
 
 
 @contextmanager
-def learning(estimator: Any) -> Iterator[Any]:
-    """A copy that learns, and hands over what it has learnt at the very end: a fit that fails changes nothing."""
+def learning(estimator: Any, told: Mapping[str, Any] | None = None) -> Iterator[Any]:
+    """A copy that learns, and hands over what it has learnt at the very end: a fit that fails changes nothing.
+
+    It has what is `told` beside the parameters.
+    """
     kind: Any = type(estimator)
     learner = kind.__new__(kind)
-    learner.__dict__.update(vars(estimator))
+    learner.__dict__.update(vars(estimator), **(told or {}))
     yield learner
     parameters = {name: getattr(estimator, name) for name in estimator.get_params(deep=False)}
     estimator.__dict__ = {**vars(learner), **parameters}

@@ -238,12 +238,23 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         DataError
             The data cannot be used; says where and why.
         """
+        return self._fit(X, y, sample_weight, offset)
+
+    def _fit(self, X: Any, y: Any, weight: Any, offset: Any, **told: Any) -> Self:
+        """What `fit` does; a learner has what is `told` beside its parameters."""
         self._check_parameters()
-        given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
-        with learning(self) as learner, ExitStack() as stack:
+        y, targets = self._parted_targets(y)
+        if targets is not None:
+            told["_targets"] = targets, (X, weight, offset)
+        given = given_to_fit(X, y, weight, offset, asked_by=type(self).__name__)
+        with learning(self, told) as learner, ExitStack() as stack:
             engine = learner._opened(stack)
             learner._learn(engine, given.settled(self.missing, engine))
         return self
+
+    def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
+        """Targets as sources take them, and all of them where they are several."""
+        return y, None
 
     def _learn(self, engine: Any, given: Given) -> None:
         with closing(engine.place(self._model(), given.sources)) as blocks:
@@ -267,7 +278,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
             warnings.warn(
                 f"[no-penalty] {what} of the penalty, whose strength is 0: nothing is penalised",
                 FitWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
@@ -352,11 +363,11 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
     def _warn(self, result: Result, schema: Schema) -> None:
         """Say aloud what the numbers do not show."""
         if not result.success:
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
+            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=6)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
-                warnings.warn(str(notice), FitWarning, stacklevel=5)
+                warnings.warn(str(notice), FitWarning, stacklevel=6)
 
     def _within(self, coef: Array, theta: Array, objective: Objective) -> Array:
         """Coefficients that the fit holds at a bound exactly at it, and all others within theirs."""
@@ -387,8 +398,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         self._check_run()
         for name in ("fit_intercept", "standardize"):
             check_flag(name, getattr(self, name))
-        if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
-            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
+        self._check_l1_ratio()
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         check_missing(self.missing)
@@ -396,6 +406,10 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         check_taken(self)
         self._check_engine()
         self._model()  # refuses what it does not take
+
+    def _check_l1_ratio(self) -> None:
+        if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
+            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):
@@ -412,7 +426,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         warnings.warn(
             "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
             FitWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
         return self._first_guess(objective, schema)
 

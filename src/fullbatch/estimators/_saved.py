@@ -94,7 +94,8 @@ class Saved:
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
-        if hasattr(self, "status_"):  # not of models that an earlier fullbatch has saved
+        # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
+        if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
             kept = {name: _attribute(name) for name in _OF_FIT}
             metadata["fit"] = {name: getattr(self, one) for name, one in kept.items() if hasattr(self, one)}
         self._add_saved(arrays, metadata)
@@ -221,5 +222,6 @@ def _sizes(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> 
         "data columns": numeric + count,
         "columns": numeric + sum(shape[0] for name, shape in shapes.items() if name.startswith("levels_")),
         "classes": classes,
+        "targets": shapes.get("coefs", (0,))[0],
         "outputs": classes if classes > 2 else 1,
     }

@@ -48,8 +48,8 @@ _TAKEN: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "copy_X": (_is_flag, "True or False: it changes nothing, X is never written to"),
     "precompute": (
-        lambda value: _is_flag(value) or hasattr(value, "shape") or isinstance(value, list),
-        "True, False or a Gram matrix, which is not looked at",
+        lambda value: _is_flag(value) or hasattr(value, "shape") or isinstance(value, list) or value == "auto",
+        "True, False, 'auto' or a Gram matrix, which is not looked at",
     ),
     "selection": (_one_of("cyclic", "random"), "'cyclic' or 'random': it changes nothing"),
     "dual": (lambda value: _is_flag(value) or value == "auto", "True, False or 'auto': it changes nothing"),

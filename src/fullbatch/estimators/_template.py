@@ -17,7 +17,7 @@ from ..objective.penalties import penalty_of
 from ..protocols.requests import Squares
 from ..protocols.schema import Schema
 from ..protocols.seams import Penalty
-from ..run.together import Together, parts_of, smallest_penalty
+from ..run.together import Together, parts_for, parts_of, smallest_penalty
 from ._linear import LinearEstimator
 
 Array = npt.NDArray[Any]
@@ -43,11 +43,14 @@ class Template:
     given : Given
         Its data.
     blocks : Blocks
+    apart : bool
+        As in `Together`.
     """
 
     learner: Any
     given: Given
     blocks: Any
+    apart: bool = False
     _parts: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -87,9 +90,11 @@ class Template:
     def together(self, penalties: list[Penalty], folds: int = 0, seed: int = 0, of_sum: bool = False) -> Together:
         """Fits with these penalties, one after another; sums of one read serve all of them."""
         if self._parts is None:
-            self._parts = parts_of(self.objective, folds, seed)
+            self._parts = parts_of(self.objective, parts_for(folds, self.apart), seed)
         tol, max_iter = self.tol, self.learner._most_iterations()
-        return Together(self.objective, penalties, self.start, folds, seed, tol, max_iter, of_sum, self._parts)
+        return Together(
+            self.objective, penalties, self.start, folds, seed, tol, max_iter, of_sum, self._parts, self.apart
+        )
 
     def grid(self, strengths: Any, num: int, ratio: float | None, folds: int = 0, seed: int = 0) -> Array:
         """Strengths from the largest to the smallest: those given, or as many as `num` down from the least one that
@@ -100,12 +105,17 @@ class Template:
         schema = self.blocks.schema
         if ratio is None:
             ratio = _RATIO if schema.n_rows > schema.n_features else _RATIO_WIDE
-        largest = self._largest(folds, seed)
+        largest = self.largest(folds, seed)
+        if not 0 < largest < np.inf:
+            raise DataError(
+                "no column explains anything of the targets, or sums are not finite: no penalty is the strongest, so "
+                "give strengths"
+            )
         return largest * np.geomspace(1.0, ratio, num) if num > 1 else np.array([largest])
 
-    def _largest(self, folds: int, seed: int) -> float:
+    def largest(self, folds: int, seed: int) -> float:
         """The least strength that makes all coefficients zero that L1 pulls on; where there is no L1, that of an
-        elastic net with next to none.
+        elastic net with next to none. 0 where no column explains anything.
         """
         share = self.learner._l1_share()
         unit = self.penalty(1.0, share if self.learner._group_share() else max(share, _LEAST_L1))
@@ -132,13 +142,7 @@ class Template:
             null = Together(self.objective, [held], self.start, tol=tol, max_iter=self.learner._most_iterations())
         state = null.run(None, lambda state: None)
         self.start = state.theta
-        largest = max(smallest_penalty(unit, state.grads[0]), default=0.0)
-        if not 0 < largest < np.inf:
-            raise DataError(
-                "no column explains anything of the targets, or sums are not finite: no penalty is the strongest, so "
-                "give strengths"
-            )
-        return largest * _ABOVE
+        return max(smallest_penalty(unit, state.grads[0]), default=0.0) * _ABOVE
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,8 +13,32 @@ from ._regression import Regression
 from .least_squares import LeastSquaresRegression
 
 
+class DualGap:
+    """What scikit-learn's models with an L1 penalty on squares have beside others'."""
+
+    coef_: Any
+    result_: Any
+    results_: tuple[Any, ...]
+
+    @property
+    def dual_gap_(self) -> Any:
+        """How far F is from its minimum at the most: the certificate of the fit, where it is a duality gap or F is
+        strongly convex, in the units of F. A loaded model has none.
+        """
+        check_is_fitted(self)
+        if np.ndim(self.coef_) == 1:
+            return float(self.result_.certificate.bound)
+        return np.array([result.certificate.bound for result in self.results_])
+
+    @property
+    def sparse_coef_(self) -> csr_matrix:
+        """`coef_` as a sparse matrix, a row for each target."""
+        check_is_fitted(self)
+        return csr_matrix(self.coef_)
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
-class ElasticNet(LeastSquaresRegression):
+class ElasticNet(DualGap, LeastSquaresRegression):
     """Least squares with L1 and L2 penalties, by one read of the data where columns are not many.
 
     Minimises (sum of w_i (y_i - eta_i)^2) / (2 sum of w_i) + alpha l1_ratio ||coef||_1
@@ -40,6 +65,8 @@ class ElasticNet(LeastSquaresRegression):
         Coefficients.
     intercept_ : float
         Intercept; 0 without.
+    dual_gap_ : float
+        How far F is from its minimum at the most: the bound of `result_.certificate`. A loaded model has none.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
@@ -74,12 +101,6 @@ class ElasticNet(LeastSquaresRegression):
     def _counted(self, iterations: int) -> int:
         return iterations
 
-    @property
-    def sparse_coef_(self) -> csr_matrix:
-        """`coef_` as a sparse matrix of one row."""
-        check_is_fitted(self)
-        return csr_matrix(self.coef_)
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Lasso(ElasticNet):
@@ -105,6 +126,8 @@ class Lasso(ElasticNet):
         Coefficients.
     intercept_ : float
         Intercept; 0 without.
+    dual_gap_ : float
+        How far F is from its minimum at the most: the bound of `result_.certificate`. A loaded model has none.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_

@@ -2,20 +2,55 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..saving.contents import Flag, Number
-from ..wording.arguments import check_flag, check_number
+from ..data.given import Given
+from ..saving.contents import Each, Either, Flag, Member, Number
+from ..wording.arguments import check_flag, check_number, is_number
 from ._per_column import PerColumn
 from ._regression import Regression
+from ._several import ForTargets
 
 
-class LeastSquaresRegression(Regression):
-    """What least squares have in common: the squared loss, and coefficients that may be asked to be positive."""
+class LeastSquaresRegression(ForTargets, Regression):
+    """What least squares have in common: the squared loss, coefficients that may be asked to be positive, and several
+    targets.
+    """
 
     positive: bool
+
+    _saved_members: ClassVar = {
+        **Regression._saved_members,
+        "coef": Member("f", ("columns",), optional=True),
+        "intercept": Member("f", (), optional=True),
+        "coefs": Member("f", ("targets", "columns"), optional=True),
+        "intercepts": Member("f", ("targets",), optional=True),
+    }
+
+    def _learn(self, engine: Any, given: Given) -> None:
+        if (told := self.__dict__.pop("_targets", None)) is None:
+            super()._learn(engine, given)
+        else:
+            self._learn_targets(engine, given, *told)
+
+    def _add_saved(self, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
+        super()._add_saved(arrays, metadata)
+        if self._is_of_several:
+            arrays["coefs"], arrays["intercepts"] = arrays.pop("coef"), arrays.pop("intercept")
+            arrays["n_iter"] = np.atleast_1d(arrays["n_iter"].max())
+
+    @classmethod
+    def _loaded(cls, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> Self:
+        named = ("coefs", "intercepts") if "coefs" in arrays else ("coef", "intercept")
+        if missing := [name for name in named if name not in arrays]:
+            raise ValueError(f"{missing[0]} is missing")
+        if named[0] == "coef":
+            return super()._loaded(arrays, metadata)
+        model = cls(**metadata["parameters"])
+        model.coef_, model.intercept_ = arrays["coefs"], arrays["intercepts"]
+        return model
 
     def _check_parameters(self) -> None:
         check_flag("positive", self.positive)
@@ -74,6 +109,8 @@ class LinearRegression(LeastSquaresRegression):
         **{name: rule for name, rule in Regression._saved_parameters.items() if name != "l1_ratio"},
     }
 
+    _keeps_matrices: ClassVar[bool] = True
+
     tol: float = 1e-6
     positive: bool = False
     copy_X: bool = True
@@ -93,8 +130,8 @@ class Ridge(LeastSquaresRegression):
 
     Parameters
     ----------
-    alpha : float, default=1.0
-        Strength of the penalty, on the sum of squares.
+    alpha : float or (t,) array_like of float, default=1.0
+        Strength of the penalty, on the sum of squares; that of each target, where there are several.
     positive : bool, default=False
         Whether coefficients must be 0 or more.
     max_iter : int or None, default=None
@@ -128,13 +165,13 @@ class Ridge(LeastSquaresRegression):
     """
 
     _saved_parameters: ClassVar = {
-        "alpha": Number(0),
+        "alpha": Either(Number(0), Each(Number(0))),
         "positive": Flag(),
         **{name: rule for name, rule in Regression._saved_parameters.items() if name not in ("l1_ratio", "max_iter")},
     }
     _solvers_there: ClassVar = dict.fromkeys(("svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga"), "auto")
 
-    alpha: float = field(default=1.0, kw_only=False)
+    alpha: Any = field(default=1.0, kw_only=False)
     positive: bool = False
     max_iter: int | None = None  # type: ignore[assignment]
     copy_X: bool = True
@@ -142,10 +179,33 @@ class Ridge(LeastSquaresRegression):
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
 
     def _check_parameters(self) -> None:
-        if np.ndim(self.alpha):
-            raise ValueError(f"alpha must be one number, got {self.alpha!r}: there is one target")
-        check_number("alpha", self.alpha, finite=True)
+        if np.ndim(self.alpha) == 1:
+            if not all(is_number(alpha) and 0 <= alpha < np.inf for alpha in self.alpha):
+                raise ValueError(f"alpha must be a finite number of 0 or more for each target, got {self.alpha!r}")
+        else:
+            check_number("alpha", self.alpha, finite=True)
         super()._check_parameters()
+
+    def _parted_targets(self, y: Any) -> tuple[Any, Any]:
+        y, targets = super()._parted_targets(y)
+        count = 1 if targets is None else targets.shape[1]
+        if np.ndim(self.alpha) and len(self.alpha) not in (1, count):
+            raise ValueError(
+                f"Number of targets and number of penalties do not correspond: {count} and {len(self.alpha)}. Give one "
+                "alpha, or one for each target"
+            )
+        return y, targets
+
+    def _for_target(self, number: int) -> Any:
+        learner = super()._for_target(number)
+        if np.ndim(self.alpha) and len(self.alpha) > 1:
+            learner.alpha = self.alpha[number]
+        return learner
+
+    def _add_saved(self, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
+        super()._add_saved(arrays, metadata)
+        if np.ndim(self.alpha):
+            metadata["parameters"]["alpha"] = np.asarray(self.alpha, np.float64).tolist()
 
     def _most_iterations(self) -> Any:
         return 1000 if self.max_iter is None else self.max_iter
@@ -155,4 +215,4 @@ class Ridge(LeastSquaresRegression):
         return "auto" if self.positive and self.solver == "lbfgs" else super()._solver()
 
     def _strength(self, weight: float) -> float:
-        return float(self.alpha) / weight
+        return float(np.ravel(self.alpha)[0]) / weight

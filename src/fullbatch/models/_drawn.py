@@ -33,7 +33,7 @@ def drawn_curvature(block: Any, request: DrawnCurvature) -> Matrix:
     for draw, models in by_draw.items():
         curved = [model for model in models if model < request.matrices or widened != 1.0]
         others = [model for model in models if model not in set(curved)]
-        if draw.form != "only":
+        if draw.form != "only" and block.dealt is None:
             together += others
             others = []
         if not (curved or others):

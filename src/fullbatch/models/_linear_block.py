@@ -105,6 +105,8 @@ class LinearBlock(Block):
             y = np.where(weight > 0, y, 1.0)
         y = read_only(y)
         self._schema, self._null = schema, null
+        self.dealt: Any = None  # see `by_row.ByRow`, which sets both
+        self.targets: tuple[Array, Array] | None = None
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
         self._rows: SparseRows | DenseRows | TiledRows | MixedRows
@@ -173,6 +175,10 @@ class LinearBlock(Block):
         thetas = theta.reshape(-1, size)
         if draws and (theta.ndim != 2 or len(draws) != len(thetas)):
             raise ValueError(f"{len(thetas)} models need as many draws, got {len(draws)} for theta {theta.shape}")
+        if draws and self.dealt is not None:  # which the kernels do not know
+            point = drawn_curvature(self, DrawnCurvature(theta, draws)).point
+            assert point is not None
+            return point
         if theta.ndim == 1:
             if getattr(request, "double", False) and self.parameters.dtype != "float64":
                 return self.in_double.evaluate(request)
@@ -202,18 +208,23 @@ class LinearBlock(Block):
         """The block of the rows that a draw counts, with the weights that it gives them."""
         if draw.form == "all":
             return self
-        count = len(self._rows.y)
-        times = draw.weights(self._first_row, count)
+        of_fold = self.dealt is not None and draw.form in ("only", "without")
+        times = self.dealt.weights(draw) if of_fold else draw.weights(self._first_row, len(self._rows.y))
         if draw.form == "only":
             taken = np.flatnonzero(times)
-            return self._block(self._stored(taken), taken)
+            weight = None
+            if times.max(initial=0.0) > 1.0:
+                weight = times[taken] * self._rows.weight[taken] if self._rows.weight.size else times[taken]
+            return self._block(self._stored(taken), taken, weight=weight)
         weight = self._rows.weight * times if self._rows.weight.size else times
         return self._block(self._X, slice(None), weight=weight)
 
     @cached_property
     def in_double(self) -> "LinearBlock":
         """The same rows with products in float64: they are converted tile by tile, and kept once."""
-        return self._block(self._X, slice(None), "float64")
+        block = self._block(self._X, slice(None), "float64")
+        block.dealt = self.dealt
+        return block
 
     def _models_at_once(self) -> int:
         """How many models one pass answers without too large a table."""
@@ -355,9 +366,17 @@ class LinearBlock(Block):
     def _squares(self, request: Squares) -> SquareSums:
         """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
         rows, count, first = self._rows, len(self._rows.y), int(self._intercept)
-        center, target = _middle(self._schema) if self._intercept else (np.zeros(self._features), 0.0)
-        width = first + self._features + 1
-        fold = (uniform_of_rows(self._first_row, count, request.seed) * request.folds).astype(np.intp)
+        y, middle = (rows.y[:, None], None) if self.targets is None else self.targets
+        center, target = _middle(self._schema, middle) if self._intercept else (np.zeros(self._features), 0.0)
+        width, last = first + self._features + y.shape[1], first + self._features
+        if request.folds == 1:
+            fold = np.zeros(count, np.intp)
+        elif self.dealt is None:
+            fold = (uniform_of_rows(self._first_row, count, request.seed) * request.folds).astype(np.intp)
+        elif self.dealt.exclusive:
+            fold = self.dealt.times
+        else:
+            return self._squares_of_parts(request)
         weight = rows.weight if rows.weight.size else np.ones(count)
         matrices = np.zeros((request.folds, width, width))
         with one_thread(), np.errstate(over="ignore", invalid="ignore"):
@@ -367,11 +386,11 @@ class LinearBlock(Block):
                     taken = start + np.argsort(fold[taken], kind="stable")
                 X = self._features_of(taken)
                 data = np.ones((X.shape[0], width))
-                data[:, first:-1] = X
+                data[:, first:last] = X
                 if self._scale != 1.0:
-                    data[:, first:-1] *= self._scale
-                data[:, first:-1] -= center
-                data[:, -1] = rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0) - target
+                    data[:, first:last] *= self._scale
+                data[:, first:last] -= center
+                data[:, last:] = y[taken] - (rows.offset[taken, None] if rows.offset.size else 0.0) - target
                 if rows.weight.size:
                     data *= np.sqrt(weight[taken])[:, None]
                     data[weight[taken] == 0] = 0.0  # also where it is not finite
@@ -386,6 +405,18 @@ class LinearBlock(Block):
                         matrix += _products(part)
         totals = np.bincount(fold, weight, minlength=request.folds)
         return SquareSums(matrices, totals, center, request.exact, target)
+
+    def _squares_of_parts(self, request: Squares) -> SquareSums:
+        """Sums of parts that are told one by one."""
+        parts = []
+        for number in range(request.folds):
+            draw = Draw("only", number, request.folds)
+            block = self.drawn(draw)
+            if self.targets is not None:
+                block.targets = self.targets[0][self.dealt.weights(draw) > 0], self.targets[1]
+            parts.append(block._squares(Squares(request.exact)))
+        matrices, weights = (np.concatenate([getattr(part, name) for part in parts]) for name in ("matrices", "weight"))
+        return replace(parts[0], matrices=matrices, weight=weights)
 
     def _stored(self, taken: Any) -> Any:
         """(m, p) features of some rows, as the source gave them."""
@@ -442,11 +473,13 @@ class LinearBlock(Block):
         return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
 
 
-def _middle(schema: Schema) -> tuple[Array, float]:
+def _middle(schema: Schema, targets: Array | None = None) -> tuple[Array, Any]:
     """What least squares subtract from columns and target: their means, so that squares are small.
 
     Any other numbers would do, if they are finite and all blocks take the same.
     """
+    if targets is not None:
+        return np.where(np.isfinite(schema.mean), schema.mean, 0.0), targets
     target = schema.target_mean if schema.null is None else float(schema.null.moments.mean[0])  # less the offset
     center = np.where(np.isfinite(schema.mean), schema.mean, 0.0)
     return center, target if target is not None and np.isfinite(target) else 0.0

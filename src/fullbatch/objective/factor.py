@@ -89,6 +89,12 @@ class Factor:
             slope = self.R.T @ residual
         return slope + self.center * slope[-1]
 
+    def hessian(self) -> Array:
+        """Second derivatives of `loss`, (size, size)."""
+        with one_thread():
+            R = self.R + np.outer(self.R[:, -1], self.center) if self.intercept else self.R
+            return np.asarray(R.T @ R)
+
     def doubt(self, theta: Array, loss: float) -> float:
         """Relative error of a loss at theta that squaring may have caused: rounding is relative to what cancels."""
         parts = np.concatenate((self.z, lengths(self.R) * self.centred(theta)))

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..machine.blas import one_thread
 from ..objective.factor import Factor
 from ..objective.objective import Objective
 from ..protocols.answers import Matrix
@@ -43,10 +42,10 @@ class Rows:
     ----------
     objective : Objective
         Of all rows.
-    folds : int
-        Parts; 0 for one of all rows.
+    parts : int
+        How many; 0 for one of all rows.
     seed : int
-        Of the folds.
+        Of the folds, which the parts are as a rule.
 
     Attributes
     ----------
@@ -54,9 +53,9 @@ class Rows:
         Sum of the weights of each part; known after the first answer.
     """
 
-    def __init__(self, objective: Objective, folds: int, seed: int) -> None:
+    def __init__(self, objective: Objective, parts: int, seed: int) -> None:
         self._objective = objective
-        self._draws = [Draw("only", fold, folds, seed) for fold in range(folds)] or [Draw("all")]
+        self._draws = [Draw("only", part, parts, seed) for part in range(parts)] or [Draw("all")]
         self.weight = np.zeros(len(self._draws))
 
     def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
@@ -94,25 +93,25 @@ class SquareSums:
     Parameters and attributes as those of `Rows`.
     """
 
-    def __init__(self, objective: Objective, folds: int, seed: int) -> None:
-        folds = max(folds, 1)
-        parts = objective(Squares(folds=folds, seed=seed))
+    def __init__(self, objective: Objective, parts: int, seed: int) -> None:
+        parts = max(parts, 1)
+        found = objective(Squares(folds=parts, seed=seed))
         if not all(
-            np.isfinite(part.R).all() and part.condition <= ILL_CONDITIONED and _is_sure(part) for part in parts
+            np.isfinite(part.R).all() and part.condition <= ILL_CONDITIONED and _is_sure(part) for part in found
         ):
-            parts = objective(Squares(exact=True, folds=folds, seed=seed))
-        if not all(np.isfinite(part.R).all() and np.isfinite(part.z).all() for part in parts):
+            found = objective(Squares(exact=True, folds=parts, seed=seed))
+        if not all(np.isfinite(part.R).all() and np.isfinite(part.z).all() for part in found):
             raise DataError(
                 "the squares of columns or targets are not finite numbers: scale them, such as to other units"
             )
-        self._parts: list[Factor] = parts
-        self.weight = np.array([part.weight for part in parts])
-        self._matrix = np.array([_matrix(part) for part in parts])
+        self.parts: list[Factor] = found
+        self.weight = np.array([part.weight for part in found])
+        self._matrix = np.array([part.hessian() for part in found])
 
     def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
         """As `Rows.ask`; no pass."""
-        value = np.array([[part.loss(theta) for theta in thetas] for part in self._parts])
-        grad = np.array([[part.slope(theta) for theta in thetas] for part in self._parts])
+        value = np.array([[part.loss(theta) for theta in thetas] for part in self.parts])
+        grad = np.array([[part.slope(theta) for theta in thetas] for part in self.parts])
         return ByPart(value, grad, np.repeat(self._matrix[None], len(matrices), axis=0))
 
 
@@ -120,10 +119,3 @@ def _is_sure(part: Factor) -> bool:
     """Whether squaring has left enough digits of what the columns do not explain."""
     total = float(part.z @ part.z) + part.rest
     return total == 0 or bool(part.rest * DOUBTFUL > np.finfo(np.float64).eps * total)
-
-
-def _matrix(part: Factor) -> Array:
-    """The Hessian of a factor's loss."""
-    with one_thread():
-        R = part.R + np.outer(part.R[:, -1], part.center) if part.intercept else part.R
-        return np.asarray(R.T @ R)

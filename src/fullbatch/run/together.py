@@ -122,6 +122,9 @@ class Together:
         penalty beside their sum is then the same.
     parts : Rows or SquareSums, optional
         What answers for the parts of the rows, where another run has it already; default: what `parts_of` makes.
+    apart : bool
+        Whether folds are no parts that add up to all rows, so that blocks deal (`models.by_row.Dealt`) 2 folds + 1
+        parts: all rows, those of the fit without each fold, and those of each fold.
     """
 
     objective: Objective
@@ -133,24 +136,27 @@ class Together:
     max_iter: int = 1000
     of_sum: bool = False
     parts: Any = None
+    apart: bool = False
     _hessians: Array | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         facts = self.objective.facts
         self._facts, self._fits = facts, 1 + self.folds
-        self._parts: _Parts = parts_of(self.objective, self.folds, self.seed) if self.parts is None else self.parts
+        self._parts: _Parts = (
+            parts_of(self.objective, parts_for(self.folds, self.apart), self.seed) if self.parts is None else self.parts
+        )
 
     @property
     def fold_weights(self) -> Array:
-        """Sum of the weights of each part of the rows, known after the first answer."""
-        return self._parts.weight
+        """Sum of the weights of each fold's rows, known after the first answer."""
+        return self._parts.weight[-self.folds :] if self.apart else self._parts.weight
 
     @property
     def shares(self) -> bool:
         """Whether fits can go by a shared Hessian: a smooth and convex loss, and room for one."""
         parameters = self._facts.parameters
         smooth = parameters.convex and not (parameters.kinked or parameters.straight_from > 0)
-        return smooth and Curvature in self._facts.answers and _have_room(self._facts, self.folds)
+        return smooth and Curvature in self._facts.answers and _have_room(self._facts, self._number_of_parts)
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
         """All fits that are still to be made.
@@ -201,14 +207,23 @@ class Together:
             theta if self.shares else np.zeros(0), answer.value[:, 0],
         )  # fmt: skip
 
+    @property
+    def _number_of_parts(self) -> int:
+        return parts_for(self.folds, self.apart)
+
+    def _used(self, number: int, sums: Array) -> Array:
+        """Of the sums over each part those over the parts that a fit counts."""
+        if self.apart:
+            return sums[number : number + 1]
+        return sums if number == 0 else np.delete(sums, number - 1, axis=0)
+
     def _total(self, number: int) -> float:
         """Sum of the weights of a fit's rows."""
-        weight = self._parts.weight
-        return float(weight.sum()) if number == 0 else float(np.delete(weight, number - 1).sum())
+        return float(self._used(number, self._parts.weight).sum())
 
     def _of_fit(self, number: int, sums: Array) -> Any:
         """The mean over a fit's rows, from the sums over each part."""
-        used = sums if number == 0 else np.delete(sums, number - 1, axis=0)
+        used = self._used(number, sums)
         total = self._total(number)
         return used.sum(axis=0) / total if total > 0 else np.zeros(sums.shape[1:])
 
@@ -232,7 +247,7 @@ class Together:
     def _group(self, state: TogetherState) -> TogetherState:
         """The state after the next few strengths, which share their reads."""
         size = self._facts.parameters.size
-        room = _MATRIX_BYTES // (max(self.folds, 1) * 8 * size * size)
+        room = _MATRIX_BYTES // (max(self._number_of_parts, 1) * 8 * size * size)
         width = max(1, min(state.width, room, _MOST_FITS // self._fits))
         strengths = range(state.iteration, min(state.iteration + width, len(self.penalties)))
         fits = [fit for strength in strengths for fit in self._begun(state, strength)]
@@ -290,9 +305,10 @@ class Together:
         fit.take(loss, grad, self._held_out(fit.number, answer.value[:, row]), hessian, self.tol)
 
     def _held_out(self, number: int, value: Array) -> float:
-        if number == 0 or not self._parts.weight[number - 1] > 0:
+        part = self.folds + number if self.apart else number - 1
+        if number == 0 or not self._parts.weight[part] > 0:
             return np.inf
-        return float(value[number - 1] / self._parts.weight[number - 1])
+        return float(value[part] / self._parts.weight[part])
 
     def _one(self, state: TogetherState) -> TogetherState:
         """The state after the next strength, whose fits go by solvers of their own."""
@@ -319,7 +335,11 @@ class Together:
             fit.held_out = self._held_out(fit.number, answer.value[:, row])
 
     def _objective(self, fit: Fit) -> Objective:
-        draw = Draw("without", fit.number - 1, self.folds, self.seed) if fit.number else None
+        draw = None
+        if fit.number:
+            draw = Draw("without", fit.number - 1, self.folds, self.seed)
+            if self.apart:
+                draw = Draw("only", fit.number, self._number_of_parts, self.seed)
         return self.objective.with_penalty(fit.penalty, draw)
 
     def _df(self, fit: Fit, hessians: Array | None) -> float:
@@ -366,16 +386,21 @@ class Together:
         )
 
 
-def parts_of(objective: Objective, folds: int, seed: int) -> Rows | SquareSums:
-    """What answers for all rows, or for each fold: sums of one read where these are enough."""
+def parts_for(folds: int, apart: bool) -> int:
+    """How many parts the rows have; 0 for one of all rows."""
+    return 2 * folds + 1 if apart else folds
+
+
+def parts_of(objective: Objective, parts: int, seed: int) -> Rows | SquareSums:
+    """What answers for all rows, or for each of their parts: sums of one read where these are enough."""
     facts = objective.facts
-    kind = SquareSums if Squares in facts.answers and _have_room(facts, folds) else Rows
-    return kind(objective, folds, seed)
+    kind = SquareSums if Squares in facts.answers and _have_room(facts, parts) else Rows
+    return kind(objective, parts, seed)
 
 
-def _have_room(facts: Facts, folds: int) -> bool:
-    """Whether a Hessian for each fold can be kept."""
-    return max(folds, 1) * 8 * facts.parameters.size**2 <= _MATRIX_BYTES
+def _have_room(facts: Facts, parts: int) -> bool:
+    """Whether a Hessian for each part can be kept."""
+    return max(parts, 1) * 8 * facts.parameters.size**2 <= _MATRIX_BYTES
 
 
 def statuses(state: TogetherState) -> list[list[str]]:

@@ -162,3 +162,46 @@ def _minima(factor: Factor, strengths: Array, penalized: Array) -> Array:
         v = reduced.with_intercept(b) if factor.intercept else b
         theta[by_one] = [factor.theta_of(one) for one in v]
     return theta
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Sums of squares along directions each of which a ridge penalty shrinks by itself.
+
+    Parameters
+    ----------
+    basis : (p, r) array
+        The directions, as coefficients of the columns as stored.
+    squares : (r,) array
+        Sums of squares of the rows along them; above 0.
+    pull : (r,) array
+        Sums of products with the target.
+    factor : Factor
+        Of the rows.
+    """
+
+    basis: Array
+    squares: Array
+    pull: Array
+    factor: Factor
+
+    @classmethod
+    def of(cls, factor: Factor, scale: Array) -> "Spectrum":
+        """That of some rows, whose columns are divided by `scale` before their coefficients are penalised."""
+        reduced = Reduced.of(factor)
+        with one_thread():
+            U, s, Vt = np.linalg.svd(reduced.R / scale, full_matrices=False)
+            known = s > ROUNDINGS * EPS * np.sqrt(len(s)) * s.max(initial=0.0)
+            U, s, Vt = U[:, known], s[known], Vt[known]
+            return cls(Vt.T / scale[:, None], s * s, s * (U.T @ reduced.z), factor)
+
+    def shrunk(self, alphas: Array) -> Array:
+        """What penalties beside the sum of squares leave of a unit of pull along each direction, (r, L)."""
+        return np.asarray(1.0 / (self.squares[:, None] + alphas))
+
+    def thetas(self, alphas: Array) -> Array:
+        """The minimum under each, (L, size)."""
+        with one_thread():
+            b = (self.basis @ (self.pull[:, None] * self.shrunk(alphas))).T
+        v = Reduced.of(self.factor).with_intercept(b) if self.factor.intercept else b
+        return np.array([self.factor.theta_of(one) for one in v])
