@@ -46,6 +46,18 @@ def pytest_xdist_make_scheduler(config, log):
     return Scheduling(config, log)
 
 
+# Tests of compiled passes: of the passes themselves, and of what rests on their bits, their precision or their storage.
+# Their data is small, and would be answered by plain NumPy. All other tests take what users get.
+COMPILED = ("kernels", "models", "test_benchmarks.py", "solvers/test_pass_counts.py")
+
+
+@pytest.fixture(autouse=True)
+def _passes(request, monkeypatch):
+    place = request.path.relative_to(Path(__file__).parent).as_posix()
+    if any(place == one or place.startswith(f"{one}/") for one in COMPILED):
+        monkeypatch.setenv("FULLBATCH_PASSES", "compiled")
+
+
 @functools.cache
 def _cluster(path):
     text = path.read_text()

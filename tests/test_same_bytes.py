@@ -1,4 +1,6 @@
-"""Theta is equal to the byte for any engine and any number of workers."""
+"""Theta is equal to the byte for any engine and any number of workers, by compiled passes and by plain NumPy."""
+
+from functools import cache
 
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ from fullbatch import LBFGS, DaskEngine, Linear, Objective, RayEngine, SerialEng
 from fullbatch.datasets import load_mnist
 
 
-def theta_after(engine, iterations=30):
-    blocks = engine.place(Linear("softmax"), load_mnist().train_sources(blocks=10))
+def theta_after(engine, passes, iterations=30):
+    blocks = engine.place(Linear("softmax", passes=passes), load_mnist().train_sources(blocks=10))
     try:
         objective = Objective(blocks, 1 / 8000)
         return minimize(objective, np.zeros(7850), solver=LBFGS(), tol=0, max_iter=iterations).theta.tobytes()
@@ -16,30 +18,42 @@ def theta_after(engine, iterations=30):
         blocks.close()
 
 
-@pytest.fixture(scope="module")
-def expected():
-    return theta_after(SerialEngine())
+@cache
+def expected(passes):
+    return theta_after(SerialEngine(), passes)
 
 
+@pytest.mark.parametrize("passes", ["compiled", "plain"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads(expected, threads):
-    assert theta_after(ThreadEngine(threads)) == expected
+def test_threads(passes, threads):
+    assert theta_after(ThreadEngine(threads), passes) == expected(passes)
 
 
-WORKERS = [1, pytest.param(2, marks=pytest.mark.slow), 3]
+def test_passes_round_in_their_own_way():
+    compiled, plain = (np.frombuffer(expected(passes)) for passes in ("compiled", "plain"))
+    assert not np.array_equal(compiled, plain)
+    np.testing.assert_allclose(compiled, plain, atol=1e-2 * np.abs(compiled).max())
+
+
+WORKERS = [
+    ("compiled", 1),
+    pytest.param("compiled", 2, marks=pytest.mark.slow),
+    ("compiled", 3),
+    ("plain", 2),
+]
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("workers", WORKERS)
-def test_ray(expected, workers):
-    assert theta_after(RayEngine(workers)) == expected
+@pytest.mark.parametrize(("passes", "workers"), WORKERS)
+def test_ray(passes, workers):
+    assert theta_after(RayEngine(workers), passes) == expected(passes)
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_ray_workers_with_threads(expected):
-    assert theta_after(RayEngine(1, num_cpus_per_worker=3)) == expected
+def test_ray_workers_with_threads():
+    assert theta_after(RayEngine(1, num_cpus_per_worker=3), "compiled") == expected("compiled")
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-def test_dask(expected, dask_client, workers):
-    assert theta_after(DaskEngine(dask_client, num_workers=workers)) == expected
+@pytest.mark.parametrize(("passes", "workers"), WORKERS)
+def test_dask(dask_client, passes, workers):
+    assert theta_after(DaskEngine(dask_client, num_workers=workers), passes) == expected(passes)

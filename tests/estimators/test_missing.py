@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -18,7 +20,10 @@ from sklearn.pipeline import make_pipeline
 from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
+    LassoCV,
     LogisticRegression,
+    Ridge,
+    RidgeCV,
     array_sources,
     fit_path,
     load_model,
@@ -228,3 +233,18 @@ def test_later_rows_without_a_rule_are_refused_where_the_fit_has_seen_no_hole():
     with pytest.raises(DataError, match="unknown level 'missing'"):
         model.predict(FRAME)
     assert np.isfinite(model.set_params(unknown="ignore").predict(FRAME)).all()
+
+
+@pytest.mark.parametrize("model", [LassoCV(), RidgeCV(cv=5), Ridge()])
+def test_rows_that_are_told_of_by_number_are_not_left_out(model):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = X @ np.ones(4) + rng.normal(size=60)
+    Y = np.column_stack((y, y**2)) if isinstance(model, Ridge) and not isinstance(model, RidgeCV) else y
+    X[3, 1] = X[50, 0] = np.nan
+    with pytest.raises(DataError, match="60 rows were given, and 58 of them are kept"):
+        clone(model).set_params(missing="drop").fit(X, Y)
+    filled = X.copy()
+    filled[3, 1], filled[50, 0] = np.nanmean(X[:, 1]), np.nanmean(X[:, 0])
+    found = clone(model).set_params(missing="mean").fit(X, Y).coef_
+    assert_allclose(found, clone(model).fit(filled, Y).coef_, rtol=1e-6)

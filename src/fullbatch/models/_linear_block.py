@@ -1,4 +1,4 @@
-"""A block of a linear model: every request as compiled passes over its rows."""
+"""A block of a linear model: every request as passes over its rows."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.features import codes_of_levels, sparse_columns
-from ..kernels import passes
-from ..kernels.csr import SparseRows, scratch
-from ..kernels.dense import DenseRows, TiledRows, dense_rows
 from ..kernels.families import is_convex, within
-from ..kernels.gram import grams
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
-from ..kernels.mixed import MixedRows
 from ..kernels.wide import is_wide, numbered
 from ..machine.blas import one_thread
 from ..objective.factor import triangle_of
@@ -37,6 +32,7 @@ from ..protocols.seams import Block, Parameters
 from ._coefficients import Coefficients, layout, reference_of
 from ._drawn import drawn_curvature
 from ._null import Null
+from ._passes import named
 from .describe import as_weight, canonical, read_only
 
 Array = npt.NDArray[Any]
@@ -46,9 +42,6 @@ _FORMS = ("diagonal", "gram", "meat", "rows")
 # Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
 # are then read twice.
 _FUSED_FEATURES = 64
-
-# What the kernels take for no draws.
-_EVERY_ROW = read_only(np.zeros((0, 4), np.int64))
 
 # Numbers of a table of coefficients and sums of several models of sparse rows: 64 MB.
 _TABLE_NUMBERS = 2**23
@@ -84,6 +77,8 @@ class LinearBlock(Block):
         The null model of all rows.
     precision : str, optional
         Of the products; default: as above.
+    passes : module, optional
+        What computes on the rows, `_plain` or `_compiled`; default: the latter.
     """
 
     def __init__(
@@ -96,7 +91,9 @@ class LinearBlock(Block):
         first_row: int,
         null: Null = Null(),  # noqa: B008  it cannot change
         precision: str | None = None,
+        passes: Any = None,
     ) -> None:
+        self._passes = passes or named("compiled")
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
         X, weight, offset = rows.X, as_weight(rows.weight), as_weight(rows.offset)
@@ -109,29 +106,26 @@ class LinearBlock(Block):
         self.targets: tuple[Array, Array] | None = None
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
-        self._rows: SparseRows | DenseRows | TiledRows | MixedRows
-        self._touched: Array | None = None  # columns of the kernels' coefficients, where these are not all
+        self._touched: Array | None = None  # columns that the passes have coefficients for, where these are not all
         self._latest_chosen: tuple[Array, tuple[Any, Array, Coefficients]] | None = None
+        reference, codes = np.zeros(0), None
         if is_sparse(X):
             X = canonical(X)
             if is_wide(self._features, X.nnz):
                 self._touched, number = numbered(read_only(X.indices), self._features)
                 X = type(X)((X.data, number, X.indptr), shape=(X.shape[0], self._touched.size))
-            data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
-            self._rows = SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
-            reference = np.zeros(0)
             precision = "float64"
         else:
             if precision is None:
                 precision = "float64" if X.dtype == np.float64 or rows.categories else "float32"
-            reference = np.zeros(0) if rows.categories else reference_of(schema, rows.scale, precision)
             if rows.categories:
-                codes = read_only(codes_of_levels(rows, schema.features))
-                self._rows = MixedRows(_as_stored(X), codes, y, weight, offset)
+                codes = codes_of_levels(rows, schema.features)
             else:
-                stored = read_only(reference.astype(precision))
-                self._rows = dense_rows(_as_stored(X), stored, y, weight, offset, precision, outputs)
-        self._X = X
+                reference = reference_of(schema, rows.scale, precision)
+        self._X, self._codes = X, codes
+        self._rows = self._passes.rows_of(
+            X, codes, self._features, reference, y, weight, offset, precision, outputs
+        )
         penalized, predictors = layout(outputs, self._features, intercept)
         self._coefficients = Coefficients(
             outputs, self._features, intercept, penalized.size, precision, self._scale, reference, self._touched
@@ -160,7 +154,7 @@ class LinearBlock(Block):
             return self._sample(request)
         if isinstance(request, HessVec):
             W_and_V = self._coefficients.of_thetas(np.stack((request.theta, request.v)))
-            product = passes.hess_vec(self._loss, self._rows, W_and_V)
+            product = self._passes.hess_vec(self._loss, self._rows, W_and_V)
             return Product(self._coefficients.gradients(product)[0], self._total)
         if isinstance(request, Curvature):
             return self._curvature(request)
@@ -198,9 +192,8 @@ class LinearBlock(Block):
     def _loss_grad(self, thetas: Array, draws: tuple[Draw, ...] = ()) -> tuple[Array, Any, Array, Array]:
         """Loss and gradient of each model, the sum of the weights that it counts, and that of its squared slopes."""
         W = self._coefficients.of_thetas(thetas)
-        codes = read_only(np.array([draw.code for draw in draws], np.int64)) if draws else _EVERY_ROW
-        value, W_grad, weight, squares = passes.loss_grad(
-            self._loss, self._ready(W), len(thetas), W, codes, self._first_row
+        value, W_grad, weight, squares = self._passes.loss_grad(
+            self._loss, self._rows, len(thetas), W, draws, self._first_row
         )
         return value, self._coefficients.gradients(W_grad), weight, squares
 
@@ -231,10 +224,6 @@ class LinearBlock(Block):
         width = (self._features if self._touched is None else self._touched.size) + 1
         return max(1, _TABLE_NUMBERS // (2 * self._outputs * width))
 
-    def _ready(self, W: Array) -> SparseRows | DenseRows | TiledRows | MixedRows:
-        """The rows, with this thread's scratch for a pass at W."""
-        return self._rows._replace(scratch=scratch(2 * W.size)) if isinstance(self._rows, SparseRows) else self._rows
-
     def _curvature(self, request: Curvature) -> Matrix | RowCurvature:
         if request.fraction < 1:
             return self._part(request)._curvature(replace(request, fraction=1.0))
@@ -244,12 +233,12 @@ class LinearBlock(Block):
             raise ValueError(f"unknown form {request.form!r}: choose from {', '.join(_FORMS)}")
         W = self._coefficients.of_thetas(request.theta[None])
         if request.form == "diagonal":
-            squares = passes.diagonal(self._loss, self._rows, W)
+            squares = self._passes.diagonal(self._loss, self._rows, W)
             return Matrix(
                 self._coefficients.per_parameter(squares[:, :-1] * self._scale**2, squares[:, -1]), self._total
             )
         if request.form == "rows":
-            curvature = passes.curvatures(within(self._loss, 0.0), self._rows, W, True)
+            curvature = self._passes.curvatures(within(self._loss, 0.0), self._rows, W, True)
             coupling = curvature * np.sqrt(_reciprocal(self._rows.weight)) if self._outputs > 1 else None
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
         if request.edge:
@@ -262,13 +251,13 @@ class LinearBlock(Block):
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
-            value, W_grad, matrix, squares = passes.gram(self._loss, self._rows, W, request.form == "meat")
+            value, W_grad, matrix, squares = self._passes.gram(self._loss, self._rows, W, request.form == "meat")
             point = Eval(float(value), self._coefficients.gradients(W_grad)[0], self._total, float(squares))
             return Matrix(self._coefficients.matrices_of(matrix[None])[0], self._total, point)
         if request.form == "meat":
             raise ValueError(f"the form 'meat' is for one linear predictor, this model has {self._outputs}")
         point = self._point(request.theta[None])
-        curvature = passes.curvatures(self._loss, self._rows, W, False)
+        curvature = self._passes.curvatures(self._loss, self._rows, W, False)
         predictors = self.parameters.predictors
         assert predictors is not None
         return Matrix(self._hessian(curvature, self._grams, predictors), self._total, point)
@@ -279,14 +268,14 @@ class LinearBlock(Block):
         width = len(request.columns) + 1  # type: ignore[arg-type]
 
         def of_columns(factors: Array) -> Array:
-            matrices = grams(rows, len(place) - 1, self.parameters.dtype, factors)
+            matrices = self._passes.grams(rows, len(place) - 1, self.parameters.dtype, factors)
             if len(place) < width:  # this block's rows have no entries in the others
                 matrices, part = np.zeros((len(factors), width, width)), matrices
                 matrices[:, place[:, None], place] = part
             return coefficients.matrices_of(matrices)
 
         _, predictors = layout(self._outputs, width - 1, self._intercept)
-        curvature = passes.curvatures(self._loss, self._rows, W, False)
+        curvature = self._passes.curvatures(self._loss, self._rows, W, False)
         return Matrix(self._hessian(curvature, of_columns, predictors), self._total, self._point(request.theta[None]))
 
     def _chosen(self, columns: Array) -> tuple[Any, Array, Coefficients]:
@@ -299,29 +288,29 @@ class LinearBlock(Block):
         rows, place = self._rows, np.arange(len(columns) + 1)
         reference = self._coefficients.reference
         reference = reference[columns] if reference.size else reference
-        taken: Any
-        if isinstance(rows, SparseRows | MixedRows):
-            X, stored = self._X, columns
-            if isinstance(rows, MixedRows):
-                X = sparse_columns(X, X.shape[1] + rows.codes, np.ones(rows.codes.shape), self._features)
+        X: Any = self._X
+        if is_sparse(X) or self._codes is not None:
+            stored = columns
+            if self._codes is not None:
+                X = sparse_columns(X, X.shape[1] + self._codes, np.ones(self._codes.shape), self._features)
             if self._touched is not None:
                 stored = np.minimum(np.searchsorted(self._touched, columns), self._touched.size - 1)
                 there = self._touched[stored] == columns
                 stored, place = stored[there], np.append(np.flatnonzero(there), len(columns))
             X = canonical(X[:, stored])
-            data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
-            taken = SparseRows(data, indices, indptr, rows.y, rows.weight, rows.offset, np.empty(0))
         else:
-            precision = self.parameters.dtype
-            taken = dense_rows(
-                read_only(np.ascontiguousarray(self._X[:, columns])),
-                read_only(reference.astype(precision)),
-                rows.y,
-                rows.weight,
-                rows.offset,
-                precision,
-                self._outputs,
-            )
+            X = np.ascontiguousarray(X[:, columns])
+        taken = self._passes.rows_of(
+            X,
+            None,
+            X.shape[1],
+            reference,
+            rows.y,
+            rows.weight,
+            rows.offset,
+            self.parameters.dtype,
+            self._outputs,
+        )
         size = self._outputs * (len(columns) + self._intercept)
         coefficients = Coefficients(
             self._outputs, len(columns), self._intercept, size, self.parameters.dtype, self._scale, reference, None
@@ -360,7 +349,7 @@ class LinearBlock(Block):
         return hessian
 
     def _grams(self, factors: Array) -> Array:
-        matrices = grams(self._rows, self._features, self.parameters.dtype, factors)
+        matrices = self._passes.grams(self._rows, self._features, self.parameters.dtype, factors)
         return self._coefficients.matrices_of(matrices)
 
     def _squares(self, request: Squares) -> SquareSums:
@@ -428,8 +417,8 @@ class LinearBlock(Block):
     def _features_of(self, taken: Any) -> Array:
         """(m, p) features of some rows, as stored."""
         X = self._stored(taken)
-        if isinstance(self._rows, MixedRows):
-            return _one_hot(X, self._rows.codes[taken], self._features)
+        if self._codes is not None:
+            return _one_hot(X, self._codes[taken], self._features)
         dense: Array = X.toarray() if is_sparse(X) else X
         return dense
 
@@ -447,14 +436,21 @@ class LinearBlock(Block):
             weight = rows.weight[taken]
         offset = rows.offset[taken] if rows.offset.size else None
         categories: tuple[Category, ...] = ()
-        if isinstance(rows, MixedRows):
+        if self._codes is not None:
             levels = self._schema.features.levels
             first = np.cumsum([0, *map(len, levels)]).astype(np.int32)
-            categories = tuple(Category(rows.codes[taken, c] - first[c], one) for c, one in enumerate(levels))
+            categories = tuple(Category(self._codes[taken, c] - first[c], one) for c, one in enumerate(levels))
         part = Rows(X, rows.y[taken], weight, self._scale, offset, categories)
-        intercept, schema = self._intercept, self._schema
         return LinearBlock(
-            loss or self._loss, self._outputs, intercept, part, schema, self._first_row, self._null, precision
+            loss or self._loss,
+            self._outputs,
+            self._intercept,
+            part,
+            self._schema,
+            self._first_row,
+            self._null,
+            precision,
+            self._passes,
         )
 
     def _taken(self, request: Any) -> Array:
@@ -464,8 +460,8 @@ class LinearBlock(Block):
     def _sample(self, request: RowSample) -> Sample:
         taken = self._taken(request)
         X = self._stored(taken)
-        if isinstance(self._rows, MixedRows):
-            codes = self._rows.codes[taken]
+        if self._codes is not None:
+            codes = self._codes[taken]
             X = sparse_columns(X, X.shape[1] + codes, np.ones(codes.shape), self._features)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
@@ -506,9 +502,3 @@ def _reciprocal(weight: Array) -> Array | float:
     """1 / weight; 0 where a row weighs nothing."""
     return np.divide(1.0, weight, out=np.zeros_like(weight), where=weight != 0) if weight.size else 1.0
 
-
-def _as_stored(X: Array) -> Array:
-    """A read-only view in C or Fortran order; other strides are copied."""
-    if X.flags.f_contiguous and not X.flags.c_contiguous:
-        return read_only(X.T).T
-    return read_only(X)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DataError
 from ..protocols.rows import Rows
 from ..protocols.sampling import Draw
 from ..protocols.schema import Description, Schema
@@ -42,7 +43,20 @@ class ByRow:
         return described
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> LinearBlock:
-        """The block of these rows."""
+        """The block of these rows.
+
+        Raises
+        ------
+        DataError
+            Rows have been left out, so that numbers of rows tell nothing.
+        """
+        told = len(self.targets) if self.targets is not None else self.dealt.times.shape[-1] if self.dealt else 0
+        if schema.n_rows != told:
+            raise DataError(
+                f"{told} rows were given, and {schema.n_rows} of them are kept: folds of rows in memory and several "
+                'targets go by the numbers of all rows. Leave rows out before, instead of by missing="drop", or fill '
+                'missing values in, as by missing="median"'
+            )
         block: LinearBlock = self.model.build(rows, schema, first_row)
         here = slice(first_row, first_row + rows.X.shape[0])
         if self.dealt is not None:

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, shortened
-from ..kernels.moments import csr_moments, dense_moments
 from ..kernels.wide import SparseVector, is_wide, numbered
 from ..protocols.rows import Rows, dates_in, is_sparse
 from ..protocols.schema import EXACT, Counts, Description, Moments, Problem
+from . import _passes
 
 Array = npt.NDArray[Any]
 
@@ -68,7 +68,7 @@ def read_only(array: Array) -> Array:
     return view
 
 
-def describe(rows: Rows, source: str, labels: bool) -> Description:
+def describe(rows: Rows, source: str, labels: bool, passes: str = "auto") -> Description:
     """Check the rows of a block and describe them.
 
     Parameters
@@ -79,6 +79,8 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         Its name, for messages.
     labels : bool
         Targets are classes; otherwise numbers.
+    passes : {"auto", "plain", "compiled"}
+        What computes moments, see `Linear`.
 
     Raises
     ------
@@ -117,18 +119,21 @@ def describe(rows: Rows, source: str, labels: bool) -> Description:
         else:
             target = column_moments(targets, weight)
 
+    compute = _passes.of_block(passes, n, X.nnz if is_sparse(X) else X.size)
     if is_sparse(X):
         data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
         touched = None
         if is_wide(p, X.nnz):
             touched, number = numbered(indices, p)
             indices = read_only(number)
-        row, column, mean, squares = csr_moments(data, indices, indptr, weight, p if touched is None else touched.size)
+        row, column, mean, squares = compute.csr_moments(
+            data, indices, indptr, weight, p if touched is None else touched.size
+        )
         if touched is not None:
             column = touched[column] if row >= 0 else column
             mean, squares = (SparseVector(p, touched, values) for values in (mean, squares))
     else:
-        row, column, mean, squares = dense_moments(read_only(X), weight)
+        row, column, mean, squares = compute.dense_moments(read_only(X), weight)
     if row >= 0:
         name = rows.names[column] if rows.names else int(column)
         problems.append((row, name, not_finite("input X", X[row, column])))

@@ -1,7 +1,7 @@
 """Linear models: a loss of eta = X coef' + intercept; its blocks are in `_linear_block.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..kernels.losses import LOSSES, Squared
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
 from ..wording.arguments import check_flag, is_number
+from . import _passes
 from ._linear_block import LinearBlock
 from ._null import null_of, sums_of
 from .describe import as_numbers, describe
@@ -38,14 +39,19 @@ class Linear:
     class_weight : "balanced" or mapping of label to weight, optional
         Multiplies the sample weights of each class; "balanced" is total weight / (classes * weight of the class).
     options : mapping of str to float or str, optional
-        What shapes the loss, such as {"delta": 1.0} for "huber"; and of a family {"link": "identity"}, one of its
-        `links` in `fullbatch.kernels.losses.LOSSES`.
+        What shapes the loss, such as {"delta": 1.0} for "huber": the fields of its class in `fullbatch.kernels.losses`;
+        and of a family {"link": "identity"}, one of its `links` in `fullbatch.kernels.losses.LOSSES`.
+    passes : {"auto", "plain", "compiled"}
+        What computes: compiled passes, or plain NumPy, which needs nothing compiled. Default: what the environment
+        variable FULLBATCH_PASSES says, else "auto", which takes plain NumPy for small data, by its shape alone. Both
+        round in their own way. Losses that NumPy has no formulas for, and more than 65,536 columns, are always compiled.
     """
 
     loss: str
     intercept: bool = True
     class_weight: str | Mapping[Any, float] | None = None
     options: Mapping[str, Any] | None = None
+    passes: str = field(default_factory=_passes.usual)
 
     takes_categories: ClassVar[bool] = True
 
@@ -53,6 +59,7 @@ class Linear:
         if not (isinstance(self.loss, str) and self.loss in LOSSES):
             raise ValueError(f"unknown loss {self.loss!r}: choose from {', '.join(LOSSES)}")
         check_flag("intercept", self.intercept)
+        _passes.check(self.passes)
         if self.class_weight is not None and not LOSSES[self.loss].labels:
             raise ValueError(f"class_weight needs classes, which the {self.loss} loss has not")
         if isinstance(self.class_weight, Mapping):
@@ -95,7 +102,7 @@ class Linear:
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
-        described = describe(rows, source, LOSSES[self.loss].labels)
+        described = describe(rows, source, LOSSES[self.loss].labels, self.passes)
         described = replace(described, null=sums_of(self._pointwise, self.intercept, rows))
         problems = [described.problem, self._bad_target(rows, source), bad_offset(rows, source)]
         found = [problem for problem in problems if problem is not None]
@@ -127,7 +134,8 @@ class Linear:
         if factor is not None:
             weight = factor[y] if weight is None else weight * factor[y]
         null, rows = null_of(self, schema, self._pointwise), replace(rows, y=y, weight=weight)
-        return LinearBlock(self._pointwise, outputs, self.intercept, rows, schema, first_row, null)
+        passes = _passes.of_all(self.passes, self._pointwise, outputs, schema)
+        return LinearBlock(self._pointwise, outputs, self.intercept, rows, schema, first_row, null, passes=passes)
 
     @property
     def _pointwise(self) -> Any:

@@ -1,0 +1,83 @@
+"""The compiled passes over a block, and the rows as they take them: what answers for all but small data."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import passes
+from ..kernels.csr import SparseRows, scratch
+from ..kernels.dense import DenseRows, TiledRows, dense_rows
+from ..kernels.gram import grams
+from ..kernels.mixed import MixedRows
+from ..kernels.moments import csr_moments, dense_moments
+from ..kernels.passes import curvatures, diagonal, gram, hess_vec
+from ..protocols.rows import is_sparse
+from ..protocols.sampling import Draw
+from .describe import read_only
+
+__all__ = ["csr_moments", "curvatures", "dense_moments", "diagonal", "gram", "grams", "hess_vec"]
+
+Array = npt.NDArray[Any]
+CompiledRows = SparseRows | DenseRows | TiledRows | MixedRows
+
+# What the kernels take for no draws.
+_EVERY_ROW = read_only(np.zeros((0, 4), np.int64))
+
+
+def rows_of(
+    X: Any,
+    codes: Array | None,
+    columns: int,
+    reference: Array,
+    y: Array,
+    weight: Array,
+    offset: Array,
+    precision: str,
+    outputs: int,
+) -> CompiledRows:
+    """The rows as the kernels take them.
+
+    Parameters
+    ----------
+    X : (n, p) array or CSR array
+        Features as stored.
+    codes : (n, q) int32 array or None
+        Of categorical columns: the numbers of the rows' levels among all levels.
+    columns : int
+        Of the model.
+    reference : (p,) or (0,) array
+        What is subtracted from each column; empty for nothing.
+    y : (n,) float64 array
+        Targets or class indices.
+    weight, offset : (n,) or (0,) float64 arrays
+        Empty for 1, and for 0.
+    precision : {"float32", "float64"}
+        Of the products.
+    outputs : int
+        Linear predictors.
+    """
+    if is_sparse(X):
+        data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
+        return SparseRows(data, indices, indptr, y, weight, offset, np.empty(0))
+    if codes is not None:
+        return MixedRows(_as_stored(X), read_only(codes), y, weight, offset)
+    return dense_rows(_as_stored(X), read_only(reference.astype(precision)), y, weight, offset, precision, outputs)
+
+
+def _as_stored(X: Array) -> Array:
+    """A read-only view in C or Fortran order; other strides are copied."""
+    if X.flags.f_contiguous and not X.flags.c_contiguous:
+        return read_only(X.T).T
+    return read_only(X)
+
+
+def loss_grad(
+    loss: Any, rows: CompiledRows, models: int, W: Array, draws: tuple[Draw, ...], first_row: int
+) -> tuple[Array, Array, Array, Array]:
+    """Loss and gradient of several models by one read of the rows, see `kernels.passes.loss_grad`."""
+    codes = read_only(np.array([draw.code for draw in draws], np.int64)) if draws else _EVERY_ROW
+    if isinstance(rows, SparseRows):  # with this thread's scratch for a pass at W
+        rows = rows._replace(scratch=scratch(2 * W.size))
+    answer: tuple[Array, Array, Array, Array] = passes.loss_grad(loss, rows, models, W, codes, first_row)
+    return answer
