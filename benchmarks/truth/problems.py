@@ -14,13 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from fullbatch import Objective, SerialEngine, Standardized, array_sources
-from fullbatch.kernels.losses import LOSSES
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Category, Rows
 
 Array = npt.NDArray[Any]
 Random = np.random.Generator
 
+LOSSES = (
+    "squared",
+    "huber",
+    "quantile",
+    "logistic",
+    "squared_hinge",
+    "poisson",
+    "gamma",
+    "tweedie",
+    "softmax",
+)
 CLASSES = ("logistic", "squared_hinge", "softmax")
 LOG_LINK = ("poisson", "gamma", "tweedie")
 
@@ -156,7 +166,7 @@ def problem(seed: int) -> Problem:
     """The problem of a seed."""
     rng = np.random.default_rng(seed)
     words: list[str] = []
-    loss = str(rng.choice(list(LOSSES)))
+    loss = str(rng.choice(LOSSES))
     classes = {"softmax": int(rng.integers(3, 6))}.get(loss, 2) if loss in CLASSES else 0
     stored = str(rng.choice(["float64", "csr", "levels", "float32", "uint8", "int8"], p=[0.4, 0.1, 0.1, 0.2, 0.1, 0.1]))
     n = max(round(10 ** rng.uniform(np.log10(2), np.log10(600))), classes)

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 from benchmarks.truth import cache as kept
 from benchmarks.truth import report
-from benchmarks.truth.problems import problem
+from benchmarks.truth.problems import LOSSES, problem
 from benchmarks.truth.reference import penalty, reference, value, value_and_grad
 from benchmarks.truth.runs import SOLVERS, judge
 from scipy import optimize
-
-from fullbatch.kernels.losses import LOSSES
 
 # All of 0 to 4,999 by every solver takes hours: `python -m benchmarks.truth`.
 FAST, SLOW, CHUNK = range(250), range(500), 50

@@ -54,6 +54,8 @@ Examples:
   fullbatch fit train.csv --target churned --weight n --save model.fb
   fullbatch fit 'claims/*.parquet' --target claims --model poisson \\
       --offset log_exposure --categorical region
+  fullbatch fit trials.csv --target share --weight trials \\
+      --family binomial --link cloglog
   fullbatch fit data.libsvm --engine ray --workers 2 --save model.fb
   fullbatch fit 'claims/*.parquet' --target claims --checkpoint run
       (killed? the same again goes on)"""
@@ -69,6 +71,31 @@ class ModelName(StrEnum):
     poisson = "poisson"
     gamma = "gamma"
     tweedie = "tweedie"
+
+
+FAMILIES = (
+    "normal",
+    "binomial",
+    "poisson",
+    "gamma",
+    "inverse.gaussian",
+    "tweedie",
+    "negative.binomial",
+)
+LINKS = ("auto", "identity", "log", "logit", "probit", "cloglog", "inverse")
+
+FamilyName = Annotated[
+    str | None,
+    one_of(
+        FAMILIES,
+        "NAME",
+        help=f"Family of the targets, instead of a model: {', '.join(FAMILIES)}.",
+        show_default=False,
+    ),
+]
+LinkName = Annotated[
+    str, one_of(LINKS, "NAME", help=f"Link of the family's mean: {', '.join(LINKS)}, the usual one.")
+]
 
 
 def bound(name: str, side: str) -> Any:
@@ -112,6 +139,8 @@ def fit(
     model: Annotated[
         ModelName, typer.Option(help="Loss: logistic for two classes or more, the others for numbers.")
     ] = ModelName.logistic,
+    family: FamilyName = None,
+    link: LinkName = "auto",
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Option of the loss, such as power=1.5 or quantile=0.9."),
@@ -204,14 +233,15 @@ def fit(
     options["l1_ratio"] = l1_ratio
     options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
     options |= groups_of(groups or [], group_ratio, "--groups")
-    if (l1_ratio or groups) and not l2 and model is not ModelName.logistic:
+    name = named_model(model, family, link)
+    if (l1_ratio or groups) and not l2 and name != "logistic":
         what = "--l1-ratio is a share" if l1_ratio else "--groups are a part"
         raise ValueError(f"{what} of the penalty, and there is none: give its strength, --l2")
-    fitted = estimator_of(model, pairs(option or [], "--option"), l2, balanced)
+    fitted = estimator_of(model, pairs(option or [], "--option"), l2, balanced, family, link)
     kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
     if not quiet:
-        print_line(f"{model.value} on {' '.join(data)}: {counted(len(sources), 'block')}, engine {engine.value}")
+        print_line(f"{name} on {' '.join(data)}: {counted(len(sources), 'block')}, engine {engine.value}")
     began = time.perf_counter()
     with closing(opened), plan_shown(quiet), warnings.catch_warnings():
         for category in (ConvergenceWarning, FitWarning):  # told below, the first by the exit code too
@@ -221,9 +251,9 @@ def fit(
         if save is not None:
             fitted.save(save)
     result = fitted.result_
-    measured = _on_test(fitted, mnist) if is_mnist(data) and model is ModelName.logistic else {}
+    measured = _on_test(fitted, mnist) if is_mnist(data) and name == "logistic" else {}
     summary = {
-        "model": model.value,
+        "model": name,
         "engine": engine.value,
         "rows": fitted.n_samples_fit_,
         "columns": fitted.n_features_in_,
@@ -331,9 +361,26 @@ def _solver_in_short(told: str) -> str:
     return f"{chosen[1]}: {chosen[2].strip()}{others}"
 
 
-def estimator_of(model: ModelName, options: dict[str, Any], l2: float | None, balanced: bool) -> Any:
+def named_model(model: ModelName, family: str | None, link: str) -> str:
+    """What is fitted, in a word or two."""
+    if family is None:
+        if link != "auto":
+            raise ValueError(f"--link {link} goes with a family: name it with --family")
+        return model.value
+    if model is not ModelName.logistic:
+        raise ValueError(f"--model {model.value} and --family {family} are two models: leave one out")
+    return family if link == "auto" else f"{family}, {link} link"
+
+
+def estimator_of(
+    model: ModelName, options: dict[str, Any], l2: float | None, balanced: bool, family: str | None, link: str
+) -> Any:
     from ..estimators import GeneralizedLinearRegressor, LogisticRegression
 
+    if family is not None:
+        if balanced:
+            raise ValueError(f"--balanced weighs classes, and the {family} family has none")
+        return GeneralizedLinearRegressor(family=family, link=link, loss_options=options or None, alpha=l2 or 0.0)
     if model is ModelName.logistic:
         if options:
             raise ValueError(f"the logistic loss has no option {next(iter(options))!r}")

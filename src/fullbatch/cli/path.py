@@ -27,7 +27,17 @@ from ._data import (
     with_file_options,
 )
 from ._screen import NOT_CONVERGED, AsJson, Quiet, counted, plan_shown, print_line, print_out, seconds, show
-from .fit import GroupRatio, Groups, ModelName, bound, check_writable, estimator_of
+from .fit import (
+    FamilyName,
+    GroupRatio,
+    Groups,
+    LinkName,
+    ModelName,
+    bound,
+    check_writable,
+    estimator_of,
+    named_model,
+)
 
 PATH_EXAMPLES = """\b
 Examples:
@@ -49,6 +59,8 @@ class _Options:
     model: Annotated[
         ModelName, typer.Option(help="Loss: logistic for two classes or more, the others for numbers.")
     ] = ModelName.logistic
+    family: FamilyName = None
+    link: LinkName = "auto"
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Option of the loss, such as power=1.5 or quantile=0.9."),
@@ -226,7 +238,10 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
     told: dict[str, Any] = {"strengths": _strengths(options.strengths), "num": options.num, "ratio": options.ratio}
     if options.checkpoint is not None:
         told["checkpoint"] = Checkpoint(options.checkpoint, options.checkpoint_every)
-    template = estimator_of(options.model, pairs(options.option or [], "--option"), None, options.balanced)
+    name = named_model(options.model, options.family, options.link)
+    template = estimator_of(
+        options.model, pairs(options.option or [], "--option"), None, options.balanced, options.family, options.link
+    )
     template.set_params(
         l1_ratio=(0.0 if options.groups else 1.0) if options.l1_ratio is None else options.l1_ratio,
         **groups_of(options.groups or [], options.group_ratio, "--groups"),
@@ -242,7 +257,7 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
     template.set_params(engine=engine)
     if not quiet:
         blocks = counted(len(sources), "block")
-        print_line(f"{options.model.value} on {' '.join(data)}: {blocks}, engine {options.engine.value}")
+        print_line(f"{name} on {' '.join(data)}: {blocks}, engine {options.engine.value}")
     with closing(engine), plan_shown(quiet), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # told by the table and the exit code
         yield template, sources, told

@@ -69,7 +69,7 @@ def inspect(
         "model": str(model),
         "bytes": os.path.getsize(model),
         "kind": kind,
-        "loss": _KINDS[kind][1] or parameters["loss"],
+        "loss": _KINDS[kind][1] or fitted._loss()[0],
         "classes": fitted.classes_.tolist() if hasattr(fitted, "classes_") else None,
         "columns": data_columns,
         "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
@@ -87,6 +87,14 @@ def inspect(
         _show_largest(told["feature_names"], coef, told["classes"], most)
 
 
+def _loss(parameters: dict[str, Any]) -> str:
+    """The loss of a model that has it as a parameter, or its family and link."""
+    if parameters.get("family") is None:
+        return f"{parameters['loss']} loss"
+    link = "usual" if parameters["link"] == "auto" else parameters["link"]
+    return f"{parameters['family']} family, {link} link"
+
+
 def _in_short(told: dict[str, Any]) -> dict[str, Any]:
     """What the screen shows of a model, but for its coefficients."""
     classes, levels, outputs = told["classes"], told["levels"], len(told["coef"])
@@ -94,7 +102,7 @@ def _in_short(told: dict[str, Any]) -> dict[str, Any]:
     each = f" for each of {outputs} classes" if outputs > 1 else ""
     return {
         "model": told["model"],
-        "kind": _KINDS[told["kind"]][0] + (f", {told['loss']} loss" if _KINDS[told["kind"]][1] is None else ""),
+        "kind": _KINDS[told["kind"]][0] + (f", {_loss(told['parameters'])}" if _KINDS[told["kind"]][1] is None else ""),
         "classes": None if classes is None else _listed(classes),
         "numbers": _listed(numbers) if numbers else None,
         "categories": _listed([f"{name} ({counted(len(of_it), 'level')})" for name, of_it in levels.items()])
@@ -119,7 +127,7 @@ def _of_parameters(parameters: dict[str, Any]) -> str:
             told += filter(None, [_SAID[name][value]])
         elif name in _PER_COLUMN:
             told += filter(None, [_per_column(name, value)])
-        elif value is not None and name not in ("loss", "classes") and (name, value) not in _USUAL:
+        elif value is not None and name not in ("loss", "family", "link", "classes") and (name, value) not in _USUAL:
             told.append(f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(told)
 
