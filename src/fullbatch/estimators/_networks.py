@@ -290,8 +290,10 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
 
     @classmethod
     def _check_code(cls, path: str, metadata: Mapping[str, Any], code: Mapping[str, Any]) -> None:
-        wanted = metadata.get("code", ())
-        for name in wanted if isinstance(wanted, list) else ():
+        wanted = metadata["code"]
+        if not {*cls._code} <= {*wanted} or (metadata["parameters"]["loss"] is None) is not ("loss" in wanted):
+            raise DamagedError(f"{path} is damaged: code is {wanted}, which is not that of a {cls.__name__}")
+        for name in wanted:
             if name not in code:
                 raise ModelFileError(
                     f"{path} holds the weights of a {cls.__name__} and no code: give {name}= as it was in the fit, "

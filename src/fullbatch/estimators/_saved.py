@@ -131,8 +131,8 @@ class Saved:
         cls, path: str, arrays: Mapping[str, Array], metadata: Mapping[str, Any], code: Mapping[str, Any] = NO_CODE
     ) -> Self:
         """The model of a file's contents, and of code that no file holds; see `fullbatch.load_model`."""
-        cls._check_code(path, metadata, code)
         cls._contents().check(path, metadata, arrays)
+        cls._check_code(path, metadata, code)
         parameters = {
             name: of_text(value) if cls._saved_parameters[name] is PER_COLUMN else value
             for name, value in metadata["parameters"].items()

@@ -57,6 +57,8 @@ class JaxEstimator(NetworkEstimator):
         options = {"seed": seed, "dtype": self.dtype, "device": self.device}
         made = with_options(self, _recipe, **code, labels=isinstance(self, NetworkClassifier), **options)
         JaxModel(dict, self.apply, loss, dtype=self.dtype)  # refuses what is no function
+        if callable(self.parameters):
+            asked_for(self.parameters, "parameters", key=None, n_features=1, n_outputs=1)  # refuses what needs more
         return made
 
 

@@ -21,8 +21,8 @@ class KerasEstimator(NetworkEstimator):
     ----------
     model : keras.Model, or a function that makes one
         A built model with one input, made with `keras.Input`, and no regularizers. A model is copied, and the fit
-        begins with its weights. A function is called on every worker, with the numbers `n_features` and `n_outputs` where it
-        has parameters of these names; initializers without a seed of their own are seeded by `random_state`.
+        begins with its weights. A function is called on every worker, with the numbers `n_features` and `n_outputs`
+        where it has parameters of these names; initializers without a seed of their own are seeded by `random_state`.
     loss, alpha, penalized, tol, max_iter, warm_start, random_state, chunk_rows, unknown, solver, engine, checkpoint,
     callbacks, verbose
         As for every network: see `fullbatch.estimators.NetworkEstimator`.
@@ -46,10 +46,13 @@ class KerasEstimator(NetworkEstimator):
 
     def _recipe_for(self, seed: int) -> Callable[[int, int], Recipe]:
         loss = _LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+        labels = isinstance(self, NetworkClassifier)
+        made = with_options(self, _recipe, model=self.model, loss=loss, seed=seed, labels=labels)
         if not callable(self.model):
             raise TypeError(f"model must be a keras.Model, or a function that makes one, got {self.model!r}")
-        labels = isinstance(self, NetworkClassifier)
-        return with_options(self, _recipe, model=self.model, loss=loss, seed=seed, labels=labels)
+        if isinstance(self.model, type) or not hasattr(self.model, "trainable_variables"):
+            asked_for(self.model, "model", n_features=1, n_outputs=1)  # refuses what needs more
+        return made
 
     @staticmethod
     def _same_name(old: str, name: str) -> bool:

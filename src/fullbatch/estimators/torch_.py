@@ -30,11 +30,14 @@ class _TorchEstimator(NetworkEstimator):
         loss = _LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
         labels = isinstance(self, NetworkClassifier)
         options = {"module": self.module, "loss": loss, "seed": seed, "labels": labels, "device": self.device}
+        made = with_options(self, _recipe, **options)
         if not callable(self.module):
             raise TypeError(
                 f"module must be a torch.nn.Module, or a function or class that makes one, got {self.module!r}"
             )
-        return with_options(self, _recipe, **options)
+        if isinstance(self.module, type) or not hasattr(self.module, "named_parameters"):
+            asked_for(self.module, "module", n_features=1, n_outputs=1)  # refuses what needs more
+        return made
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
