@@ -91,6 +91,16 @@ FITS = {
     "--l2": (["--target", "y", *FEATURES, "--l2", 0.3], {"l2": 0.3}, ROLES),
     "--l2 of a regressor": ([*POISSON, "--l2", 0.3], {"loss": "poisson", "alpha": 0.3}, COUNTS),
     "--l1-ratio": (["--target", "y", *FEATURES, "--l2", 0.1, "--l1-ratio", 0.5], {"l2": 0.1, "l1_ratio": 0.5}, ROLES),
+    "--groups": (
+        ["--target", "y", *FEATURES, "--l2", 0.1, "--groups", "a=n", "--groups", "region=n"],
+        {"l2": 0.1, "groups": {"a": "n", "region": "n"}},
+        ROLES,
+    ),
+    "--group-ratio": (
+        ["--target", "y", *FEATURES, "--l2", 0.1, "--groups", "columns", "--group-ratio", 0.4],
+        {"l2": 0.1, "groups": "columns", "group_ratio": 0.4},
+        ROLES,
+    ),
     "--lower": (
         ["--target", "y", *FEATURES, "--lower", "a=0.3", "--lower", "region=s=-0.1"],
         {"lower_bounds": {"a": 0.3, "region=s": -0.1}},
@@ -321,6 +331,7 @@ def test_what_is_told_of_a_fit():
         "blocks": 1,
         "l2": 1 / 80,
         "l1": 0.0,
+        "l21": 0.0,
         "not_zero": 5,
         "solver": result.solver,
         "status": "converged",
@@ -421,6 +432,9 @@ def test_no_option_is_without_a_test():
         (["--lower", "a=b"], "'a=b' is neither COLUMN=NUMBER nor a number"),
         (["--upper", "1", "--upper", "a=1"], "a number without a column is for all of them: give it alone"),
         (["--l1-ratio", 2], "it must be "),
+        (["--groups", "a"], "must be COLUMN=GROUP, or columns alone"),
+        (["--groups", "columns", "--groups", "a=n"], "must be COLUMN=GROUP, or columns alone"),
+        (["--group-ratio", 0.5], "is of groups, and there are none: give --groups"),
     ],
 )
 def test_wrong_bounds_and_shares_are_wrong_usage(arguments, message):
@@ -431,11 +445,16 @@ def test_wrong_bounds_and_shares_are_wrong_usage(arguments, message):
 def test_a_share_of_no_penalty_is_an_error():
     with pytest.raises(ValueError, match="--l1-ratio is a share of the penalty, and there is none"):
         run("fit", "t.csv", *POISSON, "--l1-ratio", 0.5)
+    with pytest.raises(ValueError, match="--groups are a part of the penalty, and there is none"):
+        run("fit", "t.csv", *POISSON, "--groups", "columns")
 
 
 def test_zeros_and_bounds_are_shown():
     shown = run("fit", "t.csv", "--target", "y", *FEATURES, "--l2", 0.1, "--l1-ratio", 1, "--save", "m.fb", "-q").stdout
     assert " l1 " in shown
+    assert "not zero" in shown
+    shown = run("fit", "t.csv", "--target", "y", *FEATURES, "--l2", 0.1, "--groups", "columns", "-q").stdout
+    assert " l21 " in shown
     assert "not zero" in shown
     run("fit", "t.csv", "--target", "y", *FEATURES, "--lower", 0, "--upper", "a=0.1", "--save", "m.fb", "-q")
     inspected = run("inspect", "m.fb").stdout

@@ -49,6 +49,34 @@ def test_cv_saves_the_model_that_it_chooses(table, tmp_path):
     assert f"chosen: strength {told['strengths'][told['one_se']]:.5g}" in shown.stdout
 
 
+def test_a_path_of_groups_leaves_their_norms_the_whole_strength(table):
+    grouped = _run("path", table, "--num", "3", "--groups", "a=n", "--groups", "b=n", "--json")
+    assert grouped.exit_code == 0, grouped.output
+    told = json.loads(grouped.stdout)
+    assert told["l1_ratio"] == 0.0
+    assert [bool(row[0]) == bool(row[1]) for row in told["coefficients"]] == [True] * 3
+    assert told["not_zero"][0] == 0
+    both = json.loads(
+        _run(
+            "cv",
+            table,
+            "--folds",
+            "3",
+            "--num",
+            "3",
+            "--groups",
+            "columns",
+            "--l1-ratio",
+            "0.5",
+            "--group-ratio",
+            "0.2",
+            "--json",
+        ).stdout
+    )
+    assert both["l1_ratio"] == 0.5
+    assert both["statuses"] == ["converged"] * 3
+
+
 def test_strengths_that_are_none_are_refused(table):
     failed = _run("path", table, "--strengths", "1,x")
     assert isinstance(failed.exception, ValueError)

@@ -1,9 +1,11 @@
 """Paths, cross-validation and bootstrap: the same optima as separate fits and other packages, in few reads."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from formulas import loss_of
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.linear_model import enet_path, lasso_path
@@ -15,6 +17,7 @@ from fullbatch import (
     GeneralizedLinearRegressor,
     LogisticRegression,
     ModelFileError,
+    ProximalNewton,
     RayEngine,
     SerialEngine,
     ThreadEngine,
@@ -23,7 +26,7 @@ from fullbatch import (
     cross_validate,
     fit_path,
 )
-from fullbatch.run import kept_together
+from fullbatch.run import _shared_fit, kept_together
 
 N, P = 1200, 6
 RNG = np.random.default_rng(5)
@@ -234,6 +237,63 @@ def test_a_run_that_was_ended_goes_on_to_the_byte(tmp_path, monkeypatch, folds):
     template.set_params(l1_ratio=0.5)
     with pytest.raises(ModelFileError, match=r"is of another run: .*strengths"):
         run(checkpoint=tmp_path)
+
+
+@dataclass(frozen=True)
+class Boaster(ProximalNewton):
+    """Says that it has converged wherever it is."""
+
+    def optimality(self, state):
+        return 0.0
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_what_fits_in_lockstep_claim_is_checked(monkeypatch, folds):
+    """Those that go by solvers of their own: a claim at the start is found out, and the fit goes on."""
+    template = GeneralizedLinearRegressor("huber", l1_ratio=0.5, tol=1e-6)
+
+    def fitted():
+        if not folds:
+            return fit_path(template, X, ETA, strengths=[0.3, 0.03])
+        return cross_validate(template, X, ETA, folds=folds, strengths=[0.3, 0.03]).path
+
+    honest = fitted()
+    assert honest.success
+    assert set(honest.known_by) == {"hessian"}
+    monkeypatch.setattr(_shared_fit, "ProximalNewton", Boaster)
+    found = fitted()
+    assert found.success
+    assert (found.remaining_r2 <= 1e-12).all()
+    np.testing.assert_allclose(found.coefs, honest.coefs, atol=1e-5)
+    np.testing.assert_allclose(found.value, honest.value, rtol=1e-11)
+    assert found.passes > honest.passes
+
+
+def test_more_columns_than_a_working_set_is_taken_for_go_in_lockstep():
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((150, 510))
+    y = wide[:, 0] + rng.standard_t(2, 150)
+    path = fit_path(GeneralizedLinearRegressor("huber", l1_ratio=1.0), wide, y, strengths=[0.3, 0.25])
+    assert path.success
+    for strength, coef in zip(path.strengths, path.coefs, strict=True):
+        one = GeneralizedLinearRegressor("huber", alpha=strength, l1_ratio=1.0).fit(wide, y)
+        np.testing.assert_allclose(coef, one.coef_, atol=1e-3)
+
+
+def test_degrees_of_freedom_of_classes_are_those_beside_the_intercepts():
+    """Of a ridge of three classes: the trace for coefficients and intercepts, less the two that intercepts have."""
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((200, 3))
+    labels = (rows @ rng.standard_normal((3, 3)) + rng.gumbel(size=(200, 3))).argmax(axis=1)
+    path = fit_path(LogisticRegression(tol=1e-6), rows, labels, strengths=[0.1, 1e-3])
+    design = np.column_stack((rows, np.ones(200)))
+    for strength, model, df in zip(path.strengths, path.models, path.df, strict=True):
+        _, _, second = loss_of("softmax", labels, rows @ model.coef_.T + model.intercept_)
+        hessian = np.einsum("nab,ni,nj->aibj", second, design, design).reshape(12, 12) / 200
+        ridge = np.diag(np.tile([strength] * 3 + [0.0], 3))
+        level = 1e-3 * np.kron(np.ones((3, 3)), np.diag([0.0, 0, 0, 1]))  # changes no prediction
+        expected = np.trace(np.linalg.solve(hessian + ridge + level, hessian)) - 2
+        assert df == pytest.approx(expected, abs=1e-3)  # by a Hessian of nearby
 
 
 def test_what_has_not_converged_is_told():

@@ -50,7 +50,7 @@ class Path:
         Norm of F's shortest subgradient, in the solver's variables: 0 at a minimum, corners and bounds included.
     known_by : list of L str
         Where `remaining_r2` comes from: "shared hessian", that of a point nearby, after F and its gradient had gone as
-        it says; or "own solver".
+        it says; or, of fits that went on by a solver of their own, as in `Result`.
     reads : (L,) int array
         Reads of the data that each fit took part in; many fits share one.
     passes, setup_passes : int

@@ -200,7 +200,7 @@ class Objective:
         predictors = self.blocks.parameters.predictors
         if predictors is None:
             return None
-        if self._squares is None or not np.array_equal(self._squares[0], theta):
+        if not self.was_asked_at(theta):
             self.value_and_grad(theta)
         if self._squares is None or not 0 <= self._squares[1] < np.inf:
             return None
@@ -216,6 +216,10 @@ class Objective:
             largest = float((((of_columns[:, varies] / spread[varies]) ** 2).sum(axis=0)).max(initial=0.0))
             largest = max(largest, float((centre**2).sum()))
             return 0.0 if largest == 0 else min(largest / self._squares[1], 1.0) if self._squares[1] > 0 else 1.0
+
+    def was_asked_at(self, theta: Array) -> bool:
+        """Whether the rows' slopes are known that `explained` needs: those of the theta that was asked for last."""
+        return self._squares is not None and np.array_equal(self._squares[0], theta)
 
     def __call__(self, request: Any) -> Any:
         """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that.
@@ -296,8 +300,13 @@ class Objective:
             assert total.point is not None
             if isinstance(request, ValueGrad):
                 return self.answer(request, total.point)
-            point = self._alone(total.point)
-            total = Matrix(total.matrix[0], float(point.weight), point)
+            point, matrix = self._alone(total.point), total.matrix[0]
+            if request.columns is not None:  # draws bring the Hessian of all of them
+                predictors, features = self.blocks.parameters.predictors, self.blocks.schema.n_features
+                assert predictors is not None
+                places = coordinates_of(predictors, features, request.columns)
+                matrix = matrix[np.ix_(places, places)]
+            total = Matrix(matrix, float(point.weight), point)
         if isinstance(total, Matrix):
             return self._curves(request, total)
         if isinstance(total, SquareSums):

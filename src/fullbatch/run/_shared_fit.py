@@ -19,13 +19,15 @@ from ..solvers.lbfgs import LBFGS
 from ..solvers.local_minimum import LocalMinimum, local_minimum
 from ..solvers.newton import Newton
 from ..solvers.proximal import ProximalNewton
-from .lockstep import runs_of
+from .convergence import checked
+from .driver import minimize
+from .lockstep import look_at, runs_of
 from .result import Status
 
 Array = npt.NDArray[Any]
 
-# What a fit is known by.
-SHARED, OWN = "shared hessian", "own solver"
+# What a fit is known by that went by a shared Hessian; others by what `Result.known_by` says.
+SHARED = "shared hessian"
 
 # A step is taken if it lowers F by this share of what was promised; and the least share of a step that is tried.
 _TAKEN, _LEAST_SHARE = 0.1, 0.1
@@ -58,6 +60,7 @@ class Fit:
     reads: int = 0
     status: Status | None = None
     alone: bool = False
+    known_by: str = SHARED
 
     @property
     def penalty(self) -> Penalty:
@@ -122,6 +125,9 @@ def go_on_in_lockstep(
 ) -> bool:
     """Let fits go on by solvers of their own, from where they are; False, and nothing done, where one has none.
 
+    What they claim is checked as it is for a single fit (`convergence.checked`); what that needs of the place where a
+    fit ended is read once for all. A fit whose claim does not hold goes on by itself.
+
     Parameters
     ----------
     fits : sequence of Fit
@@ -137,18 +143,35 @@ def go_on_in_lockstep(
     if any(solver is None for solver in solvers):
         return False
     ends = runs_of(objectives, solvers, [fit.theta for fit in fits], tol, max_iter)
+    look_at(objectives, [state.theta for state, _ in ends])
     reads.num_passes += max(objective.num_passes for objective in objectives)
     for fit, objective, (state, solver) in zip(fits, objectives, ends, strict=True):
-        fit.theta, fit.left, fit.reads = state.theta, solver.optimality(state), fit.reads + objective.num_passes
-        fit.status = Status.CONVERGED if fit.left <= tol else Status(state.failure or "max_iter")
+        together = objective.num_passes
+        check, claims = checked(objective, state, solver, objective), solver.optimality(state) <= tol
+        fit.theta, fit.left, fit.known_by = state.theta, check.remaining_r2, check.known_by
+        if (claims or state.failure) and check.holds(tol):
+            fit.status = Status.CONVERGED
+        elif claims:
+            go_on_alone(fit, objective, tol, max_iter)
+        else:
+            fit.status = Status(state.failure or "max_iter")
+        reads.num_passes += objective.num_passes - together
+        fit.reads += objective.num_passes
     return True
+
+
+def go_on_alone(fit: Fit, objective: Objective, tol: float, max_iter: int) -> None:
+    """Let a fit go on by itself, from where it is."""
+    result = minimize(objective, fit.theta, tol=tol, max_iter=max_iter)
+    fit.theta, fit.left, fit.known_by, fit.status = result.theta, result.remaining_r2, result.known_by, result.status
 
 
 def _own_solver(objective: Objective) -> Any:
     """A solver that can go in lockstep with others; None where there is none for so many parameters."""
     size, facts = objective.size, objective.facts
     if objective.penalty.parts:
-        return ProximalNewton() if ProximalNewton.bytes_for(size) <= ProximalNewton().max_bytes else None
+        whole = ProximalNewton(working_set=False)  # a read for many fits brings Hessians of all columns
+        return whole if whole.bytes_for(size) <= whole.max_bytes else None
     if Curvature in facts.answers and Newton.bytes_for(size) <= Newton().max_bytes:
         return Newton()
     return LBFGS() if objective.draw is not None or choose(facts).name == "lbfgs" else None

@@ -21,7 +21,7 @@ from ..protocols.requests import DrawnCurvature
 from ..protocols.sampling import Draw
 from ..protocols.seams import Penalty
 from ._by_part import Rows
-from ._shared_fit import OWN, SHARED, Fit, go_on_in_lockstep
+from ._shared_fit import Fit, go_on_in_lockstep
 from .result import Status
 
 Array = npt.NDArray[Any]
@@ -102,7 +102,7 @@ def replicates(
         np.array([fit.theta for fit in fits]),
         [(fit.status or Status.MAX_ITER).value for fit in fits],
         np.array([fit.left for fit in fits]),
-        [OWN if fit.alone else SHARED for fit in fits],
+        [fit.known_by for fit in fits],
         _acceleration(objective, penalty, theta, hessian, seed),
     )
 

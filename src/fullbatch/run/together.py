@@ -23,8 +23,7 @@ from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ._by_part import ByPart, Rows, SquareSums
-from ._shared_fit import OWN, SHARED, Fit, go_on_in_lockstep
-from .driver import minimize
+from ._shared_fit import SHARED, Fit, go_on_alone, go_on_in_lockstep
 from .result import Status
 
 Array = npt.NDArray[Any]
@@ -37,10 +36,14 @@ _MATRIX_BYTES, _MOST_FITS = 2**27, 400
 # Hessians of one strength at the most.
 _MOST_MATRICES = 6
 
+# Eigenvalues of the intercepts' Hessian that are no more than this share of the largest are 0.
+_LEAST = 1e-10
+
 # Reads of a group of strengths after which the next one is smaller.
 _MANY_READS = 3
 
-_KNOWN = (SHARED, OWN)
+# What fits are known by, in the order of their numbers in checkpoints; the second one is of earlier versions.
+_KNOWN = (SHARED, "own solver", "hessian", "sample", "directions", "columns", "estimate")
 _STATUSES = tuple(status.value for status in Status)
 
 
@@ -324,9 +327,8 @@ class Together:
         objectives = [self._objective(fit) for fit in fits]
         if not go_on_in_lockstep(fits, objectives, self.objective, self.tol, self.max_iter):
             for fit, objective in zip(fits, objectives, strict=True):
-                result = minimize(objective, fit.theta, tol=self.tol, max_iter=self.max_iter)
-                fit.theta, fit.left, fit.reads = result.theta, result.remaining_r2, fit.reads + result.passes
-                fit.status = result.status
+                go_on_alone(fit, objective, self.tol, self.max_iter)
+                fit.reads += objective.num_passes
                 self.objective.num_passes += objective.num_passes
         answer = self._parts.ask(np.array([fit.theta for fit in fits]))
         for row, fit in enumerate(fits):
@@ -354,12 +356,16 @@ class Together:
             return used
         if hessians is None:
             return np.inf
-        free |= ~penalized
-        matrix = self._of_fit(0, hessians)[np.ix_(free, free)]
-        curved = norm_curvature(penalty.of_coordinates(np.flatnonzero(free)), theta[free])
+        own, others = np.flatnonzero(free & penalized), np.flatnonzero(~penalized)
+        if not own.size:
+            return 0.0
+        whole = self._of_fit(0, hessians)
         with one_thread():
-            share = np.linalg.lstsq(matrix + np.diag(penalty.l2[free]) + curved, matrix, rcond=None)[0].diagonal()
-        return float(share.sum()) - float((~penalized).sum())
+            # Less what the intercepts explain of it, of which one may be a combination of others.
+            beside, cross = np.linalg.pinv(whole[np.ix_(others, others)], _LEAST, True), whole[np.ix_(own, others)]
+            matrix = whole[np.ix_(own, own)] - cross @ beside @ cross.T
+            pulled = np.diag(penalty.l2[own]) + norm_curvature(penalty.of_coordinates(own), theta[own])
+            return float(np.linalg.lstsq(matrix + pulled, matrix, rcond=None)[0].trace())
 
     def _kept(self, state: TogetherState, fits: list[Fit], df: list[float]) -> TogetherState:
         """The state with these fits."""
@@ -381,7 +387,7 @@ class Together:
             df=np.concatenate((state.df, df)),
             reads=added(state.reads, lambda fit: fit.reads),
             status=added(state.status, lambda fit: _STATUSES.index((fit.status or Status.MAX_ITER).value)),
-            known_by=added(state.known_by, lambda fit: int(fit.alone)),
+            known_by=added(state.known_by, lambda fit: _KNOWN.index(fit.known_by)),
             grads=np.array([fit.grad for fit in last]),
         )
 

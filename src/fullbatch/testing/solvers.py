@@ -160,7 +160,7 @@ def _check_resume(make: Callable[[], Any], loss: str, whole: Result) -> None:
 _CORNERS: dict[str, dict[str, Any]] = {
     "l1": {"l1": 0.03},
     "bounds": {"lower": -0.02, "upper": 0.1},
-    "groups": {"l21": 0.04, "l1": 0.01},
+    "groups": {"l21": 0.3, "l1": 0.01},
 }
 
 
