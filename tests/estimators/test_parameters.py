@@ -114,6 +114,8 @@ OF_NUMBERS = {
     "P1": [*NO_COLUMNS, -1.0, [1.0, -1.0]],
     "P2": [*NO_COLUMNS, -1.0, {"x": -1}],
     "loss": [*NOTHING, "logistic", "Squared", "softmax", 3, True, ("squared",)],
+    "family": [*NOTHING[1:], "squared", "Poisson", 3, True, ("poisson",)],
+    "link": [*NOTHING, "softmax", "Log", 3, True],
     "loss_options": ["delta", 3, True, ["delta"], [("delta", 1.0)], {1.0}, Nothing(), np.ones(1)],
 }
 

@@ -46,6 +46,8 @@ def least_norm(coef: Array, intercept: Array, result: Result, objective: Objecti
         return coef, intercept
     diagonal = matrix.diagonal()
     used = diagonal > 0
+    if not used.any():  # at separated classes second derivatives are too small for a number
+        return coef, intercept
     scale = np.sqrt(np.where(used, diagonal, 1.0))
     with one_thread():
         values, vectors = eigh((matrix / scale / scale[:, None])[np.ix_(used, used)])

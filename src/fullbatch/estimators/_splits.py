@@ -10,6 +10,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing
 
 from ..data.kinds import Kind, kind_of
+from ..errors import DataError
 from ..models.by_row import ByRow, Dealt
 from ..wording.arguments import is_number
 
@@ -86,6 +87,9 @@ class Splits:
                 )
             return cls(_USUAL if cv is None else int(cv))
         X, y = _by_rows(X), _column(X, y)
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            row = int(np.flatnonzero(~np.isfinite(y))[0])
+            raise DataError(f"row {row}: the target y is {y[row]:g}: correct it, or leave the row out")
         scored = {name: _column(X, values) for name, values in (scored or {}).items()}
         splitter = check_cv(_USUAL if cv is None else cv, y, classifier=classes)
         n = len(y)

@@ -191,6 +191,7 @@ class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
             self.theta_ = float((options or {}).get("theta", 1.0))
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        super()._add_saved(arrays, metadata)
         if hasattr(self, "theta_"):
             arrays["theta"] = np.asarray(self.theta_)
 

@@ -149,14 +149,19 @@ def _tweedie(loss: Tweedie, y: Array, eta: Array) -> tuple[Array, Array, Array]:
 
 
 def _softmax(loss: Softmax, y: Array, eta: Array) -> tuple[Array, Array, Array]:
-    at_class = y.astype(np.intp), np.arange(len(y))
-    less = eta - eta.max(axis=0)
+    each = np.arange(len(y))
+    at_class, at_top = (y.astype(np.intp), each), (eta.argmax(axis=0), each)
+    less = eta - eta[at_top]
     share = np.exp(less)
-    total = share.sum(axis=0)
-    share /= total
+    share[at_top] = 0.0
+    others = share.sum(axis=0)  # apart from the likeliest class, whose 1 would swallow what is small
+    share /= 1.0 + others
+    share[at_top] = 1.0 / (1.0 + others)
     slope = share.copy()
     slope[at_class] -= 1.0
-    return (np.log(total) - less[at_class])[None], slope, share
+    right = at_class[0] == at_top[0]
+    slope[at_class[0][right], each[right]] = -(others / (1.0 + others))[right]
+    return (np.log1p(others) - less[at_class])[None], slope, share
 
 
 FORMULAS: dict[type, Callable[[Any, Array, Array], tuple[Array, Array, Array]]] = {
