@@ -137,7 +137,8 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         arrays["classes"] = self.classes_
         parameters = metadata["parameters"]
-        parameters["C"] = str(self.C)  # JSON has no infinity
+        if "C" in parameters:
+            parameters["C"] = str(self.C)  # JSON has no infinity
         if isinstance(self.class_weight, Mapping):
             labels = [label.item() if isinstance(label, np.generic) else label for label in self.class_weight]
             parameters["class_weight"] = list(zip(labels, map(float, self.class_weight.values()), strict=True))
@@ -147,7 +148,8 @@ class Classifier(ClassifierMixin, LinearEstimator):  # type: ignore[misc]
         parameters = dict(metadata["parameters"])
         if isinstance(parameters["class_weight"], list):
             parameters["class_weight"] = dict(parameters["class_weight"])
-        parameters["C"] = float(parameters["C"])
+        if "C" in parameters:
+            parameters["C"] = float(parameters["C"])
         model = cls(**parameters)
         model.coef_, model.intercept_, model.classes_ = arrays["coef"], arrays["intercept"], arrays["classes"]
         return model
