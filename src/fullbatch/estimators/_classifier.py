@@ -92,14 +92,16 @@ class Classifier(Labelled, ClassifierMixin, LinearEstimator):  # type: ignore[mi
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         arrays["classes"] = self.classes_
         parameters = metadata["parameters"]
-        parameters["C"] = str(self.C)  # JSON has no infinity
+        if "C" in parameters:
+            parameters["C"] = str(self.C)  # JSON has no infinity
         parameters["class_weight"] = as_pairs(self.class_weight)
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
         parameters = dict(metadata["parameters"])
         parameters["class_weight"] = of_pairs(parameters["class_weight"])
-        parameters["C"] = float(parameters["C"])
+        if "C" in parameters:
+            parameters["C"] = float(parameters["C"])
         model = cls(**parameters)
         model.coef_, model.intercept_, model.classes_ = arrays["coef"], arrays["intercept"], arrays["classes"]
         return model

@@ -208,6 +208,19 @@ def check_numbers(name: str, given: Any, least: float = 0.0, above: bool = False
         raise ValueError(f"{name} must be one or more numbers {bound}{'' if infinite else ', finite'}, got {given!r}")
 
 
+def check_alphas(alphas: Any, above: bool = False) -> None:
+    """Refuse what is not one or more strengths of 0 or more, or above it: in scikit-learn's words."""
+    if np.ndim(alphas) > 1 or not np.size(alphas):
+        raise ValueError(f"alphas must be one or more numbers, got {alphas!r}")
+    each = [alphas] if np.ndim(alphas) == 0 else list(alphas)
+    for number, alpha in enumerate(each):
+        name = f"alphas[{number}]" if len(each) > 1 else "alphas"
+        if not is_number(alpha):
+            raise TypeError(f"{name} must be an instance of float, not {type(alpha).__name__}")
+        if not ((alpha > 0 if above else alpha >= 0) and alpha < np.inf):
+            raise ValueError(f"{name} == {alpha}, must be {'>' if above else '>='} 0.0 and finite")
+
+
 def check_scoring(scoring: Any, told: Sequence[Any] = (None,)) -> None:
     """Refuse what is no scorer, nor the name of one."""
     if any(scoring is one for one in told) or callable(scoring):

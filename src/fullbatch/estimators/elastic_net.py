@@ -1,7 +1,7 @@
 """Least squares with an L1 penalty, alone or beside an L2 penalty."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -94,6 +94,24 @@ class ElasticNet(DualGap, LeastSquaresRegression):
     def _check_parameters(self) -> None:
         check_number("alpha", self.alpha, finite=True)
         super()._check_parameters()
+
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, check_input: bool = True, *, offset: Any = None
+    ) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset
+            As for every linear model: see `fullbatch.estimators.LinearEstimator.fit`. y may be (n, t) targets.
+        check_input : bool, default=True
+            Changes nothing: what is given is checked in any case.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, offset)
 
     def _strength(self, weight: float) -> float:
         return float(self.alpha)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ..saving.contents import Each, Either, Flag, Number
 from ..wording.arguments import check_number, check_whole
-from ._cross_validated import STRENGTHS, CrossValidated, check_numbers, kept
+from ._cross_validated import STRENGTHS, CrossValidated, check_alphas, kept
 from ._regression import Regression
 from ._several import several
 from ._splits import Splits
@@ -110,7 +110,9 @@ class ElasticNetCV(DualGap, CrossValidated, LeastSquaresRegression):
         if isinstance(self.alphas, int | np.integer) and not isinstance(self.alphas, bool):
             check_whole("alphas", self.alphas, 1)
         else:
-            check_numbers("alphas", self.alphas)
+            check_alphas(self.alphas)
+            if not np.ndim(self.alphas):
+                raise ValueError(f"alphas must be a number of strengths, or these in a list, got {self.alphas!r}")
         super()._check_parameters()
 
     def _parted_targets(self, y: Any) -> tuple[Any, None]:
@@ -154,8 +156,8 @@ class ElasticNetCV(DualGap, CrossValidated, LeastSquaresRegression):
             return template.grid(self.alphas, 0, None)
         if share == 0:
             raise ValueError(
-                "Automatic alpha grid generation is not supported for l1_ratio=0: no strength makes coefficients zero. "
-                "Please supply a grid by the argument alphas"
+                "Automatic alpha grid generation is not supported for l1_ratio=0. Please supply a grid by providing "
+                "your estimator with the appropriate `alphas=` argument: no strength makes coefficients zero"
             )
         if not template.largest(splits.count, 0) > _NOTHING:
             return np.full(int(self.alphas), _NOTHING)

@@ -274,7 +274,6 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         super()._add_saved(arrays, metadata)
-        del metadata["parameters"]["C"]
         arrays["n_iter"] = np.array([self._last_iterations])
         if np.ndim(self.Cs):
             metadata["parameters"]["Cs"] = [repr(float(C)) for C in self.Cs]

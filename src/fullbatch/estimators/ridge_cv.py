@@ -21,8 +21,17 @@ from ..objective.variables import Standardized
 from ..run.targets import squares_of
 from ..saving.contents import Each, Either, Flag, Null, Number, Text
 from ..solvers.least_squares import LeastSquares
-from ..wording.arguments import check_flag, is_number
-from ._cross_validated import CrossValidated, FoldFits, check_scoring, kept, refuse_elsewhere, score_of, takes_weights
+from ..wording.arguments import check_flag
+from ._cross_validated import (
+    CrossValidated,
+    FoldFits,
+    check_alphas,
+    check_scoring,
+    kept,
+    refuse_elsewhere,
+    score_of,
+    takes_weights,
+)
 from ._leave_one_out import left_out
 from ._several import blocks_of_targets, join
 from ._splits import Splits
@@ -135,15 +144,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         check_scoring(self.scoring)
         if not (self.gcv_mode is None or self.gcv_mode in ("auto", "svd", "eigen")):
             raise ValueError(f"gcv_mode must be 'auto', 'svd', 'eigen' or None, got {self.gcv_mode!r}")
-        several = np.ndim(self.alphas) == 1 and len(self.alphas) != 1
-        if np.ndim(self.alphas) > 1 or (several and not len(self.alphas)):
-            raise ValueError(f"alphas must be one or more numbers, got {self.alphas!r}")
-        for number, alpha in enumerate(np.ravel(np.asarray(self.alphas, object))):
-            name = f"alphas[{number}]" if several else "alphas"
-            if not is_number(alpha):
-                raise TypeError(f"{name} must be an instance of float, not {type(alpha).__name__}.")
-            if not (0 < alpha < np.inf if self.cv is None else 0 <= alpha < np.inf):
-                raise ValueError(f"{name} == {alpha}, must be {'>' if self.cv is None else '>='} 0.0, and finite")
+        check_alphas(self.alphas, above=self.cv is None)
         if self.cv is not None and (self.store_cv_results or self.alpha_per_target):
             name = "store_cv_results" if self.store_cv_results else "alpha_per_target"
             raise ValueError(f"cv!=None and {name}=True are incompatible: leave cv out, so that each row is left out")

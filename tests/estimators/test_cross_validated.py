@@ -1,0 +1,422 @@
+"""Estimators that choose their strength by cross-validation: scikit-learn's choice, paths and optimum, converged."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.special import xlogy
+from sklearn import linear_model
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.metrics import mean_poisson_deviance
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    PredefinedSplit,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fullbatch
+from fullbatch import DataError, array_sources, cross_validate, load_model
+
+KINDS = [
+    fullbatch.RidgeCV,
+    fullbatch.LassoCV,
+    fullbatch.ElasticNetCV,
+    fullbatch.LogisticRegressionCV,
+    fullbatch.GeneralizedLinearRegressorCV,
+]
+CHECKED = [
+    fullbatch.RidgeCV(engine="serial"),
+    fullbatch.LassoCV(engine="serial", alphas=10, cv=3),
+    fullbatch.ElasticNetCV(engine="serial", alphas=10, cv=3),
+    fullbatch.LogisticRegressionCV(engine="serial", Cs=3, cv=3),
+    fullbatch.GeneralizedLinearRegressorCV(engine="serial", n_alphas=10, cv=3),
+]
+
+
+@pytest.mark.slow
+@parametrize_with_checks(CHECKED)
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return 10.0 * X[:150, :6], y[:150] / 50.0, np.random.default_rng(0).uniform(0.2, 2.0, 150)
+
+
+def classes(data=load_iris):
+    X, y = data(return_X_y=True)
+    X = X[:, :5]
+    return (X - X.mean(axis=0)) / X.std(axis=0), y, np.random.default_rng(0).uniform(0.2, 2.0, len(y))
+
+
+TIGHT = {"tol": 1e-11, "max_iter": 200_000}
+SPLITTERS = {
+    "five": None,
+    "three": 3,
+    "shuffled": KFold(4, shuffle=True, random_state=1),
+    "drawn": ShuffleSplit(3, random_state=0),
+    "in time": TimeSeriesSplit(4),
+    "repeated": RepeatedKFold(n_splits=3, n_repeats=2, random_state=0),
+    "some never held out": PredefinedSplit(np.arange(150) % 4 - 1),
+    "masks": [(np.arange(150) >= 50, np.arange(150) < 50), (np.arange(150) < 100, np.arange(150) >= 100)],
+    "with replacement": [(np.random.default_rng(k).integers(0, 100, 120), np.arange(100, 150)) for k in range(2)],
+}
+
+
+@pytest.mark.parametrize("cv", SPLITTERS.values(), ids=list(SPLITTERS))
+def test_lasso_cv_on_any_split(cv):
+    X, y, weight = diabetes()
+    wanted = linear_model.LassoCV(cv=cv, alphas=12, **TIGHT).fit(X, y, weight)
+    found = fullbatch.LassoCV(cv=cv, alphas=12, engine="serial", tol=1e-8).fit(X, y, weight)
+    assert found.alpha_ == pytest.approx(wanted.alpha_, rel=1e-8)
+    np.testing.assert_allclose(found.alphas_, wanted.alphas_, rtol=1e-8)
+    np.testing.assert_allclose(found.mse_path_, wanted.mse_path_, rtol=1e-6)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+    assert found.intercept_ == pytest.approx(wanted.intercept_, rel=1e-6)
+    assert 0 <= found.dual_gap_ < 1e-8
+    assert not hasattr(found, "l1_ratio_")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"positive": True}, {"fit_intercept": False}, {"alphas": [0.3, 0.01, 0.1]}, {"eps": 0.1}],
+    ids=str,
+)
+def test_elastic_net_cv(options):
+    X, y, _ = diabetes()
+    options = {"l1_ratio": [0.2, 0.9, 1.0], "alphas": 6, "cv": 4, **options}
+    wanted = linear_model.ElasticNetCV(**options, **TIGHT).fit(X, y)
+    found = fullbatch.ElasticNetCV(**options, engine="serial", tol=1e-8).fit(X, y)
+    assert (found.l1_ratio_, found.alpha_) == (wanted.l1_ratio_, pytest.approx(wanted.alpha_, rel=1e-8))
+    assert found.alphas_.shape == wanted.alphas_.shape
+    np.testing.assert_allclose(found.mse_path_, wanted.mse_path_, rtol=1e-6)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+
+
+def test_lasso_cv_reads_the_data_once_for_all_folds_and_strengths():
+    class Counting(fullbatch.SerialEngine):
+        asked = 0
+
+        def place(self, model, sources):
+            blocks = super().place(model, sources)
+            sum_ = blocks.sum
+
+            def counted(request):
+                type(self).asked += 1
+                return sum_(request)
+
+            blocks.sum = counted
+            return blocks
+
+    X, y, _ = diabetes()
+    model = fullbatch.LassoCV(alphas=30, engine=Counting()).fit(X, y)
+    # One read of the sums of all folds, and those of the last fit and of its check.
+    assert Counting.asked == 1 + model.result_.passes <= 4
+
+
+def test_targets_that_no_column_explains():
+    X = np.random.default_rng(0).random((20, 3))
+    model = fullbatch.LassoCV(alphas=3, cv=2).fit(X, np.full(20, 7.0))
+    np.testing.assert_array_equal(model.alphas_, [np.finfo(float).resolution] * 3)
+    np.testing.assert_allclose(model.predict(X), 7.0)
+
+
+# --- logistic regression --------------------------------------------------------------------------------------------
+
+
+def paths(model, name):
+    values = getattr(model, name)
+    return np.array(list(values.values())) if isinstance(values, dict) else values
+
+
+@pytest.mark.parametrize("data", [load_iris, load_breast_cancer], ids=["iris", "cancer"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scoring": "neg_log_loss"},
+        {"scoring": None, "cv": ShuffleSplit(3, random_state=0), "l1_ratios": [0.0]},
+        {"refit": False, "scoring": "balanced_accuracy", "class_weight": "balanced"},
+        {"use_legacy_attributes": False, "scoring": "accuracy", "fit_intercept": False},
+    ],
+    ids=str,
+)
+def test_logistic_regression_cv(data, options):
+    X, y, weight = classes(data)
+    options = {"Cs": [0.01, 3.0, 0.3], "cv": 3, **options}
+    theirs = {"solver": "newton-cholesky", "tol": 1e-9, "max_iter": 1000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        wanted = linear_model.LogisticRegressionCV(**options, **theirs).fit(X, y, weight)
+        score = wanted.score(X, y, sample_weight=weight)
+    found = fullbatch.LogisticRegressionCV(**options, engine="serial", tol=1e-8).fit(X, y, weight)
+    np.testing.assert_array_equal(found.C_, wanted.C_)
+    np.testing.assert_array_equal(found.Cs_, wanted.Cs_)
+    assert type(found.scores_) is type(wanted.scores_)
+    if isinstance(wanted.scores_, dict):
+        assert list(found.scores_) == list(wanted.scores_) == list(found.coefs_paths_)
+    for name in ("scores_", "coefs_paths_"):
+        assert paths(found, name).shape == paths(wanted, name).shape
+        np.testing.assert_allclose(paths(found, name), paths(wanted, name), atol=1e-6, rtol=1e-6)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+    np.testing.assert_allclose(found.intercept_, wanted.intercept_, atol=1e-6)
+    assert found.n_iter_.shape == wanted.n_iter_.shape
+    assert found.score(X, y, weight) == pytest.approx(score, abs=1e-7)
+
+
+def test_logistic_regression_cv_over_shares_of_l1():
+    X, y, _ = classes()
+    options = {"Cs": [0.05, 0.5], "l1_ratios": [0.3, 1.0], "cv": 3, "scoring": "neg_log_loss"}
+    found = fullbatch.LogisticRegressionCV(**options, use_legacy_attributes=False, engine="serial", tol=1e-8).fit(X, y)
+    assert found.scores_.shape == (3, 2, 2)
+    assert found.coefs_paths_.shape == (3, 2, 2, 3, 5)
+    for fold, (train, test) in enumerate(StratifiedKFold(3).split(X, y)):
+        for share, ratio in enumerate((0.3, 1.0)):
+            for strength, C in enumerate((0.05, 0.5)):
+                one = linear_model.LogisticRegression(C=C, l1_ratio=ratio, solver="saga", tol=1e-9, max_iter=50_000)
+                one.fit(X[train], y[train])
+                path = found.coefs_paths_[fold, share, strength]
+                np.testing.assert_allclose(path[:, :-1], one.coef_, atol=1e-5)
+                loss = -np.log(one.predict_proba(X[test])[np.arange(len(test)), y[test]]).mean()
+                assert found.scores_[fold, share, strength] == pytest.approx(-loss, rel=1e-5)
+    assert (found.l1_ratio_, found.C_) == (
+        [0.3, 1.0][found.scores_.sum(axis=0).max(axis=1).argmax()],
+        [0.05, 0.5][found.scores_.sum(axis=0).max(axis=0).argmax()],
+    )
+
+
+# --- ridge regression -----------------------------------------------------------------------------------------------
+
+ALPHAS = [0.01, 0.1, 1.0, 10.0]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"store_cv_results": True},
+        {"store_cv_results": True, "scoring": "neg_mean_absolute_error"},
+        {"store_cv_results": True, "fit_intercept": False, "gcv_mode": "svd"},
+        {"alpha_per_target": True},
+        {"cv": 3},
+        {"cv": ShuffleSplit(3, random_state=0), "scoring": "neg_mean_squared_error"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("targets", [1, 3])
+def test_ridge_cv(options, weighted, targets):
+    X, y, weight = diabetes()
+    y = y if targets == 1 else np.column_stack((y, X[:, 1] - 3.0, np.random.default_rng(3).standard_normal(len(y))))
+    weight = weight if weighted else None
+    wanted = linear_model.RidgeCV(ALPHAS, **options).fit(X, y, weight)
+    found = fullbatch.RidgeCV(ALPHAS, **options, engine="serial").fit(X, y, weight)
+    np.testing.assert_array_equal(found.alpha_, wanted.alpha_)
+    np.testing.assert_allclose(found.best_score_, wanted.best_score_, rtol=1e-8)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found.intercept_, wanted.intercept_, rtol=1e-8)
+    if "store_cv_results" in options:
+        np.testing.assert_allclose(found.cv_results_, wanted.cv_results_, rtol=1e-6, atol=1e-9)
+    assert found.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_each_row_left_out_is_what_fits_without_it_say(standardize):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((25, 40)) * np.geomspace(0.1, 10, 40), rng.standard_normal(25)
+    if standardize:  # of fits to fewer rows the deviations are others, so that columns are alike from the start
+        X = np.vstack((X, -X)) / X.std(axis=0)
+        y = np.concatenate((y, y[::-1]))
+    offset = rng.uniform(0, 1, len(y))
+    found = fullbatch.RidgeCV([0.3, 30.0], store_cv_results=True, standardize=standardize, engine="serial")
+    found.fit(X, y, offset=offset)
+    scale = X.std(axis=0) if standardize else np.ones(40)
+    for row in range(len(y)):
+        others = np.arange(len(y)) != row
+        for number, alpha in enumerate((0.3, 30.0)):
+            model = linear_model.Ridge(alpha).fit(X[others] / scale, (y - offset)[others])
+            error = y[row] - offset[row] - model.predict(X[[row]] / scale)[0]
+            assert found.cv_results_[row, number] == pytest.approx(error**2, rel=1e-6, abs=1e-12)
+    assert found.best_score_ == pytest.approx(-found.cv_results_.mean(axis=0).min(), rel=1e-12)
+
+
+def test_ridge_cv_takes_categories_sparse_rows_and_sources():
+    X, y, weight = diabetes()
+    wanted = fullbatch.RidgeCV(ALPHAS, store_cv_results=True, engine="serial").fit(X, y, weight)
+    for given in (
+        (sp.csr_array(X), y, weight),
+        (pd.DataFrame(X), pd.Series(y), weight),
+        (array_sources(X, y, weight),),
+    ):
+        model = clone(wanted).fit(*given)
+        np.testing.assert_allclose(model.cv_results_, wanted.cv_results_, rtol=1e-8, atol=1e-14)
+        np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-9)
+    frame = pd.DataFrame(X[:, :2], columns=["a", "b"]).assign(kind=np.where(X[:, 2] > 0, "up", "down"))
+    dummies = np.column_stack((X[:, :2], X[:, 2] <= 0, X[:, 2] > 0))
+    np.testing.assert_allclose(
+        clone(wanted).fit(frame, y).cv_results_, clone(wanted).fit(dummies, y).cv_results_, rtol=1e-8, atol=1e-14
+    )
+
+
+# --- generalised linear models --------------------------------------------------------------------------------------
+
+
+def counts():
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((120, 4))
+    return X, rng.poisson(np.exp(0.7 * X[:, 0] - 0.3 * X[:, 1])).astype(float), rng.uniform(0.5, 2.0, 120)
+
+
+def test_poisson_regression_cv():
+    X, y, weight = counts()
+    alphas = [0.5, 0.05, 0.005]
+    found = fullbatch.GeneralizedLinearRegressorCV("poisson", alphas=alphas, cv=4, engine="serial", tol=1e-8)
+    found.fit(X, y, weight)
+    wanted = np.zeros((4, 3))
+    for fold, (train, test) in enumerate(KFold(4).split(X)):
+        for number, alpha in enumerate(alphas):
+            model = linear_model.PoissonRegressor(alpha=alpha, solver="newton-cholesky", tol=1e-12)
+            model.fit(X[train], y[train], weight[train])
+            wanted[fold, number] = mean_poisson_deviance(y[test], model.predict(X[test]), sample_weight=weight[test])
+    np.testing.assert_allclose(found.deviance_path_, wanted, rtol=1e-7)
+    assert found.alpha_ == alphas[wanted.mean(axis=0).argmin()]
+    last = linear_model.PoissonRegressor(alpha=found.alpha_, solver="newton-cholesky", tol=1e-12).fit(X, y, weight)
+    np.testing.assert_allclose(found.coef_, last.coef_, atol=1e-7)
+
+
+def test_glm_cv_is_cross_validate_on_sources():
+    X, y, weight = counts()
+    sources = array_sources(X, y, weight, blocks=3)
+    model = fullbatch.GeneralizedLinearRegressorCV(
+        "poisson", l1_ratio=[0.5, 1.0], n_alphas=8, min_alpha_ratio=1e-3, cv=4, engine="serial", tol=1e-8
+    ).fit(sources)
+    assert model.deviance_path_.shape == (2, 4, 8)
+    least = (weight @ (y - xlogy(y, y))) / weight.sum()
+    for number, share in enumerate((0.5, 1.0)):
+        one = fullbatch.GeneralizedLinearRegressor("poisson", l1_ratio=share, engine="serial", tol=1e-8)
+        told = cross_validate(one, sources, folds=4, num=8, ratio=1e-3)
+        np.testing.assert_allclose(model.alphas_[number], told.strengths, rtol=1e-12)
+        np.testing.assert_allclose(model.deviance_path_[number], 2.0 * (told.losses.T - least), rtol=1e-7)
+    best = np.unravel_index(model.deviance_path_.mean(axis=1).argmin(), (2, 8))
+    assert (model.l1_ratio_, model.alpha_) == ([0.5, 1.0][best[0]], model.alphas_[best])
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
+
+
+def small(kind):
+    X, y, weight = classes() if kind is fullbatch.LogisticRegressionCV else counts()
+    few = {
+        fullbatch.RidgeCV: {},
+        fullbatch.LogisticRegressionCV: {"Cs": [0.1, 1.0], "cv": 3, "scoring": "neg_log_loss"},
+        fullbatch.GeneralizedLinearRegressorCV: {"loss": "poisson", "n_alphas": 4, "cv": 3},
+    }.get(kind, {"alphas": 5, "cv": 3})
+    return kind(engine="serial", **few), X, y, weight
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_saved_cloned_pickled_and_on_any_number_of_threads(kind, tmp_path):
+    model, X, y, weight = small(kind)
+    model.fit(X, y, weight)
+    model.save(tmp_path / "model.fb")
+    loaded = load_model(tmp_path / "model.fb")
+    assert type(loaded) is kind
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    for name in kind._kept:
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name))
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    for threads in (1, 2, 4):
+        other = clone(model).set_params(engine=fullbatch.ThreadEngine(threads)).fit(X, y, weight)
+        assert other.coef_.tobytes() == model.coef_.tobytes()
+    sources = array_sources(X, y, weight, blocks=3)
+    apart = [
+        clone(model).set_params(engine=engine).fit(sources).coef_.tobytes()
+        for engine in (fullbatch.SerialEngine(), fullbatch.ThreadEngine(4))
+    ]
+    assert apart[0] == apart[1]
+    assert kind.__name__ in model._repr_html_()
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1], ids=lambda kind: kind.__name__)
+def test_default_arguments_are_scikit_learns(kind):
+    theirs, ours = getattr(linear_model, kind.__name__)().get_params(), kind().get_params()
+    ours_alone = {"max_iter": 1000, "solver": "auto", "intercept_scaling": 1}
+    for name, value in theirs.items():
+        assert ours[name] == ours_alone.get(name, value) or ours[name] == value
+
+
+def test_groups_by_metadata_routing():
+    import sklearn
+
+    X, y, _ = diabetes()
+    groups = np.arange(150) % 7
+    with sklearn.config_context(enable_metadata_routing=True):
+        wanted = linear_model.LassoCV(alphas=5, cv=GroupKFold(3), **TIGHT).fit(X, y, groups=groups)
+        found = fullbatch.LassoCV(alphas=5, cv=GroupKFold(3), engine="serial").fit(X, y, groups=groups)
+    np.testing.assert_allclose(found.mse_path_, wanted.mse_path_, rtol=1e-6)
+    with pytest.raises(ValueError, match="only supported if enable_metadata_routing=True"):
+        fullbatch.LassoCV(cv=GroupKFold(3)).fit(X, y, groups=groups)
+
+
+WRONG = [
+    (fullbatch.LassoCV(alphas=0), ValueError, "alphas must be at least 1, got 0"),
+    (fullbatch.LassoCV(alphas=[1.0, -1.0]), ValueError, r"alphas\[1\] == -1.0, must be >= 0.0"),
+    (fullbatch.LassoCV(alphas="many"), TypeError, "alphas must be an instance of float, not str"),
+    (fullbatch.LassoCV(eps=0.0), ValueError, "eps must be a number above 0"),
+    (fullbatch.ElasticNetCV(l1_ratio=[0.5, 1.5]), ValueError, "l1_ratio must be one or more numbers from 0 to 1"),
+    (fullbatch.ElasticNetCV(l1_ratio=0), ValueError, "grid generation is not supported for l1_ratio=0"),
+    (fullbatch.LassoCV(cv=1), ValueError, "k-fold cross-validation requires at least one train/test split"),
+    (fullbatch.LassoCV(cv=[([0, 1], [2, 99])]), ValueError, "cv must give numbers of rows from 0 to 11"),
+    (fullbatch.LassoCV(cv=[]), ValueError, "cv has no splits"),
+    (fullbatch.LassoCV(cv="five"), ValueError, "Expected `cv` as an integer"),
+    (fullbatch.RidgeCV(alphas=(1.0, 0.0)), ValueError, r"alphas\[1\] == 0.0, must be > 0.0"),
+    (fullbatch.RidgeCV(cv=3, store_cv_results=True), ValueError, "cv!=None and store_cv_results=True are incompatible"),
+    (fullbatch.RidgeCV(positive=True), ValueError, "knows no bounds: give a number of folds"),
+    (fullbatch.RidgeCV(scoring="best"), ValueError, "scoring must be the name of a scorer of scikit-learn"),
+    (fullbatch.RidgeCV(gcv_mode="qr"), ValueError, "gcv_mode must be"),
+    (fullbatch.LogisticRegressionCV(Cs=[1.0, 0.0]), ValueError, "Cs must be one or more numbers above 0"),
+    (fullbatch.LogisticRegressionCV(l1_ratios=[2.0]), ValueError, "l1_ratios must be an array-like of numbers between"),
+    (fullbatch.LogisticRegressionCV(penalty=None), ValueError, "leave it out, and give Cs=.np.inf."),
+    (fullbatch.LogisticRegressionCV(refit="no"), ValueError, "refit must be True or False"),
+    (fullbatch.GeneralizedLinearRegressorCV(alphas=[]), ValueError, "alphas must be one or more numbers"),
+    (
+        fullbatch.GeneralizedLinearRegressorCV(min_alpha_ratio=2.0),
+        ValueError,
+        "min_alpha_ratio must be a number betwee",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "kind", "why"), WRONG, ids=lambda one: type(one).__name__)
+def test_what_cannot_be_honoured_is_refused(model, kind, why):
+    X = np.random.default_rng(0).random((12, 2))
+    with pytest.raises(kind, match=why):
+        model.fit(X, np.arange(12) % 2)
+    assert not hasattr(model, "coef_")
+
+
+def test_several_targets_have_no_strength_in_common():
+    X = np.random.default_rng(0).random((12, 2))
+    with pytest.raises(ValueError, match="y has several targets, of which each would have a strength of its own"):
+        fullbatch.LassoCV().fit(X, X)
+
+
+def test_scores_that_sources_cannot_tell():
+    X, y, _ = classes()
+    with pytest.raises(DataError, match="give scoring='neg_log_loss'"):
+        fullbatch.LogisticRegressionCV().fit(array_sources(X, y))
+    with pytest.raises(DataError, match="give scoring='neg_mean_squared_error'"):
+        fullbatch.RidgeCV(cv=3).fit(array_sources(X, y))
+    with pytest.raises(ValueError, match="cv must be a number of folds, 2 or more, or None for 5"):
+        fullbatch.LassoCV(cv=KFold(3)).fit(array_sources(X, y))
+    with pytest.raises(ValueError, match="LassoCV: it chooses its strength by itself"):
+        cross_validate(fullbatch.LassoCV(), X, y)

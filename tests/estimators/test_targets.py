@@ -1,0 +1,141 @@
+"""Least squares for several targets at once: scikit-learn's coefficients, from one read of the data."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn import linear_model
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+
+import fullbatch
+from fullbatch import load_model
+from fullbatch.solvers.least_squares import LeastSquares
+
+
+def data():
+    X, y = load_diabetes(return_X_y=True)
+    X, y, rng = 10.0 * X[:120, :5] + 1.0, y[:120], np.random.default_rng(0)
+    Y = np.column_stack((y, y**2 / 100.0, rng.standard_normal(120), 1e6 + 3.0 * X[:, 2] + rng.standard_normal(120)))
+    return X, Y, rng.uniform(0.2, 2.0, 120)
+
+
+TIGHT = {"tol": 1e-12, "max_iter": 100_000}
+PAIRS = [
+    ("LinearRegression", {}, {}),
+    ("LinearRegression", {"fit_intercept": False}, {}),
+    ("LinearRegression", {"positive": True}, {}),
+    ("Ridge", {"alpha": [0.1, 1.0, 2.0, 3.0]}, {}),
+    ("Ridge", {"alpha": 0.5, "fit_intercept": False}, {}),
+    ("Lasso", {"alpha": 0.05}, TIGHT),
+    ("ElasticNet", {"alpha": 0.01, "positive": True}, TIGHT),
+]
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["", "sparse"])
+@pytest.mark.parametrize(("name", "options", "theirs"), PAIRS, ids=str)
+def test_several_targets_at_once(name, options, theirs, sparse):
+    X, Y, weight = data()
+    wanted = getattr(linear_model, name)(**options, **theirs).fit(X, Y, weight)
+    given = sp.csr_array(X) if sparse else X
+    found = getattr(fullbatch, name)(**options, tol=1e-8, engine="serial").fit(given, Y, weight)
+    assert found.coef_.shape == (4, 5)
+    assert found.intercept_.shape == (4,) or not options.get("fit_intercept", True)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found.intercept_, wanted.intercept_, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(found.predict(given), wanted.predict(X), rtol=1e-7)
+    assert found.score(given, Y, weight) == pytest.approx(wanted.score(X, Y, weight), abs=1e-8, rel=1e-9)
+    assert found.n_iter_.shape == (4,)
+    assert len(found.results_) == 4
+    if name in ("Lasso", "ElasticNet"):
+        assert found.dual_gap_.shape == (4,)
+        assert found.sparse_coef_.shape == (4, 5)
+
+
+def test_each_target_is_what_a_model_of_it_alone_is():
+    X, Y, weight = data()
+    offset = np.linspace(0.0, 5.0, len(Y))
+    together = fullbatch.Ridge(2.0, engine="serial").fit(X, Y, weight, offset=offset)
+    for number, y in enumerate(Y.T):
+        alone = fullbatch.Ridge(2.0, engine="serial").fit(X, y, weight, offset=offset)
+        np.testing.assert_allclose(together.coef_[number], alone.coef_, rtol=1e-9)
+        assert together.intercept_[number] == pytest.approx(alone.intercept_, rel=1e-9)
+        result, of_one = together.results_[number], alone.result_
+        assert result.value == pytest.approx(of_one.value, rel=1e-7)
+        assert result.status is of_one.status
+
+
+def test_one_read_serves_all_targets(monkeypatch):
+    X, Y, _ = data()
+    reads = []
+    place = fullbatch.SerialEngine.place
+
+    def counted(self, model, sources):
+        blocks = place(self, model, sources)
+        ask = blocks.sum
+        monkeypatch.setattr(blocks, "sum", lambda request: reads.append(type(request).__name__) or ask(request))
+        return blocks
+
+    monkeypatch.setattr(fullbatch.SerialEngine, "place", counted)
+    fullbatch.LinearRegression(engine=fullbatch.SerialEngine()).fit(X, Y)
+    assert reads == ["Squares"]
+
+
+def test_columns_too_many_for_their_products_are_fitted_target_by_target(monkeypatch):
+    X, Y, weight = data()
+    wanted = fullbatch.Lasso(0.05, engine="serial", tol=1e-8).fit(X, Y, weight)
+    monkeypatch.setattr(LeastSquares, "bytes_for", staticmethod(lambda size: 2**40))
+    found = fullbatch.Lasso(0.05, engine="serial", tol=1e-8).fit(X, Y, weight)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-7)
+
+
+def test_ill_conditioned_columns_are_decomposed_for_all_targets():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 3))
+    X = np.column_stack((X, X[:, 0] + 1e-7 * rng.standard_normal(80)))
+    Y = X @ rng.standard_normal((4, 3)) + 0.1 * rng.standard_normal((80, 3))
+    wanted = np.linalg.lstsq(X - X.mean(axis=0), Y - Y.mean(axis=0), rcond=1e-14)[0].T
+    found = fullbatch.LinearRegression(engine="serial").fit(X, Y)
+    np.testing.assert_allclose(found.coef_, wanted, rtol=1e-6)
+
+
+def test_threads_saving_and_frames(tmp_path):
+    X, Y, weight = data()
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(kind=np.where(X[:, 0] > 1.0, "up", "down"))
+    targets = pd.DataFrame(Y, columns=["p", "q", "r", "s"])
+    model = fullbatch.Ridge([1.0, 2.0, 3.0, 4.0], engine="serial").fit(frame, targets, weight)
+    for threads in (1, 2, 4):
+        other = clone(model).set_params(engine=fullbatch.ThreadEngine(threads)).fit(frame, targets, weight)
+        assert other.coef_.tobytes() == model.coef_.tobytes()
+    model.save(tmp_path / "model.fb")
+    for again in (load_model(tmp_path / "model.fb"), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(again.predict(frame), model.predict(frame))
+    model.write_predictions(frame, tmp_path / "predictions.csv")
+    written = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(written) == [f"prediction_{number}" for number in range(4)]
+    np.testing.assert_allclose(written.to_numpy(), model.predict(frame), rtol=1e-12)
+
+
+def test_shapes_of_one_target():
+    X, Y, _ = data()
+    one = fullbatch.LinearRegression(engine="serial").fit(X, Y[:, :1])
+    assert (one.coef_.shape, one.intercept_.shape, one.predict(X).shape) == ((1, 5), (1,), (len(X), 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert fullbatch.Ridge(engine="serial").fit(X, Y[:, :1]).coef_.shape == (5,)
+
+
+def test_what_several_targets_have_not():
+    X, Y, _ = data()
+    model = fullbatch.Ridge(engine="serial").fit(X, Y)
+    for asked in (lambda: model.inference(X, Y), lambda: model.evaluate(X, Y), lambda: model.to_sql("data")):
+        with pytest.raises(ValueError, match="of several targets: fit a model to each of them"):
+            asked()
+    with pytest.raises(ValueError, match="Number of targets and number of penalties do not correspond: 4 and 3"):
+        fullbatch.Ridge([1.0, 2.0, 3.0]).fit(X, Y)
+    Y[3, 2] = np.nan
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        model.fit(X, Y)
