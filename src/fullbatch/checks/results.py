@@ -300,7 +300,7 @@ class Checks(ByPrediction):
 
     def _of_predictions(self) -> Iterator[Notice]:
         fitted = self._fitted
-        if fitted.family.loss == "poisson" and (ratio := self.dispersion) > OVER_DISPERSED:
+        if fitted.family.loss == "poisson" and self._left > 0 and (ratio := self.dispersion) > OVER_DISPERSED:
             yield Notice(
                 "over-dispersed",
                 f"Pearson's dispersion is {ratio:.3g}: the counts vary more than Poisson's; ask for robust errors, and "
