@@ -96,6 +96,19 @@ def test_a_saved_model_is_checked_alike(tmp_path):
     assert again.summary(COLUMNS) == checks.summary(COLUMNS)
 
 
+def test_blocks_in_which_nothing_counts(folder, tmp_path):
+    frame = table(900)
+    frame.loc[130:400, "weight"] = 0.0
+    frame.to_parquet(tmp_path / "rows.parquet")
+    model = model_of("tweedie").fit(frame[COLUMNS], frame["tweedie"], frame["weight"])
+    here = model.checks(frame[COLUMNS], frame["tweedie"], frame["weight"])
+    there = model.checks(sources(tmp_path, "tweedie"))
+    assert_allclose(list(there.measures.values()), list(here.measures.values()), rtol=1e-12)
+    assert_allclose(there.by_column("region"), here.by_column("region"), rtol=1e-12)
+    assert_allclose(there.vif(), here.vif(), rtol=1e-12)
+    assert_allclose(there.quantile_residuals(), here.quantile_residuals(), rtol=1e-9, atol=1e-12)
+
+
 def test_offsets_count():
     frame = table()
     offset = np.linspace(-1, 1, len(frame))

@@ -112,10 +112,16 @@ def test_several_classes_are_each_against_the_rest():
     brier = np.average(((y - predicted) ** 2).sum(axis=1), weights=weight)
     assert_allclose(checks.measures["brier"], brier, rtol=1e-12)
     assert_allclose(checks.measures["auc"], found["auc"].mean())
+    assert_allclose(checks.measures["calibration_error"], found["calibration_error"].mean())
+    assert_allclose(found["calibration_error"], [distance(checks.calibration(10, label=label)) for label in "abc"])
     with pytest.raises(ValueError, match="label must say which class, one of 'a', 'b', 'c', got None"):
         checks.roc_curve()
     with pytest.raises(ValueError, match="several classes have no order"):
         checks.quantile_residuals()
+
+
+def distance(table_):
+    return np.average(abs(table_["actual"] - table_["expected"]), weights=table_["weight"])
 
 
 @pytest.mark.parametrize("target", ["label", "three"])
@@ -200,6 +206,9 @@ def test_what_cannot_be_told_of_labels():
     assert np.isnan(alone.measures["auc"])
     with pytest.raises(DataError, match="the rows are of one class"):
         alone.roc_curve()
+    assert alone._drawn == ["calibration", "gain", "residuals"]
+    assert "AUC:                             nan" in alone.summary()
+    assert alone.as_dict()["measures"]["auc"] is None
 
 
 def test_a_penalised_and_sparse_model_is_checked_too():

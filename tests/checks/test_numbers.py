@@ -18,6 +18,8 @@ from fullbatch import (
     QuantileRegressor,
     Ridge,
 )
+from fullbatch.checks import ranking
+from fullbatch.checks.histogram import Histogram
 
 POWERS = {"squared": 0, "poisson": 1, "tweedie": POWER, "gamma": 2}
 
@@ -43,6 +45,17 @@ def test_measures_in_long_double(target):
     assert_allclose(found["gini_perfect"], gini(y, y, w), rtol=1e-11)
     assert_allclose(found["gini_share"], gini(y, mean, w) / gini(y, y, w), rtol=1e-11)
     assert found["gini_error"] == 0.0
+
+
+@pytest.mark.parametrize("cells", [2, 5, 30, 200])
+def test_ginis_of_shared_cells_are_within_their_error(cells):
+    rng = np.random.default_rng(cells)
+    for _ in range(20):
+        mean, weight = np.exp(rng.standard_normal(200)), rng.integers(1, 4, 200).astype(float)
+        y = rng.gamma(1.0, mean)
+        found = ranking.gini(Histogram.of(mean, np.column_stack((weight, weight * y)), cells), 1)
+        assert abs(found.value - gini(y, mean, weight)) <= found.error + 1e-12
+        assert (found.error == 0.0) == (cells == 200)
 
 
 def gini(y, by, weight):

@@ -47,7 +47,7 @@ PLOTS: dict[str, Callable[[Any, Any, Any], None]] = {
 }
 
 
-def by_column(checks: Any, column: str, ax: Any, label: Any) -> None:
+def draw_column(checks: Any, column: str, ax: Any, label: Any) -> None:
     """Actual and expected by the levels of a column, or by parts of its numbers."""
     table = checks.by_column(column, label=label)
     if hasattr(table, "to_pydict"):

@@ -12,10 +12,9 @@ import pyarrow as pa
 from scipy.special import ndtri
 
 from ..data.written import write
-from ..engines.tree import Part, TreeSum
 from ..errors import DataError, shortened
 from ..inference.data import Data
-from ..inference.design import MOST_PARAMETERS, Design, FittedLinear
+from ..inference.design import Design, FittedLinear
 from ..inference.matplotlib_ import new_axes
 from ..inference.pandas_ import as_frame
 from ..inference.results import OVER_DISPERSED
@@ -23,7 +22,7 @@ from ..run.result import Notice
 from ..wording.arguments import check_whole, is_number
 from .by_prediction import ByPrediction
 from .compared import Compare, Compared, Scoring
-from .drawing import PLOTS, by_column
+from .drawing import PLOTS, draw_column
 from .histogram import Histogram
 from .inflation import Inflation, ScatterOf, inflation
 from .ranking import Ranked
@@ -34,8 +33,8 @@ from .whole import names_of
 
 Array = npt.NDArray[Any]
 
-# Columns that are looked at unless they are named.
-MOST_COLUMNS = 100
+# Columns of the data that are looked at unless they are named, and of the model whose matrix is made unasked.
+MOST_COLUMNS, _MOST_TOLD = 100, 1000
 
 # Variance inflation that is worth a word, and a share that a model takes for nothing.
 _INFLATED, _NOTHING = 10.0, 1e-6
@@ -76,10 +75,7 @@ class Checks(ByPrediction):
             )
         looked_at = _numbers(columns, names_of(fitted))
         scoring = Scoring(fitted, unknown)
-        tree = TreeSum(len(data.sources))
-        for number, answer in enumerate(data.each(Compare(scoring, looked_at))):
-            tree.add(Part(0, number, answer))
-        compared: Compared = tree.total()
+        compared: Compared = data.total(Compare(scoring, looked_at))
         if not compared.rows:
             raise DataError("no row has a positive weight: nothing can be told")
         return cls(scoring, data, compared, looked_at, weights == "precision")
@@ -236,14 +232,14 @@ class Checks(ByPrediction):
     def notices(self) -> tuple[Notice, ...]:
         """What the reader of the numbers must know: each has a code, which docs/checks.md explains, and words.
 
-        One pass, the first time, for what columns have in common.
+        One pass, the first time, for what columns have in common, if there are no more than 1,000 in the model.
         """
         return (*self._of_predictions(), *(self._of_columns() if self.can_inflate else ()))
 
     @property
     def can_inflate(self) -> bool:
-        """Whether there are few enough columns for a matrix of what they have in common."""
-        return self._fitted.features.size <= MOST_PARAMETERS
+        """Whether there are so few columns that what they have in common is told without being asked for."""
+        return self._fitted.features.size <= _MOST_TOLD
 
     # --- to be read -------------------------------------------------------------------------------------------------
 
@@ -288,17 +284,18 @@ class Checks(ByPrediction):
             raise ValueError(f"ax is for one plot, there are {len(chosen)}: leave it out")
         given = [ax] if ax is not None else np.ravel(new_axes(1, len(chosen))).tolist()
         for one, on in zip(chosen, given, strict=True):
-            PLOTS[one](self, on, label) if one in PLOTS else by_column(self, one, on, label)
+            PLOTS[one](self, on, label) if one in PLOTS else draw_column(self, one, on, label)
         return given[0] if isinstance(which, str) else given
 
     @property
     def _drawn(self) -> list[str]:
         """Plots that there are."""
         labels, several = self._labels is not None, len(self.compared.scores) > 1
+        share = float(self.compared.actual[0]) / self.weight
         there = {
             "calibration": self.scoring.has_means,
-            "roc": labels,
-            "precision-recall": labels,
+            "roc": several or (labels and 0 < share < 1),
+            "precision-recall": several or (labels and 0 < share < 1),
             "gain": self.has_shares,
             "lorenz": self.has_shares and not labels,
             "residuals": self._fitted.family.likelihood and not several,
@@ -307,7 +304,7 @@ class Checks(ByPrediction):
 
     def _of_predictions(self) -> Iterator[Notice]:
         fitted = self._fitted
-        if fitted.family.loss == "poisson" and (ratio := self.dispersion) > OVER_DISPERSED:
+        if fitted.family.loss == "poisson" and self._left > 0 and (ratio := self.dispersion) > OVER_DISPERSED:
             yield Notice(
                 "over-dispersed",
                 f"Pearson's dispersion is {ratio:.3g}: the counts vary more than Poisson's; ask for robust errors, and "

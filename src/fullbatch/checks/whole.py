@@ -107,10 +107,11 @@ class Whole:
         the second one), and ratio, of the first to the second; calibration_error, the mean distance of actual from
         expected over ten parts of equal weight by prediction. Of classes auc, average_precision, gini = 2 auc - 1 and
         brier, the mean squared error of probabilities; of several classes means over each against the rest, and brier
-        their sum. Of numbers gini, how far the actual amounts lie with the highest predictions, from 0 of any order to
-        gini_perfect of the targets' own order, and gini_share of the two; dispersion. Each of auc, average_precision
-        and gini has an error, such as auc_error, that says how far off it may be at the most; 0 where there are no
-        more distinct predictions than cells. LinearSVC has no probabilities, and so none of what needs them.
+        their sum. Of numbers gini, how far the actual amounts lie with the highest predictions, from 0 of a random
+        order to gini_perfect of the targets' own, and gini_share, of the first in the second; dispersion. Each of auc,
+        average_precision and gini has an error, such as auc_error, that says how far off it may be at the most; 0 where
+        there are no more distinct predictions than cells. LinearSVC has no probabilities, and so none of what needs
+        them.
         """
         compared, weight = self.compared, self.weight
         told: dict[str, float] = {"rows": float(self.n_rows), "weight": weight}
