@@ -127,6 +127,30 @@ def test_the_conditions_of_a_minimum_hold(loss, penalty):
     assert not free.all()
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("penalty", [{"lower": 0.0}, {"lower": -1e4, "upper": 1.2e5}, {"l1": 0.05}], ids=str)
+def test_quantiles_of_targets_a_million_times_the_smoothing(seed, penalty):
+    """All rows but a few are on straight stretches: the minimum is near that of a linear program."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((400, 6))
+    y = (X @ [1, 2, 0, -1, 0.5, 0] + rng.standard_t(2, 400)) * 1e5
+    options = {"quantile": 0.3, "smoothing": 0.1}
+    blocks = SerialEngine().place(Linear("quantile", options=options), array_sources(X, y))
+    objective = Objective(blocks, variables=Standardized(blocks.schema, 1), **penalty)
+    result = minimize(objective, np.zeros(7))
+    assert result.status is Status.CONVERGED, result.message
+    # Of coefficients as differences of two numbers, the intercept's two, and residuals above and below.
+    cost = np.concatenate(
+        (np.full(12, penalty.get("l1", 0.0)), [0, 0], np.full(400, 0.3 / 400), np.full(400, 0.7 / 400))
+    )
+    ones, unit = np.ones((400, 1)), np.eye(400)
+    bounds = [(0, penalty.get("upper"))] * 6 + [(0, -penalty["lower"] if "lower" in penalty else None)] * 6
+    program = optimize.linprog(
+        cost, A_eq=np.hstack((X, -X, ones, -ones, unit, -unit)), b_eq=y, bounds=bounds + [(0, None)] * 802
+    )
+    assert abs(result.value - program.fun) <= 0.1  # by no more do losses differ that are smoothed so
+
+
 def test_classes_with_an_elastic_net():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 6))

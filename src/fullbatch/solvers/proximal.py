@@ -26,6 +26,9 @@ _DAMPED, _NONE = 1e-4, 1e-12
 # Shares of a step that are tried before the model is damped.
 _SHARES = (1.0, 0.5, 0.25, 0.1)
 
+# Damping where straight stretches are crossed, steps that are tried along one way, and by how much one is shortened.
+_CROSSING, _TRIALS, _SHORTER = 1e-3, 20, (0.1, 0.5)
+
 # How often straight stretches are crossed at the most.
 _MOST_CROSSINGS = 4
 
@@ -203,11 +206,11 @@ class ProximalNewton(WholeHessian):
         width, inner = min(max(self._width(state), NARROWER), WIDEST), state
         while width > 1.0:
             width = max(width / NARROWER, 1.0)
-            inner = yield from self._again(inner, width)
+            inner = yield from self._again(replace(inner, damping=_CROSSING), width)
             for _ in range(STEPS):
                 if inner.left <= CLOSE * (inner.value - self._facts.least):
                     break
-                after = yield from self._advanced(inner, width)
+                after = yield from self._searched(inner, width)
                 if after is None:
                     break
                 inner = after
@@ -215,6 +218,22 @@ class ProximalNewton(WholeHessian):
         if curves.point.value < state.value:
             return self._aimed(at(state, inner.theta, curves.point), curves)
         return state
+
+    def _searched(self, state: ProximalState, width: float) -> Steps[ProximalState | None]:
+        """The state after a search on the way to the minimum of the damped model: where a loss is curved on a part only
+        that is often much too far.
+        """
+        share = 1.0
+        for _ in range(_TRIALS):
+            theta = state.aim if share == 1.0 else state.theta + share * (state.aim - state.theta)
+            curves = yield self._gram(theta, state, width)
+            if self._takes(state, share * state.promised, curves.point):
+                damping = max(FALL * state.damping, _NONE) if share == 1.0 else state.damping
+                return self._aimed(self._moved(state, theta, curves.point, damping), curves)
+            above = curves.point.value - state.value + share * state.promised
+            shorter = 0.5 * share * state.promised / above if np.isfinite(above) and above > 0 else 0.0
+            share *= float(np.clip(shorter, *_SHORTER))
+        return None
 
     def _advanced(self, state: ProximalState, width: float = 1.0) -> Steps[ProximalState | None]:
         """The state after a step; None where none lowers F."""
