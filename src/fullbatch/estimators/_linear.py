@@ -22,7 +22,7 @@ from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features, Schema
 from ..protocols.seams import Engine, Model
-from ..run.callbacks import Callback, Progress, check_callbacks
+from ..run.callbacks import Callback, Progress, check_callbacks, compiling_shown
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
@@ -213,6 +213,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         learner.__dict__.update(vars(self))
         given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
         with ExitStack() as stack:
+            if self.verbose:
+                stack.enter_context(compiling_shown())
             learner._learn(learner._opened(stack), given)
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
