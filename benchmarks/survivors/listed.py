@@ -383,8 +383,8 @@ SURVIVORS = (
     Survivor(
         "M10",
         "models/_linear_block.py",
-        "Category(rows.codes[taken, c] - first[c], one)",
-        "Category(np.minimum(rows.codes[taken, c], len(one) - 1), one)",
+        "Category(self._codes[taken, c] - first[c], one)",
+        "Category(np.minimum(self._codes[taken, c], len(one) - 1), one)",
         _FORMULA,
     ),
     Survivor(

@@ -29,6 +29,11 @@ LOSSES = {
 CLASSES = {"logistic": 2, "squared_hinge": 2, "softmax": 3}
 
 
+@pytest.fixture(autouse=True, params=["compiled", "plain"])
+def _by_both(request, monkeypatch):
+    monkeypatch.setenv("FULLBATCH_PASSES", request.param)
+
+
 class Case(NamedTuple):
     """Rows as a person has them, and how they are handed over."""
 

@@ -17,6 +17,11 @@ from fullbatch.testing import check_block
 CASES = [(loss, kind) for loss in ("squared", "logistic", "softmax") for kind in ("float64", "float32", "uint8", "csr")]
 
 
+@pytest.fixture(autouse=True, params=["compiled", "plain"])
+def _by_both(request, monkeypatch):
+    monkeypatch.setenv("FULLBATCH_PASSES", request.param)
+
+
 def rows(loss, kind, n=97, p=7, weighted=True):
     rng = np.random.default_rng(3)
     X = rng.integers(0, 256, (n, p)) if kind == "uint8" else rng.standard_normal((n, p)) * (rng.random((n, p)) < 0.6)

@@ -8,7 +8,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -75,18 +75,14 @@ def warnings_shown() -> Iterator[None]:
 
 @contextmanager
 def plan_shown(quiet: bool) -> Iterator[None]:
-    """Show what an engine is about to do with the data, before it does."""
-    if quiet:
+    """Show what an engine is about to do with the data, before it does, and which kernels are being compiled."""
+    with ExitStack() as stack:
+        for name in () if quiet else ("fullbatch.plan", "fullbatch.compile"):
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.INFO)
+            stack.enter_context(_shown(name, logging.INFO, logging.WARNING))
         yield
-        return
-    logger = logging.getLogger("fullbatch.plan")
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    try:
-        with _shown("fullbatch.plan", logging.INFO, logging.WARNING):
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features, Schema
 from ..protocols.seams import Engine, Model
-from ..run.callbacks import Callback
+from ..run.callbacks import Callback, compiling_shown
 from ..run.checkpoints import Checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
@@ -248,6 +248,8 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
             told["_targets"] = targets, (X, weight, offset)
         given = given_to_fit(X, y, weight, offset, asked_by=type(self).__name__)
         with learning(self, told) as learner, ExitStack() as stack:
+            if self.verbose:
+                stack.enter_context(compiling_shown())
             engine = learner._opened(stack)
             learner._learn(engine, given.settled(self.missing, engine))
         return self

@@ -1,9 +1,11 @@
 """The compiled passes over a block, and the rows as they take them: what answers for all but small data."""
 
+import logging
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba.core import event
 
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
@@ -15,6 +17,9 @@ from ..kernels.passes import curvatures, diagonal, gram, hess_vec
 from ..protocols.rows import is_sparse
 from ..protocols.sampling import Draw
 from .describe import read_only
+
+# Told, at the level INFO, of each kernel that is about to be compiled.
+logger = logging.getLogger("fullbatch.compile")
 
 __all__ = ["csr_moments", "curvatures", "dense_moments", "diagonal", "gram", "grams", "hess_vec"]
 
@@ -81,3 +86,24 @@ def loss_grad(
         rows = rows._replace(scratch=scratch(2 * W.size))
     answer: tuple[Array, Array, Array, Array] = passes.loss_grad(loss, rows, models, W, codes, first_row)
     return answer
+
+
+class _Compiling(event.Listener):  # type: ignore[misc]
+    """Tells of kernels that are not in the cache. Numba compiles one at a time, and what it calls within."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def on_start(self, event: Any) -> None:
+        kernel = event.data["dispatcher"].py_func
+        if self._depth == 0 and kernel.__module__.startswith(f"{passes.__package__}."):
+            kinds = [one.instance_class.__name__ for one in event.data["args"] if hasattr(one, "instance_class")]
+            of = f" for {', '.join(kinds)}" if kinds else ""
+            logger.info("compiling %s%s, once on this machine: some seconds", kernel.__name__, of)
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+
+
+event.register("numba:compile", _Compiling())

@@ -1,7 +1,9 @@
 """What may be done at every accepted iterate: show it, keep it, or end the run. None of it touches the data."""
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,6 +109,29 @@ class Progress:
             f"{iterate.passes:>7} {iterate.seconds:>8.2f}",
             highlight=False,
         )
+
+
+class _Lines(logging.Handler):
+    """Shows what is logged, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.console import Console
+
+        Console(stderr=True).print(record.getMessage(), highlight=False)
+
+
+@contextmanager
+def compiling_shown() -> Iterator[None]:
+    """A line on the screen for each kernel that is being compiled, which takes seconds."""
+    logger, lines = logging.getLogger("fullbatch.compile"), _Lines()
+    before = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(lines)
 
 
 @dataclass
