@@ -88,6 +88,16 @@ FITS = {
         {"loss": "tweedie", "loss_options": {"power": 1.2}},
         COUNTS,
     ),
+    "--family": (
+        [*POISSON[:-2], "--family", "negative.binomial", "--option", "theta=0.5"],
+        {"loss": "squared", "family": "negative.binomial", "loss_options": {"theta": 0.5}},
+        COUNTS,
+    ),
+    "--link": (
+        ["--target", "y", *FEATURES, "--family", "binomial", "--link", "cloglog"],
+        {"loss": "squared", "family": "binomial", "link": "cloglog"},
+        ROLES,
+    ),
     "--l2": (["--target", "y", *FEATURES, "--l2", 0.3], {"l2": 0.3}, ROLES),
     "--l2 of a regressor": ([*POISSON, "--l2", 0.3], {"loss": "poisson", "alpha": 0.3}, COUNTS),
     "--l1-ratio": (["--target", "y", *FEATURES, "--l2", 0.1, "--l1-ratio", 0.5], {"l2": 0.1, "l1_ratio": 0.5}, ROLES),
@@ -496,6 +506,20 @@ def test_export_writes_what_the_ending_says(churn):
     with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
         run("export", "m.fb", "m.fb", "--format", "sql")
     assert "only SQL has it" in run("export", "m.fb", "m.onnx", "--dialect", "postgres", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--link", "log"], "--link log goes with a family: name it with --family"),
+        (["--model", "poisson", "--family", "gamma"], "--model poisson and --family gamma are two models"),
+        (["--family", "gamma", "--balanced"], "--balanced weighs classes, and the gamma family has none"),
+        (["--family", "binomial", "--l1-ratio", "0.5"], "--l1-ratio is a share of the penalty, and there is none"),
+    ],
+)
+def test_families_that_do_not_go_with_the_rest(options, message):
+    with pytest.raises(ValueError, match=message):
+        run("fit", "t.csv", "--target", "y", *FEATURES, *options)
 
 
 # --- check ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""Families and links of GeneralizedLinearRegressor: against statsmodels, scikit-learn, and what they are by definition."""
+"""Families and links of GeneralizedLinearRegressor: against statsmodels, scikit-learn, and their definitions."""
 
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from fullbatch import (
     load_model,
 )
 from fullbatch.models.deviance import family_of, half_deviance
+from fullbatch.protocols.sampling import Draw
 
 LINKS = {
     "identity": links.Identity(),
@@ -58,13 +60,14 @@ def drawn(family, link, n=300, offset=False):
     eta += {"binomial": {"log": -1.3, "identity": 0.5}.get(link, 0.2)}.get(family, 1.4)
     eta *= 0.5 if (family, link) == ("binomial", "identity") else 1.0
     mean = LINKS[link].inverse(eta)
+    mean = np.clip(mean, 0.02, 0.98) if family == "binomial" else mean
     y = {
         "normal": lambda: mean + 0.1 * rng.standard_normal(n),
         "binomial": lambda: rng.binomial(10, mean) / 10,
         "poisson": lambda: rng.poisson(mean),
         "gamma": lambda: mean * rng.gamma(5, 0.2, n),
         "inverse.gaussian": lambda: rng.wald(mean, 5 * mean),
-        "tweedie": lambda: rng.poisson(mean) * rng.gamma(2, 0.5, n),
+        "tweedie": lambda: rng.poisson(5 * mean) * rng.gamma(4, 0.05, n),
         "negative.binomial": lambda: rng.poisson(mean * rng.gamma(2, 0.5, n)),
     }[family]()
     shift = None if shift is None else shift * (0.5 if (family, link) == ("binomial", "identity") else 1.0)
@@ -72,7 +75,7 @@ def drawn(family, link, n=300, offset=False):
 
 
 def regressor(family, link="auto", **parameters):
-    parameters = {"engine": "serial", "tol": 1e-8, "loss_options": OPTIONS.get(family)} | parameters
+    parameters = {"engine": "serial", "tol": 1e-7, "loss_options": OPTIONS.get(family)} | parameters
     return GeneralizedLinearRegressor(family=family, link=link, **parameters)
 
 
@@ -270,7 +273,7 @@ def test_the_same_bits_on_any_number_of_threads(family, link):
     sources = array_sources(X, y, weight, blocks=5)
     first = regressor(family, link).fit(sources)
     for threads in (1, 2, 4):
-        with ThreadEngine(threads) as engine:
+        with closing(ThreadEngine(threads)) as engine:
             model = regressor(family, link, engine=engine).fit(sources)
         assert model.coef_.tobytes() == first.coef_.tobytes()
         assert model.intercept_ == first.intercept_
@@ -300,7 +303,7 @@ def test_an_l1_penalty_of_a_loss_that_is_not_convex_is_left_to_gradients():
     for step in 1e-4 * np.vstack((np.eye(4), -np.eye(4))):
         assert F(theta + step) > F(theta) - 1e-12
     with pytest.raises(
-        ValueError, match="proximal-newton takes convex losses, which this family with this link is not"
+        ValueError, match="proximal-newton takes losses that are convex, which this family with this link is not"
     ):
         regressor("gamma", "identity", alpha=0.02, l1_ratio=1.0, solver="proximal-newton").fit(X, y, weight)
     convex = regressor("binomial", "probit", alpha=0.02, l1_ratio=1.0).fit(*drawn("binomial", "probit")[:3])
@@ -335,10 +338,11 @@ def test_paths_folds_and_replicates(family, link):
         np.testing.assert_allclose(fitted.coef_, alone.coef_, atol=1e-5)
     folds = cross_validate(model, X, y, weight, strengths=[0.3, 0.03], folds=3, seed=1)
     assert np.isfinite(folds.mean).all()
-    drawn_again = bootstrap(model, X, y, weight, replicates=20, seed=1)
-    errors = model.fit(X, y, weight).inference(X, y, weight, covariance="HC0").std_err
-    np.testing.assert_allclose(np.append(drawn_again.std_err[-1:], 0)[:1] > 0, True)
-    assert len(errors) == 4
+    replicates = bootstrap(model, X, y, weight, n=5, seed=1)
+    assert replicates.success
+    counted = Draw("bootstrap", 2, seed=1).weights(0, len(y))
+    alone = regressor(family, link).fit(X, y, weight * counted)
+    np.testing.assert_allclose(replicates.coefs[2], alone.coef_, atol=1e-5)
 
 
 # --- names, and what is refused ------------------------------------------------------------------------------------

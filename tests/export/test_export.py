@@ -58,6 +58,20 @@ def fitted(kind, target, n=1500):
     return kind.fit(sources)
 
 
+LINKS = [
+    ("poisson", "identity", None),
+    ("gamma", "log", None),
+    ("inverse.gaussian", "log", None),
+    ("normal", "log", None),
+    ("tweedie", "identity", {"power": 1.4}),
+    ("negative.binomial", "log", {"theta": 0.5}),
+    ("gamma", "inverse", None),
+    ("binomial", "logit", None),
+    ("binomial", "cloglog", None),
+    ("binomial", "probit", None),
+]
+
+
 def models():
     yield pytest.param(LogisticRegression(), "label", id="two")
     yield pytest.param(LogisticRegression(), "three", id="three")
@@ -251,3 +265,37 @@ def test_pmml_read_by_the_standards_words(target):
     assert reference == str(model.classes_[0])
     powers = np.column_stack([np.ones(len(frame)), *(np.exp(one) for one in eta.values())])
     same(probabilities, powers / powers.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(("family", "link", "options"), LINKS, ids=[f"{one} {link}" for one, link, _ in LINKS])
+def test_links_predict_the_same(family, link, options):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"a": rng.uniform(0, 1, 300), "level": rng.choice(["x", "y"], 300)})
+    eta = 1.0 + 0.5 * frame["a"] + 0.3 * (frame["level"] == "x") + 0.05 * rng.standard_normal(300)
+    mean = {"log": np.exp(eta), "inverse": 1 / eta}.get(link, eta)
+    y = 1 / (1 + np.exp(1 - eta)) if family == "binomial" else mean
+    model = GeneralizedLinearRegressor(family=family, link=link, loss_options=options, engine="serial").fit(frame, y)
+    far = pd.DataFrame({"a": np.append(rng.uniform(0, 2, 50), [-20.0, 10.0]), "level": ["x", "y"] * 26})
+    expected = model.predict(far)
+    if link in ("identity", "log"):
+        same(expected, model.to_sklearn().predict(far))
+    else:
+        with pytest.raises(ValueError, match=f"scikit-learn has no regressor with the {link} link"):
+            model.to_sklearn()
+    if link == "probit":
+        with pytest.raises(ValueError, match="SQL has no distribution function of the normal law"):
+            model.to_sql("t")
+        with pytest.raises(ValueError, match="ONNX in double precision has no error function"):
+            model.to_onnx()
+    else:
+        told = duckdb.query_df(far.assign(row=range(52)), "t", model.to_sql("t")).df().sort_values("row")
+        same(expected, told["prediction"])
+        session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+        found = session.run(None, feeds(model._formula(), far))[0]
+        assert_allclose(found, expected, rtol=1e-9, atol=1e-15)
+    inside = Xml.fromstring(model.to_pmml()).find("{http://www.dmg.org/PMML-4_4}GeneralRegressionModel")
+    wanted = ("power", "-1") if link == "inverse" else (link, None)
+    assert (inside.get("linkFunction"), inside.get("linkParameter")) == wanted
+    assert inside.get("functionName") == "regression"
+    names = model.relativities().to_pandas().columns
+    assert ("relativity" in names) == (link in ("log", "logit"))

@@ -297,3 +297,85 @@ def test_profile_intervals_by_a_search_of_ones_own():
     ends = [brentq(rise, *sorted((fit.params[1], fit.params[1] + side)), xtol=1e-12) for side in (-1.5, 1.5)]
     found = told.confint(method="profile", parameters=["x0"])
     assert_allclose(found.loc["x0"].astype(float), ends, rtol=1e-6)
+
+
+LINKS = sm.families.links
+PAIRS = {
+    ("binomial", "probit"): (sm.families.Binomial(LINKS.Probit()), None),
+    ("binomial", "cloglog"): (sm.families.Binomial(LINKS.CLogLog()), None),
+    ("binomial", "logit"): (sm.families.Binomial(), None),
+    ("normal", "log"): (sm.families.Gaussian(LINKS.Log()), None),
+    ("poisson", "identity"): (sm.families.Poisson(LINKS.Identity()), None),
+    ("gamma", "inverse"): (sm.families.Gamma(LINKS.InversePower()), None),
+    ("gamma", "identity"): (sm.families.Gamma(LINKS.Identity()), None),
+    ("inverse.gaussian", "log"): (sm.families.InverseGaussian(LINKS.Log()), None),
+    ("tweedie", "log"): (sm.families.Tweedie(LINKS.Log(), 2.4), {"power": 2.4}),
+    ("negative.binomial", "log"): (sm.families.NegativeBinomial(LINKS.Log(), alpha=0.8), {"theta": 0.8}),
+}
+
+
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.DomainWarning")
+@pytest.mark.parametrize(("family", "link"), PAIRS)
+def test_families_with_links(family, link):
+    reference, options = PAIRS[family, link]
+    rng = np.random.default_rng(1)
+    X, weight = rng.uniform(0, 1, (300, 2)), rng.integers(1, 4, 300).astype(float)
+    mean = reference.link.inverse(0.6 + X @ [0.5, -0.3])
+    y = {
+        "binomial": lambda: rng.binomial(8, mean) / 8,
+        "normal": lambda: mean + 0.2 * rng.standard_normal(300),
+        "poisson": lambda: rng.poisson(mean).astype(float),
+        "negative.binomial": lambda: rng.poisson(mean * rng.gamma(1.25, 0.8, 300)).astype(float),
+    }.get(family, lambda: mean * rng.gamma(4, 0.25, 300))()
+    model = GeneralizedLinearRegressor(family=family, link=link, loss_options=options, tol=1e-8, engine="serial")
+    told = model.fit(X, y, weight).inference(X, y, weight)
+    glm = sm.GLM(y, sm.add_constant(X), reference, freq_weights=weight)
+    fit = glm.fit(tol=1e-14, maxiter=300)
+    assert_allclose(told.coef, fit.params, rtol=1e-6)
+    assert_allclose(told.std_err, fit.bse, rtol=1e-6)
+    observed = np.linalg.inv(-glm.hessian(fit.params, scale=fit.scale, observed=True))
+    assert_allclose(told.with_covariance("observed").matrix, observed, rtol=2e-5, atol=1e-12)
+    assert_allclose(told.deviance, fit.deviance, rtol=1e-9)
+    assert_allclose(told.null_deviance, fit.null_deviance, rtol=1e-7)
+    assert_allclose(told.dispersions["pearson"], fit.pearson_chi2 / fit.df_resid, rtol=1e-6)
+    assert f"{link} link" in told.summary()
+    if family == "tweedie":
+        with pytest.raises(ValueError, match="no likelihood in closed form"):
+            told.log_likelihood()
+        return
+    # One trial each; a dispersion of the normal family over rows, not degrees of freedom.
+    scale = fit.deviance / weight.sum() if family == "normal" else fit.scale
+    if family != "binomial":
+        assert_allclose(told.log_likelihood(scale), glm.loglike(fit.params, scale=scale), rtol=1e-8)
+    else:
+        shares = weight @ (y * np.log(fit.fittedvalues) + (1 - y) * np.log1p(-fit.fittedvalues))
+        assert_allclose(told.log_likelihood(), shares, rtol=1e-8)
+
+
+def test_only_logarithms_have_ratios():
+    X, y, *_ = made_up("gamma")
+    told = (
+        GeneralizedLinearRegressor(family="gamma", link="inverse")
+        .fit(abs(X) + 0.1, y + 1)
+        .inference(abs(X) + 0.1, y + 1)
+    )
+    with pytest.raises(ValueError, match="exponentiate is for links whose coefficients are logarithms"):
+        told.coef_table(exponentiate=True)
+
+
+def test_precision_weights_of_the_inverse_gaussian_have_no_likelihood():
+    X, y, *_ = made_up("gamma")
+    told = GeneralizedLinearRegressor(family="inverse.gaussian").fit(X, y).inference(X, y, weights="precision")
+    with pytest.raises(ValueError, match=r"the inverse.gaussian likelihood with weights of precision is no function"):
+        told.log_likelihood()
+    assert "og-likelihood" not in told.summary()
+
+
+def test_average_effects_follow_the_link():
+    X, y, *_ = made_up("logistic")
+    model = GeneralizedLinearRegressor(family="binomial", link="probit", tol=1e-9).fit(X, y)
+    told = model.inference(X, y).marginal_effects()
+    wanted = sm.Probit(y, sm.add_constant(X)).fit(disp=0, tol=1e-12).get_margeff()
+    assert_allclose(told["effect"], wanted.margeff, rtol=1e-6)
+    observed = model.inference(X, y, covariance="observed").marginal_effects()
+    assert_allclose(observed["std_err"], wanted.margeff_se, rtol=1e-5)
