@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.given import Given, given_to_fit
 from ..data.missing import MissingOfFit, check_missing
+from ..data.terms_ import Terms, terms_of
 from ..errors import DataError, FitWarning
 from ..models.linear import Linear
 from ..objective.objective import Objective
@@ -78,6 +79,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         What is done with missing values of features: refuse them; leave the row out; or put the column's mean or median
         over the training rows in their place, in later rows too, and a level of its own, "missing", in columns of text.
         A mapping says for each column "mean", "median", or a value. What sources say themselves goes first.
+    formula : str or None, default=None
+        The columns of the model, as formulaic (the extra "formula") writes them: "claims ~ C(region) + bs(age, df=4) +
+        power:age", with the target on the left, or without one. What it learns, such as levels and knots, it learns
+        from the rows of the fit. The intercept is the model's own.
     base : "first", mapping of str to level, or None, default=None
         Base levels of categorical columns, whose coefficients are zero: the first level of each column, or by name for
         those that the mapping names. None: each level has a coefficient, and all are penalised alike.
@@ -120,6 +125,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         What stood for missing values in the fit, by column, as `missing` or the sources say, means and medians as
         numbers: it stands for those of later rows too, unless their sources say otherwise. Columns without names are
         "x0", "x1", ...
+    formula_ : Design or None
+        The formula with what it has learnt.
     base_ : dict of str to level
         Base levels by column.
     result_ : Result
@@ -136,6 +143,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     upper_bounds: PerColumn = None
     standardize: bool = False
     missing: MissingOfFit = "error"
+    formula: str | None = None
     base: Base = None
     unknown: str = "error"
     solver: Any = "auto"
@@ -227,13 +235,18 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         # A copy learns, and hands over what it has learnt at the very end: a fit that fails anywhere changes nothing.
         learner = type(self).__new__(type(self))
         learner.__dict__.update(vars(self))
-        given = given_to_fit(X, y, sample_weight, offset, asked_by=type(self).__name__)
+        asked_by = type(self).__name__
+        given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by, terms=self._terms())
         with ExitStack() as stack:
             engine = learner._opened(stack)
-            learner._learn(engine, given.settled(self.missing, engine))
+            learner._learn(engine, given.prepared(self.missing, bool(self.fit_intercept), engine))
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
         return self
+
+    def _terms(self) -> Terms | None:
+        """What the formula says."""
+        return None if self.formula is None else terms_of(self.formula, bool(self.fit_intercept))
 
     def _learn(self, engine: Any, given: Given) -> None:
         with closing(engine.place(self._model(), given.sources)) as blocks:
@@ -291,7 +304,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
         self._keep(coef, intercept, schema)
         self._keep_rest(theta[coefs + outputs * linear.intercept :])
-        self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
+        of_data = schema.features if given.design is None else given.design.features
+        self.n_features_in_, self.formula_ = of_data.numeric + len(of_data.levels), given.design
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)
@@ -390,6 +404,9 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         check_missing(self.missing)
+        if not (self.formula is None or isinstance(self.formula, str)):
+            raise ValueError(f"formula must be a text such as 'y ~ a + C(b)', or None, got {self.formula!r}")
+        self._terms()  # refuses what cannot be read
         if not isinstance(self.verbose, bool | np.bool_):
             check_whole("verbose", self.verbose, 0)
         check_base(self.base, self.unknown)
