@@ -169,12 +169,7 @@ def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "erro
         place, known = _places(column, levels)
         if not known.all() and unknown == "error":
             row = int(np.flatnonzero(~known)[0])
-            level = column.levels.tolist()[column.codes[row]]
-            raise DataError(
-                f"{located(source, row)}, column {features.column(p + number)!r}: unknown level {level!r}; those of "
-                f"the fit are {shortened(levels.tolist())}. Fit with rows that have it, correct it, or use "
-                'unknown="ignore", which counts it as none of them'
-            )
+            raise unknown_level(column, row, features.column(p + number), levels, source)
         places.append(place + first)
         values.append(known)
         first += len(levels)
@@ -186,6 +181,16 @@ def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "erro
     else:
         X = sparse_columns(rows.X, np.column_stack(places), np.column_stack(values), features.size)
     return replace(rows, X=X, categories=(), names=())
+
+
+def unknown_level(column: Category, row: int, name: int | str, levels: Array, source: Any) -> DataError:
+    """What is to be said of a row's level that is not among those of the fit."""
+    level = column.levels.tolist()[column.codes[row]]
+    return DataError(
+        f"{located(source, row)}, column {name!r}: unknown level {level!r}; those of the fit are "
+        f"{shortened(levels.tolist())}. Fit with rows that have it, correct it, or use "
+        'unknown="ignore", which counts it as none of them'
+    )
 
 
 def codes_of_levels(rows: Rows, features: Features) -> Array:

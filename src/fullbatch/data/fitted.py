@@ -17,6 +17,7 @@ from .arrays import array_sources
 from .arrow import as_table
 from .beside import check_indexes, names_of, only, refuse_names, targets, weights
 from .columns import TABLE_SOURCES, Roles
+from .design_ import Design, Designed
 from .frames import sources_of_table
 from .given import (
     joined,
@@ -60,6 +61,10 @@ class Fitted:
         Looks whether the columns of a matrix, which have no names to be found by, are those of the fit.
     drops : bool
         Whether rows in which something is missing are left out where they are evaluated: no prediction lacks.
+    design : Design or None
+        What makes the model's columns of these.
+    unknown : {"error", "ignore"}
+        What it does with unknown levels.
     """
 
     features: Features
@@ -68,6 +73,16 @@ class Fitted:
     name: str = "the model"
     compare: Callable[[Any], None] = _as_it_is
     drops: bool = False
+    design: Design | None = None
+    unknown: str = "error"
+
+    def designed(self, given: Any) -> Any:
+        """Rows, or sources, with the columns of the model."""
+        if self.design is None:
+            return given
+        if isinstance(given, Rows):
+            return self.design.rows(given, self.missing, self.unknown, "the rows")
+        return [Designed(source, self.design, self.missing, self.unknown) for source in given]
 
 
 def given_to_predict(X: Any, fitted: Fitted, offset: Any = None) -> Rows | list[Any]:
@@ -91,9 +106,9 @@ def given_to_predict(X: Any, fitted: Fitted, offset: Any = None) -> Rows | list[
     if kind is Kind.SOURCES:
         sources = _to_predict(X, fitted)
         refuse_beside_sources(offset)
-        return sources
+        return fitted.designed(sources)  # type: ignore[no-any-return]
     refuse_lazy(X, kind)
-    return _for_fit(X, kind, {"offset": offset}, fitted)
+    return fitted.designed(_for_fit(X, kind, {"offset": offset}, fitted))  # type: ignore[no-any-return]
 
 
 def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any = None) -> Rows | list[Any]:
@@ -110,9 +125,11 @@ def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any =
     if kind is Kind.SOURCES:
         sources = _counted_alike(X, fitted)
         refuse_beside_sources(y, weight, offset)
-        return [_of_fit(source, fitted) for source in sources]
-    refuse_unready(X, kind, y, fitted.name)
-    return _for_fit(X, kind, {"target": y, "weight": weight, "offset": offset}, fitted)
+        return fitted.designed([_of_fit(source, fitted) for source in sources])  # type: ignore[no-any-return]
+    target = fitted.design.terms.target if fitted.design is not None and y is None else y
+    refuse_unready(X, kind, target, fitted.name)
+    beside = {"target": target, "weight": weight, "offset": offset}
+    return fitted.designed(_for_fit(X, kind, beside, fitted))  # type: ignore[no-any-return]
 
 
 def given_to_write(X: Any, fitted: Fitted, offset: Any, keep: Sequence[str]) -> list[Any]:
@@ -129,14 +146,14 @@ def given_to_write(X: Any, fitted: Fitted, offset: Any, keep: Sequence[str]) -> 
     if kind is Kind.SOURCES:
         sources = _to_predict(X, fitted)
         refuse_beside_sources(offset)
-        return [_keeping(source, keep) for source in sources] if keep else sources
+        return fitted.designed([_keeping(source, keep) for source in sources] if keep else sources)  # type: ignore[no-any-return]
     refuse_lazy(X, kind)
     if kind in _FRAMES and not (kind is Kind.NUMBERS_TABLE and not names_of_matrix(X)):
-        return _table_sources(X, kind, {"offset": offset}, fitted, keep)
+        return fitted.designed(_table_sources(X, kind, {"offset": offset}, fitted, keep))  # type: ignore[no-any-return]
     if keep:
         raise ValueError(f"keep names columns, and X ({type(X).__name__}) has no names of columns: give a data frame")
     rows = _for_fit(X, kind, {"offset": offset}, fitted)
-    return array_sources(rows.X, offset=rows.offset) if isinstance(rows, Rows) else rows
+    return fitted.designed(array_sources(rows.X, offset=rows.offset) if isinstance(rows, Rows) else rows)  # type: ignore[no-any-return]
 
 
 # --- sources ------------------------------------------------------------------------------------------------------

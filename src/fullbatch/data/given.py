@@ -13,6 +13,7 @@ import pyarrow as pa
 from sklearn.utils import check_array
 
 from ..errors import DataError
+from .around import Around
 from .arrays import ArraySource, array_sources
 from .arrow import as_table, expanded
 from .beside import (
@@ -26,11 +27,13 @@ from .beside import (
     weights,
 )
 from .columns import TABLE_SOURCES, Roles
+from .design_ import Design, Designed, learn_design
 from .features import common_type, refuse_dates, refuse_texts
 from .frames import FramePiece, sources_of_table
 from .kinds import Kind, is_pandas, kind_of
-from .missing import Filled, MissingOfFit, settled
+from .missing import MissingOfFit, settled
 from .table import TableSource, rules
+from .terms_ import Terms
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,11 @@ class Given:
     missing : dict of str to value
         What stands for missing values of features, by column.
     reads : int
-        Of all rows, to learn what stands for missing values.
+        Of all rows, to learn what stands for missing values, and what a formula learns.
+    terms : Terms or None
+        What the estimator's formula says.
+    design : Design or None
+        The same with what it has learnt.
     """
 
     sources: list[Any]
@@ -56,20 +63,34 @@ class Given:
     zero_based: bool | None = None
     missing: dict[str, Any] = field(default_factory=dict)
     reads: int = 0
+    terms: Terms | None = None
+    design: Design | None = None
 
-    def settled(self, missing: MissingOfFit, engine: Any) -> "Given":
-        """The same with what an estimator says of missing values, which may be learnt from the rows.
+    def prepared(self, missing: MissingOfFit, intercept: bool, engine: Any) -> "Given":
+        """The same with what an estimator says of missing values, and with the columns that its formula makes; what
+        these learn they learn from the rows.
 
         Raises
         ------
         DataError, ValueError
-            It cannot be said of this data; see `settled` in `missing.py`.
+            It cannot be said of this data; see `missing.py` and `design_.py`.
         """
         found = settled(self.sources, missing, self.missing, engine)
-        return replace(self, sources=found.sources, missing=found.values, reads=found.reads)
+        given = replace(self, sources=found.sources, missing=found.values, reads=found.reads)
+        if self.terms is None:
+            return given
+        in_memory = all(is_in_memory(source) for source in given.sources)
+        design, reads = learn_design(self.terms, intercept, given.sources, in_memory, engine)
+        sources = [Designed(source, design) for source in given.sources]
+        names = design.features.names
+        told = {name: value for name, value in given.missing.items() if name in names}
+        reads += given.reads
+        return replace(given, sources=sources, design=design, names=names, missing=told, reads=reads)
 
 
-def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, *, asked_by: str) -> Given:
+def given_to_fit(
+    X: Any, y: Any = None, weight: Any = None, offset: Any = None, *, asked_by: str, terms: Terms | None = None
+) -> Given:
     """Sources of whatever can be learnt from, with the targets, or labels, beside it.
 
     Parameters
@@ -82,6 +103,8 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
         what is of Dask they may be of Dask too; a Ray Dataset takes names only.
     asked_by : str
         What is fitted, for messages.
+    terms : Terms, optional
+        Of a formula, which names the columns that are used, and maybe the target.
 
     Raises
     ------
@@ -89,6 +112,9 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
         What is given does not fit together. Values are looked at later, on the workers.
     """
     kind = kind_of(X)
+    if terms is not None:
+        given = given_to_fit(*_of_formula(X, kind, y, weight, offset, terms), asked_by=asked_by)
+        return replace(given, terms=terms)
     beside: Mapping[str, Any] = {"target": y, "weight": weight, "offset": offset}
     if kind is Kind.SOURCES:
         sources = listed(X)
@@ -115,9 +141,33 @@ def given_to_fit(X: Any, y: Any = None, weight: Any = None, offset: Any = None, 
     return Given(array_sources(matrix, y, weight, offset, names=names), names)
 
 
+def _of_formula(X: Any, kind: Kind, y: Any, weight: Any, offset: Any, terms: Terms) -> tuple[Any, Any, Any, Any]:
+    """What was given to learn from, with the columns alone that a formula names, and its target."""
+    if kind is Kind.SOURCES:
+        sources = listed(X)
+        for source in sources:
+            target = getattr(getattr(source, "columns", None), "target", terms.target)
+            if terms.target not in (None, target):
+                raise ValueError(f"the formula's target is {terms.target!r}, that of the sources {target!r}: say one")
+        return sources, y, weight, offset
+    if terms.target is not None and y is not None:
+        raise ValueError(f"the formula names the target, {terms.target!r}: leave y, or the formula's left side, out")
+    y = terms.target if y is None else y
+    named = kind in (Kind.TABLE, Kind.DASK_FRAME, Kind.RAY_DATASET) or (
+        kind is Kind.NUMBERS_TABLE and bool(names_of_matrix(X))
+    )
+    if not named:
+        raise ValueError(f"a formula names columns, and X ({type(X).__name__}) has no names of columns: give a table")
+    beside = names_of({"target": y, "weight": weight, "offset": offset}).values()
+    names = list(dict.fromkeys([*terms.variables, *beside]))
+    if kind is Kind.RAY_DATASET:
+        return X.select_columns(names), y, weight, offset
+    return only(X, names, "the table"), y, weight, offset
+
+
 def is_in_memory(source: Any) -> bool:
     """Whether a source only points to rows that are in this process's memory."""
-    if isinstance(source, Filled):
+    if isinstance(source, Around):
         return is_in_memory(source.source)
     return isinstance(source, ArraySource) or all(
         isinstance(piece, FramePiece) for piece in getattr(source, "pieces", (None,))

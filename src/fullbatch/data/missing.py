@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, shortened
-from ..protocols.rows import Rows, Size, is_sparse
+from ..protocols.rows import Rows, is_sparse
+from .around import Around
 from .columns import Roles
 from .features import column_names, filled
 from .medians import columns_of, medians
@@ -153,35 +154,7 @@ def _filling(source: Any, values: Mapping[str, Any], holes: bool) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class _Around:
-    """A source that makes something of the rows of another."""
-
-    source: Any
-
-    # What a source may have, or not: where it has not, the AttributeError is this one's too.
-    @property
-    def size(self) -> Size:
-        """That of the source, whose rows may be copied."""
-        size: Size = self.source.size._replace(held=False)
-        return size
-
-    @property
-    def stored(self) -> Any:
-        """What the source reads of a cluster's object store."""
-        return self.source.stored
-
-    @property
-    def release(self) -> Callable[[], None]:
-        """Let go of what reading shares."""
-        release: Callable[[], None] = self.source.release
-        return release
-
-    def __str__(self) -> str:
-        return str(self.source)
-
-
-@dataclass(frozen=True, eq=False)
-class Filled(_Around):
+class Filled(Around):
     """A source of a matrix, its missing numbers filled in, or the rows left out that have some.
 
     Parameters
@@ -211,7 +184,7 @@ class Filled(_Around):
 
 
 @dataclass(frozen=True, eq=False)
-class _WithHoles(_Around):
+class _WithHoles(Around):
     """A source whose missing numbers are NaN, to learn from the others."""
 
     def read(self) -> Rows:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..data.design_ import Design
 from ..data.features import encode, matched
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict, given_to_write
 from ..data.missing import MissingOfFit
@@ -34,7 +35,8 @@ Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes 
 
 # What predictions are made of, beside the parameters, of which those of the run stay here.
 _FITTED = {"coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"}
-_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "theta_", "recipe_", "n_targets_"}
+_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "formula_"}
+_FITTED |= {"theta_", "recipe_", "n_targets_"}
 _OF_THE_RUN = {"engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol"}
 _OF_THE_RUN |= {"cv", "scoring"}
 
@@ -50,6 +52,7 @@ class Applied:
     zero_based_: bool | None
     missing_: dict[str, Any]
     base_: dict[str, Any]
+    formula_: Design | None
     get_params: Callable[..., dict[str, Any]]  # scikit-learn's
 
     @abstractmethod
@@ -163,9 +166,11 @@ class Applied:
 
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
-        drops = getattr(self, "missing", "error") == "drop"
-        name = type(self).__name__
-        return Fitted(self.features_, self.zero_based_, self.missing_, name, self._compare_columns, drops)
+        drops, formula = getattr(self, "missing", "error") == "drop", getattr(self, "formula_", None)
+        features = self.features_ if formula is None else formula.features
+        unknown = "error" if self.unknown == "error" else "ignore"
+        name, compare = type(self).__name__, self._compare_columns
+        return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, formula, unknown)
 
     def _given_to_evaluate(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         """Rows in memory, or sources, with their targets."""

@@ -126,6 +126,8 @@ class CrossValidated(LinearEstimator):
 
     def _splits(self, X: Any, y: Any, weight: Any, params: Mapping[str, Any]) -> Splits:
         told, scored = self._routed(weight, params)
+        if y is None and (terms := self._terms()) is not None:
+            y = terms.target
         return Splits.of(self.cv, X, y, told, self._scored_by(weight) if scored is None else scored, self._by_class)
 
     def _routed(self, weight: Any, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:

@@ -54,7 +54,8 @@ class Fitting:
     def _keep_columns(self, schema: Schema, given: Given) -> None:
         """Keep what predictions must know of the columns."""
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
-        self.n_features_in_ = schema.features.numeric + len(schema.features.levels)
+        of_data = schema.features if given.design is None else given.design.features
+        self.n_features_in_, self.formula_ = of_data.numeric + len(of_data.levels), given.design
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or schema.features.names:
             self.feature_names_in_ = np.array(names, object)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.design_ import Design
 from ..errors import DataError
 from ..protocols.schema import Features
 from ._base_levels import unknown_to
@@ -35,6 +36,7 @@ class HandedOver:
     missing_: dict[str, Any]
     has_offset_: bool
     base_: dict[str, Any]
+    formula_: Design | None
     unknown: str
 
     _no_hand_over: ClassVar[str] = ""  # why not
@@ -53,6 +55,11 @@ class HandedOver:
         check_is_fitted(self)
         if self._no_hand_over:
             raise ValueError(f"{type(self).__name__} cannot be handed over: {self._no_hand_over}")
+        if self.formula_ is not None:
+            raise ValueError(
+                f"a model of the formula {self.formula_.text!r} cannot be handed over: other packages have no words "
+                "for what it makes of its columns. Make these columns before the fit, or save the model"
+            )
         coef, intercept = self._matrix()
         loss, options = self._loss()
         return Formula.of(

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.given import Given, given_to_fit
 from ..data.missing import MissingOfFit, check_missing
+from ..data.terms_ import Terms, terms_of
 from ..errors import DataError, FitWarning
 from ..models.linear import Linear
 from ..objective.objective import Objective
@@ -77,6 +78,10 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         What is done with missing values of features: refuse them; leave the row out; or put the column's mean or median
         over the training rows in their place, in later rows too, and a level of its own, "missing", in columns of text.
         A mapping says for each column "mean", "median", or a value. What sources say themselves goes first.
+    formula : str or None, default=None
+        The columns of the model, as formulaic (the extra "formula") writes them: "claims ~ C(region) + bs(age, df=4) +
+        power:age", with the target on the left, or without one. What it learns, such as levels and knots, it learns
+        from the rows of the fit. The intercept is the model's own.
     base : "first", mapping of str to level, or None, default=None
         Base levels of categorical columns, whose coefficients are zero: the first level of each column, or by name for
         those that the mapping names. None: each level has a coefficient, and all are penalised alike.
@@ -119,6 +124,8 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         What stood for missing values in the fit, by column, as `missing` or the sources say, means and medians as
         numbers: it stands for those of later rows too, unless their sources say otherwise. Columns without names are
         "x0", "x1", ...
+    formula_ : Design or None
+        The formula with what it has learnt.
     base_ : dict of str to level
         Base levels by column.
     result_ : Result
@@ -135,6 +142,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
     upper_bounds: PerColumn = None
     standardize: bool = False
     missing: MissingOfFit = "error"
+    formula: str | None = None
     base: Base = None
     unknown: str = "error"
     solver: Any = "auto"
@@ -246,17 +254,21 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         y, targets = self._parted_targets(y)
         if targets is not None:
             told["_targets"] = targets, (X, weight, offset)
-        given = given_to_fit(X, y, weight, offset, asked_by=type(self).__name__)
+        given = given_to_fit(X, y, weight, offset, asked_by=type(self).__name__, terms=self._terms())
         with learning(self, told) as learner, ExitStack() as stack:
             if self.verbose:
                 stack.enter_context(compiling_shown())
             engine = learner._opened(stack)
-            learner._learn(engine, given.settled(self.missing, engine))
+            learner._learn(engine, given.prepared(self.missing, bool(self.fit_intercept), engine))
         return self
 
     def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
         """Targets as sources take them, and all of them where they are several."""
         return y, None
+
+    def _terms(self) -> Terms | None:
+        """What the formula says."""
+        return None if self.formula is None else terms_of(self.formula, bool(self.fit_intercept))
 
     def _learn(self, engine: Any, given: Given) -> None:
         with closing(engine.place(self._model(), given.sources)) as blocks:
@@ -404,6 +416,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         check_missing(self.missing)
+        if not (self.formula is None or isinstance(self.formula, str)):
+            raise ValueError(f"formula must be a text such as 'y ~ a + C(b)', or None, got {self.formula!r}")
+        self._terms()  # refuses what cannot be read
         check_base(self.base, self.unknown)
         check_taken(self)
         self._check_engine()

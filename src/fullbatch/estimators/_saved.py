@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.arrow import plain_value
+from ..data.design_ import Design
 from ..errors import DamagedError, ModelFileError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
@@ -42,6 +43,7 @@ class Saved:
         "lower_bounds": PER_COLUMN,
         "upper_bounds": PER_COLUMN,
         "missing": Either(Text(("error", "drop", "mean", "median")), VALUES),
+        "formula": Either(Null(), Text()),
         "base": BASE,
         "unknown": Text(("error", "ignore", "base")),
     }
@@ -63,6 +65,7 @@ class Saved:
     zero_based_: bool | None
     missing_: dict[str, Any]
     base_: dict[str, Any]
+    formula_: Design | None
     n_samples_fit_: int
     l2_: float
     l1_: float
@@ -81,7 +84,7 @@ class Saved:
         arrays |= {f"levels_{number}": levels for number, levels in enumerate(self.features_.levels)}
         if self.features_.names:
             arrays["names"] = np.array(self.features_.names)
-        if hasattr(self, "feature_names_in_"):
+        if hasattr(self, "feature_names_in_") and self.formula_ is None:
             arrays["feature_names_in"] = self.feature_names_in_.astype(str)
         parameters = {name: getattr(self, name) for name in self._saved_parameters}
         for name, rule in self._saved_parameters.items():
@@ -94,6 +97,7 @@ class Saved:
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
+        metadata["formula"] = None if self.formula_ is None else self.formula_.saved()
         # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
         if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
             kept = {name: _attribute(name) for name in _OF_FIT}
@@ -122,9 +126,16 @@ class Saved:
             "zero_based": Either(Flag(), Null()),
             "missing": VALUES,
             "base": LEVELS,
+            "formula": Either(Null(), Text()),
             "fit": Parts(_OF_FIT, optional=frozenset({"l21"})),
         }
-        return Contents(values, cls._saved_members, _sizes, _TOLD_BY, defaults={"missing": {}, "base": {}, "fit": None})
+        return Contents(
+            values,
+            cls._saved_members,
+            _sizes,
+            _TOLD_BY,
+            defaults={"missing": {}, "base": {}, "formula": None, "fit": None},
+        )
 
     @classmethod
     def from_saved(
@@ -150,12 +161,24 @@ class Saved:
         model.n_iter_ = model._counted(int(arrays["n_iter"][0]))
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
+        model.formula_ = None
+        if (told := metadata.get("formula")) is not None:
+            model._set_formula(path, told)
         if "fit" in metadata:
             for name, value in metadata["fit"].items():
                 setattr(model, _attribute(name), value)
         if "feature_names_in" in arrays:
             model.feature_names_in_ = arrays["feature_names_in"].astype(object)
         return model
+
+    def _set_formula(self, path: str, saved: str) -> None:
+        """Set a formula as it was saved, and the names of its variables."""
+        try:
+            self.formula_ = Design.of_saved(saved)
+        except ValueError as error:
+            raise DamagedError(f"{path} is damaged: {error}") from None
+        names = self.formula_.features.names
+        self.n_features_in_, self.feature_names_in_ = len(names), np.array(names, object)
 
     @classmethod
     def _check_code(cls, path: str, metadata: Mapping[str, Any], code: Mapping[str, Any]) -> None:
@@ -183,7 +206,7 @@ class Saved:
 
 # Parameters that files of the first versions do not have.
 _LATER = frozenset(
-    {"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base", "family", "link"}
+    {"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base", "formula", "family", "link"}
     | {"groups", "group_ratio", "group_weights"}
 )
 

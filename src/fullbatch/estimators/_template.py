@@ -165,10 +165,10 @@ def placed(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, aske
     learner: Any = copy(estimator)
     learner.__dict__.pop("result_", None)
     learner._check_parameters()
-    given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by)
+    given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by, terms=learner._terms())
     with ExitStack() as stack:
         engine = learner._opened(stack)
-        given = given.settled(learner.missing, engine)
+        given = given.prepared(learner.missing, bool(learner.fit_intercept), engine)
         blocks = stack.enter_context(closing(engine.place(learner._model(), given.sources)))
         yield Template(learner, given, blocks)
 
