@@ -59,7 +59,8 @@ class Formula:
     intercept : (K,) array
     offset : str or None
         Name of the column that is added to every predictor.
-    link : {"identity", "log", "logit", "softmax"}
+    link : {"identity", "log", "logit", "softmax", "margin"}
+        "margin": predictors are told as they are, and say which label is predicted, but no probability.
     classes : array or None
         Labels.
     ignore_unknown : bool
@@ -114,6 +115,8 @@ class Formula:
         link = "softmax" if outputs > 1 else "logit" if classes is not None else "identity"
         if loss in ("poisson", "gamma", "tweedie"):
             link = "log"
+        if loss == "squared_hinge":
+            link = "margin"
         taken = {one.name for one in numbers} | {one.name for one in categories}
         if offset is not None and offset in taken:
             raise ValueError(f"the offset cannot be named {offset!r}, as a column of the model is: name it otherwise")
