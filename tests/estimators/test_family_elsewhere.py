@@ -107,9 +107,3 @@ def test_no_errors_where_there_is_no_likelihood(model, instead):
 def test_what_many_fits_do_not_take(many, model):
     with pytest.raises(ValueError, match=f"{many.__name__} does not take {type(model).__name__}: .* use "):
         many(model, X, Y)
-
-
-def test_a_support_vector_machine_is_not_handed_over():
-    model = LinearSVC(engine="serial").fit(X, (Y > 1).astype(int))
-    with pytest.raises(ValueError, match=r"LinearSVC cannot be handed over: .* use LogisticRegression"):
-        model.to_sklearn()

@@ -22,7 +22,9 @@ class ExportFormat(StrEnum):
     sql = "sql"
     onnx = "onnx"
     pmml = "pmml"
+    skops = "skops"
     relativities = "relativities"
+    relativities_excel = "relativities-excel"
     card = "card"
     card_json = "card-json"
 
@@ -31,7 +33,10 @@ def export(
     model: ModelFile,
     output: Annotated[
         Path,
-        typer.Argument(metavar="OUTPUT", help="A file: .sql, .onnx, .pmml, .csv (relativities), .md or .json (card)."),
+        typer.Argument(
+            metavar="OUTPUT",
+            help="A file: .sql, .onnx, .pmml, .skops, .csv or .xlsx (relativities), .md or .json (card).",
+        ),
     ],
     format_: Annotated[
         ExportFormat | None, typer.Option("--format", help="Default: by the ending.", show_default=False)
@@ -51,7 +56,7 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a saved model as SQL, ONNX, PMML, a table of relativities or a model card."""
+    """Write a saved model as SQL, ONNX, PMML, a skops file, a table of relativities or a model card."""
     from ..estimators import load_model
 
     refuse_overwriting(output, [str(model)])

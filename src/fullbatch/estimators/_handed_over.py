@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.design_ import Design
 from ..errors import DataError
+from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ._base_levels import unknown_to
 
@@ -24,6 +25,8 @@ _ENDINGS = {
     ".onnx": "onnx",
     ".pmml": "pmml",
     ".csv": "relativities",
+    ".xlsx": "relativities-excel",
+    ".skops": "skops",
     ".md": "card",
     ".json": "card-json",
 }
@@ -38,8 +41,6 @@ class HandedOver:
     base_: dict[str, Any]
     formula_: Design | None
     unknown: str
-
-    _no_hand_over: ClassVar[str] = ""  # why not
 
     @abstractmethod
     def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
@@ -60,7 +61,9 @@ class HandedOver:
                 f"a model of the formula {self.formula_.text!r} cannot be handed over: other packages have no words "
                 "for what it makes of its columns. Make these columns before the fit, or save the model"
             )
+        coef: Any
         coef, intercept = self._matrix()
+        coef = coef.toarray() if is_sparse(coef) else coef
         loss, options = self._loss()
         return Formula.of(
             self.features_,
@@ -86,7 +89,7 @@ class HandedOver:
 
         Returns
         -------
-        LogisticRegression, LinearRegression, PoissonRegressor, GammaRegressor or TweedieRegressor
+        LogisticRegression, LinearSVC, LinearRegression, PoissonRegressor, GammaRegressor or TweedieRegressor
             Of scikit-learn; the last step of a `Pipeline` where there are categories, values for missing ones, or an
             offset, which takes a frame with the names of the columns and needs pandas here. Of the quantile and Huber
             losses a `LinearRegression`, which predicts the same; of the binomial and negative binomial families with
@@ -135,8 +138,8 @@ class HandedOver:
 
         The input is one matrix "X" (rows, p) where columns have neither names nor categories nor an offset, else one
         input (rows, 1) for each column: numbers as double, levels as text or int64; double where whole numbers may be
-        missing. NaN, or empty text, is missing. Outputs are "prediction", or "label" and "probabilities"; NaN stands
-        for what the model refuses.
+        missing. NaN, or empty text, is missing. Outputs are "prediction", or "label" and "probabilities", or of
+        `LinearSVC` "label" and "decision"; NaN stands for what the model refuses.
 
         Parameters
         ----------
@@ -201,8 +204,9 @@ class HandedOver:
         Parameters
         ----------
         path : path
-            Ends in ".sql", ".onnx", ".pmml", ".csv" (relativities), ".md" or ".json" (model card).
-        format : {"sql", "onnx", "pmml", "relativities", "card", "card-json"}, optional
+            Ends in ".sql", ".onnx", ".pmml", ".skops" (what `to_sklearn` gives), ".csv" or ".xlsx" (relativities),
+            ".md" or ".json" (model card).
+        format : {"sql", "onnx", "pmml", "skops", "relativities", "relativities-excel", "card", "card-json"}, optional
             Where the ending says nothing.
         **options
             Of the method: `table` (default "data"), `dialect`, `view` for SQL; `offset`; `inference`; `measures`.
@@ -230,6 +234,14 @@ class HandedOver:
             return bytes(self.to_onnx(**options).SerializeToString())
         if kind == "pmml":
             return self.to_pmml(**options)
+        if kind == "skops":
+            from ..export.skops_ import skops_file
+
+            return skops_file(self.to_sklearn(**options))
+        if kind == "relativities-excel":
+            from ..export.excel_ import workbook
+
+            return workbook(self.relativities(**options), "relativities")
         if kind == "relativities":
             import pyarrow as pa
             from pyarrow import csv

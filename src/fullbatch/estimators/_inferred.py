@@ -66,6 +66,7 @@ class Inferred:
         weights: str = "frequency",
         dispersion: str | float | None = None,
         reference: Mapping[str, Any] | None = None,
+        columns: Sequence[str] | None = None,
     ) -> "Inference":
         """Standard errors, tests, intervals and effects, from the rows of the fit: one pass, in float64.
 
@@ -90,6 +91,10 @@ class Inferred:
         reference : mapping of str to level, optional
             Which level of a categorical column the others are compared with; default: the base level of the fit, or
             the first.
+        columns : sequence of str, optional
+            Columns of the data, or parameters, that are told alone: for more parameters than a matrix can be made for.
+            Their errors are found by conjugate gradients, a pass an iteration, in memory that grows with the number
+            of parameters times that of the chosen ones. Effects, errors of predictions and other fits need all.
 
         Returns
         -------
@@ -107,6 +112,8 @@ class Inferred:
         from ..inference.results import Inference
 
         check_is_fitted(self)
+        if not (isinstance(weights, str) and weights in ("frequency", "precision")):
+            raise ValueError(f'weights must be "frequency" or "precision", got {weights!r}')
         fitted = self._for_inference()
         names = _clusters(clusters)
         given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
@@ -116,15 +123,14 @@ class Inferred:
         def read_others(X: Any, offset: Any) -> Any:
             return given_to_predict(X, self._fitted(), offset)
 
-        return Inference.of(
-            fitted,
-            Data.of(given, self.engine, names),
-            covariance=covariance,
-            weights=weights,
-            dispersion=dispersion,
-            reference={**self.base_, **(reference or {})},
-            given=read_others,
-        )
+        data = Data.of(given, self.engine, names)
+        asked: dict[str, Any] = {"covariance": covariance, "weights": weights, "dispersion": dispersion}
+        asked |= {"reference": {**self.base_, **(reference or {})}, "given": read_others}
+        if columns is not None:
+            from ..inference.chosen import ChosenInference
+
+            return ChosenInference.of_columns(fitted, data, columns, **asked)
+        return Inference.of(fitted, data, **asked)
 
     def _for_inference(self) -> Any:
         if self._no_inference:

@@ -87,7 +87,6 @@ class LinearSVC(Classifier):
     intercept_scaling: float = 1
     random_state: Any = None
     _no_inference: ClassVar = "the squared hinge is no likelihood: use LogisticRegression"
-    _no_hand_over: ClassVar = "other packages have no model of it with predictions alike: use LogisticRegression"
     _no_together: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
 
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]

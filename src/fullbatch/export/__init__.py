@@ -1,3 +1,1 @@
-"""Fitted linear models handed over to others: SQL, ONNX, PMML, scikit-learn, tables and cards."""
-
-FORMATS = ("sql", "onnx", "pmml", "relativities", "card", "json")
+"""Fitted linear models handed over to others: SQL, ONNX, PMML, scikit-learn, skops, tables and cards."""

@@ -60,7 +60,8 @@ class Formula:
     intercept : (K,) array
     offset : str or None
         Name of the column that is added to every predictor.
-    link : {"identity", "log", "inverse", "logit", "probit", "cloglog", "softmax"}
+    link : {"identity", "log", "inverse", "logit", "probit", "cloglog", "softmax", "margin"}
+        "margin": predictors are told as they are, and say which label is predicted, but no probability.
     classes : array or None
         Labels.
     ignore_unknown : bool
@@ -117,6 +118,8 @@ class Formula:
             first += len(levels)
         outputs = len(coef)
         link = "softmax" if outputs > 1 else "logit" if classes is not None else family_of(loss, options).link.name
+        if loss == "squared_hinge":
+            link = "margin"
         taken = {one.name for one in numbers} | {one.name for one in categories}
         if offset is not None and offset in taken:
             raise ValueError(f"the offset cannot be named {offset!r}, as a column of the model is: name it otherwise")

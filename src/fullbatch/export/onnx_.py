@@ -31,7 +31,7 @@ def onnx_model(formula: Formula) -> Any:
         import onnx
     except ImportError:
         raise MissingExtraError("onnx", "onnx") from None
-    if taken := {"prediction", "label", "probabilities"}.intersection(formula.columns):
+    if taken := {"prediction", "label", "probabilities", "decision"}.intersection(formula.columns):
         raise ValueError(f"a column is named {min(taken)!r}, as the graph's output is: rename it")
     graph = _Graph(onnx)
     eta = graph.predictors(formula)
@@ -163,17 +163,21 @@ class _Graph:
         if formula.outputs == 1:
             positive = self.add("Greater", eta, self.constant(np.array(0.0)))
             place = self.add("Reshape", self.add("Cast", positive, to=self._type(np.int64)), self.constant([-1]))
-            both = self.add("Concat", self.add("Neg", eta), eta, axis=1)
-            probabilities = self.add("Sigmoid", both)
         else:
             place = self.add("ArgMax", eta, axis=1, keepdims=0)
-            probabilities = self.add("Softmax", eta, axis=1)
         kind: Any = np.str_ if classes.dtype.kind == "U" else np.float64 if classes.dtype.kind == "f" else np.int64
         if classes.dtype.kind == "b":
             kind = np.bool_
         values = classes if kind is np.str_ else classes.astype(kind)
         self.output(self.add("Gather", self.constant(values), place, axis=0), "label", kind, [None])
-        self.output(probabilities, "probabilities", np.float64, [None, len(classes)])
+        if formula.link == "margin":
+            flat = self.add("Reshape", eta, self.constant([-1])) if formula.outputs == 1 else eta
+            self.output(flat, "decision", np.float64, [None] + [formula.outputs] * (formula.outputs > 1))
+        elif formula.outputs == 1:
+            both = self.add("Concat", self.add("Neg", eta), eta, axis=1)
+            self.output(self.add("Sigmoid", both), "probabilities", np.float64, [None, 2])
+        else:
+            self.output(self.add("Softmax", eta, axis=1), "probabilities", np.float64, [None, len(classes)])
 
 
 def feeds(formula: Formula, table: Any) -> dict[str, Any]:

@@ -77,6 +77,10 @@ def _example(formula: Formula) -> Any:
 def _linear(formula: Formula) -> Any:
     from sklearn import linear_model
 
+    if formula.link == "margin":
+        from sklearn.svm import LinearSVC
+
+        return LinearSVC()
     if formula.classes is not None:
         return linear_model.LogisticRegression(C=np.inf)
     if formula.link not in ("identity", "log"):

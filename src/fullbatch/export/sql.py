@@ -15,7 +15,8 @@ _OWN = "duckdb"
 
 def predictor(formula: Formula, output: int = 0, alias: str = "") -> str:
     """The linear predictor as one expression of columns."""
-    terms = [_literal(formula.intercept[output])]
+    # Where numbers like 1e0 are exact decimals, as in PostgreSQL, this makes the sum a double.
+    terms = [f"CAST({_literal(formula.intercept[output])} AS DOUBLE)"]
     for one in formula.numbers:
         if one.weights[output]:
             column = f"CAST({_column(one.name, alias)} AS DOUBLE)"
@@ -43,7 +44,7 @@ def query(formula: Formula, table: str, dialect: str = _OWN, view: str | None = 
     view : str, optional
         Make a view of that name instead of a query.
     """
-    text = _several(formula, table) if formula.link == "softmax" else _one(formula, table)
+    text = _several(formula, table) if formula.outputs > 1 else _one(formula, table)
     if view is not None:
         text = f"CREATE VIEW {view} AS\n{text}"
     return translated(text, dialect) + ";\n"
@@ -72,13 +73,14 @@ def translated(text: str, dialect: str) -> str:
 
 
 def _one(formula: Formula, table: str) -> str:
-    columns = f"{_mean(formula.link, 'eta')} AS prediction"
-    if formula.classes is not None:
+    if formula.classes is None:
+        columns = f"{_mean(formula.link, 'eta')} AS prediction"
+    else:
         first, second = (_value(plain(label)) for label in formula.classes)
-        columns = (
-            f"CASE WHEN eta > 0 THEN {second} WHEN eta <= 0 THEN {first} END AS prediction,\n"
-            f"  {_mean('logit', 'eta')} AS {_column('probability_' + str(plain(formula.classes[1])))}"
-        )
+        columns = f"CASE WHEN eta > 0 THEN {second} WHEN eta <= 0 THEN {first} END AS prediction"
+        if formula.link == "logit":
+            name = _column(f"probability_{plain(formula.classes[1])}")
+            columns += f",\n  {_mean('logit', 'eta')} AS {name}"
     inner = f"SELECT\n    t.*,\n    {predictor(formula, alias='t')}\n    AS eta\n  FROM {table} AS t"
     return f"SELECT\n  s.*,\n  {columns}\nFROM (\n  {inner}\n) AS s"
 
@@ -106,13 +108,15 @@ def _several(formula: Formula, table: str) -> str:
     inner = ",\n    ".join(f"{predictor(formula, k, 't')}\n    AS {eta}" for k, eta in enumerate(etas))
     inner = f"SELECT\n    t.*,\n    {inner}\n  FROM {table} AS t"
     with_top = f"SELECT s.*, GREATEST({', '.join(etas)}) AS eta_top\n  FROM (\n  {inner}\n  ) AS s"
-    total = " + ".join(f"EXP({eta} - eta_top)" for eta in etas)
-    shares = ",\n  ".join(
-        f"EXP({eta} - eta_top) / ({total}) AS {_column(f'probability_{label}')}"
-        for eta, label in zip(etas, labels, strict=True)
-    )
     cases = " ".join(f"WHEN {eta} = eta_top THEN {_value(label)}" for eta, label in zip(etas, labels, strict=True))
-    return f"SELECT\n  u.*,\n  CASE {cases} END AS prediction,\n  {shares}\nFROM (\n  {with_top}\n) AS u"
+    columns = ["u.*", f"CASE {cases} END AS prediction"]
+    if formula.link == "softmax":
+        total = " + ".join(f"EXP({eta} - eta_top)" for eta in etas)
+        columns += [
+            f"EXP({eta} - eta_top) / ({total}) AS {_column(f'probability_{label}')}"
+            for eta, label in zip(etas, labels, strict=True)
+        ]
+    return "SELECT\n  " + ",\n  ".join(columns) + f"\nFROM (\n  {with_top}\n) AS u"
 
 
 def _of_levels(one: Levels, output: int, ignore_unknown: bool, alias: str) -> str:

@@ -22,11 +22,12 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
     -------
     pyarrow.Table
         Columns "term", "level" and "coefficient"; "relativity", its exponential, where the link is a logarithm (of odds
-        for classes); "class" with several; "std_err", of the relativity where there is one, with `inference`.
+        for classes); "class" with several, those of softmax compared with the first; "std_err", of the relativity where
+        there is one, with `inference`.
     """
     if inference is not None and [str(one) for one in inference.names] != _names(formula, inference.reference):
         raise ValueError("inference is of another model: give that of this one")
-    reference = formula.base if inference is None else inference.reference
+    reference = formula.base if inference is None else dict(inference.reference)
     ratios = formula.link in ("log", "logit", "softmax")
     rows: list[dict[str, Any]] = []
     for output in range(formula.outputs):
@@ -48,10 +49,10 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
 
 
 def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> list[dict[str, Any]]:
-    several = formula.link == "softmax"
+    compared = formula.link == "softmax"
 
     def of(weights: Any) -> float:
-        return float(weights[output] - weights[0]) if several else float(weights[output])
+        return float(weights[output] - weights[0]) if compared else float(weights[output])
 
     base = of(formula.intercept)
     shifts: list[dict[str, Any]] = []
@@ -74,7 +75,7 @@ def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> l
         for one in formula.numbers
     ]
     rows += shifts
-    if several:
+    if formula.outputs > 1:
         assert formula.classes is not None
         rows = [{"class": str(plain(formula.classes[output])), **row} for row in rows]
     return rows

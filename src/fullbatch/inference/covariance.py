@@ -6,8 +6,9 @@ G / (G - 1) (N - 1) / (N - K) (Stata, statsmodels, fixest). Two ways of clusters
 eigenvalues are set to zero (Cameron, Gelbach and Miller, 2011). N is the sum of weights that count rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from .data import Data
 from .design import Design
-from .sums import ClassWeights, Clustered, LeveragedMeat, Spreads, Sums, SumsAt, Weights
+from .sums import ClassWeights, Clustered, ClusterSums, LeveragedMeat, Spreads, Sums, SumsAt, Weights
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +26,7 @@ KINDS = ("classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster")
 
 # A column of which less than this share is left beside the intercept, and an eigenvalue of the correlations of columns,
 # that are rounding.
-_DWARFED, _COLLINEAR = 1e-13, 1e-11
+DWARFED, _COLLINEAR = 1e-13, 1e-11
 # Curvature along a column, relative to what its spread lets expect, that only separated classes have.
 _SEPARATED = 1e-7
 
@@ -54,18 +55,12 @@ class Information:
     sums: Sums
     penalty: Array
 
+    whole: ClassVar[bool] = True  # not of some parameters alone
+
     @classmethod
     def of(cls, design: Design, data: Data, precision: bool) -> "Information":
         """By one pass; by one more where classes are balanced, or the penalty is for standardised columns."""
-        fitted, factors = design.fitted, None
-        if fitted.class_weight is not None:
-            assert fitted.classes is not None
-            if isinstance(fitted.class_weight, str):
-                of_class = data.total(ClassWeights(design))
-                factors = of_class.sum() / (len(of_class) * np.maximum(of_class, np.finfo(np.float64).tiny))
-            else:
-                factors = np.array([float(fitted.class_weight.get(one, 1.0)) for one in fitted.classes.tolist()])
-        weights = Weights(precision, factors)
+        fitted, weights = design.fitted, weights_of(design, data, precision)
         sums = data.total(SumsAt(design, design.beta, weights, meat=True))
         if sums.rows == 0:
             raise DataError("no row has a positive weight: nothing can be told")
@@ -153,20 +148,7 @@ class Information:
     def _clustered(self, bread: Array, factor: float) -> tuple[Array, tuple[int, ...]]:
         names = self.data.clusters
         parts = self.data.total(Clustered(self.design, self.design.beta, self.weights, names)).parts
-        counts = tuple(len(part.ids) for part in parts)
-        for name, count in zip(names, counts, strict=False):
-            if count < 2:
-                raise DataError(
-                    f"all rows are in one cluster of {name!r}: without at least two, how they differ is not known"
-                )
-        meats = [part.meat * (count / (count - 1.0)) for part, count in zip(parts, counts, strict=True)]
-        meat = meats[0] if len(meats) == 1 else meats[0] + meats[1] - meats[2]
-        matrix = _symmetric(bread @ meat @ bread) * factor
-        if len(meats) > 1:
-            values, vectors = eigh(matrix)
-            if values[0] < 0:
-                matrix = _symmetric((vectors * np.maximum(values, 0.0)) @ vectors.T)
-        return matrix, counts[: len(names)]
+        return from_clusters(parts, names, bread, factor)
 
     # --- what stands in the way -----------------------------------------------------------------------------------
 
@@ -199,7 +181,7 @@ class Information:
             share = np.divide(matrix.diagonal(), diagonal[kept], out=np.zeros(len(kept)), where=diagonal[kept] > 0)
         if self.penalised:
             return
-        constant = kept[(share <= _DWARFED) | (diagonal[kept] <= 0)]
+        constant = kept[(share <= DWARFED) | (diagonal[kept] <= 0)]
         if constant.size:
             raise DataError(
                 f"{shortened([names[j] for j in constant])}: without variation beside the intercept, or with a spread "
@@ -234,6 +216,45 @@ class Information:
             f"the classes are separated{of}: the likelihood has no maximum, and its curvature where the fit ended says "
             "nothing of errors. Leave the column out, merge levels, or penalise"
         )
+
+
+def weights_of(design: Design, data: Data, precision: bool) -> Weights:
+    """What the weights of this fit mean; one pass where classes are balanced."""
+    fitted, factors = design.fitted, None
+    if fitted.class_weight is not None:
+        assert fitted.classes is not None
+        if isinstance(fitted.class_weight, str):
+            of_class = data.total(ClassWeights(design))
+            factors = of_class.sum() / (len(of_class) * np.maximum(of_class, np.finfo(np.float64).tiny))
+        else:
+            factors = np.array([float(fitted.class_weight.get(one, 1.0)) for one in fitted.classes.tolist()])
+    return Weights(precision, factors)
+
+
+def from_clusters(
+    parts: Sequence[ClusterSums], names: Sequence[str], bread: Array, factor: float
+) -> tuple[Array, tuple[int, ...]]:
+    """Covariance from sums of scores by one or two ways of clusters, and by their pairs; and numbers of clusters.
+
+    Raises
+    ------
+    DataError
+        There is one cluster only.
+    """
+    counts = tuple(len(part.ids) for part in parts)
+    for name, count in zip(names, counts, strict=False):
+        if count < 2:
+            raise DataError(
+                f"all rows are in one cluster of {name!r}: without at least two, how they differ is not known"
+            )
+    meats = [part.meat * (count / (count - 1.0)) for part, count in zip(parts, counts, strict=True)]
+    meat = meats[0] if len(meats) == 1 else meats[0] + meats[1] - meats[2]
+    matrix = _symmetric(bread @ meat @ bread) * factor
+    if len(meats) > 1:
+        values, vectors = eigh(matrix)
+        if values[0] < 0:
+            matrix = _symmetric((vectors * np.maximum(values, 0.0)) @ vectors.T)
+    return matrix, counts[: len(names)]
 
 
 def _loss_weight(sums: Sums, design: Design, weights: Weights, data: Data) -> float:

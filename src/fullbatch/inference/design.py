@@ -132,10 +132,11 @@ class Design:
     reference: Mapping[str, Any]
 
     @classmethod
-    def of(cls, fitted: FittedLinear, reference: Mapping[str, Any] | None = None) -> "Design":
+    def of(cls, fitted: FittedLinear, reference: Mapping[str, Any] | None = None, whole: bool = True) -> "Design":
         """With the first level of each categorical column, unless told otherwise, as the reference.
 
-        Without an intercept the first of these columns keeps all of its levels.
+        Without an intercept the first of these columns keeps all of its levels. `whole` refuses more parameters than
+        a matrix of them can be made for.
         """
         features, told = fitted.features, dict(reference or {})
         left_out, references, first = [], {}, features.numeric
@@ -162,9 +163,10 @@ class Design:
                 f"{shortened(references) or 'none'}"
             )
         design = cls(fitted, np.setdiff1d(np.arange(features.size), left_out), references)
-        if design.size > MOST_PARAMETERS:
+        if whole and design.size > MOST_PARAMETERS:
             raise DataError(
-                f"{design.size:,} parameters: their covariance is a matrix, of at most {MOST_PARAMETERS:,} of them"
+                f"{design.size:,} parameters: their covariance is a matrix, of at most {MOST_PARAMETERS:,} of them; "
+                "name some of the columns, columns=[...], whose errors are made without it"
             )
         return design
 
@@ -209,15 +211,15 @@ class Design:
         return terms
 
     @cached_property
-    def of_theta(self) -> Array:
-        """(size, K (p + 1)) matrix that makes beta of the model's coefficients, each predictor's intercept last."""
-        features = self.fitted.features
-        place = {int(column): row for row, column in enumerate(self.columns, int(self.fitted.fit_intercept))}
-        one = np.zeros((self.width, features.size + 1))
+    def of_theta(self) -> Any:
+        """(size, K (p + 1)) CSR matrix that makes beta of the model's coefficients, each predictor's intercept last."""
+        from scipy.sparse import csr_array, kron
+
+        features, spare = self.fitted.features, int(self.fitted.fit_intercept)
+        place = {int(column): row for row, column in enumerate(self.columns, spare)}
+        entries = [(row, column, 1.0) for column, row in place.items()]
         if self.fitted.fit_intercept:
-            one[0, -1] = 1.0
-        for column, row in place.items():
-            one[row, column] = 1.0
+            entries.append((0, features.size, 1.0))
         first = features.numeric
         own_levels = range(first, first + _count(features))
         spared = [] if self.fitted.fit_intercept else [place[j] for j in own_levels if j in place]
@@ -225,19 +227,21 @@ class Design:
         for _, levels in _each(features):
             own = range(first, first + len(levels))
             for dropped in {j for j in own if not zero[j]} - place.keys():
-                one[[place[column] for column in own if column != dropped], dropped] = -1.0
-                one[spared or [0], dropped] = 1.0
+                entries += [(place[column], dropped, -1.0) for column in own if column != dropped]
+                entries += [(row, dropped, 1.0) for row in spared or [0]]
             first += len(levels)
+        rows, columns, values = zip(*entries, strict=True)
+        one = csr_array((values, (rows, columns)), (self.width, features.size + 1))
         if len(self.fitted.coef) == 1:
             return one
         contrasts = np.column_stack((-np.ones(self.outputs), np.eye(self.outputs)))
-        return np.kron(contrasts, one)
+        return csr_array(kron(contrasts, one))
 
     @cached_property
     def beta(self) -> Array:
         """(size,) as fitted."""
         theta = np.column_stack((self.fitted.coef, self.fitted.intercept)).ravel()
-        return np.asarray((self.of_theta * theta).sum(axis=1))
+        return np.asarray(self.of_theta @ theta)
 
     # --- rows -----------------------------------------------------------------------------------------------------
 

@@ -89,18 +89,13 @@ class Inference(OfRows):
         given: Callable[[Any, Any], Any],
     ) -> "Inference":
         """Of a model and the rows of its fit."""
-        if not (isinstance(weights, str) and weights in ("frequency", "precision")):
-            raise ValueError(f'weights must be "frequency" or "precision", got {weights!r}')
         design = Design.of(fitted, reference)
-        kind = _kind(covariance, fitted, data)
+        kind = kind_of(covariance, fitted, data)
         check_dispersion(dispersion, fitted)
         information = Information.of(design, data, weights == "precision")
-        if fitted.n_rows is not None and information.sums.rows > fitted.n_rows:
-            raise DataError(
-                f"{information.sums.rows:,} rows, and {fitted.n_rows:,} in the fit: give the rows of the fit"
-            )
-        information.refuse_unknown()
         made = cls(information, dispersion, kind, given, np.zeros((0, 0)), ())
+        made._check_rows()
+        information.refuse_unknown()
         made._check_distance()
         return made.with_covariance(kind)
 
@@ -115,7 +110,7 @@ class Inference(OfRows):
             As for `model.inference`; default: as before.
         """
         fitted, data = self._design.fitted, self.information.data
-        kind = _kind(covariance, fitted, data)
+        kind = kind_of(covariance, fitted, data)
         check_dispersion(dispersion, fitted)
         asked = self.asked_dispersion if dispersion is None else dispersion
         made = replace(self, kind=kind, asked_dispersion=asked)
@@ -129,6 +124,11 @@ class Inference(OfRows):
                 stacklevel=3,
             )
         return replace(made, matrix=matrix, clusters=clusters)
+
+    def _check_rows(self) -> None:
+        rows, of_fit = self.n_rows, self._design.fitted.n_rows
+        if of_fit is not None and rows > of_fit:
+            raise DataError(f"{rows:,} rows, and {of_fit:,} in the fit: give the rows of the fit")
 
     def _check_distance(self) -> None:
         distance = self.information.distance() / np.sqrt(self.dispersion) if self.dispersion > 0 else 0.0
@@ -353,7 +353,7 @@ class Inference(OfRows):
         }
 
 
-def _kind(covariance: str | None, fitted: FittedLinear, data: Data) -> str:
+def kind_of(covariance: str | None, fitted: FittedLinear, data: Data) -> str:
     """The covariance that is asked for, if it can be."""
     robust_only = None
     if not fitted.family.likelihood:

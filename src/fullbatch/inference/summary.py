@@ -61,9 +61,14 @@ def facts_of(inference: Any) -> dict[str, float]:
 
 
 def is_maximum(inference: Any) -> bool:
-    """Whether the estimate is the maximum of the rows' likelihood."""
+    """Whether the estimate is the maximum of the rows' likelihood, and others can be compared with it."""
     fitted = inference.information.design.fitted
-    return fitted.family.likelihood and not inference.information.penalised and fitted.class_weight is None
+    return (
+        inference.information.whole
+        and fitted.family.likelihood
+        and not inference.information.penalised
+        and fitted.class_weight is None
+    )
 
 
 _TITLES = {

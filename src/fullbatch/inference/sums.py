@@ -360,12 +360,13 @@ class Clustered:
             slope = self.design.fitted.family.rates(y, eta).slope * self.weights.of_loss(y, weight)[:, None]
             dense = X.toarray() if is_sparse(X) else X
             scores = (slope[:, :, None] * dense[:, None, :]).reshape(len(y), -1)
-            every = ids if len(ids) == 1 else (*ids, _pairs(*ids))
+            every = ids if len(ids) == 1 else (*ids, pairs(*ids))
             total += SeveralSums(tuple(ClusterSums.of(one, scores) for one in every))
         return total
 
 
-def _pairs(first: Array, second: Array) -> Array:
+def pairs(first: Array, second: Array) -> Array:
+    """Ids of what two ids say together."""
     both = np.empty(len(first), [("first", first.dtype), ("second", second.dtype)])
     both["first"], both["second"] = first, second
     return both

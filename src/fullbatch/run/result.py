@@ -22,6 +22,9 @@ class Status(Enum):
     INTERRUPTED = "interrupted"
     LINE_SEARCH = "line_search"
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.value,)  # which skops can write too
+
     @property
     def message(self) -> str:
         """What happened, in words."""
