@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ class HandedOver:
     base_: dict[str, Any]
     formula_: Design | None
     unknown: str
+
+    _no_hand_over: ClassVar[str] = ""  # why not
 
     @abstractmethod
     def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
