@@ -13,7 +13,8 @@ mlflow = pytest.importorskip("mlflow")
 
 
 @pytest.fixture
-def tracking(tmp_path):
+def tracking(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # databases need the whole of MLflow
     mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
 
 

@@ -36,7 +36,7 @@ def summary(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="classical, observed, HC0, HC1, HC2, HC3 or cluster; default: classical, or cluster with --clusters.",
+            help="classical, observed, HC0 to HC3, cluster or CRV3; default: classical, or cluster with --clusters.",
             show_default=False,
         ),
     ] = None,

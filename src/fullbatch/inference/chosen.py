@@ -26,8 +26,10 @@ from .results import Inference, kind_of
 Array = npt.NDArray[Any]
 
 # Residuals of the linear systems that are left, relative to where they began: errors are known to the square of it.
-_NEAR = 1e-9
+_NEAR = 1e-11
 _MOST_PASSES = 1000
+# A step of so many standard errors is none.
+_NO_STEP = 1e-7
 # Curvature along a direction, relative to the preconditioner's, that is rounding: the columns are collinear.
 _FLAT = 1e-13
 
@@ -149,7 +151,9 @@ class ChosenInformation(Information):
         found, residual = np.zeros_like(right), right.copy()
         near = preconditioned(residual)
         direction, size = near.copy(), (residual * near).sum(axis=0)
-        wanted = _NEAR**2 * size
+        # Newton's step, the last one where there is one more, is of interest in standard errors alone.
+        floor = np.where(np.arange(len(size)) < len(self.places), 0.0, _NO_STEP**2)
+        wanted = np.maximum(_NEAR**2 * size, floor)
         for _ in range(_MOST_PASSES):
             going = np.flatnonzero(size > wanted)
             if not going.size:
@@ -220,6 +224,8 @@ class ChosenInference(Inference):
         design = Design.of(fitted, reference, whole=False)
         places = _places(columns, design)
         kind = kind_of(covariance, fitted, data)
+        if kind in ("HC2", "HC3", "CRV3"):
+            cls._refuse_parts(f"{kind} errors")
         check_dispersion(dispersion, fitted)
         meaning = weights_of(design, data, weights == "precision")
         sums = data.total(DiagonalsAt(design, design.beta, meaning))
@@ -241,8 +247,8 @@ class ChosenInference(Inference):
 
     def with_covariance(self, covariance: str, dispersion: str | float | None = None) -> "ChosenInference":
         """As `Inference.with_covariance`; another information is as many passes as conjugate gradients take."""
-        if covariance in ("HC2", "HC3"):
-            self._refuse_parts(f"{covariance} errors, by leverages,")
+        if covariance in ("HC2", "HC3", "CRV3"):
+            self._refuse_parts(f"{covariance} errors")
         return super().with_covariance(covariance, dispersion)  # type: ignore[return-value]
 
     @property

@@ -119,7 +119,7 @@ class ProjectedScores:
         for X, y, weight, eta, ids, _ in pieces(design, self.beta, source, self.clusters):
             slope = design.fitted.family.rates(y, eta).slope
             scores = sum(slope[:, k, None] * np.asarray(X @ one) for k, one in enumerate(each))
-            if not ids:
+            if not self.clusters:
                 total = total + gram(scores, self.weights.of_squares(y, weight))
                 continue
             scores = scores * self.weights.of_loss(y, weight)[:, None]

@@ -100,12 +100,12 @@ class Inference(OfRows):
         return made.with_covariance(kind)
 
     def with_covariance(self, covariance: str, dispersion: str | float | None = None) -> "Inference":
-        """The same fit with another covariance; "HC2", "HC3" and "cluster" are one more pass, others none.
+        """The same fit with another covariance; "HC2", "HC3", "cluster" and "CRV3" are one more pass, others none.
 
         Parameters
         ----------
-        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster"}
-            "cluster" needs the `clusters` that `model.inference` was given.
+        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}
+            The last two need the `clusters` that `model.inference` was given.
         dispersion : {"pearson", "deviance", "likelihood"} or float, optional
             As for `model.inference`; default: as before.
         """
@@ -170,7 +170,7 @@ class Inference(OfRows):
     @property
     def df(self) -> float:
         """Degrees of t and F."""
-        if self.kind == "cluster":
+        if self.kind in ("cluster", "CRV3"):
             return float(min(self.clusters) - 1)
         return self.df_residual if self._estimated else np.inf
 
@@ -190,8 +190,11 @@ class Inference(OfRows):
         if fitted.class_weight is not None:
             words = "class_weight: the rows count otherwise than they were drawn, above all in the intercept"
             said.append(Notice("class-weight", words))
-        if self.clusters and min(self.clusters) < _FEW:
-            words = f"{min(self.clusters)} clusters: with fewer than about {_FEW} such errors are too small on average"
+        if self.clusters and min(self.clusters) < _FEW and self.kind == "cluster":
+            words = (
+                f"{min(self.clusters)} clusters: with fewer than about {_FEW}, or few large ones, such errors are too "
+                'small on average; covariance="CRV3" is made for few'
+            )
             said.append(Notice("few-clusters", words))
         if fitted.family.loss == "poisson" and not self._estimated and self.kind in ("classical", "observed"):
             ratio = self.dispersions["pearson"]
@@ -366,8 +369,8 @@ def kind_of(covariance: str | None, fitted: FittedLinear, data: Data) -> str:
         raise ValueError(f"covariance must be one of {', '.join(KINDS)}, got {covariance!r}")
     if robust_only and covariance in ("classical", "observed"):
         raise ValueError(f"{robust_only}, so that {covariance} errors would be wrong: ask for HC1 or clusters")
-    if covariance == "cluster" and not data.clusters:
-        raise ValueError('covariance="cluster" needs clusters=...: a column, or an id for each row')
+    if covariance in ("cluster", "CRV3") and not data.clusters:
+        raise ValueError(f'covariance="{covariance}" needs clusters=...: a column, or an id for each row')
     if covariance in ("HC2", "HC3") and not fitted.family.likelihood:
         raise ValueError(f"{robust_only}, and has no leverages: ask for HC0 or HC1")
     return covariance
