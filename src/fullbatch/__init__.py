@@ -25,6 +25,7 @@ _HOMES = {
     "HuberRegressor": "estimators.huber",
     "QuantileRegressor": "estimators.quantile",
     "LinearSVC": "estimators.svm",
+    "EarlyStopping": "estimators.early_stopping",
     "fit_path": "estimators.paths",
     "Path": "estimators.paths",
     "cross_validate": "estimators.cross_validation",

@@ -4,6 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -39,6 +40,7 @@ from ._least_norm import least_norm
 from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
 from ._taken import check_taken, our_solver
+from .early_stopping import EarlyStopping
 
 Array = npt.NDArray[Any]
 
@@ -162,6 +164,9 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     # Why many fits cannot advance together.
     _no_together: ClassVar[str] = ""
 
+    # Why there is no model to evaluate before the end.
+    _no_early_stopping: ClassVar[str] = ""
+
     @abstractmethod
     def _model(self) -> Model:
         """What the workers compute."""
@@ -276,6 +281,9 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         callbacks: list[Callback] = list(self.callbacks)
         if self.verbose:
             callbacks.append(Progress())
+        stops = [one for one in callbacks if isinstance(one, EarlyStopping)]
+        for one in stops:
+            one.begin(lambda theta: self._at(theta, objective, given))
         result = minimize(
             objective,
             self._start(objective, schema, outputs),
@@ -285,10 +293,19 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
             callbacks=callbacks,
             checkpoint=self.checkpoint,
         )
-        self._set_theta(result.theta, objective, given, result)
+        if ended := [one for one in stops if one.stopped]:
+            self._set_theta(ended[0].best_theta, objective, given)
+        else:
+            self._set_theta(result.theta, objective, given, result)
         self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
         self.result_ = result
-        self._warn(result, schema)
+        self._warn(result, schema, was_asked=bool(ended))
+
+    def _at(self, theta: Array, objective: Objective, given: Given) -> Self:
+        """The model at some theta of the objective."""
+        model = copy(self)
+        model._set_theta(theta, objective, given)
+        return model
 
     def _set_theta(self, found: Array, objective: Objective, given: Given, result: Result | None = None) -> None:
         """Set what predictions need from the objective's theta: of a run, or of one among many models."""
@@ -355,9 +372,9 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
                 f"lower_bounds and at most {upper[first]:g} by upper_bounds, which no number is: correct one of them"
             )
 
-    def _warn(self, result: Result, schema: Schema) -> None:
-        """Say aloud what the numbers do not show."""
-        if not result.success:
+    def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
+        """Say aloud what the numbers do not show; `was_asked` that the fit was to end where it did."""
+        if not (result.success or was_asked):
             warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=5)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
@@ -415,6 +432,11 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         self._check_engine()
         check_checkpoint(self.checkpoint)
         check_callbacks(self.callbacks)
+        for one in self.callbacks:
+            if isinstance(one, EarlyStopping):
+                one.check()
+                if self._no_early_stopping:
+                    raise ValueError(f"{type(self).__name__} takes no EarlyStopping: {self._no_early_stopping}")
         self._model()  # refuses what it does not take
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:

@@ -90,6 +90,8 @@ class LinearSVC(Classifier):
     _no_hand_over: ClassVar = "other packages have no model of it with predictions alike: use LogisticRegression"
     _no_together: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
 
+    _no_early_stopping: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
+
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
     warm_start: ClassVar[bool] = False  # type: ignore[misc]
 
