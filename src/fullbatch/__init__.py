@@ -39,6 +39,7 @@ _HOMES = {
     "KerasEstimator": "estimators.keras_",
     "KerasClassifier": "estimators.keras_",
     "KerasRegressor": "estimators.keras_",
+    "EarlyStopping": "estimators.early_stopping",
     "fit_path": "estimators.paths",
     "Path": "estimators.paths",
     "cross_validate": "estimators.cross_validation",

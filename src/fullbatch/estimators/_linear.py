@@ -4,6 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -38,6 +39,7 @@ from ._least_norm import least_norm
 from ._per_column import PerColumn, check_per_column, per_column
 from ._saved import Saved
 from ._taken import check_taken, our_solver
+from .early_stopping import EarlyStopping
 
 Array = npt.NDArray[Any]
 
@@ -160,6 +162,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
 
     # Why many fits cannot advance together.
     _no_together: ClassVar[str] = ""
+
+    # Why there is no model to evaluate before the end.
+    _no_early_stopping: ClassVar[str] = ""
 
     @abstractmethod
     def _model(self) -> Model:
@@ -296,6 +301,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
+        stops = [one for one in self.callbacks if isinstance(one, EarlyStopping)]
+        for one in stops:
+            one.begin(lambda theta: self._at(theta, objective, given))
         result = minimize(
             objective,
             self._start(objective, schema, outputs),
@@ -305,10 +313,19 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
             callbacks=self._callbacks(),
             checkpoint=self.checkpoint,
         )
-        self._set_theta(result.theta, objective, given, result)
+        if ended := [one for one in stops if one.stopped]:
+            self._set_theta(ended[0].best_theta, objective, given)
+        else:
+            self._set_theta(result.theta, objective, given, result)
         self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
         self.result_ = result
-        self._warn(result, schema)
+        self._warn(result, schema, was_asked=bool(ended))
+
+    def _at(self, theta: Array, objective: Objective, given: Given) -> Self:
+        """The model at some theta of the objective."""
+        model = copy(self)
+        model._set_theta(theta, objective, given)
+        return model
 
     def _set_theta(self, found: Array, objective: Objective, given: Given, result: Result | None = None) -> None:
         """Set what predictions need from the objective's theta: of a run, or of one among many models."""
@@ -374,9 +391,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
                 f"lower_bounds and at most {upper[first]:g} by upper_bounds, which no number is: correct one of them"
             )
 
-    def _warn(self, result: Result, schema: Schema) -> None:
-        """Say aloud what the numbers do not show."""
-        if not result.success:
+    def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
+        """Say aloud what the numbers do not show; `was_asked` that the fit was to end where it did."""
+        if not (result.success or was_asked):
             warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=6)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
@@ -422,6 +439,11 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         check_base(self.base, self.unknown)
         check_taken(self)
         self._check_engine()
+        for one in self.callbacks:
+            if isinstance(one, EarlyStopping):
+                one.check()
+                if self._no_early_stopping:
+                    raise ValueError(f"{type(self).__name__} takes no EarlyStopping: {self._no_early_stopping}")
         self._model()  # refuses what it does not take
 
     def _check_l1_ratio(self) -> None:

@@ -47,8 +47,8 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
     name : str
         What is told, for messages.
     given : float, (p,) array_like, mapping of str to float, or None
-        Names are those of the data, a categorical column's for all of its levels, or those of coefficients
-        (`get_feature_names_out`).
+        Names are those of the data, a categorical column's for all of its levels, a formula's term for all of its
+        columns, or those of coefficients (`get_feature_names_out`).
     features : Features
         Of the fit.
     otherwise : float
@@ -114,4 +114,8 @@ def _places(column: Any, names: list[str], features: Features) -> list[int]:
         if own == column:
             return list(range(first, first + len(levels)))
         first += len(levels)
-    return [names.index(column)] if column in names else []
+    if column in names:
+        return [names.index(column)]
+    # Of a formula, a term such as C(region) or bs(age, df=4) stands for all of its columns.
+    rest = {place: name[len(column) :] for place, name in enumerate(names) if name.startswith(f"{column}[")}
+    return [place for place, own in rest.items() if own.endswith("]") and "]:" not in own]

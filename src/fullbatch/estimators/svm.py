@@ -89,6 +89,8 @@ class LinearSVC(Classifier):
     _no_inference: ClassVar = "the squared hinge is no likelihood: use LogisticRegression"
     _no_together: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
 
+    _no_early_stopping: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
+
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
     warm_start: ClassVar[bool] = False  # type: ignore[misc]
 
