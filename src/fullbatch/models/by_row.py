@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DataError
 from ..protocols.rows import Rows
 from ..protocols.sampling import Draw
 from ..protocols.schema import Description, Schema
@@ -43,6 +44,13 @@ class ByRow:
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> LinearBlock:
         """The block of these rows."""
+        for table in (None if self.dealt is None else self.dealt.times, self.targets):
+            told = schema.n_rows if table is None else table.shape[0 if table is self.targets else -1]
+            if told != schema.n_rows:
+                raise DataError(
+                    f"folds or targets are told of {told} rows and {schema.n_rows} are left: fill in what is missing, "
+                    "or leave such rows out, before"
+                )
         block: LinearBlock = self.model.build(rows, schema, first_row)
         here = slice(first_row, first_row + rows.X.shape[0])
         if self.dealt is not None:
