@@ -194,7 +194,7 @@ REFUSED = [
     (fullbatch.LogisticRegression("l3"), "penalty must be 'l2', 'l1', 'elasticnet' or None, got 'l3'"),
     (fullbatch.LogisticRegression("l2", l1_ratio=0.5), "penalty='l2' and l1_ratio=0.5 contradict"),
     (fullbatch.LogisticRegression(n_jobs="many"), "n_jobs must be a whole number or None"),
-    (fullbatch.Ridge(alpha=[1.0, 2.0]), "Number of targets and number of penalties do not correspond: 1 and 2"),
+    (fullbatch.Ridge(alpha=[1.0, 2.0]), "Number of targets and number of penalties do not correspond: 2 != 1"),
     (fullbatch.Ridge(alpha=[1.0, -2.0]), "alpha must be a finite number of 0 or more for each target"),
     (fullbatch.Ridge(alpha=-1.0), "alpha must be a number of 0 or more"),
     (fullbatch.Ridge(positive=True, lower_bounds=1.0), "positive=True is lower_bounds=0: give one of the two"),

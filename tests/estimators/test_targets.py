@@ -134,7 +134,7 @@ def test_what_several_targets_have_not():
     for asked in (lambda: model.inference(X, Y), lambda: model.evaluate(X, Y), lambda: model.to_sql("data")):
         with pytest.raises(ValueError, match="of several targets: fit a model to each of them"):
             asked()
-    with pytest.raises(ValueError, match="Number of targets and number of penalties do not correspond: 4 and 3"):
+    with pytest.raises(ValueError, match="Number of targets and number of penalties do not correspond: 3 != 4"):
         fullbatch.Ridge([1.0, 2.0, 3.0]).fit(X, Y)
     Y[3, 2] = np.nan
     with pytest.raises(ValueError, match="Input y contains NaN"):

@@ -16,17 +16,22 @@ Example:
 # Each kind of model in words, and its loss; None where that is one of its parameters.
 _KINDS: dict[str, tuple[str, str | None]] = {
     "ElasticNet": ("elastic net", "squared"),
+    "ElasticNetCV": ("elastic net", "squared"),
     "GammaRegressor": ("gamma regression", "gamma"),
     "GeneralizedLinearRegressor": ("regression", None),
+    "GeneralizedLinearRegressorCV": ("regression", None),
     "HuberRegressor": ("Huber's regression", "huber"),
     "Lasso": ("lasso", "squared"),
+    "LassoCV": ("lasso", "squared"),
     "LinearRegression": ("linear regression", "squared"),
     "LinearSVC": ("linear support vector machine", "squared_hinge"),
     "LogisticRegression": ("logistic regression", "logistic"),
+    "LogisticRegressionCV": ("logistic regression", "logistic"),
     "OrdinalLogisticRegression": ("ordinal logistic regression", "cumulative logit"),
     "PoissonRegressor": ("Poisson regression", "poisson"),
     "QuantileRegressor": ("quantile regression", "quantile"),
     "Ridge": ("ridge regression", "squared"),
+    "RidgeCV": ("ridge regression", "squared"),
     "TweedieRegressor": ("Tweedie regression", "tweedie"),
 }
 

@@ -61,11 +61,13 @@ class ElasticNet(DualGap, LeastSquaresRegression):
 
     Attributes
     ----------
-    coef_ : (p,) float64 array
-        Coefficients.
-    intercept_ : float
+    coef_ : (p,) or (t, p) float64 array
+        Coefficients; a row for each of several targets, (n, t), to which models are fitted one by one.
+    intercept_ : float or (t,) array
         Intercept; 0 without.
-    dual_gap_ : float
+    results_ : tuple of Result
+        Of each of several targets; `result_` is the last of them.
+    dual_gap_ : float or (t,) array
         How far F is from its minimum at the most: the bound of `result_.certificate`. A loaded model has none.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
@@ -140,11 +142,13 @@ class Lasso(ElasticNet):
 
     Attributes
     ----------
-    coef_ : (p,) float64 array
-        Coefficients.
-    intercept_ : float
+    coef_ : (p,) or (t, p) float64 array
+        Coefficients; a row for each of several targets, (n, t), to which models are fitted one by one.
+    intercept_ : float or (t,) array
         Intercept; 0 without.
-    dual_gap_ : float
+    results_ : tuple of Result
+        Of each of several targets; `result_` is the last of them.
+    dual_gap_ : float or (t,) array
         How far F is from its minimum at the most: the bound of `result_.certificate`. A loaded model has none.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ..data.given import Given
 from ..saving.contents import Each, Either, Flag, Member, Number
@@ -86,10 +87,12 @@ class LinearRegression(LeastSquaresRegression):
 
     Attributes
     ----------
-    coef_ : (p,) float64 array
-        Coefficients.
-    intercept_ : float
+    coef_ : (p,) or (t, p) float64 array
+        Coefficients; a row for each of several targets, (n, t), which one read serves.
+    intercept_ : float or (t,) array
         Intercept; 0 without.
+    results_ : tuple of Result
+        Of each of several targets; `result_` is the last of them.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
@@ -146,10 +149,12 @@ class Ridge(LeastSquaresRegression):
 
     Attributes
     ----------
-    coef_ : (p,) float64 array
-        Coefficients.
-    intercept_ : float
+    coef_ : (p,) or (t, p) float64 array
+        Coefficients; a row for each of several targets, (n, t), which one read serves.
+    intercept_ : float or (t,) array
         Intercept; 0 without.
+    results_ : tuple of Result
+        Of each of several targets; `result_` is the last of them.
     features_, n_iter_, n_samples_fit_, l2_, l1_, status_, missing_, result_
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
     n_features_in_, feature_names_in_, has_offset_, zero_based_
@@ -191,7 +196,7 @@ class Ridge(LeastSquaresRegression):
         count = 1 if targets is None else targets.shape[1]
         if np.ndim(self.alpha) and len(self.alpha) not in (1, count):
             raise ValueError(
-                f"Number of targets and number of penalties do not correspond: {count} and {len(self.alpha)}. Give one "
+                f"Number of targets and number of penalties do not correspond: {len(self.alpha)} != {count}. Give one "
                 "alpha, or one for each target"
             )
         return y, targets
@@ -206,6 +211,16 @@ class Ridge(LeastSquaresRegression):
         super()._add_saved(arrays, metadata)
         if np.ndim(self.alpha):
             metadata["parameters"]["alpha"] = np.asarray(self.alpha, np.float64).tolist()
+
+    @property
+    def solver_(self) -> str:
+        """Scikit-learn's name of the solver that was asked for, all of which are one fit here; where none was, the name
+        of the one that ran. `result_.solver` says what ran in any case.
+        """
+        check_is_fitted(self)
+        if isinstance(self.solver, str) and self.solver != "auto":
+            return self.solver
+        return str(self.result_.solver.partition(";")[0])
 
     def _most_iterations(self) -> Any:
         return 1000 if self.max_iter is None else self.max_iter

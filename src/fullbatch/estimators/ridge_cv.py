@@ -1,5 +1,6 @@
 """Ridge regression whose strength is chosen by cross-validation."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
@@ -18,6 +19,7 @@ from ..data.given import Given
 from ..models.by_row import ByRow
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
+from ..protocols.rows import is_sparse
 from ..run.targets import squares_of
 from ..saving.contents import Each, Either, Flag, Null, Number, Text
 from ..solvers.least_squares import LeastSquares
@@ -41,6 +43,11 @@ from .least_squares import LeastSquaresRegression
 Array = npt.NDArray[Any]
 
 _SQUARES = "neg_mean_squared_error"
+
+_NO_SVD = (
+    "The 'svd' mode is not supported for sparse X by scikit-learn, of which it will be an error there from 1.11 on. It "
+    "changes nothing here: leave gcv_mode out"
+)
 
 
 class _Known(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -163,7 +170,9 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
     def _learn(self, engine: Any, given: Given) -> None:
         asked = self.__dict__.pop("_asked")
         targets, told = self.__dict__.pop("_targets", (None, None))
-        splits = None if self.cv is None else self._splits(asked[0], asked[1], *asked[2:])
+        splits = None if self.cv is None else self._splits(*asked)
+        if self.gcv_mode == "svd" and is_sparse(asked[0]):
+            warnings.warn(_NO_SVD, FutureWarning, stacklevel=5)
         scored = self._scores_told(asked)
         self._share = 0.0
         with self._blocks(engine, given, splits, targets, told) as blocks:
