@@ -156,8 +156,8 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
         same = self.features_.same_as(schema.features)
         return same and np.array_equal(self.classes_, self._ordered(schema))
 
-    def _warn(self, result: Result, schema: Schema) -> None:
-        super()._warn(result, schema)
+    def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
+        super()._warn(result, schema, was_asked)
         if self._model().classes is None and len(self.classes_) > 2 and self.classes_.dtype.kind in "SU":
             warnings.warn(
                 f"[sorted-classes] labels are text, and were put in the order in which text sorts: "
