@@ -92,9 +92,7 @@ FamilyName = Annotated[
         show_default=False,
     ),
 ]
-LinkName = Annotated[
-    str, one_of(LINKS, "NAME", help=f"Link of the family's mean: {', '.join(LINKS)}, the usual one.")
-]
+LinkName = Annotated[str, one_of(LINKS, "NAME", help=f"Link of the family's mean: {', '.join(LINKS)}, the usual one.")]
 
 
 def bound(name: str, side: str) -> Any:
