@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from statsmodels.genmod.families import links
 from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
+    Linear,
+    Objective,
+    SerialEngine,
     ThreadEngine,
     TweedieRegressor,
     array_sources,
@@ -25,6 +29,8 @@ from fullbatch import (
     load_model,
 )
 from fullbatch.models.deviance import family_of, half_deviance
+from fullbatch.objective.hessian import Curved
+from fullbatch.protocols import Curvature
 from fullbatch.protocols.sampling import Draw
 
 LINKS = {
@@ -432,3 +438,20 @@ def test_a_run_that_ends_early_says_so():
     with pytest.warns(ConvergenceWarning, match="not-converged"):
         model = regressor("gamma", "identity", max_iter=1).fit(X, y, weight)
     assert model.status_ == "max_iter"
+
+
+def test_a_place_where_f_falls_away_is_not_called_a_minimum():
+    """One column, whose Hessian is negative a step beyond the minimum."""
+    X, y = np.array([[1.0], [1.0], [1.0]]), np.array([1.0, 1.0, -3.0])
+    blocks = SerialEngine().place(Linear("normal", False, options={"link": "inverse"}), array_sources(X, y))
+    objective = Objective(blocks)
+    at = -3.0  # the mean of the targets is -1/3, so that F is least here; far out it levels off
+    curves = objective(Curvature(np.array([at]), "gram"))
+    assert not Curved.of(curves, np.array([at]), objective.facts, "float64").falls
+    further = objective(Curvature(np.array([2 * at]), "gram"))
+    assert further.matrix[0, 0] < 0
+    curved = Curved.of(further, np.array([2 * at]), objective.facts, "float64")
+    assert curved.falls
+    assert curved.decrease == np.inf
+    convex = replace(objective.facts, parameters=replace(objective.facts.parameters, convex=True))
+    assert not Curved.of(further, np.array([2 * at]), convex, "float64").falls

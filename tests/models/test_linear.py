@@ -1,5 +1,5 @@
+import inspect
 from dataclasses import replace
-from inspect import signature
 
 import numpy as np
 import pytest
@@ -399,7 +399,9 @@ def test_class_weights_that_leave_nothing():
     [
         ("huber", {"delta": 0.0}),
         ("huber", {"delta": -1.0}),
+        ("tweedie", {"power": 0.01}),
         ("tweedie", {"power": 0.5}),
+        ("tweedie", {"power": 0.99}),
         ("negative.binomial", {"theta": 0.0}),
         ("quantile", {"quantile": 90.0}),
         ("quantile", {"quantile": 0.0}),
@@ -417,9 +419,12 @@ def test_options_out_of_range(loss, options):
 
 def test_every_option_has_a_range_that_holds_its_default():
     for loss in LOSSES.values():
-        options = {name: one.default for name, one in signature(loss.kind).parameters.items()}
-        options.pop("link", None)
+        options = dict(inspect.signature(loss.kind).parameters)
+        assert ("link" in options) == bool(loss.links)
+        if loss.links:
+            assert loss.kind() == loss.kind(link=loss.links[0])
+            del options["link"]
         assert set(loss.ranges) == set(options)
-        for name, value in options.items():
+        for name, option in options.items():
             low, high = loss.ranges[name]
-            assert low < value < high
+            assert low < option.default < high

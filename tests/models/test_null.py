@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import optimize
+from scipy.special import ndtri
 
 from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources
 from fullbatch.protocols import Curvature, ValueGrad
@@ -73,6 +74,93 @@ def test_no_prediction_has_less_than_the_least(loss):
     )
     assert free.fun >= fun.facts.least - 1e-12
     assert free.fun == pytest.approx(fun.facts.least, abs=2e-4)
+
+
+LINKS = [
+    ("normal", "log"),
+    ("normal", "inverse"),
+    ("binomial", "probit"),
+    ("binomial", "identity"),
+    ("poisson", "identity"),
+    ("gamma", "inverse"),
+    ("inverse.gaussian", "log"),
+    ("negative.binomial", "log"),
+    ("tweedie", "log"),
+]
+
+
+def family_problem(loss, link, offset=None, intercept=True):
+    rng = np.random.default_rng(3)
+    y, weight = rng.gamma(2, 1, 90), rng.uniform(0.2, 3, 90)
+    y = y / 20 if loss == "binomial" else y
+    weight[::7] = 0.0
+    options = {"link": link} | ({"power": 2.7} if loss == "tweedie" else {})
+    model = Linear(loss, intercept, options=options)
+    X = rng.standard_normal((90, 3))
+    return Objective(SerialEngine().place(model, array_sources(X, y, weight, blocks=4, offset=offset)))
+
+
+@pytest.mark.parametrize(("loss", "link"), LINKS)
+def test_the_null_model_of_a_family_with_a_link(loss, link):
+    fun = family_problem(loss, link)
+    null = fun.blocks.schema.null.null()
+
+    def of_intercept(intercept):
+        theta = np.zeros(fun.size)
+        theta[-1] = intercept
+        return fun.full_loss(theta)
+
+    around = null.intercept + np.array([-1e-3, 0, 1e-3]) * abs(null.intercept)
+    values = [of_intercept(one) for one in around]
+    assert values[1] < min(values[0], values[2])
+    assert fun.facts.parameters.null == pytest.approx(values[1] - fun.facts.least, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["inverse.gaussian", "tweedie"])
+def test_offsets_and_the_logarithm_are_exact(loss):
+    shift = np.random.default_rng(4).uniform(-1, 1, 90)
+    fun = family_problem(loss, "log", offset=shift)
+    theta = np.zeros(fun.size)
+    theta[-1] = fun.blocks.schema.null.null().intercept
+    assert abs(fun.full_grad(theta)[-1]) < 1e-12
+    assert fun.facts.parameters.null == pytest.approx(fun.full_loss(theta) - fun.facts.least, rel=1e-9)
+
+
+def test_offsets_of_other_links_leave_the_order_of_the_null_deviance():
+    shift = np.random.default_rng(4).uniform(-0.3, 0.3, 90)
+    for loss, link in (("binomial", "probit"), ("negative.binomial", "log"), ("normal", "log")):
+        with_offset, without = (family_problem(loss, link, offset=one).facts.parameters.null for one in (shift, None))
+        assert with_offset == pytest.approx(without / 4, rel=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "link"), [*LINKS, ("binomial", "log"), ("gamma", "identity")])
+def test_no_mean_has_less_than_the_least_of_a_family(loss, link):
+    """Each row's own best mean."""
+    fun = family_problem(loss, link)
+    rows = fun.blocks.schema.null
+    targets = np.random.default_rng(3).gamma(2, 1, 90) / (20 if loss == "binomial" else 1)
+    rng = np.random.default_rng(3)
+    rng.gamma(2, 1, 90)
+    weight = rng.uniform(0.2, 3, 90)
+    weight[::7] = 0.0
+    options = {"link": link} | ({"power": 2.7} if loss == "tweedie" else {})
+    saturated = Objective(
+        SerialEngine().place(Linear(loss, False, options=options), array_sources(np.eye(90), targets, weight))
+    )
+    predictor = {
+        "log": np.log,
+        "inverse": lambda mean: 1 / mean,
+        "identity": lambda mean: mean,
+        "probit": ndtri,
+    }[link]
+    assert saturated.full_loss(predictor(targets)) == pytest.approx(fun.facts.least, rel=1e-10, abs=1e-12)
+    assert rows.null().least == fun.facts.least
+
+
+def test_without_an_intercept_a_mean_that_cannot_be_is_not_the_null_model():
+    with_it, without = (family_problem("gamma", "identity", intercept=one) for one in (True, False))
+    assert without.facts.parameters.null == pytest.approx(with_it.facts.parameters.null, rel=1e-12)
+    assert without.facts.parameters.null < 10
 
 
 @pytest.mark.parametrize("loss", ["squared", "poisson", "logistic"])

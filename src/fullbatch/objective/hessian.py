@@ -57,6 +57,8 @@ class Curved:
         Of the gradient along the eigenvectors: share of its terms that is rounding.
     held : int array
         Parameters of columns without variation or penalty: they stay where they are.
+    falls : bool
+        Whether F falls away along an eigenvector, beyond rounding; of losses that are not convex.
     """
 
     values: Array
@@ -67,6 +69,7 @@ class Curved:
     above: float
     noise: Array
     held: Array
+    falls: bool = False
 
     @classmethod
     def of(cls, curves: Curves, theta: Array, facts: Facts, precision: str) -> "Curved | None":
@@ -103,11 +106,14 @@ class Curved:
             along = vectors.T @ (grad / scale)
             stored = np.abs(vectors).T @ (larger - 1.0)  # beyond the columns themselves
         noise = np.maximum(NOISE[precision], CENTRED * stored)
+        falls = not facts.parameters.convex and bool((values < -LOST[precision]).any())
         values[values <= CENTRED_SQUARES * stored * stored] = 0.0
         lost = LOST[precision] / NOISE[precision] * noise * np.sqrt(2.0 * above) if 0 < above < np.inf else 0.0
         along[(values <= KNOWN[precision]) & (np.abs(along) <= lost)] = 0.0
         held = held[facts.l2[held] == 0]
-        return cls(values, vectors, along, scale, precision, above, noise, held) if np.isfinite(along).all() else None
+        if not np.isfinite(along).all():
+            return None
+        return cls(values, vectors, along, scale, precision, above, noise, held, falls)
 
     def direction(self, damping: float) -> Array:
         """-(H + damping * diagonal)^-1 g: Levenberg's step."""
@@ -136,7 +142,9 @@ class Curved:
 
     @property
     def decrease(self) -> float:
-        """By how much Newton's step would lower F: half the square of his decrement."""
+        """By how much Newton's step would lower F: half the square of his decrement; infinite where F falls away."""
+        if self.falls:
+            return np.inf
         with np.errstate(over="ignore"):
             return 0.5 * float((self.along**2 / self._curvature).sum())
 

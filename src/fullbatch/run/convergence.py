@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..objective.hessian import SURE, Curved
+from ..machine.blas import one_thread
+from ..machine.eigen import eigh
+from ..objective.hessian import LOST, SURE, Curved
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
@@ -181,6 +183,8 @@ def _of_face(
         end, reached = model.minimum()
         decrease, rounding = model.left(end) if reached else (np.inf, 0.0)
         left = relative(decrease + SURE * rounding, state, facts)
+        if not facts.parameters.convex and not _rises(curves.matrix):
+            left = np.inf
         beyond = model.probe(end, BEYOND * measure(state, facts))
         if beyond is not None and not looked_beyond(
             state.value, beyond[1], ask(ValueGrad(beyond[0], double=True)), facts
@@ -196,6 +200,14 @@ def _of_face(
 
     along = relative(_along_directions(objective, replace(state, grad=slope), of_face), state, facts)
     return Check(min(max(own, along), bound), score_r2, "directions", None, bound, True)
+
+
+def _rises(matrix: Array) -> bool:
+    """Whether a Hessian has no direction in which F falls away, beyond rounding."""
+    diagonal = np.sqrt(np.abs(matrix.diagonal()))
+    scale = np.where(diagonal > 0, diagonal, 1.0)
+    with one_thread():
+        return bool(eigh(matrix / scale / scale[:, None])[0][0] >= -LOST["float64"])
 
 
 def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any]) -> float:
