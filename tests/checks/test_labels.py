@@ -164,6 +164,13 @@ def test_areas_of_shared_cells_are_within_their_error(cells):
             assert (area.error == 0.0) == ranked.exact
 
 
+def test_the_order_within_a_cell_may_be_the_worst():
+    area = Ranked(np.ones(1), np.array([50.0]), np.array([10.0]), exact=False).average_precision()
+    worst = average_precision_score([0] * 10 + [1] * 50, np.arange(60.0)[::-1])
+    assert_allclose(area.value, 50 / 60)
+    assert 0.1 < area.value - worst <= area.error
+
+
 def test_more_predictions_than_cells(monkeypatch):
     monkeypatch.setattr(compared, "_SCORES", 64)
     monkeypatch.setattr(compared, "_FEWEST_SCORES", 8)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from numpy.testing import assert_allclose
+from scipy.sparse import csr_array
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 from tests.checks.rows import COLUMNS, POWER, checked, table
 
@@ -149,6 +150,17 @@ def test_variance_inflation_is_that_of_statsmodels():
     bare = LinearRegression(fit_intercept=False).fit(X, y, weight).checks(X, y, weight).vif()
     again = np.repeat(X, weight, axis=0)
     assert_allclose(bare["vif"], [variance_inflation_factor(again, j, standardize=False) for j in range(3)], rtol=1e-8)
+
+
+def test_variance_inflation_of_sparse_rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4)) * (rng.random((300, 4)) < 0.5) + [0.0, 0.0, 2.0, 0.0]
+    X[:, 3] += X[:, 0]
+    weight, y = rng.integers(1, 4, 300), rng.standard_normal(300)
+    again = sm.add_constant(np.repeat(X, weight, axis=0))
+    sparse = csr_array(X)
+    found = LinearRegression().fit(sparse, y, weight).checks(sparse, y, weight).vif()
+    assert_allclose(found["vif"], [variance_inflation_factor(again, j) for j in (1, 2, 3, 4)], rtol=1e-8)
 
 
 @pytest.mark.parametrize("target", ["poisson", "three"])

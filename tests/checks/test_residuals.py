@@ -123,6 +123,17 @@ def test_residuals_of_the_right_model_are_normal(target):
         assert_allclose(found, expected, rtol=1e-10)
 
 
+def test_quantiles_weigh_rows_that_count_several():
+    frame = table()
+    _, checks, _, weight = checked("gamma", frame)
+    again = np.repeat(checks.quantile_residuals(), weight.astype(int))
+    found = checks.residual_quantiles(9)
+    assert_allclose(found["residual"], np.quantile(again, found["probability"], method="hazen"), atol=0.02)
+    precise = checked("gamma", frame, weights="precision")[1]
+    once = precise.quantile_residuals()[weight > 0]
+    assert_allclose(precise.residual_quantiles(9)["residual"], np.quantile(once, found["probability"]), atol=0.02)
+
+
 def test_residuals_of_a_wrong_model_are_not():
     frame = table(4000, seed=3)
     frame["poisson"] = np.random.default_rng(0).negative_binomial(1.0, 0.4, 4000)
