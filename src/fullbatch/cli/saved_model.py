@@ -61,11 +61,13 @@ def inspect(
 
     All of them are in --json. They are for the columns as given: those of columns of large numbers are small.
     """
-    from ..estimators import load_model
-    from ..saving.files import read
+    from ..estimators import load_model, read_model
 
+    kind, arrays, metadata = read_model(model)
+    if "weights" in metadata:
+        show(_of_network(model, kind, arrays, metadata), as_json)
+        return
     fitted = load_model(model)
-    kind, _, metadata = read(model)
     parameters, features = metadata["parameters"], fitted.features_
     data_columns = list(features.names) or [f"x{j}" for j in range(fitted.n_features_in_)]
     categories = data_columns[features.numeric :]
@@ -98,6 +100,24 @@ def _loss(parameters: dict[str, Any]) -> str:
         return f"{parameters['loss']} loss"
     link = "usual" if parameters["link"] == "auto" else parameters["link"]
     return f"{parameters['family']} family, {link} link"
+
+
+def _of_network(model: Any, kind: str, arrays: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a file holds of a network, whose code it does not hold."""
+    return {
+        "model": str(model),
+        "bytes": os.path.getsize(model),
+        "kind": kind,
+        "loss": metadata["parameters"]["loss"],
+        "classes": arrays["classes"].tolist() if "classes" in arrays else None,
+        "outputs": metadata["outputs"],
+        "columns": arrays["names"].tolist() if "names" in arrays else None,
+        **{name: metadata["fit"][name] for name in ("rows", "l2", "status")},
+        "iterations": int(arrays["n_iter"][0]),
+        "parameters": len(arrays["theta"]),
+        "weights": [f"{name} {'x'.join(map(str, shape))}" for name, shape in metadata["weights"]],
+        "load_model takes": [f"{name}=" for name in metadata["code"]],
+    }
 
 
 def _in_short(told: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,21 @@ __all__ = [
     "TorchRegressor",
     "TweedieRegressor",
     "load_model",
+    "read_model",
 ]
+
+
+def read_model(path: str | PathLike[str]) -> tuple[str, Any, dict[str, Any]]:
+    """What the file of a model holds, of a network too, whose code is then not needed: kind, arrays and metadata.
+
+    Raises
+    ------
+    ModelFileError
+        As `load_model`.
+    """
+    kind, arrays, metadata = read(path, tuple(_KINDS))
+    _KINDS[kind]._contents().check(fspath(path), metadata, arrays)
+    return kind, arrays, metadata
 
 
 def load_model(path: str | PathLike[str], **code: Any) -> Any:
