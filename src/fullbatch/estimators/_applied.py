@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..data.design_ import Design
 from ..data.features import encode, matched
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict, given_to_write
+from ..data.indicators import Indicators
 from ..data.missing import MissingOfFit
 from ..engines import is_engine, make_engine
 from ..errors import DataError
@@ -34,7 +35,7 @@ Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes 
 
 # What predictions are made of, beside the parameters, of which those of the run stay here.
 _FITTED = {"coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"}
-_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "formula_"}
+_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "formula_", "indicators_"}
 _OF_THE_RUN = ("engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol")
 
 
@@ -50,6 +51,7 @@ class Applied:
     missing_: dict[str, Any]
     base_: dict[str, Any]
     formula_: Design | None
+    indicators_: tuple[int, ...]
     get_params: Callable[..., dict[str, Any]]  # scikit-learn's
 
     @abstractmethod
@@ -162,10 +164,11 @@ class Applied:
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
         drops = isinstance(self.missing, str) and self.missing == "drop"
-        features = self.features_ if self.formula_ is None else self.formula_.features
+        design: Any = Indicators.of_model(self.features_, self.indicators_) if self.indicators_ else self.formula_
+        features = self.features_ if design is None else design.features
         unknown = "error" if self.unknown == "error" else "ignore"
         name, compare = type(self).__name__, self._compare_columns
-        return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, self.formula_, unknown)
+        return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, design, unknown)
 
     def _compare_columns(self, X: Any) -> None:
         """Compare the columns of a matrix with the fit's as scikit-learn does."""

@@ -15,7 +15,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.design_ import Design
 from ..data.given import Given, given_to_fit
+from ..data.indicators import Indicators
 from ..data.missing import MissingOfFit, check_missing
 from ..data.terms_ import Terms, terms_of
 from ..errors import DataError, FitWarning
@@ -81,6 +83,9 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         What is done with missing values of features: refuse them; leave the row out; or put the column's mean or median
         over the training rows in their place, in later rows too, and a level of its own, "missing", in columns of text.
         A mapping says for each column "mean", "median", or a value. What sources say themselves goes first.
+    missing_indicator : bool, default=False
+        Whether each column of numbers in which some are missing in the fit gets another one, such as "age=missing",
+        that is 1 where the number is missing and else 0.
     formula : str or None, default=None
         The columns of the model, as formulaic (the extra "formula") writes them: "claims ~ C(region) + bs(age, df=4) +
         power:age", with the target on the left, or without one. What it learns, such as levels and knots, it learns
@@ -129,6 +134,8 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         "x0", "x1", ...
     formula_ : Design or None
         The formula with what it has learnt.
+    indicators_ : tuple of int
+        Numbers of the columns of numbers that have an indicator of what is missing.
     base_ : dict of str to level
         Base levels by column.
     result_ : Result
@@ -145,6 +152,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     upper_bounds: PerColumn = None
     standardize: bool = False
     missing: MissingOfFit = "error"
+    missing_indicator: bool = False
     formula: str | None = None
     base: Base = None
     unknown: str = "error"
@@ -244,7 +252,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by, terms=self._terms())
         with ExitStack() as stack:
             engine = learner._opened(stack)
-            learner._learn(engine, given.prepared(self.missing, bool(self.fit_intercept), engine))
+            learner._learn(engine, learner._prepared(given, engine))
         parameters = {name: getattr(self, name) for name in self.get_params(deep=False)}
         self.__dict__ = {**vars(learner), **parameters}
         return self
@@ -252,6 +260,10 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
     def _terms(self) -> Terms | None:
         """What the formula says."""
         return None if self.formula is None else terms_of(self.formula, bool(self.fit_intercept))
+
+    def _prepared(self, given: Given, engine: Any) -> Given:
+        """What was given, without missing values and with the columns of the model."""
+        return given.prepared(self.missing, bool(self.missing_indicator), bool(self.fit_intercept), engine)
 
     def _learn(self, engine: Any, given: Given) -> None:
         with closing(engine.place(self._model(), given.sources)) as blocks:
@@ -322,9 +334,11 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         self._keep(coef, intercept, schema)
         self._keep_rest(theta[coefs + outputs * linear.intercept :])
         of_data = schema.features if given.design is None else given.design.features
-        self.n_features_in_, self.formula_ = of_data.numeric + len(of_data.levels), given.design
+        self.n_features_in_ = of_data.numeric + len(of_data.levels)
+        self.formula_ = given.design if isinstance(given.design, Design) else None
+        self.indicators_ = given.design.places if isinstance(given.design, Indicators) else ()
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-        if names := given.names or schema.features.names:
+        if names := given.names or of_data.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_, self.base_ = given.missing, base_levels(self.base, schema.features)
 
@@ -421,6 +435,11 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         check_missing(self.missing)
+        check_flag("missing_indicator", self.missing_indicator)
+        if self.missing_indicator and isinstance(self.missing, str) and self.missing in ("error", "drop"):
+            raise ValueError(f'missing_indicator needs a missing that fills, such as "mean", got {self.missing!r}')
+        if self.missing_indicator and self.formula is not None:
+            raise ValueError("missing_indicator beside a formula: make a column that tells what is missing instead")
         if not (self.formula is None or isinstance(self.formula, str)):
             raise ValueError(f"formula must be a text such as 'y ~ a + C(b)', or None, got {self.formula!r}")
         self._terms()  # refuses what cannot be read

@@ -39,8 +39,8 @@ class GeneralizedLinearRegressor(Regression):  # type: ignore[misc]
         What the strength of L1 is multiplied by, column by column, as `lower_bounds` are given; default: 1.
     P2 : float, (p,) array_like, mapping of str to float, or None, default=None
         The same of L2.
-    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing, formula, base,
-    unknown, solver, engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing,
+    missing_indicator, formula, base, unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

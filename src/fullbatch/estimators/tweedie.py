@@ -52,8 +52,8 @@ class PoissonRegressor(PenalizedGLM):
         Strength of the penalty.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -93,8 +93,8 @@ class GammaRegressor(PenalizedGLM):
         Strength of the penalty.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -139,8 +139,8 @@ class TweedieRegressor(PenalizedGLM):
         The identity goes with power 0, the logarithm with all others: that is what "auto" chooses.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

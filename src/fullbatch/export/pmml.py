@@ -14,7 +14,15 @@ _TARGET = "prediction"
 
 
 def pmml(formula: Formula) -> str:
-    """The document, as text."""
+    """The document, as text.
+
+    Raises
+    ------
+    ValueError
+        There are indicators of missing values, which PMML replaces before it could look at them.
+    """
+    if any(one.absent is not None for one in formula.numbers):
+        raise ValueError("PMML has no indicators of missing values beside what stands for them: fit without, or save")
     if formula.outputs > 1:
         formula = replace(formula, offset=None)
     root = Xml.Element("PMML", {"xmlns": _NAMESPACE, "version": "4.4"})
