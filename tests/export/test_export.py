@@ -288,6 +288,21 @@ def test_indicators_of_named_columns_in_other_hands():
             model.to_pmml()
 
 
+@pytest.mark.parametrize("unknown", ["error", "ignore"])
+def test_a_level_for_missing_text_that_the_fit_has_not_seen(unknown):
+    frame = pd.DataFrame({"region": np.resize(["north", "south"], 90), "x": np.linspace(0, 1, 90)})
+    model = GeneralizedLinearRegressor(missing="mean", unknown=unknown).fit(frame, np.arange(90) % 5)
+    new = pd.DataFrame({"region": ["north", None], "x": [0.5, 0.5]})
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    found = session.run(None, feeds(model._formula(), new))[0]
+    with duckdb.connect() as connection:
+        connection.register("new", new)
+        written = connection.sql(model.to_sql("new")).df()["prediction"].to_numpy(float)
+    wanted = model.predict(new) if unknown == "ignore" else [model.predict(new[:1])[0], np.nan]
+    assert_allclose(found, wanted, rtol=1e-12)
+    assert_allclose(written, wanted, rtol=1e-12)
+
+
 @pytest.mark.parametrize("base", ["first", {"region": "south"}])
 def test_base_levels_in_other_hands(base):
     frame = pd.DataFrame({"region": np.resize(["north", "south", "west"], 90), "x": np.linspace(0, 1, 90)})

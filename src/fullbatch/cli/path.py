@@ -220,6 +220,7 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
     template = estimator_of(options.model, pairs(options.option or [], "--option"), None, options.balanced)
     template.set_params(
         l1_ratio=options.l1_ratio,
+        missing=files.learnt,
         lower_bounds=bounds(options.lower or [], "--lower"),
         upper_bounds=bounds(options.upper or [], "--upper"),
         fit_intercept=options.intercept,

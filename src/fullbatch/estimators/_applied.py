@@ -164,11 +164,20 @@ class Applied:
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
         drops = isinstance(self.missing, str) and self.missing == "drop"
-        design: Any = Indicators.of_model(self.features_, self.indicators_) if self.indicators_ else self.formula_
+        design = self._design()
         features = self.features_ if design is None else design.features
         unknown = "error" if self.unknown == "error" else "ignore"
         name, compare = type(self).__name__, self._compare_columns
         return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, design, unknown)
+
+    @property
+    def data_features_(self) -> Features:
+        """Columns and levels of the data, of which a formula, or indicators, make those of `features_`."""
+        return self._fitted().features
+
+    def _design(self) -> Design | Indicators | None:
+        """What makes the model's columns of those of the data; None where they are the same."""
+        return Indicators.of_model(self.features_, self.indicators_) if self.indicators_ else self.formula_
 
     def _compare_columns(self, X: Any) -> None:
         """Compare the columns of a matrix with the fit's as scikit-learn does."""

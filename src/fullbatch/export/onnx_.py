@@ -124,7 +124,8 @@ class _Graph:
         places = list(range(len(levels)))
         if one.levels.dtype.kind == "U":
             if one.missing is not None and "" not in levels:
-                levels, places = [*levels, ""], [*places, levels.index(str(one.missing))]
+                place = levels.index(str(one.missing)) if one.missing in levels else len(one.levels)
+                levels, places = [*levels, ""], [*places, place]
             elif one.missing is None and "" not in levels:
                 table = np.concatenate((table, np.full_like(last, np.nan)))
                 levels, places = [*levels, ""], [*places, len(table) - 1]
