@@ -13,8 +13,9 @@ from sklearn.linear_model import PoissonRegressor
 from tables import table, write_libsvm, write_parquet_directory
 from typer.testing import CliRunner
 
-from fullbatch import ModelFileError, load_model
+from fullbatch import GeneralizedLinearRegressor, ModelFileError, load_model
 from fullbatch.cli._data import FileOptions
+from fullbatch.cli._screen import in_options
 from fullbatch.cli.app import app, run
 from fullbatch.data.columns import Roles
 from fullbatch.datasets import load_mnist
@@ -285,6 +286,38 @@ def test_unknown_categories_and_missing_values(claims, tmp_path):
     zone_only.to_csv(tmp_path / "new.csv", index=False)
     fullbatch(*predict)
     np.testing.assert_array_equal(pd.read_csv(tmp_path / "p.csv")["prediction"], filled)
+
+
+def test_what_a_fit_learns_of_missing_values_and_makes_of_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"age": rng.integers(20, 70, 80), "region": rng.choice(["n", "s"], 80), "y": rng.poisson(2, 80)}
+    )
+    frame["age"] = frame["age"].where(frame.index % 7 > 0)
+    frame.to_csv("t.csv", index=False)
+
+    def run(*arguments):
+        return CliRunner().invoke(app, [*arguments, "--engine", "serial"], catch_exceptions=True)
+
+    told = ["t.csv", "--target", "y", "--model", "poisson", "--save", "m.fb", "-q"]
+    assert "A fit can learn it: --missing median" in in_options(str(run("fit", *told).exception))
+    assert run("fit", *told, "--missing", "median").exit_code == 0
+    model = load_model("m.fb")
+    assert model.missing_ == {"age": frame["age"].median(), "region": "missing"}
+    indicated = GeneralizedLinearRegressor("poisson", missing="mean", missing_indicator=True, base="first").fit(
+        frame, "y"
+    )
+    formula = GeneralizedLinearRegressor("poisson", missing="mean", formula="y ~ C(region) * age").fit(frame)
+    for one in (model, indicated, formula):
+        one.save("m.fb")
+        assert run("predict", "m.fb", "t.csv", "--output", "p.csv").exit_code == 0
+        np.testing.assert_allclose(pd.read_csv("p.csv")["prediction"], one.predict(frame), rtol=1e-12)
+        shown = CliRunner().invoke(app, ["inspect", "m.fb"])
+        assert "region (2 levels)" in shown.output
+        refused = run("evaluate", "m.fb", "t.csv", "--target", "y", "--missing", "mean")
+        assert refused.exit_code == 2
+    assert run("path", *told[:5], "--missing", "mean", "--num", "3").exit_code == 0
 
 
 def test_columns_are_kept_and_what_the_fit_filled_is_filled(tmp_path, monkeypatch):

@@ -200,6 +200,77 @@ def test_numbers_of_single_precision_and_bytes():
         assert model.missing_["pixel"] == pytest.approx(np.nanmean(column.to_pandas()), rel=1e-7)
 
 
+@pytest.mark.parametrize("how", ["mean", "median"])
+def test_indicators_are_those_of_scikit_learn(how, tmp_path):
+    filler = SimpleImputer(strategy=how, add_indicator=True).fit(X)
+    wanted = poisson().fit(filler.transform(X), Y)
+    frame = FRAME[NUMBERS]
+    later = np.vstack((np.full((1, 3), np.nan), X[:40]))
+    named = pd.DataFrame(later, columns=NUMBERS)
+    expected = wanted.predict(filler.transform(later))
+    for given, new in (
+        (X, later),
+        (sp.csr_array(X), sp.csr_array(later)),
+        (frame, named),
+        (frame, named[NUMBERS[::-1]]),
+    ):
+        model = poisson(missing=how, missing_indicator=True).fit(given, Y)
+        np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-7)
+        model.save(tmp_path / "m.fb")
+        for one in (model, load_model(tmp_path / "m.fb")):
+            assert (one.n_features_in_, one.indicators_) == (3, (0, 1, 2))
+            np.testing.assert_allclose(one.predict(new), expected, rtol=1e-7)
+    whole = WHOLE.copy()
+    whole[3, 1] = np.nan
+    assert poisson(missing=how, missing_indicator=True).fit(whole, Y).indicators_ == (1,)
+    assert poisson(missing=how, missing_indicator=True).fit(WHOLE, Y).indicators_ == ()
+
+
+def test_indicators_of_a_mixed_frame_from_every_door(tmp_path):
+    model = poisson(missing="median", missing_indicator=True).fit(FRAME, "y")
+    told = [f"{name}=missing" for name in (*NUMBERS, "paid")]
+    levels = ["region=missing", "region=north", "region=south"]
+    assert list(model.get_feature_names_out()) == [*NUMBERS, "paid", *told, *levels]
+    by_hand = FRAME.assign(paid=FRAME["paid"].astype(float))
+    for name in (*NUMBERS, "paid"):
+        by_hand[f"{name}=missing"] = by_hand[name].isna().astype(float)
+    by_hand = by_hand.fillna(model.missing_)
+    wanted = poisson().fit(by_hand, "y")
+    np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-9)
+    expected = wanted.predict(by_hand)
+    pq.write_table(pa.Table.from_pandas(FRAME), tmp_path / "t.parquet")
+    lazy = import_module("dask.dataframe").from_pandas(FRAME, npartitions=3)
+    model.save(tmp_path / "m.fb")
+    again = load_model(tmp_path / "m.fb")
+    for given in (
+        FRAME,
+        parquet_sources(tmp_path / "t.parquet"),
+        table_sources(FRAME, blocks=2),
+        lazy,
+        pl.from_pandas(FRAME),
+    ):
+        np.testing.assert_allclose(again.predict(given), expected, rtol=1e-9)
+    assert again.score(FRAME, "y") == pytest.approx(wanted.score(by_hand, "y"))
+    sources = table_sources(lazy, target="y", blocks=3)
+    assert poisson(missing="median", missing_indicator=True).fit(sources).indicators_ == model.indicators_
+    errors = model.inference(FRAME, "y").std_err
+    np.testing.assert_allclose(errors, wanted.inference(by_hand, "y").std_err, rtol=1e-6)
+    assert list(model.relativities()["term"].to_pylist()[1:9]) == [*NUMBERS, "paid", *told]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "missing_indicator needs a missing that fills"),
+        ({"missing": "drop"}, "missing_indicator needs a missing that fills"),
+        ({"missing": "mean", "formula": "y ~ a"}, "missing_indicator beside a formula"),
+    ],
+)
+def test_indicators_need_what_fills(options, message):
+    with pytest.raises(ValueError, match=message):
+        poisson(missing_indicator=True, **options).fit(FRAME)
+
+
 def test_folds_and_paths_learn_it_too():
     scores = cross_val_score(poisson(missing="mean"), X, Y, cv=3)
     pipeline = make_pipeline(SimpleImputer(), poisson())

@@ -63,6 +63,7 @@ SHARED = {
     "max_iter": NO_COUNT,
     "verbose": [value for value in NO_COUNT if value is not True and value is not np.False_],
     "missing": [*NO_RULE, "guess", True, 0, ["mean"], {"x": None}, {"x": np.nan}, {"x": [1]}],
+    "missing_indicator": [*NO_FLAG, True],
     "formula": [*NOTHING[2:], True, 3],
     "base": [*NO_RULE[1:], True, 0, "last", ["a"], {"x": None}, {"x": 1.5}, {0: "a"}],
     "unknown": [*NOTHING, "guess", True, 0, "ERROR", ["error"]],

@@ -277,3 +277,67 @@ def test_links_predict_the_same(family, link, options):
     assert inside.get("functionName") == "regression"
     names = model.relativities().to_pandas().columns
     assert ("relativity" in names) == (link in ("log", "logit"))
+
+
+@pytest.mark.parametrize("indicate", [False, True])
+def test_holes_of_a_matrix_without_names_are_filled_in_other_hands_too(indicate):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((200, 3))
+    y = X @ [1.0, -1.0, 0.5] + rng.standard_normal(200)
+    X[rng.random((200, 3)) < 0.1] = np.nan
+    model = GeneralizedLinearRegressor(missing="median", missing_indicator=indicate, alpha=0.1).fit(X, y)
+    assert len(model.coef_) == (6 if indicate else 3)
+    wanted = model.predict(X)
+    assert_allclose(model.to_sklearn().predict(X), wanted, rtol=1e-12)
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    assert_allclose(session.run(None, feeds(model._formula(), X))[0], wanted, rtol=1e-12)
+    t = pd.DataFrame(X, columns=["x0", "x1", "x2"]).astype(object).where(~np.isnan(X), None)
+    with duckdb.connect() as connection:
+        connection.register("t", t)
+        assert_allclose(connection.sql(model.to_sql("t")).df()["prediction"], wanted, rtol=1e-12)
+
+
+def test_indicators_of_named_columns_in_other_hands():
+    frame = rows(400).drop(columns=["exposure", "label", "three"])
+    for target, kind in (("y", GeneralizedLinearRegressor("gamma")), ("cut", LogisticRegression())):
+        given = frame.assign(cut=np.digitize(frame["y"], [1.0, 2.0]))[["age", "in come", "region", target]]
+        model = kind.set_params(missing="mean", missing_indicator=True).fit(given, target)
+        wanted, new = model.predict(given), given.drop(columns=target)
+        np.testing.assert_array_equal(np.isclose(model.to_sklearn().predict(new), wanted, rtol=1e-9), True)
+        session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+        assert_allclose(session.run(None, feeds(model._formula(), new))[0], wanted, rtol=1e-9)
+        t = new.astype(object).where(new.notna(), None)
+        with duckdb.connect() as connection:
+            connection.register("t", t)
+            assert_allclose(connection.sql(model.to_sql("t")).df()["prediction"], wanted, rtol=1e-9)
+        with pytest.raises(ValueError, match="PMML has no indicators of missing values"):
+            model.to_pmml()
+
+
+@pytest.mark.parametrize("unknown", ["error", "ignore"])
+def test_a_level_for_missing_text_that_the_fit_has_not_seen(unknown):
+    frame = pd.DataFrame({"region": np.resize(["north", "south"], 90), "x": np.linspace(0, 1, 90)})
+    model = GeneralizedLinearRegressor(missing="mean", unknown=unknown).fit(frame, np.arange(90) % 5)
+    new = pd.DataFrame({"region": ["north", None], "x": [0.5, 0.5]})
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    found = session.run(None, feeds(model._formula(), new))[0]
+    with duckdb.connect() as connection:
+        connection.register("new", new)
+        written = connection.sql(model.to_sql("new")).df()["prediction"].to_numpy(float)
+    wanted = model.predict(new) if unknown == "ignore" else [model.predict(new[:1])[0], np.nan]
+    assert_allclose(found, wanted, rtol=1e-12)
+    assert_allclose(written, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("base", ["first", {"region": "south"}])
+def test_base_levels_in_other_hands(base):
+    frame = pd.DataFrame({"region": np.resize(["north", "south", "west"], 90), "x": np.linspace(0, 1, 90)})
+    model = GeneralizedLinearRegressor("poisson", base=base, unknown="base").fit(frame, np.arange(90) % 5)
+    new = pd.DataFrame({"region": ["north", "east"], "x": [0.5, 0.5]})
+    wanted = model.predict(new)
+    assert_allclose(model.to_sklearn().predict(new), wanted, rtol=1e-12)
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    assert_allclose(session.run(None, feeds(model._formula(), new))[0], wanted, rtol=1e-12)
+    with duckdb.connect() as connection:
+        connection.register("new", new)
+        assert_allclose(connection.sql(model.to_sql("new")).df()["prediction"], wanted, rtol=1e-12)

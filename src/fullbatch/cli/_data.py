@@ -51,10 +51,13 @@ def _columns(what: str) -> Any:
 
 # `--missing drop` would leave rows without a prediction.
 _MISSING = "Missing values: an error (default), {}or put a value in their place (may be repeated)."
+_LEARNT = ("mean", "median")
 
 
 def _missing_option(may_drop: bool) -> Any:
-    words, drop = ("leave the row out, ", "drop|") if may_drop else ("", "")
+    words, drop = (
+        ("leave the row out, the training rows' mean or median, ", "drop|mean|median|") if may_drop else ("", "")
+    )
     return typer.Option(metavar=f"error|{drop}COLUMN=VALUE", help=_MISSING.format(words), show_default=False)
 
 
@@ -159,6 +162,11 @@ class FileOptions:
             if getattr(self, field.name) not in (None, False):
                 name = field.name.rstrip("_").replace("_", "-")
                 raise typer.BadParameter(f"mnist knows its columns: leave --{name} out")
+
+    @property
+    def learnt(self) -> str:
+        """What a fit learns of missing values, as an estimator's `missing` is told."""
+        return self.missing[0] if self.missing and self.missing[0] in _LEARNT and len(self.missing) == 1 else "error"
 
     @property
     def format_name(self) -> str | None:
@@ -273,9 +281,13 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list
     from ..data.files import ENDINGS, file_format, file_sources
     from ..data.hive import folder_names
 
+    if files.learnt != "error":
+        told = f"{files.learnt} is learnt by fit, and the model has it"
+        raise typer.BadParameter(told, param_hint="--missing")
     kind = file_format(data, files.format_name)
-    names = fitted.features_.names
-    levels = dict(zip(names[fitted.features_.numeric :], fitted.features_.levels, strict=True)) if names else {}
+    features = fitted.data_features_
+    names = features.names
+    levels = dict(zip(names[features.numeric :], features.levels, strict=True)) if names else {}
     # Text that looks like numbers would be guessed to be numbers.
     known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
     if known and kind not in ("csv", "tsv", "jsonl"):  # whose own columns have types
@@ -354,8 +366,8 @@ def groups_of(given: Sequence[str], ratio: float | None, option: str) -> dict[st
 
 
 def _missing(given: Sequence[str], types: Mapping[str, str]) -> str | dict[str, Any] | None:
-    if len(given) == 1 and given[0] in ("error", "drop"):
-        return None if given[0] == "error" else given[0]
+    if len(given) == 1 and given[0] in ("error", "drop", *_LEARNT):
+        return "drop" if given[0] == "drop" else None
     return pairs(given, "--missing", types) or None
 
 

@@ -35,7 +35,7 @@ def _no_option(found: re.Match[str]) -> str:
 
 # How advice that errors give to callers of the library reads here.
 _OPTIONS: list[tuple[str, Any]] = [
-    (r'\. A linear model can learn it: missing="median"', ""),
+    (r'\. A linear model can learn it: missing="median"', ". A fit can learn it: --missing median"),
     (r'missing="drop"', "--missing drop"),
     (r"missing=\{[^}]*\}", lambda found: " ".join(f"--missing {name}=..." for name in _names(found[0]))),
     (r"exclude=\[[^]]*\]", lambda found: f"--exclude {shlex.quote(','.join(_names(found[0])))}"),

@@ -228,7 +228,7 @@ def fit(
         callbacks.append(TimeLimit(time_limit))
     options: dict[str, Any] = {} if solver is None else {"solver": solver}
     options |= {"tol": tol**0.5, "max_iter": max_iter, "fit_intercept": intercept, "standardize": standardize}
-    options["l1_ratio"] = l1_ratio
+    options |= {"l1_ratio": l1_ratio, "missing": files.learnt}
     options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
     options |= groups_of(groups or [], group_ratio, "--groups")
     name = named_model(model, family, link)

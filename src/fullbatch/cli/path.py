@@ -245,6 +245,7 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
     template.set_params(
         l1_ratio=(0.0 if options.groups else 1.0) if options.l1_ratio is None else options.l1_ratio,
         **groups_of(options.groups or [], options.group_ratio, "--groups"),
+        missing=files.learnt,
         lower_bounds=bounds(options.lower or [], "--lower"),
         upper_bounds=bounds(options.upper or [], "--upper"),
         fit_intercept=options.intercept,

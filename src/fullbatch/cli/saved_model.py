@@ -40,11 +40,12 @@ _SAID: dict[str, dict[Any, str]] = {
     "fit_intercept": {True: "", False: "no intercept"},
     "standardize": {True: "penalty per standard deviation", False: ""},
     "positive": {True: "coefficients of 0 or more", False: ""},
-    "unknown": {"error": "", "ignore": "unknown categories ignored"},
+    "missing_indicator": {True: "indicators of missing values", False: ""},
+    "unknown": {"error": "", "ignore": "unknown categories ignored", "base": "unknown categories as the base"},
 }
 
 # Values that go without saying.
-_USUAL = (("l1_ratio", 0), ("penalty", "deprecated"))
+_USUAL = (("l1_ratio", 0), ("penalty", "deprecated"), ("missing", "error"))
 
 _PER_COLUMN = ("lower_bounds", "upper_bounds", "P1", "P2")
 
@@ -68,7 +69,7 @@ def inspect(
         show(_of_network(model, kind, arrays, metadata), as_json)
         return
     fitted = load_model(model)
-    parameters, features = metadata["parameters"], fitted.features_
+    parameters, features = metadata["parameters"], fitted.data_features_
     data_columns = list(features.names) or [f"x{j}" for j in range(fitted.n_features_in_)]
     categories = data_columns[features.numeric :]
     coef, intercept = np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_)

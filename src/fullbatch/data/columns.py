@@ -225,9 +225,9 @@ class Columns:
         dtype = "float32" if holes and self.dtype in ("uint8", "int8") else self.dtype
         return replace(self, dtype=dtype, missing={**values, **(self.missing if self.missing != "error" else {})})
 
-    def with_holes(self) -> "Columns":
-        """The same, with NaN in the place of missing numbers of which nothing is told yet."""
-        return replace(self, dtype="float64", holes=True)
+    def with_holes(self, dtype: str | None = None) -> "Columns":
+        """The same, with NaN in the place of missing numbers of which nothing is told; in a type that has it."""
+        return replace(self, dtype=dtype or ("float64" if self.dtype in ("uint8", "int8") else self.dtype), holes=True)
 
     def _without_missing(
         self, table: pa.Table, where: str, rows: Array

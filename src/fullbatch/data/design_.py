@@ -172,20 +172,20 @@ class Design:
 
 @dataclass(frozen=True, eq=False)
 class Designed(Around):
-    """A source of the columns that a formula makes.
+    """A source of the columns that a formula makes, or indicators.
 
     Parameters
     ----------
     source : Source
         Of the variables.
-    design : Design
+    design : Design or Indicators
     missing : mapping of str to value
         What stands for missing values of variables.
     unknown : {"error", "ignore"}
         What is done with unknown levels.
     """
 
-    design: Design
+    design: Any
     missing: Mapping[str, Any] = field(default_factory=dict)
     unknown: str = "error"
 

@@ -30,6 +30,7 @@ from .given import (
     refuse_unready,
     sources_of_spread_table,
 )
+from .indicators import Indicators
 from .kinds import Kind, kind_of
 from .missing import Filled, without_holes
 from .table import TableSource
@@ -61,7 +62,7 @@ class Fitted:
         Looks whether the columns of a matrix, which have no names to be found by, are those of the fit.
     drops : bool
         Whether rows in which something is missing are left out where they are evaluated: no prediction lacks.
-    design : Design or None
+    design : Design, Indicators or None
         What makes the model's columns of these.
     unknown : {"error", "ignore"}
         What it does with unknown levels.
@@ -73,8 +74,18 @@ class Fitted:
     name: str = "the model"
     compare: Callable[[Any], None] = _as_it_is
     drops: bool = False
-    design: Design | None = None
+    design: Design | Indicators | None = None
     unknown: str = "error"
+
+    @property
+    def indicated(self) -> tuple[str, ...]:
+        """Columns whose missing numbers are NaN when rows are read, since indicators are made of them."""
+        return self.design.names if isinstance(self.design, Indicators) else ()
+
+    @property
+    def filled(self) -> dict[str, Any]:
+        """What stands for missing values of other columns when rows are read."""
+        return {name: value for name, value in self.missing.items() if name not in self.indicated}
 
     def designed(self, given: Any) -> Any:
         """Rows, or sources, with the columns of the model."""
@@ -126,7 +137,7 @@ def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any =
         sources = _counted_alike(X, fitted)
         refuse_beside_sources(y, weight, offset)
         return fitted.designed([_of_fit(source, fitted) for source in sources])  # type: ignore[no-any-return]
-    target = fitted.design.terms.target if fitted.design is not None and y is None else y
+    target = fitted.design.terms.target if isinstance(fitted.design, Design) and y is None else y
     refuse_unready(X, kind, target, fitted.name)
     beside = {"target": target, "weight": weight, "offset": offset}
     return fitted.designed(_for_fit(X, kind, beside, fitted))  # type: ignore[no-any-return]
@@ -187,7 +198,9 @@ def _of_fit(source: Any, fitted: Fitted, evaluated: bool = True) -> Any:
     """A source that reads the columns of the fit alone, if they have names."""
     if not (isinstance(source, TableSource) and fitted.features.names):
         return Filled(source, drop=True) if fitted.drops and evaluated else source
-    columns = source.columns.of_fit(fitted.features, fitted.missing, str(source))
+    columns = source.columns.of_fit(fitted.features, fitted.filled, str(source))
+    if fitted.indicated:
+        columns = columns.with_holes()
     if not evaluated:
         columns = replace(columns, target=None, weight=None, every_row=True)
     elif fitted.drops and columns.missing == "error":
@@ -250,14 +263,18 @@ def _table_sources(
     roles: dict[str, Any] = {"exclude": tuple(keep)}
     if features.names:
         roles = {"features": features.names, "categorical": features.names[features.numeric :]}
-        roles["missing"] = dict(fitted.missing) or ("drop" if fitted.drops and "target" in beside else "error")
+        roles["missing"] = fitted.filled or ("drop" if fitted.drops and "target" in beside else "error")
         if kind is not Kind.RAY_DATASET:
             what = "the Dask data frame" if kind is Kind.DASK_FRAME else "the table"
             X = only(X, list(dict.fromkeys([*features.names, *names_of(beside).values(), *keep])), what)
     every_row = "target" not in beside
     if kind in _SPREAD:
-        return sources_of_spread_table(X, kind, beside, roles, keep, every_row)
-    check_indexes(X, beside)
-    table, columns = joined(as_table(X), beside)
-    told = Roles(**{**columns, **roles})
-    return sources_of_table(table, told, blocks, keep=keep, door=TABLE_SOURCES, every_row=every_row)
+        sources = sources_of_spread_table(X, kind, beside, roles, keep, every_row)
+    else:
+        check_indexes(X, beside)
+        table, columns = joined(as_table(X), beside)
+        told = Roles(**{**columns, **roles})
+        sources = sources_of_table(table, told, blocks, keep=keep, door=TABLE_SOURCES, every_row=every_row)
+    if not fitted.indicated:
+        return sources
+    return [replace(source, columns=source.columns.with_holes()) for source in sources]

@@ -13,6 +13,7 @@ import pyarrow as pa
 from sklearn.utils import check_array
 
 from ..errors import DataError
+from ..protocols.schema import Features
 from .around import Around
 from .arrays import ArraySource, array_sources
 from .arrow import as_table, expanded
@@ -28,8 +29,9 @@ from .beside import (
 )
 from .columns import TABLE_SOURCES, Roles
 from .design_ import Design, Designed, learn_design
-from .features import common_type, refuse_dates, refuse_texts
+from .features import column_names, common_type, refuse_dates, refuse_texts
 from .frames import FramePiece, sources_of_table
+from .indicators import Indicators
 from .kinds import Kind, is_pandas, kind_of
 from .missing import MissingOfFit, settled
 from .table import TableSource, rules
@@ -54,8 +56,8 @@ class Given:
         Of all rows, to learn what stands for missing values, and what a formula learns.
     terms : Terms or None
         What the estimator's formula says.
-    design : Design or None
-        The same with what it has learnt.
+    design : Design, Indicators or None
+        What makes the model's columns: a formula with what it has learnt, or indicators of what is missing.
     """
 
     sources: list[Any]
@@ -64,9 +66,9 @@ class Given:
     missing: dict[str, Any] = field(default_factory=dict)
     reads: int = 0
     terms: Terms | None = None
-    design: Design | None = None
+    design: Design | Indicators | None = None
 
-    def prepared(self, missing: MissingOfFit, intercept: bool, engine: Any) -> "Given":
+    def prepared(self, missing: MissingOfFit, indicate: bool, intercept: bool, engine: Any) -> "Given":
         """The same with what an estimator says of missing values, and with the columns that its formula makes; what
         these learn they learn from the rows.
 
@@ -75,8 +77,12 @@ class Given:
         DataError, ValueError
             It cannot be said of this data; see `missing.py` and `design_.py`.
         """
-        found = settled(self.sources, missing, self.missing, engine)
+        found = settled(self.sources, missing, self.missing, engine, indicate)
         given = replace(self, sources=found.sources, missing=found.values, reads=found.reads)
+        if found.kept:
+            indicators = next(engine.map(_IndicatorsOf(found.kept), given.sources[:1]))
+            sources = [Designed(source, indicators, found.values) for source in given.sources]
+            return replace(given, sources=sources, design=indicators)
         if self.terms is None:
             return given
         in_memory = all(is_in_memory(source) for source in given.sources)
@@ -163,6 +169,20 @@ def _of_formula(X: Any, kind: Kind, y: Any, weight: Any, offset: Any, terms: Ter
     if kind is Kind.RAY_DATASET:
         return X.select_columns(names), y, weight, offset
     return only(X, names, "the table"), y, weight, offset
+
+
+@dataclass(frozen=True)
+class _IndicatorsOf:
+    """Indicators of columns of these names, as a source has them."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, index: int, source: Any) -> Indicators:
+        rows = source.read()
+        p = rows.X.shape[1]
+        known = column_names(rows.names, p)
+        features = Features(p, tuple(column.levels for column in rows.categories), rows.names)
+        return Indicators(features, tuple(known.index(name) for name in self.names))
 
 
 def is_in_memory(source: Any) -> bool:

@@ -58,14 +58,19 @@ class Settled:
         What stands for missing values of features, by column.
     reads : int
         Of all rows, to learn it.
+    kept : tuple of str
+        Columns of numbers whose missing ones are NaN, for an indicator.
     """
 
     sources: list[Any]
     values: dict[str, Any]
     reads: int = 0
+    kept: tuple[str, ...] = ()
 
 
-def settled(sources: Sequence[Any], missing: MissingOfFit, told: Mapping[str, Any], engine: Any) -> Settled:
+def settled(
+    sources: Sequence[Any], missing: MissingOfFit, told: Mapping[str, Any], engine: Any, indicate: bool = False
+) -> Settled:
     """Apply what an estimator says of missing values to sources, which go first in what they say themselves.
 
     Parameters
@@ -78,6 +83,8 @@ def settled(sources: Sequence[Any], missing: MissingOfFit, told: Mapping[str, An
         What the sources say, by column.
     engine : Engine
         Reads the rows where something is learnt.
+    indicate : bool
+        Leave numbers NaN in columns in which some are missing, of which an indicator is to be made.
 
     Raises
     ------
@@ -113,7 +120,10 @@ def settled(sources: Sequence[Any], missing: MissingOfFit, told: Mapping[str, An
         reads += more
     if found.single:  # as they are kept, so that later rows get the very same
         values |= {name: float(np.float32(values[name])) for name in learnt}
-    return Settled([_filling(source, values, found.holes) for source in sources], {**told, **values}, reads)
+    kept = [name for name in found.numbers if indicate and found.holes[found.place(name)]]
+    read = {name: value for name, value in values.items() if name not in kept}
+    settled_sources = [_filling(source, read, bool(found.holes.any()), kept) for source in sources]
+    return Settled(settled_sources, {**told, **values}, reads, tuple(kept))
 
 
 def without_holes(rows: Rows) -> Rows:
@@ -144,10 +154,11 @@ def _dropping(source: Any) -> Any:
     return replace(source, columns=replace(source.columns, missing="drop"))
 
 
-def _filling(source: Any, values: Mapping[str, Any], holes: bool) -> Any:
+def _filling(source: Any, values: Mapping[str, Any], holes: bool, kept: Sequence[str]) -> Any:
     if not isinstance(source, TableSource):
         return Filled(source, values)
-    return replace(source, columns=source.columns.filling(values, holes))
+    columns = source.columns.filling(values, holes)
+    return replace(source, columns=columns.with_holes() if kept else columns)
 
 
 # --- sources around others ------------------------------------------------------------------------------------------
@@ -190,7 +201,7 @@ class _WithHoles(Around):
     def read(self) -> Rows:
         source = self.source
         if isinstance(source, TableSource):
-            source = replace(source, columns=source.columns.with_holes())
+            source = replace(source, columns=source.columns.with_holes("float64"))
         rows: Rows = source.read()
         return rows
 
@@ -210,7 +221,7 @@ class _Found:
         Sums of the weights of the numbers that are there, and of these times the numbers.
     single : bool
         Whether numbers are kept as float32.
-    holes : bool
+    holes : (p,) bool array
         Whether a number is missing.
     """
 
@@ -220,7 +231,7 @@ class _Found:
     weight: Array
     total: Array
     single: bool
-    holes: bool
+    holes: Array
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -245,7 +256,7 @@ class _Found:
         texts = tuple(dict.fromkeys((*self.texts, *other.texts)))  # a block without values says nothing of them
         others = tuple(name for name in self.others if name not in texts)
         sums = self.weight + other.weight, self.total + other.total
-        return _Found(self.numbers, texts, others, *sums, self.single and other.single, self.holes or other.holes)
+        return _Found(self.numbers, texts, others, *sums, self.single and other.single, self.holes | other.holes)
 
 
 def _look(index: int, source: _WithHoles) -> _Found:
@@ -256,6 +267,10 @@ def _look(index: int, source: _WithHoles) -> _Found:
     sums = [(weights.sum(), values @ weights) for values, weights in columns_of(rows, range(p))]
     weight, total = np.array(sums).reshape(p, 2).T
     kept = str(getattr(getattr(source.source, "columns", None), "dtype", X.dtype))
-    holes = X.dtype.kind == "f" and bool(np.isnan(X.data if is_sparse(X) else X).any())
+    holes = np.zeros(p, bool)
+    if is_sparse(X):
+        holes[X.indices[np.isnan(X.data)]] = True
+    elif X.dtype.kind == "f":
+        holes = np.isnan(X).any(axis=0)
     others = tuple(name for name in names[p:] if name not in texts)
     return _Found(names[:p], tuple(texts), others, weight, total, kept != "float64", holes)

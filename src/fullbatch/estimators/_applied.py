@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..data.design_ import Design
 from ..data.features import encode, matched
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict, given_to_write
+from ..data.indicators import Indicators
 from ..data.missing import MissingOfFit
 from ..data.written import write
 from ..engines import is_engine, make_engine
@@ -35,7 +36,7 @@ Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes 
 
 # What predictions are made of, beside the parameters, of which those of the run stay here.
 _FITTED = {"coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"}
-_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "formula_"}
+_FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "formula_", "indicators_"}
 _FITTED |= {"theta_", "recipe_", "n_targets_"}
 _OF_THE_RUN = {"engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol"}
 _OF_THE_RUN |= {"cv", "scoring"}
@@ -53,6 +54,7 @@ class Applied:
     missing_: dict[str, Any]
     base_: dict[str, Any]
     formula_: Design | None
+    indicators_: tuple[int, ...]
     get_params: Callable[..., dict[str, Any]]  # scikit-learn's
 
     @abstractmethod
@@ -166,11 +168,20 @@ class Applied:
 
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
-        drops, formula = getattr(self, "missing", "error") == "drop", getattr(self, "formula_", None)
-        features = self.features_ if formula is None else formula.features
+        drops, design = getattr(self, "missing", "error") == "drop", self._design()
+        features = self.features_ if design is None else design.features
         unknown = "error" if self.unknown == "error" else "ignore"
         name, compare = type(self).__name__, self._compare_columns
-        return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, formula, unknown)
+        return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, design, unknown)
+
+    @property
+    def data_features_(self) -> Features:
+        """Columns and levels of the data, of which a formula, or indicators, make those of `features_`."""
+        return self._fitted().features
+
+    def _design(self) -> Design | Indicators | None:
+        """What makes the model's columns of those of the data; None where they are the same."""
+        return Indicators.of_model(self.features_, self.indicators_) if self.indicators_ else self.formula_
 
     def _given_to_evaluate(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         """Rows in memory, or sources, with their targets."""

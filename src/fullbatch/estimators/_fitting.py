@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.design_ import Design
 from ..data.given import Given
+from ..data.indicators import Indicators
 from ..protocols.schema import Features, Schema
 from ..run.callbacks import Callback, Progress, check_callbacks
 from ..run.checkpoints import check_checkpoint
@@ -55,9 +57,11 @@ class Fitting:
         """Keep what predictions must know of the columns."""
         self.features_, self.has_offset_, self.zero_based_ = schema.features, schema.offset, given.zero_based
         of_data = schema.features if given.design is None else given.design.features
-        self.n_features_in_, self.formula_ = of_data.numeric + len(of_data.levels), given.design
+        self.n_features_in_ = of_data.numeric + len(of_data.levels)
+        self.formula_ = given.design if isinstance(given.design, Design) else None
+        self.indicators_ = given.design.places if isinstance(given.design, Indicators) else ()
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-        if names := given.names or schema.features.names:
+        if names := given.names or of_data.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_ = given.missing
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.design_ import Design
+from ..data.indicators import Indicators
 from ..errors import DataError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
@@ -40,6 +41,7 @@ class HandedOver:
     has_offset_: bool
     base_: dict[str, Any]
     formula_: Design | None
+    indicators_: tuple[int, ...]
     unknown: str
 
     _no_hand_over: ClassVar[str] = ""  # why not
@@ -67,15 +69,18 @@ class HandedOver:
         coef, intercept = self._matrix()
         coef = coef.toarray() if is_sparse(coef) else coef
         loss, options = self._loss()
+        features = Indicators.of_model(self.features_, self.indicators_).features
+        beside = features.numeric + np.arange(len(self.indicators_))  # columns of indicators
         return Formula.of(
-            self.features_,
-            coef,
+            features,
+            np.delete(coef, beside, axis=1),
             intercept,
             offset=offset if self.has_offset_ else None,
             classes=getattr(self, "classes_", None),
             missing=self.missing_,
             ignore_unknown=unknown_to(self.unknown, self.base_, self.features_) == "ignore",
             base=self.base_,
+            absent=dict(zip(self.indicators_, coef[:, beside].T, strict=True)),
             loss=loss,
             options=dict(options or {}),
             names=tuple(getattr(self, "feature_names_in_", ())),

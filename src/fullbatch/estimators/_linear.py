@@ -80,6 +80,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         What is done with missing values of features: refuse them; leave the row out; or put the column's mean or median
         over the training rows in their place, in later rows too, and a level of its own, "missing", in columns of text.
         A mapping says for each column "mean", "median", or a value. What sources say themselves goes first.
+    missing_indicator : bool, default=False
+        Whether each column of numbers in which some are missing in the fit gets another one, such as "age=missing",
+        that is 1 where the number is missing and else 0.
     formula : str or None, default=None
         The columns of the model, as formulaic (the extra "formula") writes them: "claims ~ C(region) + bs(age, df=4) +
         power:age", with the target on the left, or without one. What it learns, such as levels and knots, it learns
@@ -128,6 +131,8 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         "x0", "x1", ...
     formula_ : Design or None
         The formula with what it has learnt.
+    indicators_ : tuple of int
+        Numbers of the columns of numbers that have an indicator of what is missing.
     base_ : dict of str to level
         Base levels by column.
     result_ : Result
@@ -144,6 +149,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
     upper_bounds: PerColumn = None
     standardize: bool = False
     missing: MissingOfFit = "error"
+    missing_indicator: bool = False
     formula: str | None = None
     base: Base = None
     unknown: str = "error"
@@ -264,7 +270,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
             if self.verbose:
                 stack.enter_context(compiling_shown())
             engine = learner._opened(stack)
-            learner._learn(engine, given.prepared(self.missing, bool(self.fit_intercept), engine))
+            learner._learn(engine, learner._prepared(given, engine))
         return self
 
     def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
@@ -274,6 +280,10 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
     def _terms(self) -> Terms | None:
         """What the formula says."""
         return None if self.formula is None else terms_of(self.formula, bool(self.fit_intercept))
+
+    def _prepared(self, given: Given, engine: Any) -> Given:
+        """What was given, without missing values and with the columns of the model."""
+        return given.prepared(self.missing, bool(self.missing_indicator), bool(self.fit_intercept), engine)
 
     def _learn(self, engine: Any, given: Given) -> None:
         with closing(engine.place(self._model(), given.sources)) as blocks:
@@ -433,6 +443,11 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         check_per_column("lower_bounds", self.lower_bounds)
         check_per_column("upper_bounds", self.upper_bounds)
         check_missing(self.missing)
+        check_flag("missing_indicator", self.missing_indicator)
+        if self.missing_indicator and isinstance(self.missing, str) and self.missing in ("error", "drop"):
+            raise ValueError(f'missing_indicator needs a missing that fills, such as "mean", got {self.missing!r}')
+        if self.missing_indicator and self.formula is not None:
+            raise ValueError("missing_indicator beside a formula: make a column that tells what is missing instead")
         if not (self.formula is None or isinstance(self.formula, str)):
             raise ValueError(f"formula must be a text such as 'y ~ a + C(b)', or None, got {self.formula!r}")
         self._terms()  # refuses what cannot be read

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -17,7 +18,7 @@ from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ..run.result import Status
 from ..saving import files
-from ..saving.contents import Contents, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
+from ..saving.contents import Contents, Each, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
 from ._base_levels import BASE, LEVELS
 from ._per_column import PER_COLUMN, as_text, of_text
 
@@ -43,6 +44,7 @@ class Saved:
         "lower_bounds": PER_COLUMN,
         "upper_bounds": PER_COLUMN,
         "missing": Either(Text(("error", "drop", "mean", "median")), VALUES),
+        "missing_indicator": Flag(),
         "formula": Either(Null(), Text()),
         "base": BASE,
         "unknown": Text(("error", "ignore", "base")),
@@ -52,7 +54,7 @@ class Saved:
         "n_iter": Member("iu", (1,), least=0),
         "levels_*": Member("iU", (None,), increasing=True),
         "names": Member("U", ("data columns",), optional=True),
-        "feature_names_in": Member("U", ("data columns",), optional=True),
+        "feature_names_in": Member("U", ("columns given",), optional=True),
     }
 
     coef_: Any
@@ -66,6 +68,7 @@ class Saved:
     missing_: dict[str, Any]
     base_: dict[str, Any]
     formula_: Design | None
+    indicators_: tuple[int, ...]
     n_samples_fit_: int
     l2_: float
     l1_: float
@@ -97,6 +100,7 @@ class Saved:
         metadata: dict[str, Any] = {"parameters": parameters}
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
+        metadata["indicators"] = list(self.indicators_)
         metadata["formula"] = None if self.formula_ is None else self.formula_.saved()
         # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
         if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
@@ -127,6 +131,7 @@ class Saved:
             "missing": VALUES,
             "base": LEVELS,
             "formula": Either(Null(), Text()),
+            "indicators": Each(Number(0, whole=True)),
             "fit": Parts(_OF_FIT, optional=frozenset({"l21"})),
         }
         return Contents(
@@ -134,7 +139,7 @@ class Saved:
             cls._saved_members,
             _sizes,
             _TOLD_BY,
-            defaults={"missing": {}, "base": {}, "formula": None, "fit": None},
+            defaults={"missing": {}, "base": {}, "formula": None, "indicators": [], "fit": None},
         )
 
     @classmethod
@@ -161,7 +166,11 @@ class Saved:
         model.n_iter_ = model._counted(int(arrays["n_iter"][0]))
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
-        model.formula_ = None
+        model.formula_, model.indicators_ = None, tuple(metadata.get("indicators", ()))
+        model.n_features_in_ -= len(model.indicators_)
+        count = model.features_.numeric - len(model.indicators_)
+        if any(not one < other for one, other in pairwise((*model.indicators_, count))):
+            raise DamagedError(f"{path} is damaged: indicators: they are no numbers of columns, in growing order")
         if (told := metadata.get("formula")) is not None:
             model._set_formula(path, told)
         if "fit" in metadata:
@@ -205,10 +214,8 @@ class Saved:
 
 
 # Parameters that files of the first versions do not have.
-_LATER = frozenset(
-    {"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "missing", "base", "formula", "family", "link"}
-    | {"groups", "group_ratio", "group_weights"}
-)
+_LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "family", "link"})
+_LATER |= {"missing", "missing_indicator", "formula", "base", "groups", "group_ratio", "group_weights"}
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {
@@ -228,6 +235,7 @@ def _attribute(name: str) -> str:
 # What tells the lengths of a saved model's arrays.
 _TOLD_BY = {
     "data columns": "numeric_features and levels_*",
+    "columns given": "numeric_features, indicators and levels_*",
     "columns": "numeric_features and levels_*",
     "outputs": "classes",
 }
@@ -240,9 +248,11 @@ def _count_levels(names: Iterable[str]) -> int:
 def _sizes(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
     """Lengths of a saved model's arrays, by the names that `Member` calls them."""
     numeric, count = values["numeric_features"], _count_levels(shapes)
+    indicators = values.get("indicators") or []
     classes = shapes.get("classes", (0,))[0]
     return {
         "data columns": numeric + count,
+        "columns given": numeric + count - len(indicators),
         "columns": numeric + sum(shape[0] for name, shape in shapes.items() if name.startswith("levels_")),
         "classes": classes,
         "targets": shapes.get("coefs", (0,))[0],

@@ -165,9 +165,8 @@ def blocks_of_targets(
     def placed() -> Iterator[tuple[Any, Given]]:
         X, weight, offset = asked
         for column in targets.T:
-            of_target = given_to_fit(
-                X, column, weight, offset, asked_by=type(learner).__name__, terms=learner._terms()
-            ).prepared(learner.missing, bool(learner.fit_intercept), engine)
+            told = {"asked_by": type(learner).__name__, "terms": learner._terms()}
+            of_target = learner._prepared(given_to_fit(X, column, weight, offset, **told), engine)
             model = learner._model() if dealt is None else ByRow(learner._model(), dealt)
             with closing(engine.place(model, of_target.sources)) as blocks:
                 yield blocks, of_target

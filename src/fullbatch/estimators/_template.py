@@ -168,7 +168,7 @@ def placed(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, aske
     given = given_to_fit(X, y, sample_weight, offset, asked_by=asked_by, terms=learner._terms())
     with ExitStack() as stack:
         engine = learner._opened(stack)
-        given = given.prepared(learner.missing, bool(learner.fit_intercept), engine)
+        given = learner._prepared(given, engine)
         blocks = stack.enter_context(closing(engine.place(learner._model(), given.sources)))
         yield Template(learner, given, blocks)
 

@@ -55,8 +55,8 @@ class ElasticNet(DualGap, LeastSquaresRegression):
         Whether coefficients must be 0 or more.
     precompute, copy_X, random_state, selection
         Scikit-learn's, which change nothing.
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    solver, engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -136,8 +136,8 @@ class Lasso(ElasticNet):
         Whether coefficients must be 0 or more.
     precompute, copy_X, random_state, selection
         Scikit-learn's, which change nothing.
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    solver, engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

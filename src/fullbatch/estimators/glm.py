@@ -79,8 +79,8 @@ class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
     group_weights : mapping of label to float, or None, default=None
         What the strength is multiplied by for a group, 0 for none; the label of "columns" is the column's name.
         Default: the root of the number of its columns, of which each level is one.
-    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing, formula, base,
-    unknown, solver, engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing,
+    missing_indicator, formula, base, unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

@@ -50,8 +50,8 @@ class HuberRegressor(Regression):
         Strength of the penalty, on the sum.
     tol : float, default=1e-5
         As for every linear model, but that F at the start stands for the null model's.
-    fit_intercept, max_iter, warm_start, standardize, missing, formula, base, unknown, solver, engine, checkpoint,
-    callbacks, verbose
+    fit_intercept, max_iter, warm_start, standardize, missing, missing_indicator, formula, base, unknown, solver,
+    engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

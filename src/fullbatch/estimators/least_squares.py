@@ -81,8 +81,8 @@ class LinearRegression(LeastSquaresRegression):
         As for every linear model. What the sums tell is used to their last digit, whatever it is.
     copy_X, n_jobs
         Scikit-learn's, which change nothing.
-    fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    solver, engine, checkpoint, callbacks, verbose
+    fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator, formula,
+    base, unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -143,8 +143,8 @@ class Ridge(LeastSquaresRegression):
         As for every linear model; "svd", "cholesky", "lsqr", "sparse_cg", "sag" and "saga" of scikit-learn are "auto".
     copy_X, random_state
         Scikit-learn's, which change nothing.
-    tol, fit_intercept, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown, engine,
-    checkpoint, callbacks, verbose
+    tol, fit_intercept, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator, formula, base,
+    unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

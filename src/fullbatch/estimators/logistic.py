@@ -63,8 +63,8 @@ class LogisticRegression(Probable, Grouped, Classifier):  # type: ignore[misc]
         Changes nothing: nothing is drawn.
     n_jobs : int or None, default=None
         Changes nothing: processors are those of the engine.
-    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing, formula, base,
-    unknown, engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, l1_ratio, lower_bounds, upper_bounds, standardize, missing,
+    missing_indicator, formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

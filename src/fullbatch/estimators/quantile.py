@@ -40,8 +40,8 @@ class QuantileRegressor(Regression):
         scikit-learn are "auto".
     solver_options
         Scikit-learn's, None.
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

@@ -46,8 +46,8 @@ class LinearSVC(Classifier):
         One class against the rest.
     dual, intercept_scaling, random_state
         Scikit-learn's, which change nothing: `intercept_scaling` must be 1.
-    tol, fit_intercept, max_iter, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown, solver,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, lower_bounds, upper_bounds, standardize, missing, missing_indicator, formula, base,
+    unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`. Several classes are as many fits, whose
         checkpoints are in directories of their own within that of `checkpoint`.
 

@@ -55,8 +55,8 @@ class PoissonRegressor(PenalizedGLM):
         Strength of the penalty.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -96,8 +96,8 @@ class GammaRegressor(PenalizedGLM):
         Strength of the penalty.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes
@@ -145,8 +145,8 @@ class TweedieRegressor(PenalizedGLM):
         minimum.
     solver : str or Solver, default="auto"
         As for every linear model; "newton-cholesky" of scikit-learn is "newton".
-    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, formula, base, unknown,
-    engine, checkpoint, callbacks, verbose
+    tol, fit_intercept, max_iter, warm_start, lower_bounds, upper_bounds, standardize, missing, missing_indicator,
+    formula, base, unknown, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`.
 
     Attributes

@@ -23,6 +23,9 @@ def fingerprint(formula: Formula) -> str:
     digest.update(repr(said).encode())
     for one in formula.terms:
         digest.update(np.ascontiguousarray(one.weights, "<f8").tobytes())
+    for number in formula.numbers:
+        if number.absent is not None:
+            digest.update(number.name.encode() + np.ascontiguousarray(number.absent, "<f8").tobytes())
     digest.update(np.ascontiguousarray(formula.intercept, "<f8").tobytes())
     return digest.hexdigest()
 

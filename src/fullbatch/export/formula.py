@@ -23,11 +23,14 @@ class Number(NamedTuple):
         Coefficients.
     missing : float or None
         What stands for a missing value; None where it is an error.
+    absent : (K,) array or None
+        Coefficients of the column's indicator, which is 1 where the value is missing; None where there is none.
     """
 
     name: str
     weights: Array
     missing: float | None
+    absent: Array | None = None
 
 
 class Levels(NamedTuple):
@@ -103,12 +106,20 @@ class Formula:
         options: Mapping[str, Any],
         names: tuple[str, ...] = (),
         base: Mapping[str, Any] | None = None,
+        absent: Mapping[int, Array] | None = None,
     ) -> "Formula":
-        """Of what an estimator has learnt; `names` are those of columns that the features have none for."""
+        """Of what an estimator has learnt; `names` are those of columns that the features have none for, `absent` the
+        coefficients of indicators by the number of the column.
+        """
         count = features.numeric + len(features.levels)
         known = features.names or names or tuple(f"x{j}" for j in range(count))
         numbers = tuple(
-            Number(str(known[j]), coef[:, j], None if known[j] not in missing else float(missing[known[j]]))
+            Number(
+                str(known[j]),
+                coef[:, j],
+                None if known[j] not in missing else float(missing[known[j]]),
+                (absent or {}).get(j),
+            )
             for j in range(features.numeric)
         )
         categories, first = [], features.numeric
@@ -146,6 +157,16 @@ class Formula:
     def terms(self) -> list[Number | Levels]:
         """All columns but the offset."""
         return [*self.numbers, *self.categories]
+
+    @property
+    def filled(self) -> bool:
+        """Whether something stands for missing numbers."""
+        return any(one.missing is not None for one in self.numbers)
+
+    @property
+    def of_matrix(self) -> bool:
+        """Whether all that the model takes is one matrix of numbers."""
+        return not (self.named or self.categories or self.offset or self.filled)
 
     @property
     def columns(self) -> list[str]:

@@ -90,9 +90,8 @@ class _Graph:
     def predictors(self, formula: Formula) -> str:
         """(rows, K) linear predictors."""
         weights = np.array([one.weights for one in formula.numbers]).reshape(len(formula.numbers), formula.outputs)
-        as_matrix = not (formula.named or formula.categories or formula.offset)
         parts = []
-        if as_matrix:
+        if formula.of_matrix:
             matrix = self.input("X", np.float64, [None, len(formula.numbers)])
             parts.append(self.add("MatMul", matrix, self.constant(weights)))
         elif formula.numbers:
@@ -100,6 +99,9 @@ class _Graph:
             for one in formula.numbers:
                 column = self.input(one.name, np.float64, [None, 1])
                 columns.append(column if one.missing is None else self._filled(column, one.missing))
+                if one.absent is not None:
+                    absent = self.add("Cast", self.add("IsNaN", column), to=self._type(np.float64))
+                    parts.append(self.add("MatMul", absent, self.constant(one.absent[None])))
             joined = self.add("Concat", *columns, axis=1) if len(columns) > 1 else columns[0]
             parts.append(self.add("MatMul", joined, self.constant(weights)))
         parts += [self._of_levels(one, formula.ignore_unknown) for one in formula.categories]
@@ -121,7 +123,8 @@ class _Graph:
         places = list(range(len(levels)))
         if one.levels.dtype.kind == "U":
             if one.missing is not None and "" not in levels:
-                levels, places = [*levels, ""], [*places, levels.index(str(one.missing))]
+                place = levels.index(str(one.missing)) if one.missing in levels else len(one.levels)
+                levels, places = [*levels, ""], [*places, place]
             elif one.missing is None and "" not in levels:
                 table = np.concatenate((table, np.full_like(last, np.nan)))
                 levels, places = [*levels, ""], [*places, len(table) - 1]
@@ -187,8 +190,10 @@ def feeds(formula: Formula, table: Any) -> dict[str, Any]:
     ----------
     table : frame with the columns of the model, or matrix without names
     """
-    if not (formula.named or formula.categories or formula.offset):
+    if formula.of_matrix:
         return {"X": np.asarray(table, np.float64)}
+    if isinstance(table, np.ndarray):
+        table = dict(zip(formula.columns, table.T, strict=True))
     given: dict[str, Any] = {}
     for one in formula.numbers:
         given[one.name] = np.asarray(table[one.name], np.float64)[:, None]

@@ -22,13 +22,16 @@ def pmml(formula: Formula) -> str:
     Raises
     ------
     ValueError
-        The model has no probabilities.
+        The model has no probabilities, or there are indicators of missing values, which PMML replaces before it could
+        look at them.
     """
     if formula.link == "margin":
         raise ValueError(
             "PMML's linear models of classes have probabilities, and the squared hinge has none: use "
             "LogisticRegression, or another format (ONNX, SQL)"
         )
+    if any(one.absent is not None for one in formula.numbers):
+        raise ValueError("PMML has no indicators of missing values beside what stands for them: fit without, or save")
     outputs = ["prediction"] + [f"probability_{label}" for label in _labels(formula)]
     if taken := {_TARGET, *outputs}.intersection(formula.columns):
         raise ValueError(f"a column is named {min(taken)!r}, as a field of the document is: rename it")

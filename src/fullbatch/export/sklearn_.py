@@ -5,27 +5,28 @@ from typing import Any
 import numpy as np
 
 from ..models.deviance import family_of
-from .formula import Formula
+from .formula import Formula, Number
 
 
 def as_sklearn(formula: Formula) -> Any:
     """A linear model of scikit-learn; behind a pipeline where there are categories, missing values or an offset.
 
-    Its input is then a frame with the names of the columns, the offset among them, whose coefficient is 1.
+    Its input is then a frame with the names of the columns, the offset among them, whose coefficient is 1; without
+    names and an offset a matrix.
     """
     model = _linear(formula)
-    filled = any(one.missing is not None for one in formula.numbers)
-    if not (formula.categories or filled or formula.offset):
+    if not (formula.categories or formula.filled or formula.offset):
         coef = np.array([one.weights for one in formula.numbers]).T
         return _with(model, formula, coef, formula.columns if formula.named else None)
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
-    steps: list[tuple[str, Any, list[str]]] = []
+    steps: list[tuple[str, Any, list[Any]]] = []
     weights: list[Any] = []
-    for one in formula.numbers:
-        steps.append((one.name, _number(one.missing), [one.name]))
-        weights.append(one.weights[None])
+    by_place = not (formula.named or formula.categories or formula.offset)
+    for place, one in enumerate(formula.numbers):
+        steps.append((one.name, _number(one), [place if by_place else one.name]))
+        weights.append(one.weights[None] if one.absent is None else np.array([one.weights, one.absent]))
     for category in formula.categories:
         steps.append((category.name, _one_hot(category, formula.ignore_unknown), [category.name]))
         weights.append(category.weights)
@@ -33,17 +34,19 @@ def as_sklearn(formula: Formula) -> Any:
         steps.append((formula.offset, "passthrough", [formula.offset]))
         weights.append(np.ones((1, formula.outputs)))
     columns = ColumnTransformer(steps, sparse_threshold=0.0)
-    columns.fit(_example(formula))
+    example = _example(formula)
+    columns.fit(example.to_numpy() if by_place else example)
     fitted = _with(model, formula, np.concatenate(weights).T, None)
     return Pipeline([("columns", columns), ("model", fitted)])
 
 
-def _number(missing: float | None) -> Any:
+def _number(one: Number) -> Any:
     from sklearn.impute import SimpleImputer
 
-    if missing is None:
+    if one.missing is None:
         return "passthrough"
-    return SimpleImputer(strategy="constant", fill_value=missing)
+    indicate = one.absent is not None
+    return SimpleImputer(strategy="constant", fill_value=one.missing, add_indicator=indicate, keep_empty_features=True)
 
 
 def _one_hot(category: Any, ignore_unknown: bool) -> Any:
@@ -62,10 +65,10 @@ def _one_hot(category: Any, ignore_unknown: bool) -> Any:
 
 
 def _example(formula: Formula) -> Any:
-    """A row with a level that is known in every column."""
+    """A row with a level that is known in every column, and a hole in each that has an indicator of them."""
     import pandas as pd
 
-    row: dict[str, Any] = {one.name: [0.0] for one in formula.numbers}
+    row: dict[str, Any] = {one.name: [0.0 if one.absent is None else np.nan] for one in formula.numbers}
     for category in formula.categories:
         level = category.levels.tolist()[0]
         row[category.name] = np.array([level], object if isinstance(level, str) else np.float64)

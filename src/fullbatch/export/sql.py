@@ -25,6 +25,9 @@ def predictor(formula: Formula, output: int = 0, alias: str = "") -> str:
             terms.append(f"{_literal(one.weights[output])} * {column}")
         elif one.missing is None:  # 0, or NULL where it is missing
             terms.append(f"0e0 * CAST({_column(one.name, alias)} AS DOUBLE)")
+        if one.absent is not None:
+            column = _column(one.name, alias)
+            terms.append(f"CASE WHEN {column} IS NULL THEN {_literal(one.absent[output])} ELSE 0e0 END")
     terms += [_of_levels(one, output, formula.ignore_unknown, alias) for one in formula.categories]
     if formula.offset is not None:
         terms.append(f"CAST({_column(formula.offset, alias)} AS DOUBLE)")

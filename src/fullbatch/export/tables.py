@@ -74,6 +74,11 @@ def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> l
         {"term": one.name, "level": "", "coefficient": of(one.weights), "is_reference": False}
         for one in formula.numbers
     ]
+    rows += [
+        {"term": f"{one.name}=missing", "level": "", "coefficient": of(one.absent), "is_reference": False}
+        for one in formula.numbers
+        if one.absent is not None
+    ]
     rows += shifts
     if formula.outputs > 1:
         assert formula.classes is not None
@@ -84,6 +89,7 @@ def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> l
 def _names(formula: Formula, reference: Any) -> list[str]:
     """Of the parameters that an inference with these references has."""
     names = ["intercept", *(one.name for one in formula.numbers)]
+    names += [f"{one.name}=missing" for one in formula.numbers if one.absent is not None]
     names += [
         f"{category.name}={level}"
         for category in formula.categories
