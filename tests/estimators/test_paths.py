@@ -269,12 +269,19 @@ def test_what_fits_in_lockstep_claim_is_checked(monkeypatch, folds):
     assert found.passes > honest.passes
 
 
-def test_more_columns_than_a_working_set_is_taken_for_go_in_lockstep():
+@pytest.mark.parametrize("folds", [0, 2])
+def test_many_columns_by_solvers_of_their_own(folds):
+    """A path goes by working sets; folds in lockstep, by Hessians of all columns."""
     rng = np.random.default_rng(0)
     wide = rng.standard_normal((150, 510))
     y = wide[:, 0] + rng.standard_t(2, 150)
-    path = fit_path(GeneralizedLinearRegressor("huber", l1_ratio=1.0), wide, y, strengths=[0.3, 0.25])
+    template, strengths = GeneralizedLinearRegressor("huber", l1_ratio=1.0), [0.3, 0.25]
+    if folds:
+        path = cross_validate(template, wide, y, folds=folds, strengths=strengths).path
+    else:
+        path = fit_path(template, wide, y, strengths=strengths)
     assert path.success
+    assert set(path.known_by) == {"hessian"}
     for strength, coef in zip(path.strengths, path.coefs, strict=True):
         one = GeneralizedLinearRegressor("huber", alpha=strength, l1_ratio=1.0).fit(wide, y)
         np.testing.assert_allclose(coef, one.coef_, atol=1e-3)

@@ -23,7 +23,7 @@ from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ._by_part import ByPart, Rows, SquareSums
-from ._shared_fit import SHARED, Fit, go_on_alone, go_on_in_lockstep
+from ._shared_fit import SHARED, Fit, by_working_set, go_on_alone, go_on_in_lockstep
 from .result import Status
 
 Array = npt.NDArray[Any]
@@ -325,7 +325,8 @@ class Together:
         """Fits by solvers of their own, in lockstep where these can: each begins where it is."""
         logger.info("%d fits go on by solvers of their own", len(fits))
         objectives = [self._objective(fit) for fit in fits]
-        if not go_on_in_lockstep(fits, objectives, self.objective, self.tol, self.max_iter):
+        some = len(fits) == 1 and by_working_set(objectives[0])
+        if some or not go_on_in_lockstep(fits, objectives, self.objective, self.tol, self.max_iter):
             for fit, objective in zip(fits, objectives, strict=True):
                 go_on_alone(fit, objective, self.tol, self.max_iter)
                 fit.reads += objective.num_passes
