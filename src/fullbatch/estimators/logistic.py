@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.special import log_softmax
 from sklearn.utils.validation import check_is_fitted
 
-from ..models.linear import Linear
+from ..models.linear import Linear, usual_passes
 from ..objective.objective import Objective
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
@@ -191,16 +191,20 @@ class _CrossEntropy:
 
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
+    passes: str = field(
+        default_factory=usual_passes, kw_only=True
+    )  # told here: workers have an environment of their own
 
     def __post_init__(self) -> None:
         Linear("softmax", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker
 
     def linear(self, schema: Schema) -> Linear:
         assert schema.classes is not None
-        return Linear("logistic" if len(schema.classes) == 2 else "softmax", self.intercept, self.class_weight)
+        loss = "logistic" if len(schema.classes) == 2 else "softmax"
+        return Linear(loss, self.intercept, self.class_weight, passes=self.passes)
 
     def describe(self, rows: Rows, source: str) -> Description:
-        return Linear("softmax").describe(rows, source)
+        return Linear("softmax", passes=self.passes).describe(rows, source)
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         return self.linear(schema).build(rows, schema, first_row)

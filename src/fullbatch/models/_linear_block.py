@@ -120,9 +120,7 @@ class LinearBlock(Block):
             else:
                 reference = reference_of(schema, rows.scale, precision)
         self._X, self._codes = X, codes
-        self._rows = self._passes.rows_of(
-            X, codes, self._features, reference, y, weight, offset, precision, outputs
-        )
+        self._rows = self._passes.rows_of(X, codes, self._features, reference, y, weight, offset, precision, outputs)
         penalized, predictors = layout(outputs, self._features, intercept)
         self._coefficients = Coefficients(
             outputs, self._features, intercept, penalized.size, precision, self._scale, reference, self._touched
@@ -463,4 +461,3 @@ def _one_hot(X: Array, codes: Array, columns: int) -> Array:
 def _reciprocal(weight: Array) -> Array | float:
     """1 / weight; 0 where a row weighs nothing."""
     return np.divide(1.0, weight, out=np.zeros_like(weight), where=weight != 0) if weight.size else 1.0
-

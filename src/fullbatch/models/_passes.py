@@ -22,7 +22,7 @@ _ROWS, _VALUES, _PRODUCTS = 2**13, 2**23, 2**26
 _DESCRIBED = 2**19
 
 
-def usual() -> str:
+def usual_passes() -> str:
     """The choice where none is made: that of the environment, else "auto"."""
     return os.environ.get(VARIABLE) or "auto"
 

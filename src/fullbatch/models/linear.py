@@ -15,7 +15,10 @@ from ..wording.arguments import check_flag, is_number
 from . import _passes
 from ._linear_block import LinearBlock
 from ._null import null_of, sums_of
+from ._passes import usual_passes
 from .describe import as_numbers, describe
+
+__all__ = ["Linear", "bad_offset", "usual_passes"]
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +51,7 @@ class Linear:
     intercept: bool = True
     class_weight: str | Mapping[Any, float] | None = None
     options: Mapping[str, float] | None = None
-    passes: str = field(default_factory=_passes.usual)
+    passes: str = field(default_factory=usual_passes)
 
     takes_categories: ClassVar[bool] = True
 
