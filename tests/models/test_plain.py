@@ -42,10 +42,8 @@ def rows(loss, storage, count=ROWS):
         categories = Category(codes[0], np.array(["a", "b", "c"])), Category(codes[1], np.array(["x", "y"]))
     elif storage != "float64":
         X = (X + 1000.0 * (storage == "shifted") * (np.arange(11) == 2)).astype(np.float32)
-    if LOSSES[loss].labels:
-        y = np.arange(count) % (4 if loss == "softmax" else 2)
-    else:
-        y = rng.integers(1, 5, count) * 1.0
+    classes = np.arange(count) % (4 if loss == "softmax" else 2)
+    y = classes if LOSSES[loss].labels else rng.integers(1, 5, count) * 1.0
     weight = rng.random(count) * (rng.random(count) > 0.2)
     weight[:5] = 1.0
     return Rows(X, y, weight, scale, rng.normal(size=count), categories)
@@ -198,7 +196,7 @@ def test_the_choice_is_the_models_and_travels_with_it(monkeypatch):
         "auto",
     )
     monkeypatch.setenv("FULLBATCH_PASSES", "numpy")
-    with pytest.raises(ValueError, match="passes must be one of auto, plain, compiled, got 'numpy'.*FULLBATCH_PASSES"):
+    with pytest.raises(ValueError, match="passes must be one of auto, plain, compiled, got 'numpy'"):
         Linear("squared")
 
 

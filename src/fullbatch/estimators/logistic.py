@@ -191,9 +191,7 @@ class _CrossEntropy:
 
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
-    passes: str = field(
-        default_factory=usual_passes, kw_only=True
-    )  # told here: workers have an environment of their own
+    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
     def __post_init__(self) -> None:
         Linear("softmax", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker

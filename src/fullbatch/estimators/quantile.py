@@ -118,9 +118,7 @@ class _Pinball:
     quantile: float
     smoothing: float | None
     intercept: bool
-    passes: str = field(
-        default_factory=usual_passes, kw_only=True
-    )  # told here: workers have an environment of their own
+    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
     takes_categories: ClassVar[bool] = True
 

@@ -159,9 +159,7 @@ class _OneAgainstRest:
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
     number: int
-    passes: str = field(
-        default_factory=usual_passes, kw_only=True
-    )  # told here: workers have an environment of their own
+    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
     takes_categories: ClassVar[bool] = True
 

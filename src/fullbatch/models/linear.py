@@ -44,7 +44,7 @@ class Linear:
     passes : {"auto", "plain", "compiled"}
         What computes: compiled passes, or plain NumPy, which needs nothing compiled. Default: what the environment
         variable FULLBATCH_PASSES says, else "auto", which takes plain NumPy for small data, by its shape alone. Both
-        round in their own way. Losses that NumPy has no formulas for, and more than 65,536 columns, are always compiled.
+        round in their own way. Losses that NumPy has no formulas for, and more than 65,536 columns, are compiled.
     """
 
     loss: str
