@@ -56,7 +56,9 @@ def demo(environment: dict[str, str]) -> dict[str, float]:
     """Seconds to the first line of an iterate, and to the first line of any kind."""
     command, shown = [sys.executable, "-m", "fullbatch", "fit", "mnist"], {}
     start = time.perf_counter()
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as run:
         for line in run.stderr:
             shown.setdefault("first line", time.perf_counter() - start)
             if line.lstrip().startswith("compiling"):

@@ -194,7 +194,8 @@ def test_at_random_moments(kind, compiled, tmp_path):
     """FULLBATCH_INTERRUPTS says how many of the 200 in all."""
     number = int(os.environ.get("FULLBATCH_INTERRUPTS", "200")) // (2 * len(KINDS))
     chance = random.Random(f"{kind} {compiled}")
-    more = {} if compiled else {"env": os.environ | {"FULLBATCH_CACHE_DIR": str(tmp_path)}}
+    folder = {} if compiled else {"FULLBATCH_CACHE_DIR": str(tmp_path)}
+    more = {"env": os.environ | {"FULLBATCH_PASSES": "compiled"} | folder}
     for _ in range(number):
         # Even this fit ends after some seconds, at an F of 0, where nothing is to be compiled.
         first = chance.uniform(0, 4 if compiled else 12)

@@ -96,7 +96,7 @@ def fit_and_count():
     rng = np.random.default_rng(0)
     X = scipy.sparse.random_array((50, 7), density=0.3, format="csr", dtype=np.float32, rng=rng)
     sources = array_sources(X, rng.normal(size=50), rng.random(50), rng.normal(size=50), blocks=3)
-    blocks = SerialEngine().place(Linear("huber"), sources)
+    blocks = SerialEngine().place(Linear("huber", passes="compiled"), sources)
     minimize(Objective(blocks, 0.1), np.zeros(8))
     for form in ("diagonal", "gram"):
         blocks.sum(Curvature(np.zeros(8), form))

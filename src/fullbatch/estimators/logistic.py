@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..models.linear import Linear
+from ..models.linear import Linear, usual_passes
 from ..objective.objective import Objective
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
@@ -164,16 +164,18 @@ class _CrossEntropy:
 
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
+    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
     def __post_init__(self) -> None:
         Linear("softmax", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker
 
     def linear(self, schema: Schema) -> Linear:
         assert schema.classes is not None
-        return Linear("logistic" if len(schema.classes) == 2 else "softmax", self.intercept, self.class_weight)
+        loss = "logistic" if len(schema.classes) == 2 else "softmax"
+        return Linear(loss, self.intercept, self.class_weight, passes=self.passes)
 
     def describe(self, rows: Rows, source: str) -> Description:
-        return Linear("softmax").describe(rows, source)
+        return Linear("softmax", passes=self.passes).describe(rows, source)
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         return self.linear(schema).build(rows, schema, first_row)

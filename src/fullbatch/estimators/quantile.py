@@ -1,12 +1,12 @@
 """Linear regression of a quantile, by a smoothed pinball loss."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..models.linear import Linear
+from ..models.linear import Linear, usual_passes
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block
@@ -118,6 +118,7 @@ class _Pinball:
     quantile: float
     smoothing: float | None
     intercept: bool
+    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
     takes_categories: ClassVar[bool] = True
 
@@ -129,10 +130,12 @@ class _Pinball:
                 spread = float(np.sqrt(moments.squares[0] / moments.weight))
             size = spread if 0 < spread < np.inf else abs(float(moments.mean[0]))  # all targets are alike
             smoothing = _SMOOTHING * (size if 0 < size < np.inf else 1.0)
-        return Linear("quantile", self.intercept, options={"quantile": self.quantile, "smoothing": smoothing})
+        options = {"quantile": self.quantile, "smoothing": smoothing}
+        return Linear("quantile", self.intercept, options=options, passes=self.passes)
 
     def describe(self, rows: Rows, source: str) -> Description:
-        return Linear("quantile", self.intercept, options={"quantile": self.quantile}).describe(rows, source)
+        options = {"quantile": self.quantile}
+        return Linear("quantile", self.intercept, options=options, passes=self.passes).describe(rows, source)
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         linear = self.linear(schema)

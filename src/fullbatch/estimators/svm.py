@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.given import Given
-from ..models.linear import Linear
+from ..models.linear import Linear, usual_passes
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block
@@ -160,6 +160,7 @@ class _OneAgainstRest:
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
     number: int
+    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
     takes_categories: ClassVar[bool] = True
 
@@ -179,7 +180,7 @@ class _OneAgainstRest:
         return np.where(np.arange(len(factors)) == self.number, factors, 1.0)
 
     def describe(self, rows: Rows, source: str) -> Description:
-        return Linear("softmax").describe(rows, source)
+        return Linear("softmax", passes=self.passes).describe(rows, source)
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         self.outputs(schema)
@@ -194,4 +195,4 @@ class _OneAgainstRest:
             weights = {0: float(factors[0 if own else 1]), 1: float(factors[own])}
         of_two = replace(schema, classes=np.array([0, 1]), class_weight=np.array([weight[~inside].sum(), weight[own]]))
         rows = replace(rows, y=(schema.encode(rows.y) == own).astype(np.int64))
-        return Linear("squared_hinge", self.intercept, weights).build(rows, of_two, first_row)
+        return Linear("squared_hinge", self.intercept, weights, passes=self.passes).build(rows, of_two, first_row)

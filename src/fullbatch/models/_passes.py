@@ -1,4 +1,4 @@
-"""Which passes answer for a block: compiled ones, or plain NumPy where the data is so small that compiling takes longer.
+"""Which passes answer for a block: compiled ones, or plain NumPy where data is so small that compiling takes longer.
 
 Small is told by shapes alone, and by those of all the data where there is a schema, so that it depends neither on
 workers nor on what is compiled already: the bits of a fit would.
@@ -22,7 +22,7 @@ _ROWS, _VALUES, _PRODUCTS = 2**13, 2**23, 2**26
 _DESCRIBED = 2**19
 
 
-def usual() -> str:
+def usual_passes() -> str:
     """The choice where none is made: that of the environment, else "auto"."""
     return os.environ.get(VARIABLE) or "auto"
 
@@ -45,7 +45,7 @@ def of_block(choice: str, rows: int, values: float) -> Any:
 
 
 def of_all(choice: str, loss: Any, outputs: int, schema: Schema) -> Any:
-    """The passes of all blocks; those of a loss that NumPy has no formulas for, or of very many columns, are compiled."""
+    """The passes of all blocks: compiled ones for losses that NumPy has no formulas for, and for very many columns."""
     from . import _plain
 
     if choice == "compiled" or type(loss) not in _plain.FORMULAS or schema.n_features > LEAST_COLUMNS:

@@ -15,8 +15,11 @@ from ..wording.arguments import check_flag, is_number
 from . import _passes
 from ._linear_block import LinearBlock
 from ._null import null_of, sums_of
+from ._passes import usual_passes
 from .describe import as_numbers, describe
 from .deviance import family_of
+
+__all__ = ["Linear", "bad_offset", "usual_passes"]
 
 Array = npt.NDArray[Any]
 
@@ -44,14 +47,14 @@ class Linear:
     passes : {"auto", "plain", "compiled"}
         What computes: compiled passes, or plain NumPy, which needs nothing compiled. Default: what the environment
         variable FULLBATCH_PASSES says, else "auto", which takes plain NumPy for small data, by its shape alone. Both
-        round in their own way. Losses that NumPy has no formulas for, and more than 65,536 columns, are always compiled.
+        round in their own way. Losses that NumPy has no formulas for, and more than 65,536 columns, are compiled.
     """
 
     loss: str
     intercept: bool = True
     class_weight: str | Mapping[Any, float] | None = None
     options: Mapping[str, Any] | None = None
-    passes: str = field(default_factory=_passes.usual)
+    passes: str = field(default_factory=usual_passes)
 
     takes_categories: ClassVar[bool] = True
 

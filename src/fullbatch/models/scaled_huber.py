@@ -1,7 +1,7 @@
 """Huber's loss with a scale that is fitted jointly: his concomitant scale estimate."""
 
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block, Parameters
 from ._linear_block import LinearBlock
-from .linear import Linear
+from .linear import Linear, usual_passes
 
 Array = npt.NDArray[Any]
 
@@ -35,17 +35,20 @@ class ScaledHuber:
         Residuals of more than so many scales count as outliers.
     intercept : bool
         Whether there is one.
+    passes : {"auto", "plain", "compiled"}
+        As of `Linear`.
     """
 
     epsilon: float
     intercept: bool = True
+    passes: str = field(default_factory=usual_passes)
 
     takes_categories: ClassVar[bool] = True
 
     @property
     def location(self) -> Linear:
         """The model at scale 1, halved."""
-        return Linear("huber", self.intercept, options={"delta": self.epsilon})
+        return Linear("huber", self.intercept, options={"delta": self.epsilon}, passes=self.passes)
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""

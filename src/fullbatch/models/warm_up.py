@@ -70,7 +70,7 @@ def _run(loss: str, storage: str) -> None:
 
 def block_of(loss: str, storage: str) -> LinearBlock:
     """A few rows in a kind of storage."""
-    model, rows = Linear(loss), _rows(storage, LOSSES[loss].labels)
+    model, rows = Linear(loss, passes="compiled"), _rows(storage, LOSSES[loss].labels)
     return model.build(rows, Schema.of(model.describe(rows, "no data")), 0)
 
 
