@@ -370,7 +370,8 @@ def csr_moments(data: Array, indices: Array, indptr: Array, weight: Array, p: in
     if bad.size:
         return int(of_row[bad[0]]), int(indices[bad[0]]), np.zeros(p), np.zeros(p)
     rows = weight if weight.size else np.ones(len(indptr) - 1)
-    total, entry = rows.sum(), rows[of_row]
+    # Added one after another, as the weights of each column's entries are: of a full column the difference is zero.
+    total, entry = rows.cumsum()[-1] if len(rows) else 0.0, rows[of_row]
     values = np.where(entry > 0, values, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.bincount(indices, entry * values, p) / total if total > 0 else np.zeros(p)
