@@ -140,6 +140,7 @@ def test_workers_on_ray_compile_nothing(ray_session):
     list(warm_up(["huber"], ["csr float32"]))
     # Variables of its own make it a process of its own, which has loaded nothing yet.
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    task = ray_session.remote(runtime_env={"env_vars": {"PYTHONPATH": paths}})(fit_and_count)
+    own = {"PYTHONPATH": paths, "FULLBATCH_PASSES": "compiled"}
+    task = ray_session.remote(runtime_env={"env_vars": own})(fit_and_count)
     hits, misses = ray_session.get(task.remote())
     assert (hits >= 3, misses) == (True, 0)

@@ -29,6 +29,7 @@ class Fitting:
     features_: Features
     zero_based_: bool | None
     missing_: dict[str, Any]
+    base_: dict[str, Any]
 
     def _solver(self) -> Any:
         """The solver as `minimize` takes it."""
@@ -63,7 +64,7 @@ class Fitting:
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         if names := given.names or of_data.names:
             self.feature_names_in_ = np.array(names, object)
-        self.missing_ = given.missing
+        self.missing_, self.base_ = given.missing, {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # scikit-learn shows parameters as they are: a URL with secrets is kept as one that does not show them.

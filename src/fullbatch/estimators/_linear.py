@@ -480,7 +480,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         warnings.warn(
             "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
             FitWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
         return self._first_guess(objective, schema)
 
