@@ -63,7 +63,7 @@ def drawn(family, link, n=300, offset=False):
     X, weight = 0.3 * rng.standard_normal((n, 3)), rng.uniform(0.5, 2, n)
     shift = rng.uniform(0, 0.2, n) if offset else None
     eta = X @ COEF + (0.0 if shift is None else shift)
-    eta += {"binomial": {"log": -1.3, "identity": 0.5}.get(link, 0.2)}.get(family, 1.4)
+    eta += {"binomial": {"log": -1.3, "identity": 1.0}.get(link, 0.2)}.get(family, 1.4)
     eta *= 0.5 if (family, link) == ("binomial", "identity") else 1.0
     mean = LINKS[link].inverse(eta)
     mean = np.clip(mean, 0.02, 0.98) if family == "binomial" else mean
