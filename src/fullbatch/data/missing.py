@@ -120,7 +120,7 @@ def settled(
         reads += more
     if found.single:  # as they are kept, so that later rows get the very same
         values |= {name: float(np.float32(values[name])) for name in learnt}
-    kept = [name for name in found.numbers if indicate and found.holes[found.place(name)]]
+    kept = [name for name, holes in zip(found.numbers, found.holes, strict=True) if indicate and holes]
     read = {name: value for name, value in values.items() if name not in kept}
     settled_sources = [_filling(source, read, bool(found.holes.any()), kept) for source in sources]
     return Settled(settled_sources, {**told, **values}, reads, tuple(kept))
