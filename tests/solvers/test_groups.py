@@ -159,6 +159,17 @@ def test_a_working_set_holds_whole_groups_and_ends_where_all_columns_do(loss):
     assert set(np.flatnonzero(np.isin(numbers, numbers[columns]))) == set(columns)
 
 
+def test_more_groups_in_use_than_there_is_room_for_are_no_claim():
+    """No other solver knows groups: the run ends, and says that it has not converged."""
+    X, y, weight = data("logistic")
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y, weight))
+    objective = Objective(blocks, l21=1e-3, groups=np.append(GROUPS, -1))
+    solver = ProximalNewton(working_set=True, max_bytes=24 * 5**2)  # of 4 columns
+    result = minimize(objective, np.zeros(9), solver=solver)
+    assert result.status is Status.LINE_SEARCH
+    assert not result.success
+
+
 def test_the_run_goes_on_to_the_byte_and_blocks_do_not_matter():
     X, y, weight = data("poisson")
     ends = []

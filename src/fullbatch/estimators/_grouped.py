@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, shortened
 from ..protocols.schema import Features
-from ..saving.contents import Each, Either, Named, Null, Number, Rule, Text
+from ..saving.contents import Each, Either, Named, Null, Number, Row, Rule, Text
 from ..wording.arguments import is_number
 from ._per_column import LARGEST, by_name, per_column
 
@@ -47,7 +47,7 @@ class Grouped:
     _saved_parameters: ClassVar[Mapping[str, Rule]] = {
         "groups": Either(Null(), Text(("columns",)), Named(_LABEL), Each(_LABEL)),
         "group_ratio": Either(Null(), Number(0, 1)),
-        "group_weights": Either(Null(), Named(Number(0))),
+        "group_weights": Either(Null(), Each(Row(_LABEL, Number(0)))),  # names in JSON are text
     }
 
     groups: Any = None
@@ -60,7 +60,8 @@ class Grouped:
         if not (self.group_ratio is None or (is_number(self.group_ratio) and 0 <= self.group_ratio <= 1)):
             raise ValueError(f"group_ratio must be a number from 0 to 1, or None, got {self.group_ratio!r}")
         weights = self.group_weights
-        if not (weights is None or (isinstance(weights, Mapping) and all(map(_is_weight, weights.values())))):
+        told = isinstance(weights, Mapping) and all(map(_is_weight, weights.values())) and all(map(_is_label, weights))
+        if not (weights is None or told):
             raise ValueError(
                 f"group_weights must be a mapping from groups to finite numbers of 0 or more, or None, got {weights!r}"
             )
@@ -115,7 +116,14 @@ class Grouped:
         elif not (groups is None or isinstance(groups, str)):
             parameters["groups"] = [_plain(label) for label in np.asarray(groups).tolist()]
         if self.group_weights is not None:
-            parameters["group_weights"] = {str(name): float(one) for name, one in self.group_weights.items()}
+            parameters["group_weights"] = [(_plain(label), float(one)) for label, one in self.group_weights.items()]
+
+    @classmethod
+    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Any:
+        parameters = dict(metadata["parameters"])
+        if parameters.get("group_weights") is not None:
+            parameters["group_weights"] = dict(parameters["group_weights"])
+        return super()._loaded(arrays, {**metadata, "parameters": parameters})  # type: ignore[misc]
 
 
 def _check_groups(given: Any) -> None:

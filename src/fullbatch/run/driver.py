@@ -319,8 +319,9 @@ def other_solver(solver: Any, facts: Facts, state: Any) -> Any:
     """
     kind = type(solver)
     if facts.penalty is not None:
-        outgrown = getattr(solver, "outgrown", None)
-        return make_solver("owl-qn").for_problem(facts) if outgrown is not None and outgrown(state) else None
+        outgrown, other = getattr(solver, "outgrown", None), make_solver("owl-qn")
+        able = facts.penalty.parts <= other.penalties and outgrown is not None and outgrown(state)
+        return other.for_problem(facts) if able else None
     newton = make_solver("newton")
     if kind in (type(newton), type(make_solver("least-squares"))):
         return None

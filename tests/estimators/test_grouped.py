@@ -102,11 +102,14 @@ def test_what_is_saved_is_loaded(tmp_path):
     X, y, _ = frame()
     for groups in ("columns", {"a": "n", "b": "n", "c": 3}, COLUMNS, None):
         options = {} if groups is None else {"group_ratio": 0.5}
+        if groups is COLUMNS:
+            options["group_weights"] = {3: 0.5}
         model = GeneralizedLinearRegressor(alpha=0.1, groups=groups, **options).fit(X, y)
         model.save(tmp_path / "m")
         there = load_model(tmp_path / "m")
         assert there.l21_ == model.l21_ == (0.0 if groups is None else 0.05)
         assert there.predict(X).tobytes() == model.predict(X).tobytes()
+        assert there.group_weights == model.group_weights
         assert there.fit(X, y).coef_.tobytes() == model.coef_.tobytes()
 
 
