@@ -116,7 +116,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
     >>> from fullbatch import RidgeCV
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> RidgeCV(alphas=[1e-3, 1e-2, 1e-1, 1]).fit(X, y).alpha_
+    >>> float(RidgeCV(alphas=[1e-3, 1e-2, 1e-1, 1]).fit(X, y).alpha_)
     0.01
     """
 
@@ -178,6 +178,8 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         with self._blocks(engine, given, splits, targets, told) as blocks:
             if splits is None:
                 self._choose_by_leaving_out(engine, blocks, given, targets, scored)
+                if np.ndim(asked[1]) != 2 and self.store_cv_results:
+                    self.cv_results_ = self.cv_results_[:, 0]
             else:
                 self._choose_by_folds(blocks, given, splits)
             if targets is None:
@@ -242,13 +244,13 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
                 results = y[:, :, None] - residual
                 scores = self._scores_of(results, y, scored)
             if self.store_cv_results:
-                self.cv_results_ = results[:, 0] if targets is None else results
+                self.cv_results_ = results
         if not self.store_cv_results:
             self.__dict__.pop("cv_results_", None)  # of an earlier fit
         best = scores.argmax(axis=1)
         self.alpha_, self.best_score_ = alphas[best], scores.max(axis=1)
         if targets is None or not self.alpha_per_target:
-            self.alpha_, self.best_score_ = float(self.alpha_[0]), float(self.best_score_[0])
+            self.alpha_, self.best_score_ = self.alpha_[0], self.best_score_[0]
 
     def _scores_of(self, predicted: Array, y: Array, told: Mapping[str, Any]) -> Array:
         """(1 or t, L) scores of predictions, (n, t, L)."""
@@ -276,7 +278,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
             order = np.argsort(-alphas, kind="stable")
             fits.append(self._fits(template, splits, alphas[order] / template.weight, 0.0))
         scores = self._scores_of_folds(fits, splits).mean(axis=1)[np.argsort(order, kind="stable")]
-        self.alpha_, self.best_score_ = float(alphas[scores.argmax()]), float(scores.max())
+        self.alpha_, self.best_score_ = alphas[scores.argmax()], scores.max()
         self.__dict__.pop("cv_results_", None)
 
     def _scores_of_folds(self, fits: list[FoldFits], splits: Splits) -> Array:
