@@ -56,7 +56,7 @@ class Inferred:
 
     def inference(
         self,
-        X: Any,
+        X: Any = None,
         y: Any = None,
         sample_weight: Any = None,
         *,
@@ -114,6 +114,11 @@ class Inferred:
         check_is_fitted(self)
         if not (isinstance(weights, str) and weights in ("frequency", "precision")):
             raise ValueError(f'weights must be "frequency" or "precision", got {weights!r}')
+        if X is None:
+            raise DataError(
+                "standard errors are made from the rows of the fit, which a model does not keep, saved or not: give "
+                "them once more, as to fit, inference(X, y, ...)"
+            )
         fitted = self._for_inference()
         names = _clusters(clusters)
         given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
