@@ -1,6 +1,5 @@
 """What estimators share that choose the strength of their penalty by what fits lose on rows held out."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -27,6 +26,7 @@ from ..run.kept_together import run_together
 from ..run.together import TogetherState, statuses
 from ..saving.contents import Each, Either, Member, Number
 from ..wording.arguments import is_number
+from ..wording.warned import warn
 from ._linear import LinearEstimator
 from ._splits import Splits
 from ._template import Template
@@ -154,11 +154,10 @@ class CrossValidated(LinearEstimator):
         state = run_together(template.together(penalties, splits.count, 0, self._of_sum)).state
         bad = [status for row in statuses(state) for status in row if status != "converged"]
         if bad:
-            warnings.warn(
+            warn(
                 f"[not-converged] {len(bad)} of {state.reads.size} fits ended before tol "
                 f"({', '.join(sorted(set(bad)))}): raise max_iter, or tol if this is close enough",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         held_out = np.where(np.isfinite(state.held_out[:, 1:]), state.held_out[:, 1:], np.nan)
         return FoldFits(strengths, l1_ratio, held_out, state, template)

@@ -1,6 +1,5 @@
 """The negative binomial theta of the largest likelihood, with the coefficients: by turns until neither moves."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -14,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..errors import DataError
 from ..run.result import Status
+from ..wording.warned import warn
 
 Array = npt.NDArray[Any]
 
@@ -110,10 +110,9 @@ def fit_by_turns(model: Any, fit: Callable[[], None], engine: Any, sources: list
         model.warm_start = True
     else:
         model.status_ = Status.MAX_ITER.value
-        warnings.warn(
+        warn(
             f"[not-converged] theta still moves after {_TURNS} turns: it may be anything near {model.theta_:.3g}",
             ConvergenceWarning,
-            stacklevel=5,
         )
     model.n_iter_ = model._counted(iterations)
 

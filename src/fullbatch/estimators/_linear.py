@@ -1,6 +1,5 @@
 """What the estimators of linear models share: their parameters, and the way from data to a fit."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -30,6 +29,7 @@ from ..run.checkpoints import Checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
 from ..wording.arguments import check_flag, is_number
+from ..wording.warned import warn
 from ._applied import Applied
 from ._base_levels import Base, base_levels, check_base, held_at_zero
 from ._checked import Checked
@@ -304,10 +304,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         self._share_out(strength, share)
         if (share or self._group_share()) and not strength and "l1_ratio" in self.get_params(deep=False):
             what = "l1_ratio is a share" if share else "norms of groups are a part"
-            warnings.warn(
+            warn(
                 f"[no-penalty] {what} of the penalty, whose strength is 0: nothing is penalised",
                 FitWarning,
-                stacklevel=5,
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
@@ -404,11 +403,11 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
     def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
         """Say aloud what the numbers do not show; `was_asked` that the fit was to end where it did."""
         if not (result.success or was_asked):
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=6)
+            warn(f"[not-converged] {result.message}", ConvergenceWarning)
         for notice in result.notices:
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
-                warnings.warn(str(notice), FitWarning, stacklevel=6)
+                warn(str(notice), FitWarning)
 
     def _within(self, coef: Array, theta: Array, objective: Objective) -> Array:
         """Coefficients that the fit holds at a bound exactly at it, and all others within theirs."""
@@ -445,7 +444,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         check_missing(self.missing)
         check_flag("missing_indicator", self.missing_indicator)
         if self.missing_indicator and isinstance(self.missing, str) and self.missing in ("error", "drop"):
-            raise ValueError(f'missing_indicator needs a missing that fills, such as "mean", got {self.missing!r}')
+            raise ValueError(f'missing_indicator=True needs a missing that fills, such as "mean", got {self.missing!r}')
         if self.missing_indicator and self.formula is not None:
             raise ValueError("missing_indicator beside a formula: make a column that tells what is missing instead")
         if not (self.formula is None or isinstance(self.formula, str)):
@@ -477,10 +476,9 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         objective.num_setup_passes += 1
         if above <= _TOO_FAR * objective.facts.parameters.null:
             return theta
-        warnings.warn(
+        warn(
             "[warm-start-dropped] the last fit's coefficients are so far off these rows that the fit begins anew",
             FitWarning,
-            stacklevel=7,
         )
         return self._first_guess(objective, schema)
 

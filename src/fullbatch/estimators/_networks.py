@@ -1,7 +1,6 @@
 """What the estimators around a user's own network share, whatever the framework: from data to a fit, and files."""
 
 import hashlib
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -28,6 +27,7 @@ from ..run.checkpoints import Checkpoint
 from ..run.driver import minimize
 from ..saving.contents import Contents, Each, Either, Member, Null, Number, Row, Rule, Text
 from ..wording.arguments import check_number, check_whole
+from ..wording.warned import warn
 from ._applied import Applied
 from ._fitting import Fitting, learning
 from ._saved import NO_CODE, Saved
@@ -191,7 +191,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         self.n_iter_, self.status_, self.result_ = result.iterations, result.status.value, result
         self.l2_, self.l1_ = float(self.alpha), 0.0
         if not result.success:
-            warnings.warn(f"[not-converged] {result.message}", ConvergenceWarning, stacklevel=4)
+            warn(f"[not-converged] {result.message}", ConvergenceWarning)
 
     def _start(self, schema: Any, model: SizedNetwork) -> Array:
         start = model.start(schema)

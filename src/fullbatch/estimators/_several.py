@@ -16,6 +16,7 @@ from ..data.given import Given, given_to_fit
 from ..models.by_row import ByRow, Dealt
 from ..run.targets import TargetSums
 from ..solvers.least_squares import LeastSquares
+from ..wording.warned import warn
 
 Array = npt.NDArray[Any]
 
@@ -74,7 +75,7 @@ class ForTargets:
             told.update({(str(one.message), one.category): None for one in caught})
             fits.append(learner)
         for words, category in told:
-            warnings.warn(words, category, stacklevel=6)
+            warn(words, category)
         self.__dict__.update(vars(fits[0]) | {name: value for name, value in vars(self).items() if name == "alpha_"})
         join(self, fits)
         results = [one.result_ for one in fits]

@@ -1,6 +1,5 @@
 """An estimator as the template of many fits: its model, penalty and data, placed once."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
@@ -18,6 +17,7 @@ from ..protocols.requests import Squares
 from ..protocols.schema import Schema
 from ..protocols.seams import Penalty
 from ..run.together import Together, parts_for, parts_of, smallest_penalty
+from ..wording.warned import warn
 from ._linear import LinearEstimator
 
 Array = npt.NDArray[Any]
@@ -178,9 +178,8 @@ def warn_of(statuses: list[str], what: str, category: type[Warning]) -> None:
     bad = [status for status in statuses if status != "converged"]
     if bad:
         kinds = ", ".join(sorted(set(bad)))
-        warnings.warn(
+        warn(
             f"[not-converged] {len(bad)} of {len(statuses)} {what} ended before tol ({kinds}): see `statuses` and "
             "`remaining_r2`",
             category,
-            stacklevel=3,
         )

@@ -1,6 +1,5 @@
 """Ordinal logistic regression: classes that have an order, by proportional odds."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -16,6 +15,7 @@ from ..objective.variables import Standardized
 from ..protocols.schema import Schema
 from ..run.result import Result
 from ..saving.contents import Each, Either, Flag, Member, Null, Number, Text
+from ..wording.warned import warn
 from ._classifier import Classifier
 from ._labels import Probable
 
@@ -159,12 +159,11 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
     def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
         super()._warn(result, schema, was_asked)
         if self._model().classes is None and len(self.classes_) > 2 and self.classes_.dtype.kind in "SU":
-            warnings.warn(
+            warn(
                 f"[sorted-classes] labels are text, and were put in the order in which text sorts: "
                 f"{shortened(self.classes_.tolist())}. Give classes=[...], from the lowest to the highest, or y as an "
                 "ordered categorical",
                 FitWarning,
-                stacklevel=6,
             )
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Array:

@@ -1,6 +1,5 @@
 """Ridge regression whose strength is chosen by cross-validation."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
@@ -24,6 +23,7 @@ from ..run.targets import squares_of
 from ..saving.contents import Each, Either, Flag, Null, Number, Text
 from ..solvers.least_squares import LeastSquares
 from ..wording.arguments import check_flag
+from ..wording.warned import warn
 from ._cross_validated import (
     CrossValidated,
     FoldFits,
@@ -172,7 +172,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         targets, told = self.__dict__.pop("_targets", (None, None))
         splits = None if self.cv is None else self._splits(*asked)
         if self.gcv_mode == "svd" and is_sparse(asked[0]):
-            warnings.warn(_NO_SVD, FutureWarning, stacklevel=5)
+            warn(_NO_SVD, FutureWarning)
         scored = self._scores_told(asked)
         self._share = 0.0
         with self._blocks(engine, given, splits, targets, told) as blocks:

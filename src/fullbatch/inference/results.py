@@ -1,6 +1,5 @@
 """`Inference`: what a report asks of a fitted model, from its rows given once more."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, FitWarning, shortened
 from ..run.result import Notice
+from ..wording.warned import warn
 from .covariance import KINDS, Information
 from .data import Data
 from .design import Design, FittedLinear
@@ -117,11 +117,10 @@ class Inference(OfRows):
         matrix, clusters = self.information.covariance(kind, made.dispersion)
         least = 1e-16 * np.abs(self.information.bread(self.information.sums.expected).diagonal())
         if (none := np.flatnonzero(matrix.diagonal() <= least)).size:
-            warnings.warn(
+            warn(
                 f"[no-error] the {kind} errors of {shortened([self.names[j] for j in none])} are zero: the scores of "
                 "clusters or rows cancel there, and say nothing of how well these are known",
                 FitWarning,
-                stacklevel=3,
             )
         return replace(made, matrix=matrix, clusters=clusters)
 
@@ -138,11 +137,10 @@ class Inference(OfRows):
                 "weights and offsets of the fit; if they are, fit on until it converges"
             )
         if distance > _NEAR:
-            warnings.warn(
+            warn(
                 f"[not-at-optimum] the coefficients are up to {distance:.2g} standard errors from the optimum: fit "
                 "with a smaller tol",
                 FitWarning,
-                stacklevel=5,
             )
 
     @property
