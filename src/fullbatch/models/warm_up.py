@@ -79,8 +79,8 @@ def _rows(storage: str, labels: bool) -> Rows:
     X: Any = np.ones((4 if kind == "classes" else 2, _COLUMNS), dtype)
     if kind != "tiled":
         X[0] = 0  # columns of ones alone would be read less their means, from a tile
-    y = np.arange(len(X)) + 1
-    y = y if labels else y / len(X)  # targets that every loss takes
+    count = np.arange(len(X)) + 1
+    y: Any = count if labels else count / len(X)  # targets that every loss takes
     if kind == "csr":
         from scipy.sparse import csr_array
 
