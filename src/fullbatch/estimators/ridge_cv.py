@@ -145,6 +145,9 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
     random_state: Any = None
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
 
+    # Set by fit, where it is asked for.
+    cv_results_: Any = field(init=False)
+
     def _check_parameters(self) -> None:
         check_flag("store_cv_results", self.store_cv_results)
         check_flag("alpha_per_target", self.alpha_per_target)
@@ -178,7 +181,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         with self._blocks(engine, given, splits, targets, told) as blocks:
             if splits is None:
                 self._choose_by_leaving_out(engine, blocks, given, targets, scored)
-                if np.ndim(asked[1]) != 2 and self.store_cv_results:
+                if self.store_cv_results and len(getattr(asked[1], "shape", ())) < 2:
                     self.cv_results_ = self.cv_results_[:, 0]
             else:
                 self._choose_by_folds(blocks, given, splits)
@@ -312,4 +315,5 @@ def _values(X: Any, weight: Any) -> Array:
     """Weights as an array; a name stands for a column of X, one number for all rows."""
     if isinstance(weight, str):
         weight = X[weight]
-    return np.full(X.shape[0], weight) if np.ndim(weight) == 0 else np.asarray(weight)
+    values = np.asarray(weight)
+    return values if values.ndim else np.full(np.shape(X)[0], values)
