@@ -110,7 +110,7 @@ def test_warm_start_goes_on():
         ({"loss": "logistic"}, "unknown loss 'logistic': choose from squared, huber"),
         ({"alpha": -1.0}, "alpha must be a number of 0 or more"),
         ({"loss_options": {"delta": 1.0}}, "the squared loss has no option 'delta'"),
-        ({"unknown": "guess"}, 'unknown must be "error" or "ignore"'),
+        ({"unknown": "guess"}, 'unknown must be "error", "ignore" or "base"'),
         ({"tol": -1}, "tol must be"),
         ({"tol": np.inf}, "tol must be"),
         ({"loss": "huber", "loss_options": {"delta": 0.0}}, "'delta' must be above 0, got 0.0"),

@@ -256,8 +256,8 @@ def test_indicators_of_a_mixed_frame_from_every_door(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "missing_indicator needs a missing that fills"),
-        ({"missing": "drop"}, "missing_indicator needs a missing that fills"),
+        ({}, "missing_indicator=True needs a missing that fills"),
+        ({"missing": "drop"}, "missing_indicator=True needs a missing that fills"),
         ({"missing": "mean", "formula": "y ~ a"}, "missing_indicator beside a formula"),
     ],
 )

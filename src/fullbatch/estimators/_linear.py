@@ -437,7 +437,7 @@ class LinearEstimator(Applied, Inferred, HandedOver, Saved, BaseEstimator):  # t
         check_missing(self.missing)
         check_flag("missing_indicator", self.missing_indicator)
         if self.missing_indicator and isinstance(self.missing, str) and self.missing in ("error", "drop"):
-            raise ValueError(f'missing_indicator needs a missing that fills, such as "mean", got {self.missing!r}')
+            raise ValueError(f'missing_indicator=True needs a missing that fills, such as "mean", got {self.missing!r}')
         if self.missing_indicator and self.formula is not None:
             raise ValueError("missing_indicator beside a formula: make a column that tells what is missing instead")
         if not (self.formula is None or isinstance(self.formula, str)):
