@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 
+import dask.dataframe
 import keras
 import numpy as np
 import pandas as pd
@@ -273,6 +274,20 @@ def test_rows_of_any_kind_and_any_blocks():
     with pytest.raises(DataError, match="unknown level 'w'"):
         model.predict(with_levels.replace("v", "w"))
     assert list(model.feature_names_in_) == [*"abcd", "kind"]
+
+
+def test_predictions_for_dask_stay_with_dask():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    spread = dask.dataframe.from_pandas(frame, npartitions=2)
+    models = (quick(tol=1.0).fit(frame, Y), quick(tol=1.0).fit(frame, Y == 1))
+    for model in models:
+        found = model.predict_proba(spread, lazy=True).compute(scheduler="sync")
+        assert_allclose(found, model.predict_proba(frame), rtol=1e-12)
+        assert_array_equal(model.predict(spread, lazy=True).compute(scheduler="sync"), model.predict(frame))
+    several = quick(TorchRegressor, tol=1.0).fit(frame, targets())
+    found = several.predict(spread, lazy=True).compute(scheduler="sync")
+    assert found.columns.tolist() == [f"prediction_{j}" for j in range(3)]
+    assert_allclose(found, several.predict(frame), rtol=1e-12)
 
 
 @pytest.mark.slow

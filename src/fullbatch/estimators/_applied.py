@@ -198,6 +198,10 @@ class Applied:
         check_rows(rows, source)
         return self._predictors(self._encoded(rows, source))
 
+    def _width(self) -> int:
+        """Linear predictors of a row."""
+        return len(self._matrix()[1])
+
     def _encoded(self, rows: Rows, source: Any) -> Rows:
         """Rows with the columns of the model."""
         if self.has_offset_ and rows.offset is None:

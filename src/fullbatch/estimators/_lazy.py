@@ -39,7 +39,7 @@ class _Part:
         if len(X):
             eta = self.model._eta_of(given_to_predict(X, self.model._fitted(), self.offset))
         else:
-            eta = np.zeros((0, len(self.model._matrix()[1])))
+            eta = np.zeros((0, self.model._width()))
         return np.asarray(self.formula(self.model, eta))
 
     def frame(self, part: Any) -> Any:

@@ -57,6 +57,9 @@ class NetworkClassifier(Probable, ClassifierMixin, NetworkEstimator):  # type: i
         eta = super()._predictors(rows)
         return eta[:, 1:] - eta[:, :1] if eta.shape[1] == 2 else eta
 
+    def _width(self) -> int:
+        return len(self.classes_) if len(self.classes_) > 2 else 1
+
     def _outputs_are(self, schema: Any) -> None:
         self.classes_ = schema.classes
 

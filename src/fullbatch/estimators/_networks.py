@@ -177,6 +177,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         schema = blocks.schema
         start = self._start(schema, model)
         self._keep_columns(schema, given)
+        self.base_: dict[str, Any] = {}  # no level is left out
         self._outputs_are(schema)
         result = minimize(
             Objective(blocks, l2=float(self.alpha)),
@@ -231,6 +232,9 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
     def _matrix(self) -> tuple[Array, Array]:
         raise TypeError(f"{type(self).__name__} has no coefficients: see weights_")
 
+    def _width(self) -> int:
+        return self._n_outputs
+
     def _counted(self, iterations: int) -> int:
         return iterations
 
@@ -255,7 +259,6 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.non_deterministic = False
         return tags
 
     # --- files: numbers and names; the network itself is code, and is given again --------------------------------

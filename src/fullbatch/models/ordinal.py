@@ -51,7 +51,7 @@ class CumulativeLogit:
     intercept: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        assert self._softmax.class_weight is self.class_weight  # once it is known to be one
+        Linear("softmax", class_weight=self.class_weight)  # refuses wrong weights here, not on a worker
         if self.classes is not None and len(set(self.classes)) < max(2, len(self.classes)):
             raise ValueError(f"classes must be two or more labels, each once, got {list(self.classes)!r}")
 
