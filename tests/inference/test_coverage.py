@@ -35,15 +35,17 @@ def draw(case, rng):
     mean = np.exp(Z @ BETA)
     if loss == "logistic":
         return X, rng.random(N) < (wrong_logistic(Z) if what else expit(Z @ BETA)), group
-    if what == "clustered":
-        mean = mean * rng.gamma(4.0, 0.25, CLUSTERS)[group]
     if loss == "poisson":
-        return X, rng.poisson(mean * rng.gamma(2.0, 0.5, N) if what == "misspecified" else mean), group
+        if what:
+            mean = mean * (rng.gamma(4.0, 0.25, CLUSTERS)[group] if what == "clustered" else rng.gamma(2.0, 0.5, N))
+        return X, rng.poisson(mean), group
     shape = np.exp(1.0 - 0.7 * X[:, 0]) if what == "misspecified" else 2.0
-    return X, rng.gamma(shape, mean / shape), group
+    y = rng.gamma(shape, mean / shape)
+    return X, y * rng.gamma(4.0, 0.25, CLUSTERS)[group] if what == "clustered" else y, group
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "case",
     [

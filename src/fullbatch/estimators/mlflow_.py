@@ -153,7 +153,8 @@ def signature_of(model: LinearEstimator, *, predict: str = "predict", offset: st
         inputs = Schema(columns)
     else:
         inputs = Schema([TensorSpec(np.dtype(np.float64), (-1, len(formula.numbers)))])
-    labels, shape = np.dtype(np.float64), (-1,)
+    labels: Any = np.dtype(np.float64)
+    shape: tuple[int, ...] = (-1,)
     if predict == "predict" and formula.classes is not None:
         labels = formula.classes.dtype if formula.classes.dtype.kind != "U" else np.dtype(object)
     if formula.classes is not None and predict != "predict" and (predict == "predict_proba" or formula.outputs > 1):
