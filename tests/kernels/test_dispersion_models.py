@@ -209,7 +209,8 @@ def of_link(x, which):
 
 def log_of_rest(t):
     """log(1 - exp(-t)), from the side that keeps its digits."""
-    return np.where(t > 0.7, np.log1p(-np.exp(-t)), np.log(-np.expm1(-t))).astype(float)
+    far = t > 0.7
+    return np.where(far, np.log1p(-np.exp(-np.where(far, t, 1))), np.log(-np.expm1(-t))).astype(float)
 
 
 def test_probabilities_near_0_and_1_keep_their_digits():
