@@ -433,7 +433,7 @@ SURVIVORS = (
     ),
     Survivor(
         "DA28",
-        "data/columns.py",
+        "data/chosen_columns.py",
         'if name is not None and arrow.kind(types[name]) not in ("number", "null"):',
         "if False:",
         ("data/test_tables.py::test_wrong_options",),
