@@ -57,8 +57,8 @@ SURVIVORS = (
     Survivor(
         "M7",
         "models/_linear_block.py",
-        "rows.y[taken] - (rows.offset[taken] if rows.offset.size else 0.0) - target",
-        "rows.y[taken] - target",
+        "y[taken] - (rows.offset[taken, None] if rows.offset.size else 0.0) - target",
+        "y[taken] - target",
         _FORMULA,
     ),
     Survivor(
@@ -303,7 +303,7 @@ SURVIVORS = (
         _RULES,
     ),
     Survivor("R11", "models/_null.py", "else schema.class_weight * factors", "else schema.class_weight", _FORMULA),
-    Survivor("R12", "models/_null.py", "else 0.25 * deviance", "else deviance", _FORMULA),
+    Survivor("R12", "models/_null.py", "else _EXPLAINED_BY_OFFSETS * deviance", "else deviance", _FORMULA),
     Survivor("R13", "models/_null.py", "            self.sums + other.sums,", "            self.sums,", _FORMULA),
     Survivor("R14", "run/lockstep.py", "state.iteration < max_iter", "state.iteration <= max_iter", _LOCKSTEP),
     Survivor("R15", "run/lockstep.py", "solver.optimality(state) > tol", "solver.optimality(state) >= tol", _LOCKSTEP),
@@ -433,7 +433,7 @@ SURVIVORS = (
     ),
     Survivor(
         "DA28",
-        "data/columns.py",
+        "data/chosen_columns.py",
         'if name is not None and arrow.kind(types[name]) not in ("number", "null"):',
         "if False:",
         ("data/test_tables.py::test_wrong_options",),

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from ..errors import DataError, first_line, shortened
 from .arrow import as_table
-from .columns import OPTION, Missing, Roles, check_there, choose_columns
+from .chosen_columns import choose_columns
+from .columns import OPTION, Missing, Roles, check_there
 from .cut import cut
 from .kinds import Kind, kind_of
 from .parts import part_sources

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from ..errors import DataError
 from .arrow import type_called
-from .columns import Columns, Roles, choose_columns
+from .chosen_columns import choose_columns
+from .columns import Columns, Roles
 from .cut import cut, cut_parts
 from .hive import folder_columns, folder_values
 from .paths import check_rows, find

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from ..errors import DataError, shortened
 from ._lines import TextRows, read_bytes
-from .columns import Roles, agree, choose_columns
+from .chosen_columns import agree, choose_columns
+from .columns import Roles
 from .cut import cut, cut_parts
 from .hive import folder_columns
 from .paths import Found, check_rows

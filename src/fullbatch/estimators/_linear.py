@@ -17,18 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.given import Given, given_to_fit
 from ..data.missing import MissingOfFit, check_missing
 from ..data.terms_ import Terms, terms_of
-from ..errors import DataError, FitWarning
+from ..errors import FitWarning
 from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
-from ..protocols.schema import Features, Schema
+from ..protocols.schema import Schema
 from ..protocols.seams import Engine, Model
 from ..run.callbacks import Callback, compiling_shown
 from ..run.checkpoints import Checkpoint
 from ..run.driver import minimize
 from ..run.result import Result
-from ..wording.arguments import check_flag, is_number
+from ..wording.arguments import check_flag
 from ..wording.warned import warn
 from ._applied import Applied
 from ._base_levels import Base, base_levels, check_base, held_at_zero
@@ -36,7 +36,8 @@ from ._checked import Checked
 from ._fitting import Fitting, learning
 from ._handed_over import HandedOver
 from ._least_norm import least_norm
-from ._per_column import PerColumn, check_per_column, per_column
+from ._penalised import Penalised
+from ._per_column import PerColumn
 from ._saved import Saved
 from ._taken import check_taken, our_solver
 from .early_stopping import EarlyStopping
@@ -50,7 +51,7 @@ _TOO_FAR = 1e3
 # A dataclass writes `__init__` as scikit-learn wants it: one that has a parameter for each field, stores them, and does
 # nothing else. Parameters that the estimators have in common thus stand here alone.
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
+class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, BaseEstimator):  # type: ignore[misc]
     """A linear model with scikit-learn's manners: what all of them have in common.
 
     Subclasses say which loss and which penalty, and describe the parameters and attributes that they add.
@@ -188,26 +189,6 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
     def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         """Name and options of the loss of one linear predictor."""
 
-    def _l1_share(self) -> float:
-        """Share of the strength that is L1's."""
-        return float(self.l1_ratio)
-
-    def _group_share(self) -> float:
-        """Share of the strength that is the norms' of groups: none, as a rule."""
-        return 0.0
-
-    def _groups(self, features: Features) -> tuple[Array, Array] | None:
-        """The number of each column's group, and the strength of its norm; None without groups."""
-        return None
-
-    def _share_out(self, strength: float, l1_share: float) -> None:
-        """Set the strengths of the parts of the penalty."""
-        self.l2_, self.l1_ = (1.0 - l1_share) * strength, l1_share * strength
-
-    def _bounds(self) -> tuple[PerColumn, PerColumn]:
-        """What coefficients must not be below, and above."""
-        return self.lower_bounds, self.upper_bounds
-
     def _solver(self) -> Any:
         """The solver as `minimize` takes it."""
         return our_solver(self.solver, self._solvers_there)
@@ -216,14 +197,6 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         """The solver's variables: of centred columns."""
         held = held_at_zero(base_levels(self.base, schema.features), schema.features)
         return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held)
-
-    def _intercepts(self, schema: Schema, outputs: int) -> int:
-        """How many intercepts a model that has them has: one for each linear predictor, as a rule."""
-        return outputs
-
-    def _shares(self, features: Features) -> tuple[Array | None, Array | None]:
-        """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
-        return None, None
 
     @abstractmethod
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
@@ -353,53 +326,6 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         self._keep_rest(theta[coefs + intercepts * linear.intercept :])
         self.base_ = base_levels(self.base, schema.features)
 
-    def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
-        """Strengths and bounds as an objective takes them."""
-
-        def of_theta(of_columns: Array, of_intercepts: float) -> Array:
-            intercepts = np.full(self._intercepts(schema, outputs) if self.fit_intercept else 0, of_intercepts)
-            return np.concatenate((np.tile(of_columns, outputs), intercepts))
-
-        strengths = {"l2": self.l2_, "l1": self.l1_}
-        penalty: dict[str, Any] = {
-            name: strength if shares is None else of_theta(strength * shares, 0.0)
-            for (name, strength), shares in zip(strengths.items(), self._shares(schema.features), strict=True)
-        }
-        self._check_bounds(schema.features)
-        lower, upper = self._bounds()
-        for name, given, free in (("lower", lower, -np.inf), ("upper", upper, np.inf)):
-            if given is None:
-                continue
-            bounds = per_column(f"{name}_bounds", given, schema.features, free)
-            beyond = np.flatnonzero(~variables.used & ((bounds > 0) if name == "lower" else (bounds < 0)))
-            if beyond.size:
-                column = schema.features.names_out()[beyond[0]]
-                why = "does not vary, so that its coefficient is zero beside an intercept"
-                if held_at_zero(base_levels(self.base, schema.features), schema.features)[beyond[0]]:
-                    why = "is a base level, whose coefficient is zero"
-                raise DataError(
-                    f"{name}_bounds: column {column!r} {why} and cannot be {bounds[beyond[0]]:g}: leave the column or "
-                    "its bound out"
-                )
-            penalty[name] = of_theta(bounds * variables.scale, free)
-        if (groups := self._groups(schema.features)) is not None:
-            numbers, norms = groups
-            penalty |= {"groups": of_theta(numbers, -1).astype(np.int64), "l21": of_theta(norms, 0.0)}
-        return penalty
-
-    def _check_bounds(self, features: Features) -> None:
-        """Refuse bounds that no number is within."""
-        least, most = self._bounds()
-        lower = per_column("lower_bounds", least, features, -np.inf)
-        upper = per_column("upper_bounds", most, features, np.inf)
-        wrong = np.flatnonzero((lower > upper) | (lower == np.inf) | (upper == -np.inf))
-        if wrong.size:
-            first = wrong[0]
-            raise DataError(
-                f"column {features.names_out()[first]!r}: its coefficient must be at least {lower[first]:g} by "
-                f"lower_bounds and at most {upper[first]:g} by upper_bounds, which no number is: correct one of them"
-            )
-
     def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
         """Say aloud what the numbers do not show; `was_asked` that the fit was to end where it did."""
         if not (result.success or was_asked):
@@ -408,21 +334,6 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
             # All levels of a categorical column and the intercept are collinear by design.
             if notice.code == "separable" or (notice.code == "collinear-columns" and not schema.features.levels):
                 warn(str(notice), FitWarning)
-
-    def _within(self, coef: Array, theta: Array, objective: Objective) -> Array:
-        """Coefficients that the fit holds at a bound exactly at it, and all others within theirs."""
-        coef, features = coef.copy(), objective.blocks.schema.features
-        lower, upper = self._bounds()
-        for given, told, bounds in (
-            ("lower_bounds", lower, objective.penalty.lower),
-            ("upper_bounds", upper, objective.penalty.upper),
-        ):
-            if told is not None:
-                held = (theta == bounds)[: coef.size].reshape(coef.shape)
-                bound = np.broadcast_to(per_column(given, told, features, np.nan), coef.shape)
-                coef[held] = bound[held]
-                coef = np.fmax(coef, bound) if given == "lower_bounds" else np.fmin(coef, bound)
-        return coef
 
     def get_feature_names_out(self) -> Array:
         """Names of the columns of `coef_`: those of the data, and one like "region=north" for each level."""
@@ -438,9 +349,7 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
         self._check_run()
         for name in ("fit_intercept", "standardize"):
             check_flag(name, getattr(self, name))
-        self._check_l1_ratio()
-        check_per_column("lower_bounds", self.lower_bounds)
-        check_per_column("upper_bounds", self.upper_bounds)
+        self._check_penalty()
         check_missing(self.missing)
         check_flag("missing_indicator", self.missing_indicator)
         if self.missing_indicator and isinstance(self.missing, str) and self.missing in ("error", "drop"):
@@ -459,10 +368,6 @@ class LinearEstimator(Fitting, Applied, Checked, HandedOver, Saved, BaseEstimato
                 if self._no_early_stopping:
                     raise ValueError(f"{type(self).__name__} takes no EarlyStopping: {self._no_early_stopping}")
         self._model()  # refuses what it does not take
-
-    def _check_l1_ratio(self) -> None:
-        if not (is_number(self.l1_ratio) and 0 <= self.l1_ratio <= 1):
-            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio!r}")
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):
