@@ -24,7 +24,7 @@ def loss_of(loss, y, eta, **options):
 
 def _one_predictor(loss, y, eta, delta=None, quantile=None, smoothing=None, power=None):
     r = y - eta
-    if loss == "squared":
+    if loss in ("squared", "normal"):
         return r**2 / 2, -r, np.ones(len(y))
     if loss == "huber":
         tail = np.abs(r) > delta

@@ -128,7 +128,7 @@ def test_far_off_and_not_a_number(loss):
     true = np.einsum("ikk->ki", second) if outputs == 1 else softmax(eta[:, :4], axis=0)
     np.testing.assert_allclose(found[:, :4], weight[:4] * true, rtol=1e-12)
     assert not found[:, 5].any()
-    if loss not in ("squared", "huber", "quantile", "squared_hinge"):  # whose curvature is one of few numbers
+    if loss not in ("squared", "normal", "huber", "quantile", "squared_hinge"):  # whose curvature is one of few numbers
         assert np.isnan(found[:, 6]).all()
 
 

@@ -54,11 +54,10 @@ _MISSING = "Missing values: an error (default), {}or put a value in their place 
 _LEARNT = ("mean", "median")
 
 
-def _missing_option(may_drop: bool) -> Any:
-    words, drop = (
-        ("leave the row out, the training rows' mean or median, ", "drop|mean|median|") if may_drop else ("", "")
-    )
-    return typer.Option(metavar=f"error|{drop}COLUMN=VALUE", help=_MISSING.format(words), show_default=False)
+def _missing_option(drops: bool, learns: bool) -> Any:
+    words = ("leave the row out, " if drops else "") + ("the training rows' mean or median, " if learns else "")
+    values = "|".join(["error", *(["drop"] if drops else []), *(_LEARNT if learns else []), "COLUMN=VALUE"])
+    return typer.Option(metavar=values, help=_MISSING.format(words), show_default=False)
 
 
 def _tab(delimiter: str | None) -> str | None:
@@ -77,7 +76,7 @@ class FileOptions:
     features: Annotated[str | None, _columns("Columns to learn from; default: all others.")] = None
     exclude: Annotated[str | None, _columns("Columns to leave out.")] = None
     categorical: Annotated[str | None, _columns("Features whose numbers are categories; text is anyway.")] = None
-    missing: Annotated[list[str] | None, _missing_option(may_drop=True)] = None
+    missing: Annotated[list[str] | None, _missing_option(drops=True, learns=True)] = None
     format_: Annotated[
         FormatName | None,
         typer.Option("--format", help="Default: by the names' endings, or the contents.", show_default=False),
@@ -216,8 +215,8 @@ def with_file_options(without: Sequence[str] = ()) -> Callable[[Callable[..., No
         Fields of `FileOptions` that are no options of this command.
     """
     hints = get_type_hints(FileOptions, include_extras=True)
-    if "target" in without:  # it predicts, for every row
-        hints["missing"] = Annotated[list[str] | None, _missing_option(may_drop=False)]
+    if "features" in without:  # a fitted model knows them; where there is no target it predicts for every row
+        hints["missing"] = Annotated[list[str] | None, _missing_option("target" not in without, learns=False)]
     options = [
         Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=hints[option.name])
         for option in fields(FileOptions)
