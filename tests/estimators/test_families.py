@@ -455,3 +455,22 @@ def test_a_place_where_f_falls_away_is_not_called_a_minimum():
     assert curved.decrease == np.inf
     convex = replace(objective.facts, parameters=replace(objective.facts.parameters, convex=True))
     assert not Curved.of(further, np.array([2 * at]), convex, "float64").falls
+
+
+@pytest.mark.parametrize("link", ["log", "identity"])
+def test_an_edge_that_ends_a_fit_is_told_as_one(link):
+    X = np.array([[0.3, 0.8, 0.3, -1.3, 0.9, 0.4, -0.5, 0.6]]).T
+    y = np.array([1.0, 1, 0, 0, 1, 1, 1, 1])
+    kind = GeneralizedLinearRegressor(family="binomial", link=link, alpha=0.1, engine="serial")
+    with pytest.warns(
+        ConvergenceWarning, match=r"stopped at the edge of what the link allows \(the next step leads to"
+    ):
+        model = kind.fit(X, y)
+    assert [one.code for one in model.result_.notices] == ["edge"]
+    assert not model.result_.success
+
+
+def test_a_mean_target_of_zero_has_no_reciprocal():
+    kind = GeneralizedLinearRegressor(family="normal", link="inverse", engine="serial")
+    with pytest.raises(DataError, match="no coefficients were found at which all rows have means"):
+        kind.fit([[0.0], [1], [3], [2]], [-1.0, 1, -2, 2])

@@ -26,6 +26,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fullbatch import (
     DataError,
+    EarlyStopping,
     GeneralizedLinearRegressor,
     History,
     JaxClassifier,
@@ -534,3 +535,9 @@ def test_what_other_frameworks_refuse(framework):
     wrong = (3,) if framework == "keras" else (net, 3)
     with pytest.raises(TypeError, match=r"apply must be a function|model must be a keras.Model"):
         classifier(*wrong).fit(X, Y)
+
+
+def test_early_stopping_is_for_linear_models():
+    X, y = np.zeros((8, 2)), np.arange(8.0)
+    with pytest.raises(ValueError, match="TorchRegressor takes no EarlyStopping, which is for linear models"):
+        TorchRegressor(torch.nn.Linear(2, 1), callbacks=[EarlyStopping(X, y)]).fit(X, y)

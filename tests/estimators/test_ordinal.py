@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize as scipy_minimize
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -216,7 +216,8 @@ def test_order_of_classes(tmp_path):
             OrdinalLogisticRegression(**TIGHT).fit(X, polars.Series(text, dtype=polars.Enum(SIZES))),
         ]
     for model in models:
-        assert model.classes_.tolist() == SIZES
+        assert model.ordered_classes_.tolist() == SIZES
+        assert model.classes_.tolist() == sorted(SIZES)
         assert_array_equal(model.coef_, wanted.coef_)
         rows = X if model.n_features_in_ == 4 and not hasattr(model, "feature_names_in_") else frame
         assert_array_equal(model.predict(rows), np.array(SIZES)[wanted.predict(X)])
@@ -224,7 +225,7 @@ def test_order_of_classes(tmp_path):
         model.save(tmp_path / "model.fb")
         loaded = load_model(tmp_path / "model.fb")
         assert_array_equal(loaded.predict_proba(rows), model.predict_proba(rows))
-        assert loaded.classes_.tolist() == SIZES
+        assert loaded.ordered_classes_.tolist() == SIZES
         assert_array_equal(loaded.thresholds_, model.thresholds_)
     assert "_order" not in vars(models[2])
     assert models[2].classes is None
@@ -235,7 +236,26 @@ def test_order_of_classes(tmp_path):
     assert unknown.classes_.tolist() == sorted(SIZES)
     backwards = OrdinalLogisticRegression(classes=[3, 2, 1, 0], **TIGHT).fit(X, y)
     assert_allclose(backwards.coef_, -wanted.coef_, atol=1e-8)
-    assert_allclose(backwards.predict_proba(X)[:, ::-1], wanted.predict_proba(X), atol=1e-8)
+    assert_allclose(backwards.predict_proba(X), wanted.predict_proba(X), atol=1e-8)
+    assert backwards.ordered_classes_.tolist() == [3, 2, 1, 0]
+
+
+def test_scorers_of_probabilities_know_the_labels():
+    X, y, _, _ = data()
+    text = np.array(SIZES)[y]
+    numbered, named = OrdinalLogisticRegression(**TIGHT), OrdinalLogisticRegression(classes=SIZES, **TIGHT)
+    for scoring in ("neg_log_loss", "roc_auc_ovr"):
+        wanted = cross_val_score(numbered, X, y, cv=KFold(3), scoring=scoring)
+        assert_allclose(cross_val_score(named, X, text, cv=KFold(3), scoring=scoring), wanted, atol=1e-8)
+    two = OrdinalLogisticRegression(classes=["z", "a"], **TIGHT).fit(X, np.where(y > 1, "a", "z"))
+    assert_array_equal(two.decision_function(X) > 0, two.predict(X) == "z")
+    assert_array_equal(two.decision_function(X) > 0, two.predict_proba(X)[:, 1] > 0.5)
+
+
+def test_there_are_no_checks():
+    X, y, _, _ = data()
+    with pytest.raises(ValueError, match="OrdinalLogisticRegression has no checks: its thresholds are fitted too"):
+        OrdinalLogisticRegression(**TIGHT).fit(X, y).checks(X, y)
 
 
 def test_warm_start():

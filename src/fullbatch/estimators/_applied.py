@@ -37,7 +37,7 @@ Formula = Callable[[Any, Array], Array]  # a method of the model: what it makes 
 # What predictions are made of, beside the parameters, of which those of the run stay here.
 _FITTED = {"coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"}
 _FITTED |= {"features_", "has_offset_", "zero_based_", "missing_", "base_", "formula_", "indicators_"}
-_FITTED |= {"theta_", "recipe_", "n_targets_"}
+_FITTED |= {"theta_", "recipe_", "n_targets_", "ranks_"}
 _OF_THE_RUN = {"engine", "checkpoint", "callbacks", "solver", "verbose", "warm_start", "max_iter", "tol"}
 _OF_THE_RUN |= {"cv", "scoring"}
 

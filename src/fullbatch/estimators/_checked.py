@@ -1,7 +1,7 @@
 """From a fitted model to how well it describes rows."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -18,6 +18,9 @@ class Checked(Inferred):
     """A fitted linear model that is held against rows."""
 
     unknown: str
+    coef_: Any
+
+    _no_checks: ClassVar[str] = ""  # why not
     base_: dict[str, Any]
 
     def checks(
@@ -57,6 +60,10 @@ class Checked(Inferred):
         from ..inference.data import Data
 
         check_is_fitted(self)
+        if self._no_checks:
+            raise ValueError(f"{type(self).__name__} has no checks: {self._no_checks}")
+        if np.ndim(self.coef_) == 2 and not hasattr(self, "classes_"):
+            raise ValueError("there are no checks of models of several targets: fit a model to each of them")
         fitted = self._as_fitted(np.zeros(self.features_.size))
         given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
         unknown = unknown_to(self.unknown, self.base_, self.features_)

@@ -31,6 +31,7 @@ from ..wording.warned import warn
 from ._applied import Applied
 from ._fitting import Fitting, learning
 from ._saved import NO_CODE, Saved
+from .early_stopping import EarlyStopping
 
 Array = npt.NDArray[Any]
 
@@ -245,6 +246,11 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
                 f"{type(self).__name__} is what {name}Classifier and {name}Regressor share: use one of them"
             )
         self._check_run()
+        if any(isinstance(one, EarlyStopping) for one in self.callbacks):
+            raise ValueError(
+                f"{type(self).__name__} takes no EarlyStopping, which is for linear models: give a callback that looks "
+                "at its iterates and answers when to stop"
+            )
         self._check_engine()
         if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):
             raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')

@@ -55,7 +55,11 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : (K,) array
-        Labels, from the lowest to the highest.
+        Labels, sorted: the order of the columns of probabilities, as scikit-learn's scorers take them.
+    ordered_classes_ : (K,) array
+        The same from the lowest to the highest.
+    ranks_ : (K,) int array
+        Place of each of `classes_` in that order.
     coef_ : (1, p) float64 array
         Coefficients: the larger x' coef, the higher the class.
     intercept_ : (K - 1,) float64 array
@@ -91,6 +95,7 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
     }
     _of_thresholds = "its thresholds are fitted too, and are no coefficients of a linear predictor: use "
     _no_inference: ClassVar = f"{_of_thresholds}OrderedModel of statsmodels"
+    _no_checks: ClassVar = f"{_of_thresholds}scikit-learn's metrics"
     _no_together: ClassVar = f"{_of_thresholds}scikit-learn's model selection"
     _no_hand_over: ClassVar = f"{_of_thresholds}save(), or write_predictions()"
 
@@ -144,36 +149,42 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
         theta[schema.n_features :] = logit(np.cumsum(shares[:0:-1])[::-1])
         return theta
 
-    def _ordered(self, schema: Schema) -> Array:
-        """The classes in the order of the model."""
-        assert schema.classes is not None
-        return schema.classes[np.argsort(self._model().ranks(schema))]
+    @property
+    def ordered_classes_(self) -> Array:
+        """The labels from the lowest to the highest, (K,)."""
+        return np.asarray(self.classes_[np.argsort(self.ranks_)])
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
-        self.coef_, self.intercept_, self.classes_ = coef, intercept, self._ordered(schema)
+        assert schema.classes is not None
+        # Whoever scores probabilities takes their columns to be those of the sorted labels.
+        self.coef_, self.intercept_, self.classes_ = coef, intercept, schema.classes
+        self.ranks_ = self._model().ranks(schema)
 
     def _continues(self, schema: Schema, outputs: int) -> bool:
-        same = self.features_.same_as(schema.features)
-        return same and np.array_equal(self.classes_, self._ordered(schema))
+        assert schema.classes is not None
+        same = self.features_.same_as(schema.features) and np.array_equal(self.classes_, schema.classes)
+        return same and np.array_equal(self.ranks_, self._model().ranks(schema))
 
     def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
         super()._warn(result, schema, was_asked)
         if self._model().classes is None and len(self.classes_) > 2 and self.classes_.dtype.kind in "SU":
             warn(
                 f"[sorted-classes] labels are text, and were put in the order in which text sorts: "
-                f"{shortened(self.classes_.tolist())}. Give classes=[...], from the lowest to the highest, or y as an "
-                "ordered categorical",
+                f"{shortened(self.ordered_classes_.tolist())}. Give classes=[...], from the lowest to the highest, or "
+                "y as an ordered categorical",
                 FitWarning,
             )
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Array:
         """Of two classes the linear predictor less the threshold, (n,); of more the logarithms of the probabilities,
-        (n, K), the largest of which is the class that is predicted.
+        (n, K) in the order of `classes_`, the largest of which is the class that is predicted.
         """
         return super().decision_function(X, offset=offset)
 
     def _decision(self, eta: Array) -> Array:
-        return eta.ravel() if eta.shape[1] == 1 else self._log_proba(eta)
+        if eta.shape[1] > 1:
+            return self._log_proba(eta)
+        return eta.ravel() if self.ranks_[1] else -eta.ravel()  # positive means the second of `classes_`
 
     def _likeliest(self, eta: Array) -> Array:
         return np.asarray(self._log_proba(eta).argmax(axis=1))
@@ -184,7 +195,7 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
         above[:, 1:], below[:, :-1] = log_expit(eta), log_expit(-eta)
         between = np.zeros(eta.shape[1] + 1)
         between[1:-1] = np.log(-np.expm1(np.diff(self.intercept_)))
-        return above + below + between
+        return (above + below + between)[:, self.ranks_]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -196,8 +207,7 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
         super()._add_saved(arrays, metadata)
         if self.classes is not None:
             metadata["parameters"]["classes"] = np.asarray(self.classes).tolist()
-        order = np.argsort(self.classes_)
-        arrays["classes"], arrays["order"] = self.classes_[order], np.argsort(order)
+        arrays["order"] = self.ranks_
 
     @classmethod
     def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
@@ -207,7 +217,7 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
         if len(intercept) != len(ranks) - 1 or not (np.diff(intercept) < 0).all():
             raise ValueError(f"there are {len(intercept)} intercepts, which must be {len(ranks) - 1} that fall")
         model = super()._loaded(arrays, metadata)
-        model.classes_ = arrays["classes"][np.argsort(ranks)]
+        model.ranks_ = ranks
         return model
 
 

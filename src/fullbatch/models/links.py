@@ -42,6 +42,11 @@ def _exp(eta: Any) -> Any:
     return np.exp(np.minimum(eta, LARGEST_ETA))
 
 
+def _reciprocal(mean: Any) -> Any:
+    with np.errstate(divide="ignore"):  # of a mean of zero it is infinite
+        return np.divide(1.0, mean)
+
+
 def _logit_steepness(eta: Any) -> tuple[Any, Any]:
     mean, other = expit(eta), expit(-eta)
     return mean * other, mean * other * (other - mean)
@@ -72,7 +77,7 @@ LINKS = {
         Link(
             "inverse",
             lambda eta: 1.0 / eta,
-            lambda mean: 1.0 / mean,
+            _reciprocal,
             lambda eta: (-1.0 / eta**2, 2.0 / eta**3),
             lambda eta: 1.0 - 1.0 / eta,
         ),

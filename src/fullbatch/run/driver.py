@@ -25,7 +25,7 @@ from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
 from .interrupts import Interrupted, before_the_end, ctrl_c
 from .notices import notices
-from .result import Result, Status
+from .result import Notice, Result, Status
 
 Array = npt.NDArray[Any]
 
@@ -280,7 +280,7 @@ class _Run:
             value=state.value,
             grad=self.objective.steepest(state.theta, state.grad),
             status=status,
-            message=_message(status, self.stop_reason, check, [*filter(None, [words]), *(one.words for one in told)]),
+            message=_message(status, self.stop_reason, check, words, told),
             optimality=optimality,
             remaining_r2=check.remaining_r2,
             score_r2=check.score_r2,
@@ -299,12 +299,13 @@ class _Run:
         )
 
 
-def _message(status: Status, reason: str, check: Check, words: Sequence[str]) -> str:
+def _message(status: Status, reason: str, check: Check, words: str, told: Sequence[Notice]) -> str:
     if status is Status.STOPPED:
         return reason
-    of_check = [check.words] if status is Status.CONVERGED else []
-    more = "; ".join([*of_check, *words])
-    return f"{status.message} ({more})" if more else status.message
+    ended = "stopped at the edge of what the link allows" if any(one.code == "edge" for one in told) else status.message
+    of_check = check.words if status is Status.CONVERGED else ""
+    more = "; ".join(filter(None, [of_check, words, *(one.words for one in told)]))
+    return f"{ended} ({more})" if more else ended
 
 
 def _name(solver: Any) -> str:

@@ -26,6 +26,9 @@ _STILL_GROWING, _FAR, _MOST_WAYS = 0.02, 100.0, 3
 # Directions of less than this share of the largest curvature belong to columns that are combinations of others.
 _COLLINEAR = 1e-11
 
+# At the edge of what a link allows so small a share of Newton's step leads beyond; elsewhere no exponential overflows.
+_EDGE_STEP = 1e-6
+
 # F that differs by no more than this share is the same.
 _ALIKE = 1e-9
 
@@ -63,7 +66,7 @@ def notices(
     found += _of_bounds(objective, state)
     found += _of_columns(objective, state, replace(check, curved=None) if found else check, ask)
     if status in (Status.PRECISION, Status.LINE_SEARCH):
-        found.append(_rounding(objective, check))
+        found.append(_at_the_edge(objective, state, check, ask) or _rounding(objective, check))
     return tuple(found)
 
 
@@ -194,6 +197,20 @@ def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Cal
         if not abs(moved - state.value) <= _ALIKE * (abs(state.value) + min(facts.parameters.null, 1e300)):
             return dependent[:0]
     return dependent
+
+
+def _at_the_edge(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Notice | None:
+    """Whether what ended the run is that means beyond are none of the family's: one pass."""
+    if check.curved is None:
+        return None
+    step = _EDGE_STEP * check.curved.direction(1e-14)
+    if np.isfinite(ask(ValueGrad(state.theta + step, double=True)).value):
+        return None
+    return Notice(
+        "edge",
+        "the next step leads to means that the family does not have: F may be lower at another place of the edge. Use "
+        "the family's usual link, or leave out columns that take means there",
+    )
 
 
 def _rounding(objective: Objective, check: Check) -> Notice:

@@ -53,7 +53,8 @@ class Notice(NamedTuple):
     Parameters
     ----------
     code : str
-        "separable", "at-bounds", "constant-columns", "collinear-columns", "precision", "not-converged".
+        "separable", "at-bounds", "constant-columns", "collinear-columns", "precision", "edge",
+        "not-converged".
     words : str
         What it is, which columns, and what can be done.
     """
