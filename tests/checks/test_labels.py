@@ -50,7 +50,7 @@ def test_curves_are_scikit_learns(two):
     few = checks.roc_curve(50)
     assert len(few) == 50
     assert_allclose(few.iloc[[0, -1]], found.iloc[[0, -1]])
-    assert few.isin(found).all(axis=None) or few["fpr"].isin(found["fpr"]).all()
+    assert set(few.itertuples(index=False, name=None)) <= set(found.itertuples(index=False, name=None))
     precision, recall, threshold = precision_recall_curve(
         y[weight > 0], p[weight > 0], sample_weight=weight[weight > 0]
     )
@@ -143,7 +143,7 @@ def test_the_hinge_has_ranks_and_no_means(target):
         ValueError, match="probabilities of a lower target, and the squared_hinge loss is no likelihood"
     ):
         checks.quantile_residuals()
-    assert "By prediction" in checks.summary() or target == "three"
+    assert ("By prediction" in checks.summary()) == (target == "label")
 
 
 @pytest.mark.parametrize("cells", [2, 5, 30, 200])

@@ -10,6 +10,7 @@ from fullbatch import (
     DataError,
     FitWarning,
     GeneralizedLinearRegressor,
+    GeneralizedLinearRegressorCV,
     LogisticRegression,
     bootstrap,
     cross_validate,
@@ -177,3 +178,10 @@ def test_what_groups_are_without_a_strength_and_to_inference_and_penalty():
         model.inference(X, y)
     with pytest.raises(ValueError, match="penalty='l2' has no room for groups: leave penalty out"):
         LogisticRegression("l2", groups="columns").fit(X, (y > 0).astype(int))
+
+
+def test_shares_of_all_that_is_tried_are_shares_of_one_strength():
+    X, y, _ = frame()
+    model = GeneralizedLinearRegressorCV(groups="columns", group_ratio=0.6, l1_ratio=[0.1, 0.5], n_alphas=3, cv=3)
+    with pytest.raises(ValueError, match=r"l1_ratio=0\.5 and group_ratio=0\.6 are shares of one strength"):
+        model.fit(X, y)

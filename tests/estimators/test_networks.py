@@ -343,7 +343,7 @@ def test_what_cannot_be_fitted_is_refused(model, y, why):
         y[7, 0] = np.nan
     with pytest.raises((ValueError, ModelError), match=why):
         model.fit(X, y)
-    with pytest.raises(NotFittedError):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
         model.predict(X)
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose
 from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 
 import fullbatch
-from fullbatch import load_model
+from fullbatch import Ridge, RidgeCV, load_model
 from fullbatch.solvers.least_squares import LeastSquares
 
 
@@ -139,3 +140,16 @@ def test_what_several_targets_have_not():
     Y[3, 2] = np.nan
     with pytest.raises(ValueError, match="Input y contains NaN"):
         model.fit(X, Y)
+
+
+def test_targets_whose_products_have_no_room_are_placed_one_by_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 8))
+    Y = X @ rng.normal(size=(8, 3)) + rng.normal(size=(60, 3))
+    kinds = Ridge(alpha=2.0, tol=1e-8), RidgeCV(alphas=[0.1, 1.0, 10.0], cv=4, tol=1e-8)
+    wanted = [clone(kind).fit(X, Y) for kind in kinds]
+    monkeypatch.setattr(LeastSquares, "bytes_for", staticmethod(lambda size: 10**15))
+    for kind, one in zip(kinds, wanted, strict=True):
+        found = clone(kind).fit(X, Y)
+        assert_allclose(found.coef_, one.coef_, atol=1e-7)
+        assert getattr(found, "alpha_", 2.0) == getattr(one, "alpha_", 2.0)

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as Xml
 import duckdb
 import numpy as np
 import onnxruntime
+import openpyxl
 import pandas as pd
 import pytest
 import sqlglot
@@ -202,7 +203,6 @@ def test_sparse_coefficients_are_handed_over_too():
 
 
 def test_relativities_as_a_workbook(tmp_path):
-    openpyxl = pytest.importorskip("openpyxl")
     frame = rows(800, missing=False)[["age", "region"]].replace({"region": {"east": "=1+1"}})
     target = rows(800, missing=False)["y"]
     model = GeneralizedLinearRegressor("poisson", tol=1e-9).fit(frame, target)

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as Xml
 
 import numpy as np
 import pandas as pd
+import pypmml
 import pytest
 from numpy.testing import assert_allclose
 from tests.export.handed import MODELS, fitted, own, rows, same
@@ -51,7 +52,6 @@ def test_pmml_read_by_the_standards_words(target):
 @pytest.fixture(scope="module")
 def pmml_reader():
     """PMML4S, an implementation of the standard of another hand."""
-    pypmml = pytest.importorskip("pypmml")
     if shutil.which("java") is None:
         pytest.skip("its reader runs on Java, which is not installed")
     yield pypmml.Model

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+import skops.io as skops
 from tests.export.handed import MODELS, fitted, own, rows, same, same_in_sklearn
 
 from fullbatch import LogisticRegression
-
-skops = pytest.importorskip("skops.io")
 
 
 @pytest.mark.parametrize(("kind", "target"), MODELS)

@@ -56,8 +56,8 @@ def tables(folder, target, engine):
         found[f"terms: {method}"] = told.test_terms(method)
     found["profile"] = told.confint(method="profile", parameters=[told.names[1]])
     found["chosen"] = model.inference(sources, columns=["age"], covariance="HC1").matrix
+    found |= {"effects": told.marginal_effects(), "means": told.average_predictions("region")}
     if target != "three":
-        found |= {"effects": told.marginal_effects(), "means": told.average_predictions("region")}
         found["predictions"] = told.predict(sources)
     texts = {"summary": told.summary(), "as_dict": repr(told.as_dict())}
     written = {name: np.ascontiguousarray(table, np.float64).tobytes() for name, table in found.items()}

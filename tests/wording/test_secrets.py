@@ -10,6 +10,7 @@ import uuid
 import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import fsspec
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -33,7 +34,6 @@ from fullbatch.models.linear import Linear
 from fullbatch.wording.shown import Url, named, real, redacted, without_secrets
 
 pytest.importorskip("aiohttp")
-fsspec = pytest.importorskip("fsspec")
 
 SECRETS = ("alice", "hunter2", "s3cr3tT0ken", "X-Signature")
 USER, QUERY = "alice:hunter2", "?X-Signature=s3cr3tT0ken&part=s3cr3tT0ken"

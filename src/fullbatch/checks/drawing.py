@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..inference.pandas_ import as_columns
+
 _GREY = "0.6"
 
 
@@ -49,12 +51,8 @@ PLOTS: dict[str, Callable[[Any, Any, Any], None]] = {
 
 def draw_column(checks: Any, column: str, ax: Any, label: Any) -> None:
     """Actual and expected by the levels of a column, or by parts of its numbers."""
-    table = checks.by_column(column, label=label)
-    if hasattr(table, "to_pydict"):
-        levels = table["name"].to_pylist() if "name" in table.column_names else None
-    else:
-        levels = table.index.tolist() if table.index.name == "name" else None
-    where = [str(level) for level in levels] if levels is not None else np.asarray(table["lower"])
+    table = as_columns(checks.by_column(column, label=label))
+    where = [str(level) for level in table["name"]] if "name" in table else np.asarray(table["lower"])
     for name, style in (("expected", "--"), ("actual", "-")):
         ax.plot(where, np.asarray(table[name]), linestyle=style, marker="o", label=name)
     ax.set(xlabel=column, title=f"by {column}")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..inference.covariance import COLLINEAR, DWARFED
 from ..inference.design import Design
 from ..inference.sums import gram
 from ..machine.blas import one_thread
@@ -14,9 +15,6 @@ from ..protocols.rows import is_sparse
 from .compared import Scoring, stretches
 
 Array = npt.NDArray[Any]
-
-# A spread that is rounding of the mean, and an eigenvalue of the correlations that is rounding.
-_DWARFED, _COLLINEAR = 1e-13, 1e-11
 
 # Columns take part in a combination with at least this share of its largest part.
 _PART = 0.1
@@ -99,13 +97,13 @@ def inflation(design: Design, scatter: Scatter) -> Inflation:
         matrix = matrix + scatter.weight * np.outer(scatter.mean, scatter.mean)
     all_names = design.fitted.features.names_out()
     names = [all_names[column] for column in design.columns.tolist()]
-    varies = matrix.diagonal() > _DWARFED * squares
+    varies = matrix.diagonal() > DWARFED * squares
     used = np.flatnonzero(varies)
     scale = np.sqrt(matrix.diagonal()[used])
     with one_thread():
         correlations = matrix[np.ix_(used, used)] / scale / scale[:, None]
         values, vectors = eigh(correlations) if used.size else (np.ones(0), np.ones((0, 0)))
-        low = values <= _COLLINEAR
+        low = values <= COLLINEAR
         inverse = (vectors[:, ~low] / values[~low]) @ vectors[:, ~low].T
     part = np.abs(vectors[:, low]).max(axis=1, initial=0.0)
     combined = np.zeros(len(names), bool)

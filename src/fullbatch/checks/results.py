@@ -29,7 +29,6 @@ from .ranking import Ranked
 from .residuals import Residuals, ResidualsByValue
 from .summary import facts_of, summary_of
 from .sums import means_of, parts_of
-from .whole import names_of
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +72,7 @@ class Checks(ByPrediction):
                 f"the {fitted.family.loss} loss predicts neither means nor labels, which checks compare with what is "
                 "there: see evaluate"
             )
-        looked_at = _numbers(columns, names_of(fitted))
+        looked_at = _numbers(columns, fitted.features.data_names())
         scoring = Scoring(fitted, unknown)
         compared: Compared = data.total(Compare(scoring, looked_at))
         if not compared.rows:

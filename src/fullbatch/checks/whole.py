@@ -78,7 +78,7 @@ class Whole:
     @property
     def columns(self) -> tuple[str, ...]:
         """Which columns `by_column` tells of."""
-        names = names_of(self._fitted)
+        names = self._fitted.features.data_names()
         return tuple(names[number] for number in self.looked_at)
 
     @property
@@ -201,10 +201,3 @@ class Whole:
             raise ValueError(
                 f"{what} needs probabilities, which the squared hinge has not: use LogisticRegression, or see roc_curve"
             )
-
-
-def names_of(fitted: FittedLinear) -> list[str]:
-    """Those of the columns of the data."""
-    features = fitted.features
-    count = features.numeric + len(features.levels)
-    return [str(features.column(number)) if features.names else f"x{number}" for number in range(count)]

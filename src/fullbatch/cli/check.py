@@ -67,7 +67,7 @@ def check(
         if path is not None:
             refuse_overwriting(path, [str(model), *data])
     fitted, columns = _load(model, ignore_unknown), split(by) or []
-    looked_at = None if fitted.n_features_in_ <= MOST_COLUMNS else columns
+    looked_at = None if len(fitted.features_.data_names()) <= MOST_COLUMNS else columns
     with closing(_opened(fitted, engine, workers)):
         checks = fitted.checks(open_files_for(fitted, data, files), columns=looked_at, weights=weights)
         if plot is not None:

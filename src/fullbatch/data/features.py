@@ -119,8 +119,9 @@ def filled(rows: Rows, names: Sequence[str], missing: Mapping[str, Any]) -> Rows
     X = rows.X
     if X.dtype.kind != "f":
         return rows
+    holes = set(X.indices[np.isnan(X.data)].tolist()) if is_sparse(X) else range(X.shape[1])
     for number, name in enumerate(names[: X.shape[1]]):
-        if name not in missing:
+        if name not in missing or number not in holes:
             continue
         absent = np.isnan(X.data) & (X.indices == number) if is_sparse(X) else np.isnan(X[:, number])
         if not absent.any():

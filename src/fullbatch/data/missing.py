@@ -110,9 +110,9 @@ def settled(
         values = dict.fromkeys(found.numbers, missing) | dict.fromkeys(found.texts, _LEVEL)
     values = {name: values[name] for name in found.names if name in values and name not in told}
     learnt = [name for name in values if name in found.numbers and values[name] in _LEARNT]
+    reads, halved = 1, [name for name in learnt if values[name] == "median"]
     places = [found.place(name) for name in learnt]
     values |= {name: float(found.total[at] / found.weight[at]) for name, at in zip(learnt, places, strict=True)}
-    reads, halved = 1, [name for name in learnt if (missing if isinstance(missing, str) else missing[name]) == "median"]
     if halved:
         places = [found.place(name) for name in halved]
         middle, more = medians(readers, places, found.weight[places], engine)
@@ -136,7 +136,11 @@ def without_holes(rows: Rows) -> Rows:
         absent |= np.isnan(X).any(axis=1)
     beside = [None if values is None else np.asarray(values) for values in (rows.y, rows.weight, rows.offset)]
     for values in beside:
-        if values is not None and values.dtype.kind in "fO":
+        if values is None:
+            continue
+        if values.dtype.kind == "f" and values.ndim == 1:
+            absent |= np.isnan(values)
+        elif values.dtype.kind == "O":
             absent |= np.array([one is None or str(one) in ("nan", "<NA>", "NaT") for one in values.tolist()], bool)
     if not absent.any():
         return rows

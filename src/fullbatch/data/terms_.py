@@ -72,6 +72,7 @@ def terms_of(text: str, intercept: bool) -> Terms:
     try:
         from formulaic import Formula
         from formulaic.errors import FormulaicError
+        from formulaic.parser.types import Term
     except ImportError:
         raise MissingExtraError("formulaic", "formula") from None
     try:
@@ -79,7 +80,7 @@ def terms_of(text: str, intercept: bool) -> Terms:
     except (FormulaicError, SyntaxError, ValueError, TypeError, KeyError, IndexError) as error:
         raise ValueError(f"formula {text!r} cannot be read: {first_line(error)}") from None
     left, right = getattr(whole, "lhs", None), getattr(whole, "rhs", whole)
-    if not all(isinstance(term, _term()) for side in (left or (), right) for term in side):
+    if not all(isinstance(term, Term) for side in (left or (), right) for term in side):
         raise ValueError(f"formula {text!r} has several parts: give one side of terms, or target ~ terms")
     target = None
     if left is not None:
@@ -110,12 +111,6 @@ def terms_of(text: str, intercept: bool) -> Terms:
     if not intercept:
         right = Formula([term for term in right if str(term) != "1"])
     return Terms(text, target, tuple(variables), frozenset(levelled), tuple(learn), right)
-
-
-def _term() -> Any:
-    from formulaic.parser.types import Term
-
-    return Term
 
 
 class _Names(ast.NodeVisitor):

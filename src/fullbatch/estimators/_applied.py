@@ -168,7 +168,7 @@ class Applied:
 
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
-        drops, design = getattr(self, "missing", "error") == "drop", self._design()
+        drops, design = isinstance(self.missing, str) and self.missing == "drop", self._design()
         features = self.features_ if design is None else design.features
         unknown = "error" if self.unknown == "error" else "ignore"
         name, compare = type(self).__name__, self._compare_columns

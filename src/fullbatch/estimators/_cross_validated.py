@@ -9,9 +9,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+import sklearn  # loads its parts when they are asked for
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -86,6 +85,9 @@ class CrossValidated(LinearEstimator):
     # Parameters that may be several numbers.
     _grids: ClassVar[tuple[str, ...]] = ()
 
+    alpha_: Any
+    _share: float = 0.0  # of L1, in the fits that go on
+
     @abstractmethod
     def _choose(self, template: Template, splits: Splits) -> None:
         """Set what is chosen, from fits to the rows without each fold."""
@@ -143,7 +145,7 @@ class CrossValidated(LinearEstimator):
 
     def get_metadata_routing(self) -> MetadataRouter:
         """How parameters of `fit` go on to splitter and scorer: see scikit-learn's guide to metadata routing."""
-        cv = check_cv(5 if self.cv is None else self.cv)
+        cv = sklearn.model_selection.check_cv(5 if self.cv is None else self.cv)
         of_fit = MethodMapping().add(caller="fit", callee="split")
         return MetadataRouter(owner=self).add_self_request(self).add(splitter=cv, method_mapping=of_fit)
 
@@ -169,7 +171,10 @@ class CrossValidated(LinearEstimator):
             raise ValueError(f"l1_ratio must be one or more numbers from 0 to 1, got {self.l1_ratio!r}")
 
     def _l1_share(self) -> float:
-        return float(getattr(self, "_share", 0.0))
+        return self._share
+
+    def _most_l1(self) -> float:
+        return float(np.max(self.l1_ratio))
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         super()._add_saved(arrays, metadata)
@@ -227,7 +232,7 @@ def check_scoring(scoring: Any, told: Sequence[Any] = (None,)) -> None:
     if any(scoring is one for one in told) or callable(scoring):
         return
     try:
-        get_scorer(scoring)
+        sklearn.metrics.get_scorer(scoring)
     except (ValueError, TypeError):
         raise ValueError(
             f"scoring must be the name of a scorer of scikit-learn, a callable or None, got {scoring!r}"

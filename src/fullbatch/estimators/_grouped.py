@@ -70,8 +70,8 @@ class Grouped:
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} is of groups, and there are none: give groups, or leave it out")
             return
-        share = self._l1_share()  # type: ignore[attr-defined]
-        if share + self._group_share() > 1.0 + _NOTHING:
+        share = self._most_l1()  # type: ignore[attr-defined]
+        if self.group_ratio is not None and share + self.group_ratio > 1.0 + _NOTHING:
             raise ValueError(
                 f"l1_ratio={share} and group_ratio={self.group_ratio} are shares of one strength, and together more "
                 "than all of it"
@@ -157,9 +157,7 @@ def _plain(label: Any) -> Label:
 
 def _numbers(given: Any, features: Features) -> tuple[Array, list[Any]]:
     """The number of each column's group, (p,), and the label of each group."""
-    names = [
-        str(features.column(j)) if features.names else f"x{j}" for j in range(features.numeric + len(features.levels))
-    ]
+    names = features.data_names()
     sizes = [1] * features.numeric + [len(levels) for levels in features.levels]
     own = np.repeat(np.arange(len(names)), sizes)
     if isinstance(given, str):

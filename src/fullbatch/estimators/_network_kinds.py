@@ -10,7 +10,7 @@ import pyarrow as pa
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from ..data.given import Given
-from ..models.deviance import LARGEST_ETA
+from ..models.links import LINKS
 from ..models.sized import SizedNetwork
 from ..protocols.rows import Rows
 from ._labels import CLASS_WEIGHT, CLASSES, Probable, as_pairs, of_pairs
@@ -155,7 +155,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         """Known from the targets."""
 
     def _predicted(self, eta: Array) -> Array:
-        eta = np.exp(np.minimum(eta, LARGEST_ETA)) if self.loss == "poisson" else eta
+        eta = LINKS["log"].mean(eta) if self.loss == "poisson" else eta
         return eta[:, 0] if eta.shape[1] == 1 else eta
 
     def _targets(self, y: Array, source: Any) -> Array:

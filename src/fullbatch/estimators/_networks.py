@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         "unknown": Text(("error", "ignore")),
     }
     _saved_members: ClassVar = {"theta": Member("f", (None,), fewest=1), **Saved._saved_members}
+    missing: ClassVar[Literal["error"]] = "error"  # type: ignore[misc]
     _losses: ClassVar[tuple[str, ...]]
     _code: ClassVar[tuple[str, ...]]  # parameters that are code, which no file holds
 
@@ -178,7 +179,6 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         schema = blocks.schema
         start = self._start(schema, model)
         self._keep_columns(schema, given)
-        self.base_: dict[str, Any] = {}  # no level is left out
         self._outputs_are(schema)
         result = minimize(
             Objective(blocks, l2=float(self.alpha)),

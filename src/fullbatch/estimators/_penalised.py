@@ -35,6 +35,10 @@ class Penalised:
         """Share of the strength that is L1's."""
         return float(self.l1_ratio)
 
+    def _most_l1(self) -> float:
+        """The largest share of L1's that is tried."""
+        return self._l1_share()
+
     def _group_share(self) -> float:
         """Share of the strength that is the norms' of groups: none, as a rule."""
         return 0.0

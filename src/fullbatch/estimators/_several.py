@@ -2,14 +2,13 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 
 from ..data.given import Given, given_to_fit
@@ -76,7 +75,7 @@ class ForTargets:
             fits.append(learner)
         for words, category in told:
             warn(words, category)
-        self.__dict__.update(vars(fits[0]) | {name: value for name, value in vars(self).items() if name == "alpha_"})
+        self.__dict__.update(vars(fits[0]))
         join(self, fits)
         results = [one.result_ for one in fits]
         self.results_, self.result_ = tuple(results), results[-1]
@@ -115,6 +114,8 @@ class ForTargets:
         Equal targets leave nothing to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
         """
         if self._is_of_several:
+            from sklearn.metrics import r2_score
+
             return float(r2_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
         return float(super().score(X, y, sample_weight, offset=offset))  # type: ignore[misc]
 
@@ -136,7 +137,6 @@ class ForTargets:
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.target_tags.multi_output = True
-        tags.target_tags.single_output = True
         return tags
 
 
@@ -149,12 +149,18 @@ def join(model: Any, fits: Sequence[Any]) -> Any:
 
 @contextmanager
 def blocks_of_targets(
-    learner: Any, engine: Any, given: Given, targets: Array, asked: tuple[Any, Any, Any], dealt: Dealt | None = None
+    learner: Any,
+    engine: Any,
+    given: Given,
+    targets: Array,
+    asked: tuple[Any, Any, Any],
+    dealt: Dealt | None = None,
+    at_once: bool = False,
 ) -> Iterator[Iterator[tuple[Any, Given]]]:
     """Blocks of one target after another, and what was given for it.
 
     Sums of one read serve all of them, where there is memory for the products of all columns; otherwise the rows are
-    placed anew for each.
+    placed anew for each, and those of one target closed before the next, unless they are wanted `at_once`.
     """
     with closing(engine.place(ByRow(learner._model(), dealt, targets), given.sources)) as blocks:
         width = blocks.schema.n_features + targets.shape[1]
@@ -163,13 +169,16 @@ def blocks_of_targets(
             yield ((sums.one(number), given) for number in range(targets.shape[1]))
             return
 
-    def placed() -> Iterator[tuple[Any, Given]]:
-        X, weight, offset = asked
-        for column in targets.T:
-            told = {"asked_by": type(learner).__name__, "terms": learner._terms()}
-            of_target = learner._prepared(given_to_fit(X, column, weight, offset, **told), engine)
-            model = learner._model() if dealt is None else ByRow(learner._model(), dealt)
-            with closing(engine.place(model, of_target.sources)) as blocks:
-                yield blocks, of_target
+    X, weight, offset = asked
+    with ExitStack() as kept:
 
-    yield placed()
+        def placed() -> Iterator[tuple[Any, Given]]:
+            for column in targets.T:
+                told = {"asked_by": type(learner).__name__, "terms": learner._terms()}
+                of_target = learner._prepared(given_to_fit(X, column, weight, offset, **told), engine)
+                model = learner._model() if dealt is None else ByRow(learner._model(), dealt)
+                if not at_once:
+                    kept.close()
+                yield kept.enter_context(closing(engine.place(model, of_target.sources))), of_target
+
+        yield placed()

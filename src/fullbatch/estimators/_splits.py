@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import check_cv
+import sklearn  # loads its parts when they are asked for
 from sklearn.utils import _safe_indexing
 
 from ..data.kinds import Kind, kind_of
@@ -86,12 +86,12 @@ class Splits:
                     f"got {cv!r}: which of them a row is in is a function of its number"
                 )
             return cls(_USUAL if cv is None else int(cv))
-        X, y = _by_rows(X), _column(X, y)
+        X, y = _by_rows(X), column_of(X, y)
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             row = int(np.flatnonzero(~np.isfinite(y))[0])
             raise DataError(f"row {row}: the target y is {y[row]:g}: correct it, or leave the row out")
-        scored = {name: _column(X, values) for name, values in (scored or {}).items()}
-        splitter = check_cv(_USUAL if cv is None else cv, y, classifier=classes)
+        scored = {name: column_of(X, values) for name, values in (scored or {}).items()}
+        splitter = sklearn.model_selection.check_cv(_USUAL if cv is None else cv, y, classifier=classes)
         n = len(y)
         rows = [(_numbers(train, n), _numbers(test, n)) for train, test in splitter.split(X, y, **(told or {}))]
         if not rows:
@@ -108,9 +108,9 @@ class Splits:
         """Whether the splits are no folds that each row is in one of."""
         return self.dealt is not None and not self.dealt.exclusive
 
-    def with_folds(self, model: Any, targets: Array | None = None) -> Any:
+    def with_folds(self, model: Any) -> Any:
         """The model whose blocks know the splits."""
-        return model if self.dealt is None and targets is None else ByRow(model, self.dealt, targets)
+        return model if self.dealt is None else ByRow(model, self.dealt)
 
     def held_out(self) -> Iterator[tuple[Any, Array, dict[str, Any]]]:
         """Of each split X, y and what scorers are told beside them, of the rows held out."""
@@ -124,7 +124,7 @@ def _by_rows(X: Any) -> Any:
     return X.tocsr() if hasattr(X, "tocsr") else X if hasattr(X, "shape") else np.asarray(X)
 
 
-def _column(X: Any, values: Any) -> Any:
+def column_of(X: Any, values: Any) -> Any:
     """Targets, or what else there is one of for each row, as an array; a name stands for a column of X."""
     if isinstance(values, str):
         values = X[values]

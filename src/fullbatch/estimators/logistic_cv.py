@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import get_scorer, make_scorer
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+import sklearn  # loads its parts when they are asked for
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from ..saving.contents import Each, Either, Flag, Null, Number, NumberAsText, Text
@@ -155,8 +155,8 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
     def _strength(self, weight: float) -> float:
         return 1.0 / (self._C * weight)
 
-    def _l1_share(self) -> float:
-        return CrossValidated._l1_share(self)
+    def _most_l1(self) -> float:
+        return max(self._shares_tried())
 
     def _shares_tried(self) -> list[float]:
         if self.penalty in ("l1", "l2"):
@@ -225,14 +225,14 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
         scoring = self._is_told("scoring")
         if scoring is None:
             return score_of(fits, splits, lambda model, X, y, **told: Classifier.score(model, X, y, **told))
-        scorer = get_scorer(scoring)
+        scorer = sklearn.metrics.get_scorer(scoring)
         function = getattr(scorer, "_score_func", None)
         names = signature(function).parameters if function is not None else {}
         if "labels" in names:  # a fold may not have all of them
             two = {"pos_label": self.classes_[-1]} if len(self.classes_) == 2 and "pos_label" in names else {}
             options = {"labels": self.classes_, **two, **getattr(scorer, "_kwargs", {})}
-            method = scorer._response_method
-            scorer = make_scorer(function, greater_is_better=scorer._sign == 1, response_method=method, **options)
+            options |= {"greater_is_better": scorer._sign == 1, "response_method": scorer._response_method}
+            scorer = sklearn.metrics.make_scorer(function, **options)
         return score_of(fits, splits, scorer)
 
     def _keep_paths(self, scores: Array, paths: Array, reads: Array) -> None:
@@ -255,17 +255,21 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
     ) -> float:
         """What `scoring` says of the rows: the weighted share of the rows whose label is predicted, by default."""
         check_is_fitted(self)
+        if _routing_enabled():
+            told = {} if sample_weight is None else {"sample_weight": sample_weight}
+            score_params = process_routing(self, "score", **told, **score_params).scorer.score
+            sample_weight = score_params.pop("sample_weight", None)
         scoring = self._is_told("scoring")
         if scoring is None or (isinstance(scoring, str) and scoring == "accuracy"):
             return super().score(X, y, sample_weight, offset=offset)
         if isinstance(scoring, str) and scoring == _LOSS:
             return -self.evaluate(X, y, sample_weight, offset=offset)["cross_entropy"]
         told = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(get_scorer(scoring)(self, X, y, **told, **score_params))
+        return float(sklearn.metrics.get_scorer(scoring)(self, X, y, **told, **score_params))
 
     def get_metadata_routing(self) -> MetadataRouter:
         scoring = self._is_told("scoring")
-        scorer = get_scorer("accuracy" if scoring is None else scoring)
+        scorer = sklearn.metrics.get_scorer("accuracy" if scoring is None else scoring)
         mapping = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
         return super().get_metadata_routing().add(scorer=scorer, method_mapping=mapping)
 

@@ -4,18 +4,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import sklearn  # loads its parts when they are asked for
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import check_scoring as as_scorer
-from sklearn.metrics import get_scorer
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from ..data.given import Given
-from ..models.by_row import ByRow
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
@@ -36,7 +33,7 @@ from ._cross_validated import (
 )
 from ._leave_one_out import left_out
 from ._several import blocks_of_targets, join
-from ._splits import Splits
+from ._splits import Splits, column_of
 from ._template import Template
 from .least_squares import LeastSquaresRegression
 
@@ -188,7 +185,9 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
             if targets is None:
                 self._fit_blocks(blocks[0], given)
             else:
+                chosen: Any = self.alpha_
                 self._fit_targets([(one, given) for one in blocks])
+                self.alpha_ = chosen  # of all targets
         self._look_at_rows(given)
 
     @contextmanager
@@ -199,12 +198,11 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         dealt = None if splits is None else splits.dealt
         with ExitStack() as stack:
             if targets is None:
-                model = self._model() if dealt is None else ByRow(self._model(), dealt)
+                model = self._model() if splits is None else splits.with_folds(self._model())
                 yield [stack.enter_context(closing(engine.place(model, given.sources)))]
             else:
-                each = stack.enter_context(blocks_of_targets(self, engine, given, targets, told, dealt))
-                found = [blocks for blocks, _ in islice(each, targets.shape[1])]
-                yield found
+                each = stack.enter_context(blocks_of_targets(self, engine, given, targets, told, dealt, at_once=True))
+                yield [blocks for blocks, _ in each]
 
     def _for_target(self, number: int) -> Any:
         learner = super()._for_target(number)
@@ -213,7 +211,8 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         return learner
 
     def _scored_by(self, weight: Any) -> dict[str, Any]:
-        return {"sample_weight": weight} if weight is not None and takes_weights(as_scorer(self, self.scoring)) else {}
+        weighted = weight is not None and takes_weights(sklearn.metrics.check_scoring(self, self.scoring))
+        return {"sample_weight": weight} if weighted else {}
 
     # --- each row left out ------------------------------------------------------------------------------------------
 
@@ -257,7 +256,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
 
     def _scores_of(self, predicted: Array, y: Array, told: Mapping[str, Any]) -> Array:
         """(1 or t, L) scores of predictions, (n, t, L)."""
-        scorer = get_scorer(self.scoring)
+        scorer = sklearn.metrics.get_scorer(self.scoring)
         columns = range(y.shape[1]) if self.alpha_per_target else [slice(None) if y.shape[1] > 1 else 0]
         strengths = range(predicted.shape[2])
         return np.array([[scorer(_Known(), predicted[:, c, k], y[:, c], **told) for k in strengths] for c in columns])
@@ -268,7 +267,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         if self.cv is not None:
             return {}
         return dict(self._routed(weight, params)[1] or {}) or (
-            {} if weight is None else {"sample_weight": np.ravel(_values(X, weight))}
+            {} if weight is None else {"sample_weight": np.ravel(column_of(X, weight))}
         )
 
     # --- folds ------------------------------------------------------------------------------------------------------
@@ -289,11 +288,11 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         if isinstance(self.scoring, str) and self.scoring == _SQUARES and (has_offset or not splits.in_memory):
             return -2.0 * np.mean([one.held_out for one in fits], axis=0)
         refuse_elsewhere(has_offset, splits, self.scoring, _SQUARES)
-        scorer = as_scorer(self, scoring=self.scoring)
+        scorer = sklearn.metrics.check_scoring(self, scoring=self.scoring)
         return score_of(fits[0] if len(fits) == 1 else _Joined(fits), splits, scorer)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        scorer = get_scorer("r2" if self.scoring is None else self.scoring)
+        scorer = sklearn.metrics.get_scorer("r2" if self.scoring is None else self.scoring)
         if self.scoring is None:  # whose weights are known
             scorer = scorer.set_score_request(sample_weight=True)
         mapping = MethodMapping().add(caller="fit", callee="score")
@@ -309,11 +308,3 @@ class _Joined:
     def model(self, row: int, fold: int) -> Any:
         models = [one.model(row, fold) for one in self._each]
         return join(models[0], models)
-
-
-def _values(X: Any, weight: Any) -> Array:
-    """Weights as an array; a name stands for a column of X, one number for all rows."""
-    if isinstance(weight, str):
-        weight = X[weight]
-    values = np.asarray(weight)
-    return values if values.ndim else np.full(np.shape(X)[0], values)

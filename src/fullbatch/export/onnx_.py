@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingExtraError
-from ..models.deviance import LARGEST_ETA
+from ..models.links import LARGEST_ETA
 from .formula import Formula, Levels, plain
 
 # Of the standard's operators, and of those for machine learning.

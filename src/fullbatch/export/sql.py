@@ -6,7 +6,7 @@ A missing value without a rule, and an unknown level unless it is ignored, makes
 from typing import Any
 
 from ..errors import MissingExtraError
-from ..models.deviance import LARGEST_ETA
+from ..models.links import LARGEST_ETA
 from .formula import Formula, Levels, plain
 
 # The language that is written; others are translated from it.

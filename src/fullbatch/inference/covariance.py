@@ -28,7 +28,7 @@ KINDS = ("classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3")
 
 # A column of which less than this share is left beside the intercept, and an eigenvalue of the correlations of columns,
 # that are rounding.
-DWARFED, _COLLINEAR = 1e-13, 1e-11
+DWARFED, COLLINEAR = 1e-13, 1e-11
 # Curvature along a column, relative to what its spread lets expect, that only separated classes have.
 _SEPARATED = 1e-7
 
@@ -205,7 +205,7 @@ class Information:
         scale = np.sqrt(matrix.diagonal())
         with one_thread():
             values, vectors = eigh(matrix / scale / scale[:, None]) if len(kept) else (np.ones(1), np.ones((1, 1)))
-        if values[0] <= _COLLINEAR:
+        if values[0] <= COLLINEAR:
             part = np.abs(vectors[:, 0])
             involved = [names[kept[j]] for j in np.flatnonzero(part > 0.1 * part.max())]
             raise DataError(

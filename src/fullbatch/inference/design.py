@@ -140,14 +140,13 @@ class Design:
         """
         features, told = fitted.features, dict(reference or {})
         left_out, references, first = [], {}, features.numeric
-        for number, levels in enumerate(features.levels, features.numeric):
-            name = str(features.column(number)) if features.names else f"x{number}"
+        for name, levels in zip(features.data_names()[features.numeric :], features.levels, strict=True):
             base = [] if fitted.held is None else levels[fitted.held[first : first + len(levels)]].tolist()
             if base and not fitted.fit_intercept and told.get(name) == base[0]:
                 del told[name]
                 left_out.append(first + levels.tolist().index(base[0]))
                 references[name] = base[0]
-            elif fitted.fit_intercept or number > features.numeric:
+            elif fitted.fit_intercept or first > features.numeric:
                 level = told.pop(name, levels.tolist()[0])
                 place = levels.tolist().index(level) if level in levels.tolist() else -1
                 if place < 0:
@@ -204,8 +203,7 @@ class Design:
             [np.arange(features.numeric), *(np.full(len(of), features.numeric + j) for j, of in _each(features))]
         )[self.columns]
         terms = {}
-        for number in range(features.numeric + len(features.levels)):
-            name = str(features.column(number)) if features.names else f"x{number}"
+        for number, name in enumerate(features.data_names()):
             own = first + np.flatnonzero(of_column == number)
             terms[name] = [int(one) for k in range(self.outputs) for one in own + k * self.width]
         return terms

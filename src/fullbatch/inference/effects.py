@@ -263,7 +263,7 @@ def _check_term(name: str, design: Design) -> None:
 
 def _categories(design: Design) -> dict[str, Array]:
     features = design.fitted.features
-    names = [str(features.column(j)) if features.names else f"x{j}" for j in range(len(design.terms))]
+    names = features.data_names()
     return dict(zip(names[features.numeric :], features.levels, strict=True))
 
 

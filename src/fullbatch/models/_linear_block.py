@@ -37,6 +37,8 @@ from .describe import as_weight, canonical, read_only
 
 Array = npt.NDArray[Any]
 
+_EVERY = slice(None)
+
 _FORMS = ("diagonal", "gram", "meat", "rows")
 
 # Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
@@ -208,12 +210,12 @@ class LinearBlock(Block):
                 weight = times[taken] * self._rows.weight[taken] if self._rows.weight.size else times[taken]
             return self._block(self._stored(taken), taken, weight=weight)
         weight = self._rows.weight * times if self._rows.weight.size else times
-        return self._block(self._X, slice(None), weight=weight)
+        return self._block(self._stored(_EVERY), _EVERY, weight=weight)
 
     @cached_property
     def in_double(self) -> "LinearBlock":
         """The same rows with products in float64: they are converted tile by tile, and kept once."""
-        block = self._block(self._X, slice(None), "float64")
+        block = self._block(self._stored(_EVERY), _EVERY, "float64")
         block.dealt = self.dealt
         return block
 
@@ -241,7 +243,7 @@ class LinearBlock(Block):
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
         if request.edge:
             loss = within(self._loss, request.edge)
-            return self._block(self._stored(slice(None)), slice(None), loss=loss)._curvature(replace(request, edge=0.0))
+            return self._block(self._stored(_EVERY), _EVERY, loss=loss)._curvature(replace(request, edge=0.0))
         if request.widened != 1.0:
             return self._widened(request)
         if request.columns is not None and request.form == "gram":
@@ -319,9 +321,7 @@ class LinearBlock(Block):
     def _widened(self, request: Curvature) -> Matrix:
         """The answer under a loss that is curved over a wider stretch."""
         loss, share = widened(self._loss, request.widened)
-        answer = self._block(self._stored(slice(None)), slice(None), loss=loss)._curvature(
-            replace(request, widened=1.0)
-        )
+        answer = self._block(self._stored(_EVERY), _EVERY, loss=loss)._curvature(replace(request, widened=1.0))
         assert isinstance(answer, Matrix)
         assert answer.point is not None
         value, grad, squares = answer.point.value, answer.point.grad, answer.point.squares or 0.0
@@ -407,7 +407,7 @@ class LinearBlock(Block):
 
     def _stored(self, taken: Any) -> Any:
         """(m, p) features of some rows, as the source gave them."""
-        X = self._X[taken]
+        X = self._X if taken is _EVERY else self._X[taken]  # which would copy sparse rows
         if self._touched is None:
             return X
         return type(X)((X.data, self._touched[X.indices], X.indptr), shape=(X.shape[0], self._features))

@@ -90,9 +90,7 @@ class CumulativeLogit:
         for label in given:
             if label not in found:
                 raise DataError(f"no row has the label {label!r} of classes={given}: leave it out")
-        factors = self.class_factors(schema)
-        weight = schema.class_weight if factors is None else schema.class_weight * factors
-        for label, of_class in zip(found, weight, strict=True):  # type: ignore[arg-type]
+        for label, of_class in zip(found, self._weights(schema), strict=True):
             if not of_class > 0:
                 raise DataError(
                     f"the rows of the class {label!r} weigh nothing, so that where it begins and ends is not known: "
@@ -102,11 +100,16 @@ class CumulativeLogit:
 
     def shares(self, schema: Schema) -> Array:
         """Share of the weight of each class, in the order of the model."""
-        factors = self.class_factors(schema)
-        weight = schema.class_weight if factors is None else schema.class_weight * factors
-        shares = np.empty(len(weight))  # type: ignore[arg-type]
-        shares[self.ranks(schema)] = weight / weight.sum()  # type: ignore[operator,union-attr]
+        weight = self._weights(schema)
+        shares = np.empty(len(weight))
+        shares[self.ranks(schema)] = weight / weight.sum()
         return shares
+
+    def _weights(self, schema: Schema) -> Array:
+        """Weight of each sorted class, as the model counts it, (K,)."""
+        assert schema.class_weight is not None
+        factors = self.class_factors(schema)
+        return schema.class_weight if factors is None else schema.class_weight * factors
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
         """The block of these rows."""

@@ -103,9 +103,14 @@ class Cornered:
                 own[places] = (scale[places] / scale[places].max()) ** 2
                 scale[places] = scale[places].max()
             matrix = matrix / scale / scale[:, None]
-            penalty = Penalty(given.l2 / scale**2, given.l1 / scale, given.lower * scale, given.upper * scale)
-            if given.l21 is not None:
-                penalty = replace(penalty, l21=given.l21 / scale, groups=given.groups)
+            penalty = replace(
+                given,
+                l2=given.l2 / scale**2,
+                l1=given.l1 / scale,
+                lower=given.lower * scale,
+                upper=given.upper * scale,
+                l21=None if given.l21 is None else given.l21 / scale,
+            )
         if not np.isfinite(matrix).all():
             return None
         np.fill_diagonal(matrix, own)

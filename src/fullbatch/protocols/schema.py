@@ -165,9 +165,13 @@ class Features:
             number -= len(levels)
         raise IndexError(f"there is no column {number}")
 
+    def data_names(self) -> list[str]:
+        """Names of the data's columns: x0, x1 and so on where they have none."""
+        return [str(self.names[j]) if self.names else f"x{j}" for j in range(self.numeric + len(self.levels))]
+
     def names_out(self) -> list[str]:
         """Names of the model's columns, such as "age" and "region=north"."""
-        names = [str(self.names[j]) if self.names else f"x{j}" for j in range(self.numeric + len(self.levels))]
+        names = self.data_names()
         of_levels = zip(names[self.numeric :], self.levels, strict=True)
         return names[: self.numeric] + [f"{name}={level}" for name, levels in of_levels for level in levels.tolist()]
 

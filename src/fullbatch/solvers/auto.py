@@ -109,13 +109,13 @@ def _of_corners(facts: Facts, penalty: Penalty) -> Choice:
     has_room = newton.takes_some(facts) or newton.bytes_for(size) <= newton.max_bytes
     if facts.parameters.convex and newton.requests <= facts.answers and has_room:
         return Choice("proximal-newton", newton, why)
+    lacks = "the Hessian has no room" if facts.parameters.convex else "the loss is not convex"
+    if Curvature not in facts.answers:
+        lacks = "the model gives none" if "groups" in penalty.parts else "the model gives no second derivatives"
     if "groups" in penalty.parts:
-        lacks = "the model gives none" if Curvature not in facts.answers else "the Hessian has no room"
         raise ValueError(f"norms of groups need second derivatives, and {lacks}: use l1, without groups")
     pairs = int(np.clip(_LONG_MEMORY_BYTES // (16 * size), _SHORT_MEMORY, OWLQN().memory))
-    room = "the model gives no second derivatives" if Curvature not in facts.answers else "the Hessian has no room"
-    room = room if facts.parameters.convex else "the loss is not convex"
-    return Choice("owl-qn", OWLQN(memory=pairs), f"{why}, and {room}")
+    return Choice("owl-qn", OWLQN(memory=pairs), f"{why}, and {lacks}")
 
 
 def _without_curvature(facts: Facts) -> Choice:

@@ -39,6 +39,8 @@ def columns_of(facts: Facts, coordinates: Array) -> Array:
     (features,) bool.
     """
     of_columns = facts.predictors[:, : facts.features]
+    if _penalty(facts).groups is None:
+        return np.asarray(coordinates[of_columns].any(axis=0))
     while True:  # a group may be of several columns, and a column in several groups
         found = coordinates[of_columns].any(axis=0)
         coordinates = coordinates.copy()

@@ -1,10 +1,11 @@
 """Warnings that point to the line that called fullbatch, however many calls of its own lie between."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def warn(message: str, category: type[Warning]) -> None:
