@@ -112,7 +112,7 @@ def test_a_pause_in_a_long_run_is_not_its_end(solver):
         assert left < 1e-10 if ended else left > 1e-5
 
 
-def along(values):
+def along(values, convex=False):
     """A line search along 1 from 0, of a function of the step; what was tried beside it."""
     tried = []
 
@@ -122,7 +122,7 @@ def along(values):
         return Point(value, np.array([slope]))
 
     value, slope = values(0.0)
-    search = LineSearch(noise=NOISE).search(np.zeros(1), Point(value, np.array([slope])), np.ones(1))
+    search = LineSearch(noise=NOISE, convex=convex).search(np.zeros(1), Point(value, np.array([slope])), np.ones(1))
     return drive(search, answer), tried
 
 
@@ -137,6 +137,26 @@ def test_a_step_within_the_noise_must_not_lead_up_steeply():
 def test_a_step_within_the_noise_is_taken_where_it_is_flat():
     trial, tried = along(lambda t: (1.0 + 1e-9 * (t > 0), 1e-9 * (0.5 * t - 1.0)))  # F seems to rise, by noise
     assert tried == [trial.step] == [1.0]
+
+
+def test_where_a_convex_function_still_falls_it_is_lower_whatever_the_noise_of_its_values():
+    """Sums of float32 may be off by more than is thought: slopes tell what values cannot."""
+
+    def noisy(t):
+        return 1.0 + 1e-6 * (t > 0), 1e-9 * (0.5 * t - 1.0)
+
+    trial, tried = along(noisy, convex=True)
+    assert tried == [trial.step] == [1.0]
+    trial, tried = along(noisy)
+    assert trial is None
+    trial, tried = along(lambda t: (noisy(t)[0] + 1e-3 * t, noisy(t)[1]), convex=True)  # of another function
+    assert trial is None
+
+
+def test_a_convex_function_that_rises_steeply_is_no_end():
+    trial, tried = along(lambda t: (1.0, 1e-9 * (2.0 * t - 1.0)), convex=True)
+    assert tried[0] == 1.0
+    assert trial.step < 1.0
 
 
 def test_a_search_between_two_numbers_that_are_neighbours_ends():

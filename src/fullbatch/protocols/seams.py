@@ -181,6 +181,11 @@ class Facts:
     penalty: Penalty | None = None
 
     @property
+    def convex(self) -> bool:
+        """Whether F is known to be convex."""
+        return self.parameters.predictors is not None and self.parameters.convex
+
+    @property
     def intercept(self) -> bool:
         """Whether a linear predictor has a parameter beside those of the columns; True where there are no columns."""
         predictors = self.parameters.predictors

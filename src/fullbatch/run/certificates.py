@@ -30,11 +30,6 @@ class Certificate(NamedTuple):
     name: str = "residual"
 
 
-def is_convex(facts: Facts) -> bool:
-    """Whether F is known to be convex."""
-    return facts.parameters.predictors is not None and facts.parameters.convex
-
-
 def certify(grad: Array, facts: Facts) -> Certificate:
     """The bound |g|^2 / (2 l2) of a strongly convex F.
 
@@ -45,7 +40,7 @@ def certify(grad: Array, facts: Facts) -> Certificate:
     facts : Facts
         Of the problem.
     """
-    if not is_convex(facts):
+    if not facts.convex:
         return Certificate(np.inf, "no bound: the loss is not known to be convex")
     penalized = facts.l2 > 0
     if not penalized.any():
@@ -79,7 +74,7 @@ def best_certificate(theta: Array, value: float, grad: Array, facts: Facts, scor
     penalty = with_penalty(facts).penalty
     assert penalty is not None
     found = [certify(penalty.steepest(theta, grad), facts)]
-    if penalty.parts and is_convex(facts):
+    if penalty.parts and facts.convex:
         found.append(duality_gap(theta, value, grad, facts, penalty))
     best = min(found, key=lambda one: one.bound)
     if best.bound < np.inf or score_r2 is None:

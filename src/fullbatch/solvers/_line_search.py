@@ -13,6 +13,10 @@ from ._vectors import dot
 
 Array = npt.NDArray[Any]
 
+# What noise really is depends on the rows and on the processor. Values that rise by more than so many times what is
+# thought, where slopes say that a convex function falls, have other gradients than their own.
+CONVEX_NOISE = 1000.0
+
 
 class Trial(NamedTuple):
     """A point on the search line."""
@@ -38,6 +42,9 @@ class LineSearch:
         Upper slope bound of the approximate conditions: slope <= (2 delta - 1) * first slope.
     noise : float
         Relative error of values: a value this far above the start still counts as not above it.
+    convex : bool
+        Whether the function is convex: where it still falls it lies below the start, even if noise is CONVEX_NOISE
+        times as large as thought.
     max_trials : int
         Evaluations at the most.
     """
@@ -46,6 +53,7 @@ class LineSearch:
     curvature: float = 0.9
     delta: float = 0.1
     noise: float = 1e-8
+    convex: bool = False
     max_trials: int = 25
 
     def search(self, theta: Array, start: Point, direction: Array) -> Steps[Trial | None]:
@@ -74,7 +82,8 @@ class LineSearch:
                 step = low.step + 0.1 * (step - low.step)
                 continue
             sufficient = point.value <= start.value + self.decrease * step * slope0
-            not_above = point.value <= start.value + slack
+            trusted = CONVEX_NOISE * slack if self.convex and slope < 0 else slack
+            not_above = point.value <= start.value + trusted
             flatter = slope >= self.curvature * slope0
             if flatter and (sufficient or (not_above and slope <= (2 * self.delta - 1) * slope0)):
                 return trial

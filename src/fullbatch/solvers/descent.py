@@ -83,9 +83,12 @@ def check_precision(name: str | None) -> None:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
 
 
-def search(state: DescentState, directions: Iterable[Array], noise: float) -> Steps[tuple[Trial, Array] | None]:
+def search(
+    state: DescentState, directions: Iterable[Array], noise: float, facts: Facts | None
+) -> Steps[tuple[Trial, Array] | None]:
     """The first of the directions along which a better point is found: the trial, and the step that leads there."""
-    line, here = LineSearch(noise=noise), Point(state.value, state.grad)
+    line = LineSearch(noise=noise, convex=facts is not None and facts.convex)
+    here = Point(state.value, state.grad)
     for direction in directions:
         trial = yield from line.search(state.theta, here, direction)
         if trial is not None:

@@ -83,7 +83,7 @@ class LBFGS:
     def step(self, state: LBFGSState) -> Steps[LBFGSState]:
         """One iteration: a line search along -B^-1 g, usually one pass, and one more pair."""
         fallbacks = [along_gradient(state.grad)] if state.steps else []  # the memory may be at fault
-        state = yield from advance(state, fallbacks, self.memory, precision_of(self.precision))
+        state = yield from advance(state, fallbacks, self.memory, precision_of(self.precision), self.facts)
         return state if state.failure else replace(state, direction=next_direction(state))
 
     def optimality(self, state: LBFGSState) -> float:
@@ -99,7 +99,7 @@ def check_memory(memory: int) -> None:
 
 
 def advance(
-    state: PairsState, fallbacks: Iterable[Array], memory: int, precision: tuple[float, float]
+    state: PairsState, fallbacks: Iterable[Array], memory: int, precision: tuple[float, float], facts: Facts | None
 ) -> Steps[PairsState]:
     """The next iterate and the pair it brings; its direction is left to the caller.
 
@@ -113,13 +113,15 @@ def advance(
         Pairs kept.
     precision : (float, float)
         An entry of PRECISIONS.
+    facts : Facts, optional
+        Of the problem.
     """
     noise, least_cosine = precision
-    found = yield from search(state, [state.direction], noise)
+    found = yield from search(state, [state.direction], noise, facts)
     steps, changes = state.steps, state.changes
     if found is None:
         steps, changes = (), ()
-        found = yield from search(state, fallbacks, noise)
+        found = yield from search(state, fallbacks, noise, facts)
     if found is None:
         return stuck(state, noise)
     trial, step = found

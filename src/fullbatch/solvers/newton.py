@@ -203,7 +203,7 @@ class Newton(WholeHessian):
         """The state after a line search: steps of a loss that is curved on a part only are often much too long."""
         at: dict[bytes, Curves] = {}
         noise, _ = precision_of(self._precision(state))
-        steps = search(state, [state.direction], noise)
+        steps = search(state, [state.direction], noise, self._facts)
         try:
             request = next(steps)
             while True:

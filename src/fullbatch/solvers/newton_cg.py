@@ -61,21 +61,21 @@ class NewtonCG:
         accuracy = min(0.5, np.sqrt(norm(state.grad) / state.first_norm))
         direction = yield from conjugate_step(state.theta, state.grad, accuracy, self.max_products)
         state = replace(state, direction=direction if direction.any() else along_gradient(state.grad))
-        found = yield from search(state, [state.direction, along_gradient(state.grad)], noise)
+        found = yield from search(state, [state.direction, along_gradient(state.grad)], noise, self.facts)
         if found is None:
             return stuck(state, noise)
         trial, step = found
         return moved(state, step, trial.point, noise)
 
     def optimality(self, state: NewtonCGState) -> float:
-        """The decrease of the latest step, which is more than what is left once Newton's method converges, as a share
-        of F: see `relative`.
+        """By how much F changed in the latest step, which is more than what is left once Newton's method converges, as
+        a share of F: see `relative`. A rise is noise, and tells how much of F is not known.
         """
         if not state.grad.any():
             return 0.0
         if len(state.values) < 2:
             return np.inf
-        return relative(max(float(state.values[-2] - state.value), 0.0), state, self.facts)
+        return relative(abs(float(state.values[-2] - state.value)), state, self.facts)
 
 
 def conjugate_step(theta: Array, grad: Array, accuracy: float, most: int, scale: float | Array = 1.0) -> Steps[Array]:

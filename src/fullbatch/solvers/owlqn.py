@@ -10,6 +10,7 @@ from ..protocols.answers import Point
 from ..protocols.requests import ValueGrad
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty, Steps, with_penalty
+from ._line_search import CONVEX_NOISE
 from ._memory import Vectors, remember, times_inverse
 from ._vectors import dot, norm
 from .descent import check_precision, first_state, is_finite, moved_to, precision_of
@@ -172,7 +173,8 @@ class OWLQN:
             if point.value <= state.value + _DECREASE * promised:
                 return theta, point
             along = dot(point.grad + penalty.l1 * orthant, way)
-            if point.value <= state.value + slack and along <= (2 * _DELTA - 1) * promised:
+            trusted = CONVEX_NOISE * slack if self._facts.convex and along < 0 else slack
+            if point.value <= state.value + trusted and along <= (2 * _DELTA - 1) * promised:
                 return theta, point
             above = point.value - state.value - promised
             step *= float(np.clip(-promised / (2.0 * above), *_SHORTER)) if above > 0 else _SHORTER[1]

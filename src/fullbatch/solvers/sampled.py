@@ -198,7 +198,9 @@ class SampledLBFGS:
         if rank != self.rank:  # the state goes on with the kind of matrix that it began with
             return (yield from replace(self, rank=rank).step(state))
         inverse = yield from self._inverse(state)
-        state = yield from advance(state, _fallbacks(state, inverse), self.memory, precision_of(self.precision))
+        state = yield from advance(
+            state, _fallbacks(state, inverse), self.memory, precision_of(self.precision), self.facts
+        )
         if state.failure:
             return state
         if self._is_due(state):
