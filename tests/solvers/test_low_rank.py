@@ -217,10 +217,11 @@ def test_rare_levels_that_the_sample_misses(options):
     assert passes[0] <= 0.7 * passes[1]
 
 
-def test_bits_depend_neither_on_threads_nor_on_those_of_blas_nor_on_the_run():
+def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver_nor_on_the_run(monkeypatch):
     X = words(2000, 800)
     y, thetas = labels(X, 3), set()
     for threads, of_blas in ((1, 1), (2, 2), (3, 1)):
+        monkeypatch.setattr("fullbatch.solvers._design.available_cpus", lambda cpus=threads: cpus)
         with threadpool_limits(of_blas, user_api="blas"):
             fun = objective(X, y, "softmax", blocks=7, engine=ThreadEngine(threads))
             thetas.add(minimize(fun, start(fun), solver=SampledLBFGS(rank=20), max_iter=12).theta.tobytes())

@@ -229,7 +229,7 @@ def test_memory_is_said_before_it_is_taken_and_kept_to(caplog):
     (sample,) = (answer for answer in asked if hasattr(answer, "X"))
     assert 50 < len(sample.X) < 250
     few = minimize(fun, start(fun), solver=SampledLBFGS(max_bytes=20_000), max_iter=2)
-    assert "L-BFGS with diagonal and 3 directions of the Hessian" in few.solver
+    assert "L-BFGS with diagonal and 2 directions of the Hessian" in few.solver
     for options in ({"max_bytes": 2000}, {"max_bytes": 15_000, "rank": 50}):
         with pytest.raises(ValueError, match=r"more than half of max_bytes: use SampledLBFGS\(max_bytes="):
             minimize(fun, start(fun), solver=SampledLBFGS(**options))

@@ -8,7 +8,7 @@ is Woodbury's.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
-from ._design import Design, mean_squares
+from ._design import THREADS, Design, in_threads, mean_squares
 from .preconditioners import Directions, directions
 
 Array = npt.NDArray[Any]
@@ -35,9 +35,11 @@ _FIRST = 10
 # Random projections beyond the directions that are looked for, and how often they are multiplied with the matrix.
 _EXTRA, _POWERS = 10, 2
 
-# Vectors as long as a row is wide that are made at the same time, and how many arrays of them; and coordinates of which
-# the products of directions are added at a time.
-_AT_A_TIME, _ARRAYS = 8, 3
+# Arrays of vectors as long as a row is wide that a product takes. Up to that width all its vectors are made at the same
+# time, by all threads; beyond it so many at a time, for the memory's sake.
+_ARRAYS, _NARROW, _AT_A_TIME = 3, 2**16, 8
+
+# Coordinates of which the products of directions are added at a time.
 _CHUNK = 8192
 
 # A column's curvature is no less than this share of its mean square times the mean curvature, whatever its few rows of
@@ -91,7 +93,8 @@ class LowRankHessian:
 
 def bytes_of_directions(facts: Facts, rank: int) -> int:
     """Memory of the matrix, and of the projections while it is made."""
-    made = _ARRAYS * min(_AT_A_TIME, rank + _EXTRA) if rank else 5  # of the diagonal
+    at_a_time = rank + _EXTRA if facts.width <= _NARROW else min(_AT_A_TIME, rank + _EXTRA)
+    made = _ARRAYS * at_a_time if rank else 5  # of the diagonal
     return int(facts.width * (4 * rank + 8 * made + 16 * facts.outputs))  # directions are float32
 
 
@@ -210,13 +213,13 @@ def _largest(
 
     def product(projections: Array) -> Array:
         """A A' times them, (m, J)."""
-        result = np.empty_like(projections)
-        for start in range(0, projections.shape[1], _AT_A_TIME):
-            some = slice(start, start + _AT_A_TIME)
+
+        def of_some(some: slice) -> Array:
             moved = to_columns(projections[:, some])
             moved *= scale[:, None]
-            result[:, some] = root * rows.times(moved)
-        return result
+            return root * rows.times(moved)
+
+        return _side_by_side(of_some, projections.shape[1], rows.width)
 
     # The largest eigenvalue of noise of mean 1, by the law of Marchenko and Pastur.
     traces = found.traces / found.traces.max()  # so that no square underflows
@@ -241,9 +244,13 @@ def _largest(
     logger.debug("%d directions stand out, with eigenvalues from %.3g to %.3g", len(values), values[0], values[-1])
     # A' times one of unit length has the root of its value as its length.
     vectors *= np.sqrt(np.maximum(values - rest, 0.0) / values)
-    low = np.empty((rows.width, len(values)), np.float32)
-    with one_thread():
-        for start in range(0, len(values), _AT_A_TIME):
-            some = slice(start, start + _AT_A_TIME)
-            low[:, some] = to_columns(vectors[:, some])
+    low = _side_by_side(lambda some: to_columns(vectors[:, some]).astype(np.float32), len(values), rows.width)
     return low, float(rest)
+
+
+def _side_by_side(columns: Callable[[slice], Array], count: int, width: int) -> Array:
+    """So many columns, some at a time; how they are cut depends on shapes alone, and so do the bits."""
+    each = -(-count // THREADS) if width <= _NARROW else _AT_A_TIME
+    cut = [slice(start, start + each) for start in range(0, count, each)]
+    made = in_threads(columns, cut) if width <= _NARROW else map(columns, cut)
+    return np.hstack(list(made))
