@@ -269,8 +269,8 @@ SURVIVORS = (
     Survivor(
         "R5",
         "solvers/newton_cg.py",
-        "search(state, [state.direction, along_gradient(state.grad)], noise)",
-        "search(state, [state.direction], noise)",
+        "search(state, [state.direction, along_gradient(state.grad)], noise, self.facts)",
+        "search(state, [state.direction], noise, self.facts)",
         _RULES,
     ),
     Survivor("R6", "solvers/newton_cg.py", "np.isfinite(curvature) and curvature > 0", "curvature != 0", _RULES),
