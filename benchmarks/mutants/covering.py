@@ -1,9 +1,10 @@
 """Which tests run through a line, and how long each takes: what `make coverage` has left."""
 
 import ast
+import itertools
 import re
 import xml.etree.ElementTree as ElementTree
-from collections import defaultdict
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,25 +44,30 @@ class Covering:
         return 20.0 + 10.0 * self.seconds(test)
 
     def tests(self, mutant: Mutant, source: str, most: float) -> Tests:
-        """Those that run through a fault, for `most` seconds in all: of its own room first, the quickest first."""
+        """Those that run through a fault, for `most` seconds in all: for half of them the quickest of its own room,
+        then those of the files that have most.
+        """
         by_line = self._by_line(mutant.file)
         first, last = lines_of(source, mutant.line)
-        reached = {test for line in range(first, last + 1) for test in by_line.get(line, ())}
-        files: Tests = defaultdict(list)
-        for test in sorted(filter(_without_a_cluster, reached), key=lambda test: (self.seconds(test), test)):
-            files[test.partition("::")[0]].append(test)
-        room = mutant.file.partition("/")[0]
-        left, chosen = most, {}
-        for file in sorted(files, key=lambda file: (f"tests/{room}/" not in file, -len(files[file]), file)):
-            taken = []
-            for test in files[file]:
-                if not taken or self.seconds(test) <= min(left, most / 4):
-                    taken.append(test)
-                    left -= self.seconds(test)
-            chosen[file] = taken
-            if left <= 0:
-                break
-        return chosen
+        reached = filter(
+            _without_a_cluster, {test for line in range(first, last + 1) for test in by_line.get(line, ())}
+        )
+        quickest = sorted(reached, key=lambda test: (self.seconds(test), test))
+        room = f"tests/{mutant.file.partition('/')[0]}/"
+        own, others = [test for test in quickest if room in test], [test for test in quickest if room not in test]
+        chosen = self._within(own, most / 2 if others else most)
+        in_file = Counter(map(_file_of, others))
+        others.sort(key=lambda test: (-in_file[_file_of(test)], _file_of(test)))
+        chosen += self._within(others, most - sum(map(self.seconds, chosen)))
+        files: Tests = {}
+        for test in chosen:
+            files.setdefault(_file_of(test), []).append(test)
+        return dict(sorted(files.items(), key=lambda item: (room not in item[0], -len(item[1]), item[0])))
+
+    def _within(self, tests: list[str], most: float) -> list[str]:
+        """The first of them that take no longer; at least one."""
+        ends = itertools.accumulate(map(self.seconds, tests))
+        return [test for i, (test, end) in enumerate(zip(tests, ends, strict=True)) if end <= most or not i]
 
     @cache
     def _by_line(self, file: str) -> dict[int, set[str]]:
@@ -90,10 +96,14 @@ def lines_of(source: str, line: int) -> tuple[int, int]:
     return first, last
 
 
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
 def _without_a_cluster(test: str) -> bool:
     """Whether it may be one that needs no cluster: by its file, for what is left the process of the tests looks."""
     return not {"ray", "dask", "clusters", "hosts", "bytes", "docs", "examples"} & set(
-        Path(test.partition("::")[0]).stem.split("_")
+        Path(_file_of(test)).stem.split("_")
     )
 
 
