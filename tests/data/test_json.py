@@ -109,6 +109,11 @@ ROW = '{"a":1,"t":"u","y":0}\n'
         (ROW + '{"a":1,"y":0}{"a":2,"y":1}\n', {}, "row 1 is no JSON object on a line of its own: Extra data"),
         (ROW + '{"a":2,"a":3,"y":0}\n', {}, "row 1 has the key 'a' twice"),
         (ROW + '{"a":"x","t":"u","y":0}\n', {}, "row 1, column 'a': the value is of the kind 'text', and in row 0 of"),
+        (
+            ROW + '{"t":"u","y":"x"}\n{"a":"x","t":"u","y":0}\n',
+            {},
+            r"row 1, column 'y': the value is of the kind 'text'.*\. Look at 'a' too",
+        ),
         (ROW + '{"a":true,"t":"u","y":0}\n', {}, "row 1, column 'a': .* kind 'truth value', and in row 0"),
         (ROW + '{"a":1e400,"t":"u","y":0}\n', {}, r"row 1 does not read: Number too big.*1e400"),
         (ROW + '{"a":Infinity,"t":"u","y":0}\n', {}, "row 1, column 'a': the value is infinite"),

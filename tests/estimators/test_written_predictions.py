@@ -177,6 +177,13 @@ def test_what_cannot_be_kept_is_told(model, unnamed, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             fitted.write_predictions(given, path, keep=keep)
+    named_twice = FRAME.assign(probability_yes=1.0, probability_no=0.0)
+    with pytest.raises(
+        ValueError, match="a column that is kept is named 'probability_no', as the predictions are: rename it"
+    ):
+        model.write_predictions(
+            named_twice, tmp_path / "p.parquet", keep=["probability_yes", "probability_no"], probabilities=True
+        )
     assert {file.name for file in tmp_path.iterdir()} == {"t.csv", "t.parquet", "t.arrow", "t.orc", "t.jsonl"}
     parts = [FRAME.assign(k=1), FRAME.assign(k="text")]
     for number, part in enumerate(parts):

@@ -1,13 +1,27 @@
 import inspect
+import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from formulas import weights_of_classes
 from scipy.special import logsumexp
 
-from fullbatch import DataError, Linear, SerialEngine, array_sources
+from fullbatch import (
+    DataError,
+    HuberRegressor,
+    Linear,
+    LinearSVC,
+    LogisticRegression,
+    OrdinalLogisticRegression,
+    PoissonRegressor,
+    QuantileRegressor,
+    Ridge,
+    SerialEngine,
+    array_sources,
+)
 from fullbatch.errors import BlockError
 from fullbatch.kernels.losses import LOSSES
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
@@ -209,6 +223,29 @@ def test_zero_weight_rows_do_not_count_even_where_their_squares_overflow(kind):
         return blocks.sum(Curvature(np.zeros(4), "diagonal")).matrix
 
     np.testing.assert_allclose(diagonal(huge, np.r_[np.ones(8), 0.0]), diagonal(X[:8], None), rtol=1e-12)
+
+
+def test_categories_stay_codes_in_every_linear_model(monkeypatch):
+    """As columns of their own they would take as much room as there are levels."""
+
+    def encoded(*_):
+        raise AssertionError("categories became columns")
+
+    monkeypatch.setattr("fullbatch.engines._worker.encode", encoded)
+    frame = pd.DataFrame({"a": np.linspace(0.0, 1.0, 40), "b": np.resize(["x", "y", "z"], 40)})
+    y = np.resize([0, 1, 1, 2, 0], 40)
+    for estimator in (
+        Ridge(),
+        LogisticRegression(),
+        PoissonRegressor(),
+        HuberRegressor(),
+        QuantileRegressor(),
+        LinearSVC(),
+        OrdinalLogisticRegression(),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert estimator.set_params(engine="serial").fit(frame, y).coef_.shape[-1] == 4
 
 
 @pytest.mark.parametrize("kind", ["float64", "csr"])

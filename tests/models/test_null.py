@@ -48,8 +48,12 @@ def test_it_stands_as_far_above_the_least_as_the_best_intercept_leaves_it(loss):
             assert fun.blocks.schema.null.null().intercept == pytest.approx(best.x[0], abs=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["huber", "quantile"])
-def test_of_huber_and_quantile_it_is_of_that_order(loss):
+@pytest.mark.parametrize(
+    ("loss", "quantile"), [("huber", None), ("quantile", 0.1), ("quantile", 0.5), ("quantile", 0.9)]
+)
+def test_of_huber_and_quantile_it_is_of_that_order(loss, quantile, monkeypatch):
+    if quantile is not None:
+        monkeypatch.setitem(OPTIONS, "quantile", {"quantile": quantile, "smoothing": 0.05})
     fun = problem(loss)
     theta = np.zeros(fun.size)
 

@@ -166,6 +166,8 @@ class _CrossEntropy:
     class_weight: str | Mapping[Any, float] | None
     passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
 
+    takes_categories: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         Linear("softmax", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker
 
