@@ -22,7 +22,7 @@ from fullbatch import (
     minimize,
 )
 from fullbatch.models.linear import Linear
-from fullbatch.objective.proximal import LEAST_DAMPING, Cornered
+from fullbatch.objective.proximal import LEAST_DAMPING, Cornered, _face_minimum
 from fullbatch.objective.variables import Standardized
 from fullbatch.protocols.answers import Curves, Point
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
@@ -210,6 +210,16 @@ def test_the_model_is_minimised_whatever_its_faces():
             slope = penalty.steepest(found, grad + matrix @ found + LEAST_DAMPING["float64"] * of_scale**2 * found)
             assert (np.abs(slope) <= 1e-10 * (np.abs(grad) + of_scale + np.abs(matrix) @ np.abs(found))).all()
             assert model.change(found) <= min(model.change(penalty.nearest(found + step)) for step in np.eye(size))
+
+
+def test_what_has_no_strength_crosses_zero_on_its_way_to_the_minimum_of_a_face():
+    """At once: only what has one stops at the corner."""
+    matrix, x = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([0.1, 0.1])
+    target = np.array([-3.0, 2.0])
+    for l1, wanted in (([0.0, 0.0], target), ([1e-9, 0.0], [0.0, 0.1 + 0.5 * 0.1 - (matrix @ (x - target))[1]])):
+        penalty = Penalty(np.zeros(2), np.array(l1), np.full(2, -np.inf), np.full(2, np.inf))
+        found = _face_minimum(matrix, matrix @ (x - target), x, penalty, np.zeros(2))
+        np.testing.assert_allclose(found, wanted, rtol=1e-8)
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

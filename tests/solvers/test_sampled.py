@@ -235,6 +235,20 @@ def test_memory_is_said_before_it_is_taken_and_kept_to(caplog):
             minimize(fun, start(fun), solver=SampledLBFGS(**options))
 
 
+def test_rows_of_the_sample_follow_from_parameters_or_directions():
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((400, 600))
+    facts = replace(objective(X, (X[:, 0] > 0).astype(int)).facts, rows=10**6)
+    for options, rows in (
+        ({"rows_per_column": 40.0}, 40 * 601),
+        ({"rows_per_column": 2.0}, 2 * 601),
+        ({"rows_per_column": 2.0, "rank": 20}, 2 * 5 * 50),  # five times as many for each of 50 directions
+        ({"rows_per_column": 2.0, "rank": 100}, 2 * 5 * 100),
+        ({"rows_per_column": 2.0, "rank": 200}, 2 * 601),  # no more than without
+    ):
+        assert SampledLBFGS(**options).for_problem(facts).sample_rows == rows
+
+
 def test_reads_of_the_sample_are_counted_apart():
     rng = np.random.default_rng(5)
     X = rng.standard_normal((10_000, 10))
