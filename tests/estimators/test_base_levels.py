@@ -134,6 +134,32 @@ def test_what_is_no_base_level_is_told(options, message):
 def test_unknown_levels_need_a_base():
     with pytest.raises(ValueError, match='unknown="base" needs base levels'):
         GeneralizedLinearRegressor(unknown="base").fit(FRAME, COUNTS)
-    model = GeneralizedLinearRegressor(base={"region": "u"}, unknown="base").fit(FRAME, COUNTS)
+    partial = GeneralizedLinearRegressor(base={"region": "u"}, unknown="base")
     with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
-        model.predict(FRAME)
+        partial.fit(FRAME, COUNTS)
+    with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
+        fit_path(partial, FRAME, COUNTS, num=2)
+    assert not hasattr(partial, "coef_")
+
+
+@pytest.mark.parametrize("unknown", ["ignore", "base"])
+def test_predictions_with_errors_take_unknown_levels_as_the_model_does(unknown):
+    model = GeneralizedLinearRegressor("poisson", base=BASE, unknown=unknown).fit(FRAME, COUNTS)
+    new = FRAME.head(40).assign(region="new")
+    for reference in ({}, {"region": "w"}):
+        told = model.inference(FRAME, COUNTS, reference=reference)
+        found, wanted = told.predict(new), told.predict(new.assign(region="v"))
+        np.testing.assert_allclose(found["mean"], model.predict(new), rtol=1e-9)
+        pd.testing.assert_frame_equal(found, wanted)
+        np.testing.assert_allclose(told.predict(table_sources(new, blocks=3)), found, rtol=1e-12)
+    with pytest.raises(DataError, match="'region' has levels like 7, those of the fit are like"):
+        told.predict(new.assign(region=pd.Categorical([7] * 40)))
+
+
+def test_an_unknown_level_without_a_base_has_no_standard_error():
+    model = GeneralizedLinearRegressor("poisson", base={"zone": 3}, unknown="ignore").fit(FRAME, COUNTS)
+    told = model.inference(FRAME, COUNTS)
+    new = FRAME.head(5).assign(region=["u", "v", "new", "w", "u"])
+    with pytest.raises(DataError, match="row 2, column 'region': unknown level 'new', which the model ignores"):
+        told.predict(new)
+    np.testing.assert_allclose(told.predict(new.drop(2))["mean"], model.predict(new.drop(2)), rtol=1e-9)

@@ -33,14 +33,22 @@ def check_base(base: Any, unknown: Any) -> None:
         raise ValueError('unknown="base" needs base levels: tell them with base, as in base="first"')
 
 
-def base_levels(base: Base, features: Features) -> dict[str, Any]:
+def base_levels(base: Base, unknown: str, features: Features) -> dict[str, Any]:
     """The base level of each column that has one.
 
     Raises
     ------
     DataError
         There is no such column, or it has no such level.
+    ValueError
+        Unknown levels are to count as the base, which a column does not have.
     """
+    bases = _named_levels(base, features)
+    unknown_to(unknown, bases, features)
+    return bases
+
+
+def _named_levels(base: Base, features: Features) -> dict[str, Any]:
     if base is None:
         return {}
     names = _categories(features)

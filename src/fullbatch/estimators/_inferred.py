@@ -31,6 +31,7 @@ class Inferred:
     engine: Any
     fit_intercept: bool
     standardize: bool
+    unknown: str
 
     _no_inference: ClassVar[str] = ""  # why there is none
 
@@ -190,6 +191,7 @@ class Inferred:
             getattr(self, "classes_", None),
             getattr(self, "class_weight", None),
             held_at_zero(self.base_, self.features_),
+            "error" if self.unknown == "error" else "ignore",
         )
 
 

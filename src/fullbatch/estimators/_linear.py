@@ -195,7 +195,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
 
     def _variables(self, schema: Schema, linear: Linear) -> Any:
         """The solver's variables: of centred columns."""
-        held = held_at_zero(base_levels(self.base, schema.features), schema.features)
+        held = held_at_zero(base_levels(self.base, self.unknown, schema.features), schema.features)
         return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held)
 
     @abstractmethod
@@ -324,7 +324,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         self._keep_columns(schema, given)
         self._keep(coef, intercept, schema)
         self._keep_rest(theta[coefs + intercepts * linear.intercept :])
-        self.base_ = base_levels(self.base, schema.features)
+        self.base_ = base_levels(self.base, self.unknown, schema.features)
 
     def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
         """Say aloud what the numbers do not show; `was_asked` that the fit was to end where it did."""
@@ -367,7 +367,11 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
                 one.check()
                 if self._no_early_stopping:
                     raise ValueError(f"{type(self).__name__} takes no EarlyStopping: {self._no_early_stopping}")
-        self._model()  # refuses what it does not take
+        self._check_model()
+
+    def _check_model(self) -> None:
+        """Refuse what the model does not take."""
+        self._model()
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):
