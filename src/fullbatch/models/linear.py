@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, shortened
 from ..kernels.losses import LOSSES, Squared
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
@@ -177,7 +177,14 @@ class Linear:
         assert schema.classes is not None
         assert schema.class_weight is not None
         if isinstance(self.class_weight, str):
-            present = np.maximum(schema.class_weight, np.finfo(np.float64).tiny)
+            present = schema.class_weight
+            if not np.all(present > 0):
+                absent = schema.classes[~(present > 0)].tolist()
+                raise DataError(
+                    f"class_weight='balanced': all rows of {'class' if len(absent) == 1 else 'classes'} "
+                    f"{shortened(absent)} have weight 0, which no factor makes as much as others have: leave these "
+                    "rows out, or give the weights of the classes"
+                )
             return schema.weight / (len(schema.classes) * present)
         unknown = [label for label in self.class_weight if label not in schema.classes]
         if unknown:
