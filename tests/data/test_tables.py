@@ -85,6 +85,21 @@ def test_other_kinds_of_columns():
     np.testing.assert_array_equal(only(decimals, target="y").X, [[1.0], [2.0]])
 
 
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"target": ["y", "x"]}, r"target must be the name of a column, got \['y', 'x'\]: sources have one target"),
+        ({"weight": ["x"]}, r"weight must be the name of a column, got \['x'\]: sources have one weight"),
+        ({"offset": 3}, "offset must be the name of a column, got 3"),
+        ({"features": [["x"]]}, r"features must be a list of names of columns, got \['x'\] among them"),
+        ({"exclude": [3]}, "exclude must be a list of names of columns, got 3 among them"),
+    ],
+)
+def test_roles_are_names_of_columns(roles, message):
+    with pytest.raises(ValueError, match=message):
+        table_sources(FRAME, **roles)
+
+
 def test_missing_values_are_refused_with_row_and_column():
     frame = FRAME.assign(x=[0.5, np.nan, 1.0])
     with pytest.raises(DataError, match=r"table: row 1, column 'x': the value is missing\. Fill it in"):

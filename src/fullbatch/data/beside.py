@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from ..errors import DataError
 from .arrow import as_table, plain
 from .columns import check_there
+from .features import refuse_masked
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +40,7 @@ def values_of(column: Any) -> Array:
     NumPy makes texts of numbers, None and NaN that stand in a list beside texts. They stay objects here, as they are in
     an array of objects or in a series, so that they are told.
     """
+    refuse_masked("the targets, weights or offsets", column)
     if isinstance(column, pa.Array):
         column = pa.chunked_array([column])
     if isinstance(column, pa.ChunkedArray):
