@@ -159,6 +159,8 @@ def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[A
     facts = objective.facts
     if constant is None and facts.constant is not None:
         constant = np.flatnonzero(_spread_over(objective, facts.constant, False))
+    if constant is not None:
+        constant = np.setdiff1d(constant, _held(objective))
     if constant is not None and constant.size:
         names = _names(objective, constant)
         yield Notice("constant-columns", f"without variation, and so not used: {names}")
@@ -171,6 +173,14 @@ def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[A
             f"each a combination of the others, so that coefficients are not the only ones that fit so well: {names}. "
             "Leave one out, or add a penalty",
         )
+
+
+def _held(objective: Objective) -> Array:
+    """Coordinates that are zero by definition although their columns vary: those of base levels."""
+    if objective.variables is None:
+        return np.zeros(0, np.int64)
+    varying = objective.variables.held & (objective.blocks.schema.variance > 0)
+    return np.flatnonzero(_spread_over(objective, varying, False))
 
 
 def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Callable[[Any], Any]) -> Array:
@@ -241,6 +251,6 @@ def _names(objective: Objective, coordinates: Iterable[int]) -> str:
     predictors, features = objective.blocks.parameters.predictors, objective.blocks.schema.features
     assert predictors is not None
     columns = np.unique(np.flatnonzero(np.isin(predictors, list(coordinates)).any(axis=0)))
-    return shortened(
-        ("the intercept" if column >= features.size else features.name_out(int(column)) for column in columns), 8
-    )
+    named = [features.name_out(int(column)) for column in columns if column < features.size]
+    intercepts = len(columns) - len(named)  # several of ordered classes
+    return shortened(named + ["the intercept" if intercepts == 1 else "the intercepts"] * (intercepts > 0))
