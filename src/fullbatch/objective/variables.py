@@ -54,8 +54,8 @@ class Standardized:
         # Of spreads below the root of the least number nothing is left when they are squared.
         constant = np.maximum(deviation, _LEAST) <= CONSTANT * np.abs(schema.mean)
         self._used = ~constant if intercept else np.ones(schema.n_features, bool)
-        self._held = np.zeros(schema.n_features, bool) if held is None else held
-        self._used &= ~self._held
+        if held is not None:
+            self._used &= ~held
 
     def to_blocks(self, theta: Array) -> Array:
         """Coefficients and intercepts on the columns as stored."""
@@ -73,8 +73,7 @@ class Standardized:
         """The same change of variables of a model that has these columns alone."""
         part = copy(self)
         part._shape = (self._shape[0], len(columns))
-        part._mean, part._scale = self._mean[columns], self._scale[columns]
-        part._used, part._held = self._used[columns], self._held[columns]
+        part._mean, part._scale, part._used = self._mean[columns], self._scale[columns], self._used[columns]
         return part
 
     @property
@@ -86,11 +85,6 @@ class Standardized:
     def used(self) -> Array:
         """Which columns are used, (p,)."""
         return self._used
-
-    @property
-    def held(self) -> Array:
-        """Which columns have coefficients that are zero by definition, (p,)."""
-        return self._held
 
     def pull_back(self, grad: Array) -> Array:
         """Gradient on standardised columns from the gradient on the columns as stored."""

@@ -11,6 +11,7 @@ from ..errors import shortened
 from ..objective.hessian import Curved
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
+from ..protocols.schema import CONSTANT
 from .convergence import Check
 from .result import OWN_MODEL, Notice, Status
 
@@ -179,8 +180,9 @@ def _held(objective: Objective) -> Array:
     """Coordinates that are zero by definition although their columns vary: those of base levels."""
     if objective.variables is None:
         return np.zeros(0, np.int64)
-    varying = objective.variables.held & (objective.blocks.schema.variance > 0)
-    return np.flatnonzero(_spread_over(objective, varying, False))
+    schema = objective.blocks.schema
+    varies = _spread_over(objective, np.sqrt(schema.variance) > CONSTANT * np.abs(schema.mean), False)
+    return np.flatnonzero(varies & (objective.variables.to_blocks(np.ones(objective.size)) == 0))
 
 
 def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Callable[[Any], Any]) -> Array:
