@@ -166,6 +166,18 @@ def test_a_frame_without_columns_is_refused():
         given_to_predict(FRAME[[]], Fitted(Features(3)))
 
 
+def test_complex_numbers_are_told_by_their_type_alone():
+    beside = {"y": Y, "weight": WEIGHT, "offset": OFFSET}
+    for role, meaning in {"y": "target", "weight": "weight", "offset": "offset"}.items():
+        told = {**beside, role: beside[role] * 1j}
+        with pytest.raises(
+            DataError, match=f"^Complex data not supported: the {meaning} must be real, not complex128$"
+        ):
+            given_to_fit(TEXTS, **told, asked_by="Model")
+    with pytest.raises(DataError, match="Complex data not supported: the target must be real, not complex128"):
+        given_to_fit(X, Y * 1j, asked_by="Model")
+
+
 def test_masked_values_are_not_read_from_behind_their_mask():
     mask = np.zeros(X.shape, bool)
     mask[4, 2] = True

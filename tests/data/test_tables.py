@@ -133,7 +133,7 @@ def test_missing_values_can_be_dropped_or_filled_in():
         ({"target": "z"}, DataError, "there is no column 'z': its columns are 'age', 'x', 'region'"),
         ({"features": "age"}, ValueError, r"features must be a list of columns, got the text 'age': write \['age'\]"),
         ({"target": "y", "features": ["y"]}, ValueError, "'y' is given two meanings"),
-        ({"features": ["x", "x"]}, ValueError, "'x' is given two meanings"),
+        ({"features": ["x", "x"]}, ValueError, "'x' is named twice among the features: name it once"),
         ({"features": ["x"], "categorical": ["age"]}, ValueError, "'age' is not among the features"),
         ({"weight": "region"}, DataError, "column 'region' is (large_)?string, it must be numbers"),
         ({"missing": "ignore"}, ValueError, 'missing must be "error", "drop", or a mapping'),

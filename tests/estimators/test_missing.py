@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fullbatch import (
     DataError,
@@ -315,6 +316,10 @@ def test_folds_and_paths_learn_it_too():
     ours = fit_path(poisson(missing="median"), X, Y, strengths=[0.1, 0.01])
     wanted = fit_path(poisson(), filled, Y, strengths=[0.1, 0.01])
     np.testing.assert_allclose(ours.coefs, wanted.coefs, rtol=1e-9)
+    filled = SimpleImputer().fit_transform(X)  # from all rows, for all folds
+    ours = RidgeCV([0.1, 1.0], cv=3, missing="mean", standardize=True).fit(X, Y)
+    whole = RidgeCV([0.1, 1.0], cv=3).fit(StandardScaler().fit_transform(filled), Y)
+    assert ours.best_score_ == pytest.approx(whole.best_score_, rel=1e-9)
 
 
 @pytest.mark.parametrize(
