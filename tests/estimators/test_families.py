@@ -275,7 +275,7 @@ def test_folds_take_a_theta_that_is_given_alone():
     chosen = GeneralizedLinearRegressorCV(family="negative.binomial", alphas=[0.1, 0.01], cv=3)
     with pytest.raises(
         ValueError,
-        match="many fits of this model together, which cannot be: its theta is fitted too: give one",
+        match="many fits, which this model does not take: its theta is fitted too: give one",
     ):
         clone(chosen).set_params(loss_options={"theta": "likelihood"}).fit(X, y)
     chosen.set_params(loss_options={"theta": 0.6}).fit(X, y)

@@ -208,6 +208,7 @@ def with_bases(rows: Rows, features: Features, bases: Sequence[Any], source: Any
     source : Source or str
         Where the rows come from, for messages.
     """
+    _check_columns(rows, features, source)
     categories = []
     for number, (column, levels, base) in enumerate(zip(rows.categories, features.levels, bases, strict=True)):
         _check_kind(column, levels, features.column(features.numeric + number), source)

@@ -127,19 +127,30 @@ class FittedLinear:
         if self.unknown == "error" or not rows.categories:
             return rows
         rows = with_bases(rows, self.features, self.bases, source)
-        for number, (column, levels) in enumerate(
-            zip(rows.categories, self.features.levels, strict=True), self.features.numeric
-        ):
+        self._refuse_unknown(
+            rows,
+            source,
+            "which the model ignores, has no standard error: the column has no base level that it could count as. Fit "
+            'with base levels, base="first", or leave the row out',
+        )
+        return rows
+
+    def encoded_of_fit(self, rows: Rows, source: Any) -> Rows:
+        """Rows of the fit, whose levels are known, with the columns of the model."""
+        if self.unknown != "error" and rows.categories:
+            rows = matched(rows, self.features, self.missing, source)
+            rows = with_bases(rows, self.features, [None] * len(self.features.levels), source)
+            self._refuse_unknown(rows, source, "which the fit has not seen: give the rows of the fit, and no others")
+        return self.encoded(rows, source)
+
+    def _refuse_unknown(self, rows: Rows, source: Any, why: str) -> None:
+        columns = zip(rows.categories, self.features.levels, strict=True)
+        for number, (column, levels) in enumerate(columns, self.features.numeric):
             strange = ~np.isin(column.levels, levels)[column.codes]
             if strange.any():
                 row = int(np.flatnonzero(strange)[0])
                 name, level = self.features.column(number), column.levels.tolist()[column.codes[row]]
-                raise DataError(
-                    f"{located(source, row)}, column {name!r}: unknown level {level!r}, which the model ignores, "
-                    "has no standard error: the column has no base level that it could count as. Fit with base levels, "
-                    'base="first", or leave the row out'
-                )
-        return rows
+                raise DataError(f"{located(source, row)}, column {name!r}: unknown level {level!r}, {why}")
 
     @property
     def bases(self) -> list[Any]:
