@@ -190,6 +190,11 @@ class Design:
         """
         features, told = fitted.features, dict(reference or {})
         left_out, references, first = [], {}, features.numeric
+        if fitted.fit_intercept and "intercept" in features.data_names():
+            raise ValueError(
+                "the column 'intercept' has the name that the model's own intercept has in tables and hypotheses: fit "
+                "with another name for it"
+            )
         names = features.data_names()[features.numeric :]
         for name, levels, base in zip(names, features.levels, fitted.bases, strict=True):
             if base is not None and not fitted.fit_intercept and told.get(name) == base:
