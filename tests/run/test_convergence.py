@@ -1,14 +1,17 @@
 """Claims are checked, and what is said of an end is so."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from problems import REFERENCES, breast_cancer, objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import (
     LBFGS,
+    DataError,
     Draw,
     FitWarning,
     GeneralizedLinearRegressor,
@@ -16,9 +19,11 @@ from fullbatch import (
     LogisticRegression,
     Newton,
     Objective,
+    OrdinalLogisticRegression,
     SerialEngine,
     Status,
     array_sources,
+    load_model,
     minimize,
 )
 from fullbatch.objective.hessian import Curved
@@ -215,6 +220,57 @@ def test_a_level_without_events_is_at_infinity():
     y = rng.poisson(np.where(X[:, 1] > 0, 0.0, 2.0))
     with pytest.warns(FitWarning, match="ever better, so the optimum is at infinity: .* along 'x1'; add a penalty"):
         GeneralizedLinearRegressor("poisson").fit(X, y)
+
+
+def levels(seed, empty):
+    """A level of "c" has no events, or none has; other columns are collinear and of many scales."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({name: rng.choice(list(values), 300) for name, values in (("c", "pqrs"), ("e", "uvw"))})
+    frame["a"], frame["b"] = 10.0 ** rng.uniform(-3, 3) * rng.normal(size=300) + 20.0, rng.normal(size=300)
+    frame["sum"] = frame.a + frame.b * frame.a.std()
+    eta, none = 0.7 * frame.b, (frame.c == empty).to_numpy()
+    targets = {
+        "counts": rng.poisson(np.exp(eta + 1.0)).astype(float),
+        "two": (eta + rng.logistic(size=300) > 0).astype(int),
+        "three": np.digitize(eta + rng.logistic(size=300), [-1.0, 1.0]),
+    }
+    return frame, {name: np.where(none, 0, y) for name, y in targets.items()}
+
+
+BY_LEVELS = [
+    ("counts", lambda: GeneralizedLinearRegressor("poisson")),
+    ("counts", lambda: GeneralizedLinearRegressor("tweedie")),
+    ("counts", lambda: GeneralizedLinearRegressor("poisson", solver="lbfgs")),
+    ("two", lambda: LogisticRegression(C=np.inf)),
+    ("two", lambda: LogisticRegression(C=np.inf, solver="newton-cg")),
+    ("two", lambda: LogisticRegression(C=np.inf, base="first")),
+    ("two", lambda: GeneralizedLinearRegressor(family="binomial", link="cloglog")),
+    ("three", lambda: LogisticRegression(C=np.inf)),
+    ("three", lambda: OrdinalLogisticRegression(C=np.inf)),
+]
+
+
+@pytest.mark.parametrize("kind", range(len(BY_LEVELS)))
+def test_a_level_without_events_is_told_whatever_else_moves_no_prediction(kind, tmp_path):
+    target, make = BY_LEVELS[kind]
+    for seed in range(3):
+        frame, targets = levels(seed, "p")
+        with pytest.warns(FitWarning, match=r"^\[separable\] some of the rows can be fitted ever better"):
+            model = make().fit(frame, targets[target])
+        told = codes(model.result_)
+        assert "'c=p'" in told["separable"]
+        assert not any(f"'c={level}'" in told["separable"] for level in "qrs")
+        assert "collinear-columns" not in told
+        model.save(tmp_path / "model.fb")
+        if target != "three":
+            with pytest.raises(DataError, match="classes are separated, as the fit has warned"):
+                load_model(tmp_path / "model.fb").inference(frame, targets[target])
+        frame, targets = levels(seed, "none")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = make().fit(frame, targets[target])
+        assert "separable" not in codes(model.result_)
+        assert not model.separable_
 
 
 def test_columns_that_say_nothing_or_the_same_are_named():

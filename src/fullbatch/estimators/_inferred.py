@@ -160,7 +160,7 @@ class Inferred:
                         f"{shortened(held)}: at {which}, where an estimate has no symmetric error: fit without the "
                         "bound, or without the column"
                     )
-        if any(notice.code == "separable" for notice in getattr(getattr(self, "result_", None), "notices", ())):
+        if getattr(self, "separable_", False):  # models of paths do not know
             raise DataError(
                 "the classes are separated, as the fit has warned: the likelihood has no maximum, and its curvature "
                 "where the fit ended says nothing of errors. Leave a column out, merge levels, or penalise"

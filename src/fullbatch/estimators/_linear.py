@@ -118,6 +118,9 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         Strengths of the penalty on the mean loss: l2_ ||coef||^2 / 2 + l1_ ||coef||_1.
     status_ : str
         How the fit ended: the value of a `fullbatch.Status`.
+    separable_ : bool
+        Whether the fit has found rows that can be fitted ever better, so that coefficients mean nothing: the notice
+        "separable".
     n_features_in_ : int
         Columns seen in fit; `coef_` has one more for each further level of a categorical one.
     feature_names_in_ : (n_features_in_,) array of str
@@ -300,7 +303,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         else:
             self._set_theta(result.theta, objective, given, result)
         self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
-        self.result_ = result
+        self.separable_, self.result_ = any(one.code == "separable" for one in result.notices), result
         self._warn(result, schema, was_asked=bool(ended))
 
     def _at(self, theta: Array, objective: Objective, given: Given) -> Self:
