@@ -134,6 +134,38 @@ def test_quantile_is_as_near_to_the_linear_program_as_its_smoothing_says(quantil
     assert F[0] == pytest.approx(F[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["outlier", "tails", "nearly exact", "exact"])
+def test_quantile_does_not_depend_on_the_tails(kind, quantile, fit_intercept, tmp_path):
+    """Standard deviations of the targets tell little of residuals there."""
+    rng = np.random.default_rng(0)
+    X, noise = rng.normal(size=(500, 2)), rng.normal(size=500)
+    y = {
+        "outlier": np.append(X[1:] @ [1.0, -1.0] + noise[1:], 1e6),
+        "tails": np.exp(3.0 * noise + X[:, 0]),
+        "nearly exact": 1e4 * X[:, 0] + noise,
+        "exact": 2.0 * X[:, 0] - X[:, 1],
+    }[kind]
+    options = {"quantile": quantile, "alpha": 0.0, "fit_intercept": fit_intercept}
+    found = fullbatch.QuantileRegressor(**options, tol=1e-6, checkpoint=tmp_path / "run").fit(X, y)
+    wanted = linear_model.QuantileRegressor(**options).fit(X, y)
+    F = [pinball(y - one.predict(X), quantile).mean() for one in (found, wanted)]
+    assert -1e-9 <= F[0] - F[1] <= 0.25 * found.smoothing_ + 1e-9
+    if kind == "exact":
+        return
+    assert found.smoothing_ <= 1e-3 * y.std() * (1 + 1e-9)
+    residual = y - found.predict(X)
+    assert np.mean(np.abs(residual) < found.smoothing_) <= 0.02 + 4 / 500
+    if fit_intercept:
+        assert np.mean(residual < 0) == pytest.approx(quantile, abs=0.012)
+    again = fullbatch.QuantileRegressor(**options, tol=1e-6, checkpoint=tmp_path / "run").fit(X, y)
+    assert again.coef_.tobytes() == found.coef_.tobytes()
+    assert again.get_params()["smoothing"] is None
+    told = fullbatch.QuantileRegressor(**options, tol=1e-6, smoothing=1e-3 * y.std()).fit(X, y)
+    assert told.smoothing_ == 1e-3 * y.std()  # as asked for
+
+
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}], ids=str)
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize("data", [load_iris, load_breast_cancer], ids=["iris", "cancer"])
