@@ -152,6 +152,16 @@ class Curved:
                 yield step, (0.5 * curvature * times - slope) * times
 
     @property
+    def steepness(self) -> float:
+        """Curvature along Newton's step, as a share of what the parameters that it moves have by themselves: next to
+        nothing where few rows tell of that way, which may soon be others.
+        """
+        with one_thread():
+            part = self.along / (np.maximum(self.values, 0.0) + _PROBED)
+            size = float(part @ part)
+            return float(part @ (np.maximum(self.values, 0.0) * part)) / size if 0 < size < np.inf else 1.0
+
+    @property
     def decrease(self) -> float:
         """By how much Newton's step would lower F: half the square of his decrement; infinite where F falls away."""
         if self.falls:
