@@ -69,6 +69,19 @@ def test_errors_are_those_of_statsmodels():
     np.testing.assert_allclose(told.std_err, wanted.bse.to_numpy(), rtol=1e-6)
 
 
+def test_effects_of_columns_that_move_together_are_refused():
+    told = poisson("claims ~ C(region) + age + I(age ** 2)").fit(FRAME).inference(FRAME)
+    assert told.average_predictions()["mean"].iloc[0] == pytest.approx(FRAME["claims"].mean(), rel=1e-6)
+    for effects in (
+        told.marginal_effects,
+        lambda: told.marginal_effects(["age"]),
+        lambda: told.average_predictions({"age": [30, 60]}),
+        lambda: told.average_predictions("C(region)"),
+    ):
+        with pytest.raises(ValueError, match=r"'claims ~ .*' may move together: compare what predict\(\) tells"):
+            effects()
+
+
 def test_without_an_intercept_the_first_category_keeps_its_levels():
     model = poisson("C(region) + power", fit_intercept=False).fit(FRAME, "claims")
     assert list(model.get_feature_names_out()) == ["C(region)[north]", "C(region)[south]", "C(region)[west]", "power"]

@@ -28,6 +28,8 @@ class Inferred:
     missing_: dict[str, Any]
     base_: dict[str, Any]
     has_offset_: bool
+    formula_: Any
+    formula: str | None
     engine: Any
     fit_intercept: bool
     standardize: bool
@@ -190,6 +192,7 @@ class Inferred:
             getattr(self, "classes_", None),
             getattr(self, "class_weight", None),
             held_at_zero(self.base_, self.features_),
+            None if self.formula_ is None else self.formula,
         )
 
 

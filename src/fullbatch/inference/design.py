@@ -58,6 +58,8 @@ class FittedLinear:
         What weights of classes were multiplied by.
     held : (p,) bool array or None
         Coefficients of base levels, which are zero by definition.
+    formula : str or None
+        What makes the columns from those of the data.
     """
 
     features: Features
@@ -73,6 +75,7 @@ class FittedLinear:
     classes: Array | None = None
     class_weight: Any = None
     held: Array | None = None
+    formula: str | None = None
 
     def targets(self, rows: Rows, source: Any) -> Array:
         """(n,) numbers, or numbers of classes; rows that cannot be used are refused.
