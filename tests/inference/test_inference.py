@@ -84,9 +84,16 @@ def test_a_level_that_separates_is_named():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = logistic(frame, tol=1e-4)
-    model.result_ = None
+    model.separable_ = False  # as those of paths, which do not know
     with pytest.raises(DataError, match=r"separated by 'region=south'"):
         model.inference(frame[COLUMNS], frame["y"])
+    frame.loc[frame["region"] == "south", "y"] = 0
+    for family in ("poisson", "tweedie", "negative.binomial"):
+        with pytest.warns(FitWarning, match="separable"):
+            model = GeneralizedLinearRegressor(family=family, base={"region": "north"}).fit(frame[COLUMNS], frame["y"])
+        model.separable_ = False
+        with pytest.raises(DataError, match=r"some rows are fitted ever better by 'region=south'"):
+            model.inference(frame[COLUMNS], frame["y"])
 
 
 def test_collinear_columns_are_named():
