@@ -541,3 +541,25 @@ def test_early_stopping_is_for_linear_models():
     X, y = np.zeros((8, 2)), np.arange(8.0)
     with pytest.raises(ValueError, match="TorchRegressor takes no EarlyStopping, which is for linear models"):
         TorchRegressor(torch.nn.Linear(2, 1), callbacks=[EarlyStopping(X, y)]).fit(X, y)
+
+
+def test_a_network_that_tells_less_than_a_constant_says_so():
+    """One layer is a convex problem, and columns of 1 and 1,000 about 5,000 are more than L-BFGS takes at once."""
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(300, 2))
+    y = np.digitize(0.5 * X[:, 0] - 0.5 * X[:, 1] + rng.logistic(size=300), [-0.5, 1.0])
+
+    def network(n_features, n_outputs):
+        return torch.nn.Linear(n_features, n_outputs, dtype=torch.float64)
+
+    weight = np.bincount(y) * [2.0, 1.0, 1.0]
+    share = weight / weight.sum()
+    options = {"random_state": 0, "class_weight": {0: 2.0}, "engine": "serial", "max_iter": 0}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        TorchClassifier(network, **options).fit(X * [1.0, 1000.0] + [0.0, 5000.0], y)
+    (words,) = (str(one.message) for one in told if "[constant-is-better]" in str(one.message))
+    assert f"and {-(share * np.log(share)).sum():.6g} of outputs that are alike for all rows" in words
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TorchClassifier(network, **{**options, "max_iter": 1000}).fit(X, y)
