@@ -205,7 +205,9 @@ def test_what_does_not_fit_the_data_is_told():
         with pytest.raises(DataError, match=message):
             fit()
     for fit, message in (
-        (lambda: poisson(FORMULA).fit(FRAME, FRAME["claims"]), "the formula names the target, 'claims': leave y"),
+        (lambda: poisson(FORMULA).fit(FRAME, FRAME["claims"]), "target, 'claims', and y is given too: leave y out"),
+        (lambda: poisson(FORMULA, base={"region": "south"}).fit(FRAME), "leave base out, and say it in the formula"),
+        (lambda: poisson(FORMULA).fit(table_sources(FRAME[["age"]])), "the sources have None: leave the formula's"),
         (lambda: poisson(FORMULA).fit(FRAME.to_numpy()), "has no names of columns: give a table"),
         (lambda: model.to_sql("t"), "cannot be handed over"),
     ):  # fmt: skip

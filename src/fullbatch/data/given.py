@@ -154,10 +154,16 @@ def _of_formula(X: Any, kind: Kind, y: Any, weight: Any, offset: Any, terms: Ter
         for source in sources:
             target = getattr(getattr(source, "columns", None), "target", terms.target)
             if terms.target not in (None, target):
-                raise ValueError(f"the formula's target is {terms.target!r}, that of the sources {target!r}: say one")
+                raise ValueError(
+                    f"the formula's target is {terms.target!r}, the sources have {target!r}: leave the formula's left "
+                    f"side out, or make the sources with target={terms.target!r}"
+                )
         return sources, y, weight, offset
     if terms.target is not None and y is not None:
-        raise ValueError(f"the formula names the target, {terms.target!r}: leave y, or the formula's left side, out")
+        raise ValueError(
+            f"the formula names the target, {terms.target!r}, and y is given too: leave y out, or the formula's left "
+            "side"
+        )
     y = terms.target if y is None else y
     named = kind in (Kind.TABLE, Kind.DASK_FRAME, Kind.RAY_DATASET) or (
         kind is Kind.NUMBERS_TABLE and bool(names_of_matrix(X))
