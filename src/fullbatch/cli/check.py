@@ -10,16 +10,16 @@ import typer
 from ._data import (
     DATA,
     DATA_HELP,
+    OF_A_FIT,
     Engine,
     EngineName,
     FileOptions,
     Workers,
-    open_files_for,
-    refuse_overwriting,
-    split,
     with_file_options,
 )
+from ._named_values import split
 from ._screen import AsJson, print_out
+from ._sources import open_files_for, refuse_overwriting
 from .apply import ModelFile, Unknown, _load, _opened
 
 EXAMPLES = """\b
@@ -27,7 +27,7 @@ Example:
   fullbatch check model.fb test.csv --target churned --by age,region"""
 
 
-@with_file_options(without=("features", "exclude", "categorical"))
+@with_file_options(without=OF_A_FIT)
 def check(
     model: ModelFile,
     data: Annotated[

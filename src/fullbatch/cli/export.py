@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ._data import refuse_overwriting
 from ._screen import AsJson, show
+from ._sources import refuse_overwriting
 from .apply import ModelFile
 
 EXAMPLES = """\b
