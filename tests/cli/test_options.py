@@ -16,6 +16,7 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    ModelFileError,
     csv_sources,
     file_sources,
     load_model,
@@ -638,6 +639,35 @@ def test_zeros_and_bounds_are_shown():
     inspected = run("inspect", "m.fb").stdout
     assert "lower bounds 0.0" in inspected
     assert "upper bounds a 0.1" in inspected
+
+
+MODELS = (
+    ["inspect", "m.fb"],
+    PREDICT,
+    EVALUATE,
+    ["summary", "m.fb", "t.csv", "--target", "y"],
+    ["summary", "m.fb", "t.csv", "--target", "y", "--influence", "i.csv"],
+    ["check", "m.fb", "t.csv", "--target", "y"],
+    ["check", "m.fb", "t.csv", "--target", "y", "--residuals", "r.csv", "--plot", "p.png"],
+    ["export", "m.fb", "m.sql"],
+)
+
+
+@pytest.mark.parametrize("command", MODELS, ids=" ".join)
+def test_a_model_that_is_not_there_is_told_in_one_way(command, table):
+    with pytest.raises(ModelFileError, match=r"^there is no file m\.fb$"):
+        run(*command)
+    Path("m.fb").mkdir()
+    with pytest.raises(ModelFileError, match=r"^m\.fb is damaged, or not a file of fullbatch: it is a directory$"):
+        run(*command)
+
+
+def test_a_model_is_a_file_and_no_glob(churn):
+    churn.save("m[1].fb")
+    run("export", "m[1].fb", "m.sql")
+    for more in (["--influence", "i.csv"], []):
+        run("summary", "m[1].fb", "train.csv", "--target", "y", *more)
+    run("predict", "m[1].fb", "train.csv", "--output", "p.csv")
 
 
 # --- summary and export ----------------------------------------------------------------------------------------------

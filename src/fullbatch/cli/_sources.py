@@ -81,12 +81,13 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions, targets
     return file_sources(data, format=kind, **options)
 
 
-def refuse_overwriting(output: Path, inputs: Sequence[str]) -> None:
-    """Refuse an output that is one of the files to read."""
+def refuse_overwriting(output: Path, model: Path, data: Sequence[str] = ()) -> None:
+    """Refuse an output that is one of the files to read: the model, which has been read before, or data."""
     from ..data.files import ENDINGS
     from ..data.paths import expand, is_url
 
-    here = [file for file in expand(inputs, tuple(ENDINGS)) if not is_url(file)]
+    files = expand(data, tuple(ENDINGS)) if data else []
+    here = [str(model), *(file for file in files if not is_url(file))]
     if output.is_file() and any(output.samefile(file) for file in here):
         raise DataError(f"cannot write to {output}: it is one of the files to read, name another")
 

@@ -68,7 +68,7 @@ def predict(
 ) -> None:
     """Predict with a saved model, block by block, in the order of the rows."""
     fitted = _load(model, ignore_unknown)
-    refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])
+    refuse_overwriting(output, model, [] if is_mnist(data) else data)
     with closing(_opened(fitted, engine, workers)):
         sources = _open(fitted, data, directory, files, targets=False)
         rows = fitted.write_predictions(sources, output, probabilities=proba, keep=split(keep) or ())

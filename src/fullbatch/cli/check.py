@@ -63,10 +63,10 @@ def check(
     """Check a saved model on rows: calibration, ranking, actual against expected, collinearity."""
     from ..checks.results import MOST_COLUMNS
 
+    fitted, columns = _load(model, ignore_unknown), split(by) or []
     for path in (plot, residuals):
         if path is not None:
-            refuse_overwriting(path, [str(model), *data])
-    fitted, columns = _load(model, ignore_unknown), split(by) or []
+            refuse_overwriting(path, model, data)
     looked_at = None if len(fitted.features_.data_names()) <= MOST_COLUMNS else columns
     with closing(_opened(fitted, engine, workers)):
         checks = fitted.checks(open_files_for(fitted, data, files), columns=looked_at, weights=weights)

@@ -62,9 +62,9 @@ def summary(
     as_json: AsJson = False,
 ) -> None:
     """Show a saved model's standard errors, tests and information criteria, from the rows of its fit."""
-    if influence is not None:
-        refuse_overwriting(influence, [str(model), *data])
     fitted = _load(model, False)
+    if influence is not None:
+        refuse_overwriting(influence, model, data)
     with closing(_opened(fitted, engine, workers)):
         made = fitted.inference(
             open_files_for(fitted, data, files), clusters=split(clusters), covariance=covariance, weights=weights
