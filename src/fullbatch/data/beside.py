@@ -24,6 +24,12 @@ def names_of(beside: Mapping[str, Any]) -> dict[str, str]:
     return {meaning: given for meaning, given in beside.items() if isinstance(given, str)}
 
 
+def listed_names(y: Any) -> list[str]:
+    """The names of columns that targets are given as, if it is a list of texts."""
+    is_list = isinstance(y, list | tuple) and len(y) > 0 and all(isinstance(name, str) for name in y)
+    return list(y) if is_list else []
+
+
 def refuse_names(beside: Mapping[str, Any], X: Any) -> None:
     """Refuse names of columns beside what has no names."""
     for meaning, name in names_of(beside).items():

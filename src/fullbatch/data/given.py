@@ -21,6 +21,7 @@ from .beside import (
     arrow_column,
     check_indexes,
     free_name,
+    listed_names,
     names_of,
     only,
     refuse_names,
@@ -127,6 +128,7 @@ def given_to_fit(
         refuse_beside_sources(y, weight, offset)
         return Given(sources, zero_based=_first_column(sources), missing=rules(sources))
     refuse_unready(X, kind, y, asked_by)
+    refuse_several_names(X, kind, y, asked_by)
     if kind in (Kind.DASK_FRAME, Kind.RAY_DATASET):
         return Given(sources_of_spread_table(X, kind, beside, {}))
     if kind is Kind.DASK_ARRAY:
@@ -231,6 +233,21 @@ def refuse_beside_sources(*columns: Any) -> None:
 
 
 # --- tables, in memory and spread over processes --------------------------------------------------------------------
+
+
+def refuse_several_names(X: Any, kind: Kind, y: Any, asked_by: str) -> None:
+    """Refuse a list of names of columns as y, where there is one target; as many texts as rows are labels."""
+    names = listed_names(y)
+    if not names or kind not in (Kind.TABLE, Kind.NUMBERS_TABLE, Kind.DASK_FRAME):
+        return
+    there = X.column_names if isinstance(X, pa.Table) else list(X.columns)
+    if any(name not in there for name in names) or (kind is not Kind.DASK_FRAME and len(names) == len(X)):
+        return
+    if len(names) == 1:
+        raise ValueError(f"y={names} is a list, and {asked_by} takes one target: give its name alone, y={names[0]!r}")
+    raise ValueError(
+        f"y names {len(names)} columns, and {asked_by} takes one target: name one, and fit a model to each of them"
+    )
 
 
 def parted(X: Any, kind: Kind, beside: Mapping[str, Any]) -> tuple[Any, Kind, Mapping[str, Any]]:

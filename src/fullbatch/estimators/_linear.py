@@ -222,7 +222,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         y : (n,) array_like, or str
             Targets; None with sources. The name of a column of X, which is then no feature; or values, a series or a
             frame of one column, paired with the rows of X by position. Beside what is of Dask they may be of Dask too.
-            The targets of a Ray Dataset are a column of it.
+            The targets of a Ray Dataset are a column of it. Where there may be several targets: (n, t) numbers, a frame
+            of them, or a list of names of columns of X.
         sample_weight : (n,) array_like, or str, optional
             Weights, given like y; default: 1 for every row.
         offset : (n,) array_like, or str, optional
@@ -242,6 +243,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
     def _fit(self, X: Any, y: Any, weight: Any, offset: Any, **told: Any) -> Self:
         """What `fit` does; a learner has what is `told` beside its parameters."""
         self._check_parameters()
+        X, y = self._named_targets(X, y)
         y, targets = self._parted_targets(y)
         if targets is not None:
             told["_targets"] = targets, (X, weight, offset)
@@ -252,6 +254,10 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
             engine = learner._opened(stack)
             learner._learn(engine, learner._prepared(given, engine))
         return self
+
+    def _named_targets(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """X and y, in which names of several targets stand for columns of X."""
+        return X, y
 
     def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
         """Targets as sources take them, and all of them where they are several."""
