@@ -300,6 +300,9 @@ def test_a_formula_from_fit_to_predictions(table):
         measured = told("evaluate", "m.fb", "t.csv", *target)
         assert measured["r2"] == pytest.approx(expected.evaluate(table)["r2"], rel=1e-12)
         assert told("summary", "m.fb", "t.csv", *target)["rows"] == 80
+        clustered = told("summary", "m.fb", "t.csv", *target, "--clusters", "b")
+        errors = expected.inference(table, clusters="b").std_err
+        assert [one["std_err"] for one in clustered["coefficients"]] == pytest.approx(errors.tolist(), rel=1e-9)
         assert "Rows: 80" in run("check", "m.fb", "t.csv", *target).stdout
     shown = run("inspect", "m.fb").stdout
     assert f" formula       {formula}\n" in shown
@@ -590,6 +593,7 @@ def test_what_is_wrong_usage(arguments, message):
     [
         (["--base", "regoin=n"], "--base names 'regoin', which is no categorical column: those are 'region'"),
         (["--base", "region=x"], "--base: column 'region' has no level 'x': it has 'n', 's', 'w'"),
+        (["--missing", "z=mean"], "--missing: there is no feature 'z' in the fit: its features are 'a', 'b', 'region'"),
         (["--unknown", "base"], "--unknown base needs base levels: tell them, as in --base first"),
         (
             ["--categorical", "b", "--base", "region=n", "--unknown", "base"],

@@ -55,6 +55,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     (r'tell them with base, as in base="first"', "tell them, as in --base first"),
     (r'base="first"', "--base first"),
     (r"^base(?= names|: column)", "--base"),
+    (r"^missing(?=: there is no feature)", "--missing"),
     (r"leave base out", "leave --base out"),
     (r"say so to the model, with fit_intercept=False", "say so to the model, with --no-intercept"),
     (r"missing_indicator=True", "--missing-indicator"),
