@@ -138,8 +138,10 @@ def test_unknown_levels_need_a_base():
     with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
         partly.fit(FRAME, COUNTS)
     model = partly.set_params(unknown="error").fit(FRAME, COUNTS).set_params(unknown="base")
-    with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
-        model.predict(FRAME)
+    for given in (FRAME, table_sources(FRAME)):
+        with pytest.raises(ValueError, match=r"^unknown=.base.: the model has no base level of 'zone'"):
+            model.predict(given)
+    assert model.data_features_.names == ("a", "region", "zone")  # which is known all the same
 
 
 def test_levels_may_be_named_as_text(tmp_path):

@@ -170,6 +170,8 @@ def test_targets_may_be_names_of_columns(kind, without, text):
         assert list(named.feature_names_in_) == [*"abcde", *(["kind"] if text else [])]
         assert named.coef_.tobytes() == given.coef_.tobytes()
         assert np.asarray(named.predict(X)).tolist() == np.asarray(given.predict(X)).tolist()
+    of_index = clone(model).fit(X, pd.Index(["q", "p"]), sample_weight="weight")
+    assert of_index.coef_.tobytes() == named.coef_.tobytes()
     assert named.score(FRAME, ["q", "p"], "weight") == given.score(FRAME, y, FRAME["weight"])
 
 
@@ -257,6 +259,8 @@ def test_names_of_several_targets_are_refused_where_there_is_one():
             model.fit(FRAME, ["p"])
     with pytest.raises(ValueError, match="y names 2 columns, and fit_path takes one target"):
         fullbatch.fit_path(Ridge(), FRAME, ["p", "q"])
+    with pytest.raises(ValueError, match=r"LazyFrame is not computed yet: give what its collect\(\) returns"):
+        Ridge().fit(pl.from_pandas(FRAME).lazy(), ["p", "q"])
     with pytest.raises(ValueError, match="fit a LassoCV to each of them"):
         fullbatch.LassoCV().fit(FRAME, ["p", "q"])
     with pytest.raises(DataError, match=r"X \(ndarray\) has no names of columns: give a data frame"):

@@ -25,9 +25,9 @@ def names_of(beside: Mapping[str, Any]) -> dict[str, str]:
 
 
 def listed_names(y: Any) -> list[str]:
-    """The names of columns that targets are given as, if it is a list of texts."""
-    is_list = isinstance(y, list | tuple) and len(y) > 0 and all(isinstance(name, str) for name in y)
-    return list(y) if is_list else []
+    """The names of columns that targets are given as, if it is a list of texts, or an index of pandas."""
+    is_list = isinstance(y, list | tuple) or hasattr(y, "get_indexer")
+    return list(y) if is_list and all(isinstance(name, str) for name in y) else []
 
 
 def refuse_names(beside: Mapping[str, Any], X: Any) -> None:

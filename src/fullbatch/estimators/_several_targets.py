@@ -28,9 +28,9 @@ def named_targets(X: Any, y: Any) -> tuple[Any, Any]:
     DataError
         There are no such columns, or a name is there twice.
     """
-    if not (names := listed_names(y)):
+    names, kind = listed_names(y), kind_of(X)
+    if not names or kind is Kind.LAZY:
         return X, y
-    kind = kind_of(X)
     if kind is Kind.SOURCES:
         refuse_beside_sources(y)
     if kind is Kind.RAY_DATASET:
