@@ -265,6 +265,9 @@ def test_names_of_several_targets_are_refused_where_there_is_one():
         fullbatch.LassoCV().fit(FRAME, ["p", "q"])
     with pytest.raises(DataError, match=r"X \(ndarray\) has no names of columns: give a data frame"):
         Ridge().fit(np.ones((3, 2)), ["p", "q"])
+    of_ray = type("Dataset", (), {"__module__": "ray.data.dataset"})()
+    with pytest.raises(DataError, match="several targets must be in memory, X is a Ray Dataset: fit each target alone"):
+        Ridge().fit(of_ray, ["p", "q"])
     with pytest.raises(ValueError, match="sources bring their targets and weights with them"):
         Ridge().fit(fullbatch.table_sources(FRAME), ["p", "q"])
     two = pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 1.0]})
