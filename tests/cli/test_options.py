@@ -263,6 +263,20 @@ def test_what_is_learnt_and_marked_of_missing_values(table, option):
     assert told("path", *path)["coefficients"] == wanted.coefs.tolist()
 
 
+def test_what_a_fit_has_learnt_is_not_learnt_again(table):
+    levels = table.assign(region=table["region"].replace("s", "mean"))
+    levels.to_csv("t.csv", index=False)
+    run("fit", "t.csv", "--target", "y", *FEATURES, "--save", "m.fb", "-q")
+    levels.assign(region=None).to_csv("new.csv", index=False)
+    for told, message in (("a=mean", "the mean of 'a' is learnt by fit"), ("median", "the median is learnt by fit")):
+        for command in (PREDICT, EVALUATE):
+            output = " ".join(run(*command, "--missing", told, code=2).output.split())
+            assert f"{message}, and the model has it" in output
+    run(*PREDICT, "--missing", "region=mean")  # which is a level
+    expected = load_model("m.fb").predict(levels.assign(region="mean"))
+    assert pd.read_csv("p.csv")["prediction"].tolist() == expected.tolist()
+
+
 def test_what_is_said_of_missing_values_where_columns_have_no_names(table):
     """Sources of such files know nothing of them: the model does."""
     X = table[["a", "b"]].to_numpy(float)
