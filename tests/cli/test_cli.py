@@ -314,7 +314,7 @@ def test_what_a_fit_learns_of_missing_values_and_makes_of_columns(tmp_path, monk
         assert run("predict", "m.fb", "t.csv", "--output", "p.csv").exit_code == 0
         np.testing.assert_allclose(pd.read_csv("p.csv")["prediction"], one.predict(frame), rtol=1e-12)
         shown = CliRunner().invoke(app, ["inspect", "m.fb"])
-        assert "region (2 levels)" in shown.output
+        assert "region (2 levels" in shown.output
         refused = run("evaluate", "m.fb", "t.csv", "--target", "y", "--missing", "mean")
         assert refused.exit_code == 2
     assert run("path", *told[:5], "--missing", "mean", "--num", "3").exit_code == 0

@@ -76,7 +76,7 @@ def test_nothing_is_wider_than_the_screen_and_nothing_in_a_pipe_is_padded_or_bro
 
 
 def test_help_fits_and_shows_no_types_of_python():
-    for command in ("fit", "predict", "evaluate", "inspect", "fetch", "info"):
+    for command in ("fit", "path", "cv", "predict", "evaluate", "summary", "inspect", "fetch", "info"):
         shown = fullbatch(command, "--help").stdout
         assert max(map(len, shown.splitlines())) <= WIDTH
         assert not re.search(r"<(str|path|int|float|list)|float range", shown), command

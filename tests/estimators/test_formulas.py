@@ -13,6 +13,7 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    array_sources,
     fit_path,
     load_model,
     parquet_sources,
@@ -80,6 +81,23 @@ def test_effects_of_columns_that_move_together_are_refused():
     ):
         with pytest.raises(ValueError, match=r"'claims ~ .*' may move together: compare what predict\(\) tells"):
             effects()
+
+
+def test_clusters_of_sources_are_columns_beside_those_of_the_formula():
+    sources = table_sources(FRAME, target="claims", exclude=["when"], blocks=3)
+    with_holes = FRAME.assign(age=FRAME["age"].where(FRAME.index % 7 > 0)).drop(columns="when")
+    for model, given in (
+        (poisson("claims ~ C(region) + power:age"), sources),
+        (poisson(None, missing="mean", missing_indicator=True), table_sources(with_holes, target="claims", blocks=3)),
+    ):
+        told = model.fit(given).inference(given, clusters=["year"])
+        in_memory = model.inference(FRAME if given is sources else with_holes, "claims", clusters=["year"])
+        np.testing.assert_allclose(told.std_err, in_memory.std_err, rtol=1e-6)
+        assert told.std_err.tolist() != model.inference(given).std_err.tolist()
+    matrix = array_sources(FRAME[["age", "power"]].to_numpy(), FRAME["claims"], names=["age", "power"])
+    model = poisson("age + power").fit(matrix)
+    with pytest.raises(ValueError, match="has no names of columns: give a table"):
+        model.inference(matrix, clusters=["year"])
 
 
 def test_without_an_intercept_the_first_category_keeps_its_levels():
@@ -205,7 +223,9 @@ def test_what_does_not_fit_the_data_is_told():
         with pytest.raises(DataError, match=message):
             fit()
     for fit, message in (
-        (lambda: poisson(FORMULA).fit(FRAME, FRAME["claims"]), "the formula names the target, 'claims': leave y"),
+        (lambda: poisson(FORMULA).fit(FRAME, FRAME["claims"]), "target, 'claims', and y is given too: leave y out"),
+        (lambda: poisson(FORMULA, base={"region": "south"}).fit(FRAME), "leave base out, and say it in the formula"),
+        (lambda: poisson(FORMULA).fit(table_sources(FRAME[["age"]])), "the sources have None: leave the formula's"),
         (lambda: poisson(FORMULA).fit(FRAME.to_numpy()), "has no names of columns: give a table"),
         (lambda: model.to_sql("t"), "cannot be handed over"),
     ):  # fmt: skip

@@ -264,7 +264,7 @@ def test_indicators_of_a_mixed_frame_from_every_door(tmp_path):
     [
         ({}, "missing_indicator=True needs a missing that fills"),
         ({"missing": "drop"}, "missing_indicator=True needs a missing that fills"),
-        ({"missing": "mean", "formula": "y ~ a"}, "missing_indicator beside a formula"),
+        ({"missing": "mean", "formula": "y ~ a"}, "missing_indicator=True does not go with a formula"),
     ],
 )
 def test_indicators_need_what_fills(options, message):

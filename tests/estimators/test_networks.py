@@ -334,7 +334,7 @@ def test_ray_gives_the_same_bytes():
         (quick(class_weight="even"), Y, "class_weight must be 'balanced' or a mapping, got 'even'"),
         (quick(), np.zeros(N), "the data has one class only"),
         (quick(TorchRegressor), np.where(targets() > 5, np.nan, targets()), "target y, column 0, contains NaN"),
-        (quick(TorchRegressor), np.full((N, 2), "a"), "target y has several columns, which must be numbers"),
+        (quick(TorchRegressor), np.full((N, 2), "a"), "column 0 of target y must be numbers, not 'a'"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(model, y, why):

@@ -47,6 +47,9 @@ _SAID: dict[str, dict[Any, str]] = {
 # Values that go without saying.
 _USUAL = (("l1_ratio", 0), ("penalty", "deprecated"), ("missing", "error"))
 
+# Parameters that have a line, or a place, of their own.
+_ELSEWHERE = ("loss", "family", "link", "classes", "formula", "base")
+
 _PER_COLUMN = ("lower_bounds", "upper_bounds", "P1", "P2")
 
 # Columns, levels and classes that the screen names.
@@ -81,6 +84,7 @@ def inspect(
         "classes": fitted.classes_.tolist() if hasattr(fitted, "classes_") else None,
         "columns": data_columns,
         "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
+        "base": fitted.base_,
         "offset": fitted.has_offset_,
         "zero_based": fitted.zero_based_,
         **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "l1", "l21", "status")},
@@ -123,7 +127,7 @@ def _of_network(model: Any, kind: str, arrays: Any, metadata: dict[str, Any]) ->
 
 def _in_short(told: dict[str, Any]) -> dict[str, Any]:
     """What the screen shows of a model, but for its coefficients."""
-    classes, levels, outputs = told["classes"], told["levels"], len(told["coef"])
+    classes, levels, base, outputs = told["classes"], told["levels"], told["base"], len(told["coef"])
     numbers = told["columns"][: len(told["columns"]) - len(levels)]
     each = f" for each of {outputs} classes" if outputs > 1 else ""
     return {
@@ -131,9 +135,15 @@ def _in_short(told: dict[str, Any]) -> dict[str, Any]:
         "kind": _KINDS[told["kind"]][0] + (f", {_loss(told['parameters'])}" if _KINDS[told["kind"]][1] is None else ""),
         "classes": None if classes is None else _listed(classes),
         "numbers": _listed(numbers) if numbers else None,
-        "categories": _listed([f"{name} ({counted(len(of_it), 'level')})" for name, of_it in levels.items()])
+        "categories": _listed(
+            [
+                f"{name} ({counted(len(of_it), 'level')}{f', base {base[name]}' if name in base else ''})"
+                for name, of_it in levels.items()
+            ]
+        )
         if levels
         else None,
+        "formula": told["parameters"].get("formula"),
         "offset": "predictions need one" if told["offset"] else None,
         **{name: told[name] for name in ("rows", "status", "l2")},
         "l1": told["l1"] or None,
@@ -153,7 +163,7 @@ def _of_parameters(parameters: dict[str, Any]) -> str:
             told += filter(None, [_SAID[name][value]])
         elif name in _PER_COLUMN:
             told += filter(None, [_per_column(name, value)])
-        elif value is not None and name not in ("loss", "family", "link", "classes") and (name, value) not in _USUAL:
+        elif value is not None and name not in _ELSEWHERE and (name, value) not in _USUAL:
             told.append(f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(told)
 

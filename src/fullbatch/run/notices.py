@@ -183,6 +183,8 @@ def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[A
     facts = objective.facts
     if constant is None and facts.constant is not None:
         constant = np.flatnonzero(_spread_over(objective, facts.constant, False))
+    if constant is not None and (held := getattr(objective.variables, "held", None)) is not None:
+        constant = constant[~_spread_over(objective, held, False)[constant]]
     if constant is not None and constant.size:
         names = _names(objective, constant)
         yield Notice("constant-columns", f"without variation, and so not used: {names}")
