@@ -1,11 +1,14 @@
 """Paths, cross-validation and bootstrap: the same optima as separate fits and other packages, in few reads."""
 
+import os
+import signal
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from formulas import loss_of
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.linear_model import enet_path, lasso_path
@@ -13,6 +16,7 @@ from sklearn.metrics import log_loss
 
 from fullbatch import (
     DaskEngine,
+    DataError,
     Draw,
     GeneralizedLinearRegressor,
     LogisticRegression,
@@ -237,6 +241,46 @@ def test_a_run_that_was_ended_goes_on_to_the_byte(tmp_path, monkeypatch, folds):
     template.set_params(l1_ratio=0.5)
     with pytest.raises(ModelFileError, match=r"is of another run: .*strengths"):
         run(checkpoint=tmp_path)
+
+
+def test_ctrl_c_ends_a_path_after_a_group_which_is_kept(tmp_path, monkeypatch):
+    template = LogisticRegression(l1_ratio=0.5, groups="columns", group_ratio=0.5, engine=SerialEngine())
+    group, left = kept_together.Together._group, [3]
+
+    def pressed(self, state):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGINT)
+        return group(self, state)
+
+    monkeypatch.setattr(kept_together.Together, "_group", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        fit_path(template, X, LABELS, num=8, checkpoint=tmp_path)
+    monkeypatch.setattr(kept_together.Together, "_group", group)
+    resumed = fit_path(template, X, LABELS, num=8, checkpoint=tmp_path)
+    assert resumed.resumed_at >= 2
+    assert resumed.coefs.tobytes() == fit_path(template, X, LABELS, num=8).coefs.tobytes()
+    template.set_params(groups=["a", "a", "a", "b", "b", "b"])
+    fit_path(template, X, LABELS, strengths=[0.1, 0.01], checkpoint=tmp_path / "other")
+    other = clone(template).set_params(group_weights={"a": 5.0})
+    with pytest.raises(ModelFileError, match=r"is of another run: l21 of the first\[0\]: .* there, 0.25 here"):
+        fit_path(other, X, LABELS, strengths=[0.1, 0.01], checkpoint=tmp_path / "other")
+
+
+def test_other_targets_of_a_checkpoint_are_told_by_the_loss(tmp_path):
+    y = RNG.standard_normal(N)
+    template = GeneralizedLinearRegressor("huber", l1_ratio=1.0, engine=SerialEngine())
+    fit_path(template, X, y, strengths=[0.1, 0.05], checkpoint=tmp_path)
+    with pytest.raises(ModelFileError, match=r"the loss is .* there and .* here.*Targets, weights of rows"):
+        fit_path(template, X, -y, strengths=[0.1, 0.05], checkpoint=tmp_path)
+
+
+def test_replicates_that_leave_no_row_with_a_weight_are_refused():
+    weight = np.zeros(N)
+    weight[[0, 1]] = 1.0
+    y = np.arange(float(N))
+    with pytest.raises(DataError, match=r"no row with a weight counts under Draw.*bootstrap.*too few rows"):
+        bootstrap(GeneralizedLinearRegressor(alpha=1.0), X, y, weight, n=40)
 
 
 @dataclass(frozen=True)

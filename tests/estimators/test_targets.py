@@ -13,7 +13,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 
 import fullbatch
-from fullbatch import Ridge, RidgeCV, load_model
+from fullbatch import Ridge, RidgeCV, SerialEngine, array_sources, load_model
+from fullbatch.models.by_row import ByRow
+from fullbatch.models.linear import Linear
+from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, ValueGrad
+from fullbatch.protocols.sampling import Draw
+from fullbatch.run import together
+from fullbatch.run.targets import TargetSums
 from fullbatch.solvers.least_squares import LeastSquares
 
 
@@ -153,3 +159,51 @@ def test_targets_whose_products_have_no_room_are_placed_one_by_one(monkeypatch):
         found = clone(kind).fit(X, Y)
         assert_allclose(found.coef_, one.coef_, atol=1e-7)
         assert getattr(found, "alpha_", 2.0) == getattr(one, "alpha_", 2.0)
+
+
+def test_folds_whose_hessians_have_no_room_are_chosen_alike(monkeypatch):
+    X, Y, weight = data()
+    kind = RidgeCV(alphas=[0.1, 1.0, 10.0], cv=4, tol=1e-8)
+    wanted = clone(kind).fit(X, Y, weight)
+    monkeypatch.setattr(together, "_have_room", lambda facts, parts: False)
+    found = clone(kind).fit(X, Y, weight)
+    assert_allclose(found.coef_, wanted.coef_, rtol=1e-6)
+    assert found.alpha_ == wanted.alpha_
+
+
+def test_a_working_set_of_the_columns_of_several_targets():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 501))
+    Y = X[:, :3] @ rng.uniform(1.0, 2.0, (3, 2)) + 0.1 * rng.standard_normal((50, 2))
+    wanted = linear_model.Lasso(0.2, **TIGHT).fit(X, Y)
+    found = fullbatch.Lasso(0.2, engine="serial", tol=1e-8).fit(X, Y)
+    assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
+    X, Y, weight = data()
+    model = Linear("squared")
+    asked = ByRow(model, None, Y[:, :2])
+    sums = TargetSums(SerialEngine().place(asked, array_sources(X, np.arange(120.0), weight, blocks=3)), 2)
+    one, alone = sums.one(number), SerialEngine().place(model, array_sources(X, Y[:, number], weight, blocks=3))
+    theta = np.arange(6.0)
+    several = np.array([theta, 2.0 * theta, -theta])
+    draws = Draw("only", 1, 4), Draw("without", 1, 4), Draw("all")
+    for request in (
+        ValueGrad(theta),
+        ValueGrad(several),
+        Curvature(theta, "gram"),
+        Curvature(theta, "gram", columns=np.array([1, 4])),
+        DrawnValueGrad(several, draws),
+        DrawnCurvature(several, draws, 2),
+    ):
+        mine, theirs = one.sum(request), alone.sum(request)
+        if isinstance(request, Curvature | DrawnCurvature):
+            assert_allclose(mine.matrix, theirs.matrix, rtol=1e-9)
+            mine, theirs = mine.point, theirs.point
+        assert_allclose(mine.value, theirs.value, rtol=1e-9)
+        assert_allclose(mine.grad, theirs.grad, rtol=1e-9, atol=1e-9 * np.abs(theirs.grad).max())
+        assert_allclose(mine.weight, theirs.weight, rtol=1e-12)
+    with pytest.raises(ValueError, match="only the form 'gram' is known, not 'diagonal'"):
+        one.sum(Curvature(theta, "diagonal"))

@@ -142,3 +142,17 @@ def test_what_is_no_penalty_of_groups_is_refused(wrong, message):
     told = {"l21": 0.5, "groups": GROUPS, "lower": -np.inf} | wrong
     with pytest.raises(ValueError, match=message):
         penalty_of(0.0, 0.0, told["lower"], np.inf, PARAMETERS, told["l21"], told["groups"])
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(1.0, 0.0), (np.inf, np.inf), (-np.inf, -np.inf), (np.nan, 0.0)])
+def test_bounds_that_no_number_keeps_are_refused(lower, upper):
+    bounds = np.full(8, -np.inf), np.full(8, np.inf)
+    bounds[0][3], bounds[1][3] = lower, upper
+    with pytest.raises(ValueError, match=f"coordinate 3 must be at least {lower} and at most {upper}, which no number"):
+        penalty_of(0.0, 0.0, *bounds, PARAMETERS)
+
+
+def test_groups_that_no_coordinate_is_in_penalise_nothing():
+    penalty = penalty_of(0.0, 0.0, -np.inf, np.inf, PARAMETERS, 0.5, np.full(8, -1))
+    assert not penalty.parts
+    assert penalty.value(np.ones(8)) == 0.0

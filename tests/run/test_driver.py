@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 from problems import REFERENCES, breast_cancer, digits, objective, start
 
-from fullbatch import LBFGS, History, ScipyLBFGSB, Status, StopWhen, TimeLimit, load_state, minimize, save_state
+from fullbatch import (
+    LBFGS,
+    History,
+    Newton,
+    NewtonCG,
+    Objective,
+    ScipyLBFGSB,
+    Status,
+    StopWhen,
+    TimeLimit,
+    load_state,
+    minimize,
+    save_state,
+)
 from fullbatch.protocols import ValueGrad
 from fullbatch.run.interrupts import ctrl_c
 from fullbatch.run.lockstep import lockstep
@@ -168,6 +181,26 @@ def test_lockstep_ends_each_run_as_if_it_were_alone():
     (whole,) = lockstep([fun], [LBFGS()], [start(fun)], tol=1e-8, max_iter=500)
     (exactly,) = lockstep([fun], [Exactly()], [start(fun)], tol=1e-8, max_iter=500)
     assert exactly.theta.tobytes() == whole.theta.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("solver", "options", "error", "words"),
+    [
+        ("newton-cg", {}, TypeError, r"ask for ValueGrad and Hessians only, not NewtonCG: use LBFGS\(\) or Newton"),
+        ("lbfgs", {"l1": 0.1}, TypeError, r"LBFGS does not know penalties with l1: use ProximalNewton"),
+        ("newton", {"answers": {ValueGrad}}, TypeError, r"Newton needs Hessians, .* do not answer: use LBFGS"),
+        ("lbfgs", {"blocks": 2}, ValueError, r"lockstep needs objectives over the same blocks"),
+    ],
+)
+def test_lockstep_refuses_what_cannot_go_along(solver, options, error, words):
+    fun = objective(*breast_cancer())
+    other = objective(*breast_cancer(), blocks=options["blocks"]) if "blocks" in options else fun
+    other.blocks.answers = frozenset(options.get("answers", other.blocks.answers))
+    other = Objective(other.blocks, 0.01, other.variables, l1=options.get("l1", 0.0))
+    solvers = {"newton-cg": NewtonCG(), "lbfgs": LBFGS(), "newton": Newton()}
+    with pytest.raises(error, match=words):
+        lockstep([fun, other], [LBFGS(), solvers[solver]], [start(fun)] * 2, tol=1e-8, max_iter=5)
+    assert fun.num_passes == other.num_passes == 0
 
 
 def test_what_does_not_fit_is_said_before_the_first_pass():
