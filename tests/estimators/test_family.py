@@ -341,10 +341,20 @@ def test_a_checkpoint_for_each_class(tmp_path):
     assert model.checkpoint == tmp_path / "run"
 
 
-@pytest.mark.slow
 def test_huber_refitted_from_where_it_ended():
     X, y = diabetes()
     model = fullbatch.HuberRegressor(warm_start=True, engine="serial").fit(X, y)
     first = model.n_iter_
     model.fit(X, y)
     assert model.n_iter_ < first / 2
+
+
+def test_huber_without_an_intercept_and_of_sources():
+    X, y = diabetes()
+    options = {"fit_intercept": False, "tol": 1e-7, "engine": "serial"}
+    found = fullbatch.HuberRegressor(**options).fit(X, y)
+    theirs = linear_model.HuberRegressor(fit_intercept=False, tol=1e-9, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(found.coef_, theirs.coef_, rtol=1e-3, atol=1e-3)
+    assert found.scale_ == pytest.approx(theirs.scale_, rel=1e-4)
+    assert found.intercept_ == 0.0
+    assert (found.outliers_ == theirs.outliers_).mean() > 0.99

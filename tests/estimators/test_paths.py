@@ -19,6 +19,7 @@ from fullbatch import (
     DataError,
     Draw,
     GeneralizedLinearRegressor,
+    Lasso,
     LogisticRegression,
     ModelFileError,
     ProximalNewton,
@@ -360,6 +361,7 @@ def test_what_has_not_converged_is_told():
     ("options", "words"),
     [
         ({"strengths": [-1.0]}, "strengths must be one or more numbers"),
+        ({"strengths": ["strong"]}, "strengths must be one or more numbers"),
         ({"strengths": [0.1, 0.1]}, "must differ"),
         ({"num": 0}, "num must be at least 1"),
         ({"ratio": 2.0}, "ratio must be a number between 0 and 1"),
@@ -386,3 +388,31 @@ def test_tables_fit_a_screen():
     for table in (found.table(), found.path.table()):
         assert len(table.splitlines()) == 6
         assert max(map(len, table.splitlines())) <= 78
+
+
+class Axes:
+    """What is drawn, as matplotlib's axes are told it."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *values, **options: self.told.append((name, values, options))
+
+
+def test_plots_are_drawn_on_the_axes_that_are_given():
+    found = cross_validate(Lasso(engine="serial"), X, ETA, strengths=[0.1, 1.0, 0.01], folds=3)
+    axes = Axes()
+    assert found.plot(axes) is axes
+    (name, (strengths, mean, error), _), best, one_se, labels, _ = axes.told
+    assert name == "errorbar"
+    np.testing.assert_array_equal(strengths, [1.0, 0.1, 0.01])
+    np.testing.assert_array_equal((mean, error), (found.mean, found.standard_error))
+    assert best[1] == (strengths[found.best],)
+    assert one_se[1] == (strengths[found.one_se],)
+    assert labels[2]["xscale"] == "log"
+    axes = Axes()
+    assert found.path.plot(axes) is axes
+    np.testing.assert_array_equal(axes.told[0][1][1], [model.coef_ for model in found.path.models])
+    assert str(found) == found.table()
+    assert str(found.path) == found.path.table()

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 
 import fullbatch
 from fullbatch import Ridge, RidgeCV, SerialEngine, array_sources, load_model
@@ -207,3 +208,34 @@ def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
         assert_allclose(mine.weight, theirs.weight, rtol=1e-12)
     with pytest.raises(ValueError, match="only the form 'gram' is known, not 'diagonal'"):
         one.sum(Curvature(theta, "diagonal"))
+
+
+def test_each_target_begins_where_it_ended():
+    X, Y, _ = data()
+    X = np.column_stack((X, X[:, 0]))
+    model = fullbatch.Lasso(0.05, engine="serial", tol=1e-8, warm_start=True).fit(X, Y)
+    first, coef = model.n_iter_, model.coef_
+    model.fit(X, Y)
+    assert model.n_iter_.sum() < first.sum()
+    assert_allclose(model.coef_, coef, atol=1e-6)
+
+
+def test_what_is_said_of_the_fits_is_said_once():
+    X, Y, _ = data()
+    with pytest.warns(ConvergenceWarning, match="max_iter") as told:
+        fullbatch.Lasso(0.05, engine="serial", max_iter=0).fit(X, Y)
+    words = [str(one.message) for one in told]
+    assert len(words) == len(set(words))
+
+
+def test_predictions_and_checks_of_one_and_of_several_targets(tmp_path):
+    X, Y, _ = data()
+    one, several = (fullbatch.Ridge(engine="serial").fit(X, y) for y in (Y[:, 0], Y))
+    one.write_predictions(X, tmp_path / "p.csv")
+    written = pd.read_csv(tmp_path / "p.csv")
+    assert list(written) == ["prediction"]
+    assert_allclose(written["prediction"], one.predict(X), rtol=1e-12)
+    with pytest.raises(ValueError, match="there are no checks of models of several targets: fit a model to each"):
+        several.checks(X, Y)
+    with pytest.raises(ValueError, match="lazy=True is not for models of several targets"):
+        several.predict(X, lazy=True)

@@ -186,6 +186,35 @@ def test_cards_say_what_the_model_is(tmp_path):
     assert "| age | number |  | counts as 40.5 |" in (tmp_path / "m.md").read_text()
 
 
+def test_the_ending_of_a_path_tells_the_format(tmp_path):
+    model = fitted(LogisticRegression(), "label", 300)
+    model.export(tmp_path / "m.onnx", offset="exposure")
+    assert (tmp_path / "m.onnx").read_bytes() == model.to_onnx(offset="exposure").SerializeToString()
+    model.export(tmp_path / "m.pmml", offset="exposure")
+    assert (tmp_path / "m.pmml").read_text() == model.to_pmml(offset="exposure")
+    model.export(tmp_path / "m.sql", table="policies", offset="exposure")
+    assert (tmp_path / "m.sql").read_text() == model.to_sql("policies", offset="exposure")
+    model.export(tmp_path / "m.csv")
+    written, table = pd.read_csv(tmp_path / "m.csv"), model.relativities().to_pandas()
+    assert list(written) == list(table)
+    assert_allclose(written["coefficient"], table["coefficient"], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"m.txt: unknown format '.txt': end the path in .sql, .*, or tell it with"):
+        model.export(tmp_path / "m.txt")
+    with pytest.raises(fullbatch.DataError, match=r"cannot write to .*no folder.m.json: No such file or directory"):
+        model.export(tmp_path / "no folder" / "m.json")
+
+
+def test_cards_say_parameters_of_columns_and_of_levels():
+    frame = rows(300, missing=False)[["age", "in come"]]
+    target = rows(300, missing=False)["y"]
+    model = GeneralizedLinearRegressor(
+        alpha=0.1, P2={"age": 2.0}, lower_bounds=[-np.inf, -1.0], group_ratio=None, engine="serial"
+    ).fit(frame, target)
+    said = json.loads(json.dumps(model.model_card()))["objective"]
+    assert said["P2"] == {"age": 2.0}
+    assert said["lower_bounds"] == ["-inf", -1.0]
+
+
 @pytest.mark.parametrize(("to", "name"), [("to_onnx", "label"), ("to_pmml", "target"), ("to_pmml", "probability_1")])
 def test_names_that_formats_have_themselves(to, name):
     frame = pd.DataFrame({name: np.linspace(-1, 1, 30), "x": np.cos(np.arange(30.0))})

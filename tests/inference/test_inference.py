@@ -450,13 +450,13 @@ def test_what_only_some_models_have():
     told = logistic(frame).inference(frame[COLUMNS], frame["y"])
     with pytest.raises(ValueError, match="there is no parameter 'agee': see names"):
         told.confint(parameters=["agee"])
-    with pytest.raises(ValueError, match='method must be "wald" or "profile", got \'score\''):
+    with pytest.raises(ValueError, match=r'method must be "wald" or "profile", got \'score\''):
         told.confint(method="score")
-    with pytest.raises(ValueError, match="method must be one of wald, .*, got 'profile'"):
+    with pytest.raises(ValueError, match=r"method must be one of wald, .*, got 'profile'"):
         told.test("age", "profile")
     X, y = frame[["age", "income"]], frame["income"] + frame["age"]
     normal = GeneralizedLinearRegressor().fit(X[["age"]], y).inference(X[["age"]], y)
-    with pytest.raises(ValueError, match="McFadden's pseudo R.2 is for families without a dispersion: see d2"):
+    with pytest.raises(ValueError, match=r"McFadden's pseudo R.2 is for families without a dispersion: see d2"):
         _ = normal.pseudo_r2
     robust = GeneralizedLinearRegressor("huber").fit(X[["age"]], y).inference(X[["age"]], y)
     with pytest.raises(ValueError, match="the huber loss is no likelihood, and has no leverages: ask for HC0 or HC1"):

@@ -108,7 +108,7 @@ def test_trials_that_are_not_finite_are_shortened():
 
 
 def test_pairs_that_overflow_are_not_followed():
-    solver, state, answers = begun(OWLQN(), problem(), lambda request: bowl(request.theta))
+    solver, state, _ = begun(OWLQN(), problem(), lambda request: bowl(request.theta))
     state = replace(state, steps=(np.array([1e154, 0.0]),), changes=(np.array([1e-154, 0.0]),))
     with np.errstate(over="ignore", invalid="ignore"):
         direction = solver._direction(state)
@@ -118,7 +118,7 @@ def test_pairs_that_overflow_are_not_followed():
 def test_a_working_set_is_of_a_linear_models_columns():
     with pytest.raises(TypeError, match="a working set is of a linear model's columns: use 'owl-qn'"):
         ProximalNewton(working_set=True).for_problem(problem(l1=1.0, predictors=False))
-    with pytest.raises(ValueError, match="proximal-newton takes losses that are convex.* use 'owl-qn'"):
+    with pytest.raises(ValueError, match=r"proximal-newton takes losses that are convex.* use 'owl-qn'"):
         ProximalNewton().for_problem(problem(l1=1.0, convex=False))
 
 
