@@ -241,3 +241,11 @@ def test_levels_that_the_fit_has_not_seen_are_told_together():
     assert checks.vif()["vif"].notna().all()
     assert "\n(not seen)" in checks.summary(["region"])
     assert checks.as_dict(["region"])["by_column"]["region"]["name"][-1] is None
+
+
+def test_one_class_alone_has_no_areas():
+    for positive, negative in (([0.0, 0.0], [1.0, 2.0]), ([1.0, 2.0], [0.0, 0.0])):
+        ranked = Ranked(np.array([0.5, 0.2]), np.array(positive), np.array(negative), exact=True)
+        assert np.isnan(ranked.roc_area().value)
+        assert np.isnan(ranked.average_precision().value) == (not any(positive))
+    assert ranked.average_precision().value == 1.0

@@ -33,7 +33,7 @@ def column(change):
         (
             frame()[["a"]],
             column(lambda part: part.set_axis(part.index[::-1])),
-            r"the Dask data frame and the target have different indexes: row 0 of a partition is (0 and 19|20 and 39)\.",
+            r"the target have different indexes: row 0 of a partition is (0 and 19|20 and 39)\. Give both in one order",
         ),
     ],
 )

@@ -147,7 +147,10 @@ def test_damaged_sparse_matrices_and_files_that_changed(tmp_path):
     X = scipy.sparse.random_array((20, 4), density=0.5, format="csr", rng=np.random.default_rng(0))
     parts = {"format": b"csr", "data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array([20, 4])}
     for wrong, message in (
-        ({"shape": np.array([20, 4, 1])}, r"t\.npz has shape \[20, 4, 1\]: it must have two dimensions, rows by columns"),
+        (
+            {"shape": np.array([20, 4, 1])},
+            r"t\.npz has shape \[20, 4, 1\]: it must have two dimensions, rows by columns",
+        ),
         ({"shape": np.array([20, -4])}, r"t\.npz has shape \[20, -4\]: it must have two dimensions"),
         ({"indptr": X.indptr[:-1]}, r"t\.npz is damaged: it tells of 20 rows, and not where each begins"),
         ({"shape": np.array([20, 0])}, r"t\.npz has shape \(20, 0\): at least one column is needed"),

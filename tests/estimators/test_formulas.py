@@ -230,7 +230,9 @@ def test_values_of_a_variable_that_are_no_numbers_are_located(value, word):
     frame = pd.DataFrame({"a": np.arange(40.0), "y": np.arange(40) % 2})
     model = LogisticRegression(formula="y ~ a").fit(frame)
     wrong = frame.assign(a=np.where(frame["a"] == 3, value, frame["a"]))
-    with pytest.raises(DataError, match=rf"row 3, column 'a': the value is {word}: remove or fill in such values first"):
+    with pytest.raises(
+        DataError, match=rf"row 3, column 'a': the value is {word}: remove or fill in such values first"
+    ):
         LogisticRegression(formula="y ~ a").fit(wrong)
     with pytest.raises(DataError, match=rf"row 3, column 'a': the value is {word}"):
         model.predict(wrong)
