@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -7,6 +9,7 @@ from tables import table, write_parquet_directory
 
 from fullbatch import DataError, Linear, LogisticRegression, SerialEngine, ThreadEngine, parquet_sources
 from fullbatch.data import parquet, parts
+from fullbatch.data.around import Around
 
 
 def test_rows_come_in_order_whatever_the_row_groups(tmp_path):
@@ -162,3 +165,8 @@ def test_a_row_is_located_in_its_file(tmp_path):
     assert source.locate(12).endswith("part-2.parquet: row 2")
     assert source.locate(0).endswith("part-0.parquet: row 0")
     assert source.locate(19).endswith("part-3.parquet: row 4")
+    around = Around(source)
+    assert around.locate(19) == source.locate(19)
+    assert str(around) == str(source)
+    assert not hasattr(around, "stored")  # which only what lies in a cluster's store has
+    assert Around(SimpleNamespace(stored=["ref"])).stored == ["ref"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from fullbatch import DataError, Linear, SerialEngine, array_sources
+from fullbatch import BlockError, DataError, Linear, SerialEngine, array_sources
 from fullbatch.models import warm_up
 from fullbatch.models.describe import as_labels
 from fullbatch.protocols.requests import DrawnCurvature
@@ -71,7 +71,7 @@ def test_labels_are_kept_in_the_type_that_holds_them(labels, expected):
 
 def test_draws_need_a_theta_each():
     blocks = SerialEngine().place(Linear("logistic"), array_sources(X, Y))
-    with pytest.raises(ValueError, match=r"2 draws need as many thetas of 3 parameters, got \(1, 3\)"):
+    with pytest.raises(BlockError, match=r"2 draws need as many thetas of 3 parameters, got \(1, 3\)"):
         blocks.sum(DrawnCurvature(np.zeros((1, 3)), (Draw("all"), Draw("only", 0, 2)), 1))
 
 
