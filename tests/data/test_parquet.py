@@ -168,5 +168,5 @@ def test_a_row_is_located_in_its_file(tmp_path):
     around = Around(source)
     assert around.locate(19) == source.locate(19)
     assert str(around) == str(source)
-    assert not hasattr(around, "stored")  # which only what lies in a cluster's store has
+    assert not hasattr(Around(SimpleNamespace()), "stored")  # which only some have
     assert Around(SimpleNamespace(stored=["ref"])).stored == ["ref"]

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fullbatch
-from fullbatch import FitWarning, array_sources, load_model
+from fullbatch import FitWarning, Linear, Objective, SerialEngine, array_sources, load_model
+from fullbatch.estimators._least_norm import least_norm
 
 FAMILY = [
     fullbatch.LinearRegression,
@@ -358,3 +360,17 @@ def test_huber_without_an_intercept_and_of_sources():
     assert found.scale_ == pytest.approx(theirs.scale_, rel=1e-4)
     assert found.intercept_ == 0.0
     assert (found.outliers_ == theirs.outliers_).mean() > 0.99
+
+
+@pytest.mark.parametrize("second", [np.nan, 0.0], ids=["overflow", "nothing"])
+def test_where_second_derivatives_tell_nothing_coefficients_stay(monkeypatch, second):
+    """At a loss without curvature, as of separated classes, no combination of columns is told from another."""
+    X, y = narrow()
+    objective = Objective(SerialEngine().place(Linear("poisson"), array_sources(X, y)))
+    collinear = SimpleNamespace(code="collinear-columns")
+    result = SimpleNamespace(notices=[collinear], theta=np.zeros(objective.size), value=1.0)
+    monkeypatch.setattr(
+        Objective, "__call__", lambda self, request: SimpleNamespace(matrix=np.full((self.size, self.size), second))
+    )
+    coef, intercept = np.arange(4.0)[None], np.ones(1)
+    assert least_norm(coef, intercept, result, objective) == (coef, intercept)

@@ -3,6 +3,7 @@
 import json
 import math
 import sqlite3
+import sys
 import xml.etree.ElementTree as Xml
 
 import duckdb
@@ -166,6 +167,34 @@ def test_relativities():
     other = model.inference(frame[["age", "region"]], frame["y"])
     with pytest.raises(ValueError, match="inference is of another model"):
         GeneralizedLinearRegressor().fit(frame[["age"]], frame["y"]).relativities(other)
+
+
+def test_relativities_of_several_classes_are_compared_with_the_first():
+    frame = rows(600, missing=False)
+    X, y = frame[["age", "region"]], frame["three"]
+    model = LogisticRegression(C=np.inf, tol=1e-9, engine="serial").fit(X, y)
+    told = model.inference(X, y)
+    table = model.relativities(told).to_pandas()
+    first = model.predict_proba(X[:1].assign(age=30.0, region="east"))
+    second = model.predict_proba(X[:1].assign(age=31.0, region="east"))
+    odds = (second[0, 1:] / second[0, 0]) / (first[0, 1:] / first[0, 0])
+    by_year = table[table["term"] == "age"]
+    assert by_year["class"].tolist() == [str(label) for label in model.classes_[1:]]
+    assert_allclose(by_year["relativity"], odds, rtol=1e-9)
+    place = [told.names.index(f"{label}:age") for label in model.classes_[1:]]
+    assert_allclose(by_year["std_err"], odds * told.std_err[place], rtol=1e-9)
+
+
+def test_what_excel_and_skops_need(tmp_path, monkeypatch):
+    model = fitted(GeneralizedLinearRegressor("poisson"), "y", 300)
+    monkeypatch.setattr("fullbatch.export.excel_._MOST_ROWS", 3)
+    with pytest.raises(fullbatch.DataError, match=r"\d+ rows, and a sheet of Excel has 3: write CSV \(.csv\)"):
+        model.export(tmp_path / "r.xlsx")
+    for package, ending, extra in (("openpyxl", "xlsx", "excel"), ("skops.io", "skops", "skops")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(fullbatch.MissingExtraError, match=rf'pip install "fullbatch\[{extra}\]"'):
+            model.export(tmp_path / f"m.{ending}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_cards_say_what_the_model_is(tmp_path):
