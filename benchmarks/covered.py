@@ -9,8 +9,8 @@ from coverage import Coverage
 
 _ENOUGH = 95.0
 
-# Below src/fullbatch, a file or a room, and why no more of it is run where it is measured: in the processes of the tests
-# and in those that they start, but those of clusters.
+# Below src/fullbatch, a file or a room, and why no more of it is run where it is measured: in the processes of the
+# tests, and in those that they start, which workers of clusters are not.
 REASONS: dict[str, str] = {
     "__main__.py": "runs as the main module; that Dask's workers import it is not measured",
     "engines/_dask_cluster.py": "calls are served, and lost, on Dask's workers",
