@@ -170,3 +170,12 @@ def test_a_row_is_located_in_its_file(tmp_path):
     assert str(around) == str(source)
     assert not hasattr(Around(SimpleNamespace()), "stored")  # which only some have
     assert Around(SimpleNamespace(stored=["ref"])).stored == ["ref"]
+
+
+def test_a_file_of_which_nothing_is_read_has_a_size():
+    nothing = parquet._Nothing(100)
+    assert nothing.seekable()
+    assert nothing.readable()
+    assert [nothing.seek(0, 2), nothing.seek(7), nothing.seek(3, 1), nothing.tell()] == [100, 7, 10, 10]
+    with pytest.raises(OSError, match="nothing is read here"):
+        nothing.read()

@@ -1,10 +1,13 @@
 """Least squares for several targets at once: scikit-learn's coefficients, from one read of the data."""
 
+import copy
 import pickle
 import warnings
 
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
@@ -14,7 +17,8 @@ from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
 import fullbatch
-from fullbatch import Ridge, RidgeCV, SerialEngine, array_sources, load_model
+from fullbatch import Ridge, RidgeCV, SerialEngine, array_sources, load_model, table_sources
+from fullbatch.estimators._several_targets import sources_with_targets, split_targets
 from fullbatch.models.by_row import ByRow
 from fullbatch.models.linear import Linear
 from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, ValueGrad
@@ -239,3 +243,27 @@ def test_predictions_and_checks_of_one_and_of_several_targets(tmp_path):
         several.checks(X, Y)
     with pytest.raises(ValueError, match="lazy=True is not for models of several targets"):
         several.predict(X, lazy=True)
+
+
+def test_targets_are_parted_from_tables_of_every_kind():
+    X, Y, _ = data()
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(p=Y[:, 0], q=Y[:, 1])
+    for table in (frame, polars.from_pandas(frame), pa.Table.from_pandas(frame)):
+        left, numbers, several = split_targets(table, ["p", "q"])
+        assert list(left.column_names if hasattr(left, "column_names") else left.columns) == list("abcde")
+        np.testing.assert_array_equal(numbers, np.arange(120))
+        np.testing.assert_array_equal(several, Y[:, :2])
+        left, y, several = split_targets(table, ["p"])
+        assert "p" not in (left.column_names if hasattr(left, "column_names") else left.columns)
+        np.testing.assert_array_equal(y, Y[:, 0])
+        assert several is None
+
+
+def test_sources_with_several_targets_are_copied_whole():
+    X, Y, _ = data()
+    sources = table_sources(pd.DataFrame(X).rename(columns=str).assign(row=np.arange(120.0)), target="row", blocks=2)
+    for source in sources_with_targets(sources, Y):
+        for again in (copy.deepcopy(source), pickle.loads(pickle.dumps(source))):
+            np.testing.assert_array_equal(again.read().y, source.read().y)
+            assert str(again) == str(source)
+    assert source.read().y.shape == (60, 4)

@@ -1,6 +1,8 @@
 """What is refused and why, the same bytes on all engines, penalties, effects by hand, and text."""
 
+import itertools
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,10 @@ from fullbatch import (
     file_sources,
     load_model,
 )
+from fullbatch.inference import profiles
 from fullbatch.inference.design import Design
 from fullbatch.inference.effects import marginal_effects
+from fullbatch.inference.restricted import Restriction, restricted_fit
 
 TOL = 1e-10
 
@@ -415,6 +419,38 @@ def test_restrictions_far_from_the_estimate_are_fitted():
     assert told.test("x0 = 4", "likelihood-ratio").statistic == pytest.approx(expected, rel=1e-9)
 
 
+def test_steps_of_a_restricted_fit_are_halved_until_the_deviance_falls():
+    """Of |beta - c|^2 whose second derivatives are told ten times too small; and of one that rises anywhere."""
+    aim, restriction = np.array([1.0, 2.0]), Restriction(np.array([[1.0, 0.0]]), np.array([5.0]))
+
+    def answer(beta, rising):
+        far = float((beta - aim) @ (beta - aim))
+        return SimpleNamespace(grad=beta - aim, observed=0.1 * np.eye(2), deviance=far if not rising else next(counted))
+
+    def information(rising=False):
+        data = SimpleNamespace(total=lambda task: answer(task.beta, rising))
+        design = SimpleNamespace(beta=np.zeros(2))
+        return SimpleNamespace(design=design, sums=SimpleNamespace(expected=np.eye(2)), data=data, weights=None)
+
+    assert_allclose(restricted_fit(information(), restriction).beta, [5.0, 2.0], atol=1e-4)
+    counted = itertools.count(1.0)
+    with pytest.raises(
+        DataError, match="no maximum of the likelihood was found under the restriction: it may have none"
+    ):
+        restricted_fit(information(rising=True), restriction)
+
+
+def test_a_profile_that_levels_off_has_no_end(monkeypatch):
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    level = SimpleNamespace(beta=told.coef, sums=SimpleNamespace(deviance=told.deviance + 1.0))
+    monkeypatch.setattr(profiles, "restricted_fit", lambda information, restriction, start: level)
+    with pytest.raises(
+        DataError, match="'age': its profile likelihood does not fall as far as the level asks, or levels"
+    ):
+        told.confint(method="profile", parameters=["age"])
+
+
 def test_all_parameters_held_leave_nothing_to_fit():
     frame = table()
     X, y = frame[["age"]] - 45, frame["y"].to_numpy()
@@ -442,7 +478,8 @@ def test_counts_that_vary_more_than_poissons_are_told():
     assert [notice.code for notice in told.notices] == ["over-dispersed"]
     assert f"Pearson's dispersion is {ratio:.3g}" in told.notes[0]
     assert not told.with_covariance("HC1").notices
-    assert not model.inference(X, rng.permutation(np.resize([4, 5, 6], 500))).notices
+    alike = rng.permutation(np.resize([4, 5, 6], 500))
+    assert not GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, alike).inference(X, alike).notices
 
 
 def test_what_only_some_models_have():

@@ -14,6 +14,7 @@ import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -527,6 +528,20 @@ def test_unfinished_files_of_the_dead_go_and_those_of_the_living_stay(tmp_path, 
     assert sorted(file.name for file in tmp_path.iterdir()) == [other.name, "m.fb"]
 
 
+def test_a_file_that_cannot_be_read_is_not_replaced(tmp_path, fitted, monkeypatch):
+    fitted.save(tmp_path / "m.fb")
+    before = (tmp_path / "m.fb").read_bytes()
+
+    def unreadable(head):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "is_ours", unreadable)
+    with pytest.raises(ModelFileError, match=r"cannot save to .*m\.fb, nor read what is there: Input/output error"):
+        fitted.save(tmp_path / "m.fb")
+    assert (tmp_path / "m.fb").read_bytes() == before
+    files._remove_forgotten(tmp_path / "gone by now")
+
+
 @pytest.mark.parametrize("system", ["without locks", "that refuses locks"])
 def test_on_a_system_without_locks_files_are_saved_too(tmp_path, fitted, monkeypatch, system):
     """What is unfinished goes at once, or where others may write, once it is old."""
@@ -543,6 +558,31 @@ def test_on_a_system_without_locks_files_are_saved_too(tmp_path, fitted, monkeyp
     assert load_model(tmp_path / "m.fb").coef_.tobytes() == fitted.coef_.tobytes()
     kept = [] if system == "without locks" else [young.name]
     assert sorted(file.name for file in tmp_path.iterdir()) == [*kept, "m.fb"]
+
+
+@dataclass
+class Strange:
+    """A state of a solver of one's own, whose types are known where it was made only."""
+
+    theta: "Nowhere"  # noqa: F821
+
+
+@dataclass
+class Picky:
+    theta: Any
+
+    def __post_init__(self):
+        if self.theta.size != 2:
+            raise ValueError("theta must have two numbers")
+
+
+def test_states_of_other_solvers():
+    assert saved._types(Strange) == {"theta": Any}
+    assert saved._maybe_none(Strange) == []
+    found = saved.state_of("here", Picky, *saved.contents_of(Picky(np.ones(2))))
+    assert found.theta.tolist() == [1.0, 1.0]
+    with pytest.raises(DamagedError, match="here is damaged: no Picky can be made of it: theta must have two numbers"):
+        saved.state_of("here", Picky, {"theta": np.ones(3)}, {})
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
