@@ -13,11 +13,11 @@ _ENOUGH = 95.0
 # tests, and in those that they start, which workers of clusters are not.
 REASONS: dict[str, str] = {
     "__main__.py": "runs as the main module; that Dask's workers import it is not measured",
-    "engines/_dask_cluster.py": "calls are served, and lost, on Dask's workers",
-    "engines/_ray_cluster.py": "what actors do is run on Ray's workers; clusters that lose answers are slow tests",
-    "engines/dask_.py": "an engine starts or joins a cluster of its own in slow tests, in a process of its own",
-    "engines/ray_.py": "an engine starts or joins a cluster of its own in slow tests, in a process of its own",
-    "data/ray_.py": "runs on Ray's workers",
+    "data/ray_.py": "shapes are told on Ray's workers; and the import fails where Ray is missing only",
+    "engines/_dask_cluster.py": "losses, pauses and growth of a cluster come at moments that fast tests seldom meet",
+    "engines/_ray_cluster.py": "actors run on Ray's workers; losses of answers come at moments that tests seldom meet",
+    "engines/dask_.py": "engines that start, join or close a cluster of their own do so in processes of such tests",
+    "engines/ray_.py": "engines that start, join or close a cluster of their own do so in processes of such tests",
     "estimators/mlflow_.py": "needs MLflow, which is no part of the extra 'test': its own tests run where it is there",
     "kernels/": "Numba compiles it, or runs it while it compiles: Python itself never enters those lines",
 }

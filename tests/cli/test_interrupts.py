@@ -181,6 +181,10 @@ def test_jobs_in_the_background_do_not_hear_it():
     assert ended(process, say="\n").stdout == "done\n"
 
 
+def test_a_command_that_was_not_interrupted_ends_with_its_own_code():
+    assert "there is no file nothing.fb" in ended(started("inspect", "nothing.fb"), 1).stderr
+
+
 def test_where_nobody_counts_ctrl_c_an_interrupt_is_told_all_the_same(capsys, monkeypatch):
     """As in a caller's own process, which runs commands one after another."""
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from distributed import KilledWorker
@@ -142,3 +143,57 @@ def test_calls_are_served_by_the_worker_that_was_started(monkeypatch):
     assert serve("one", "end", failed) is None
     assert serve("one", "end", None) is None
     assert _dask_cluster._HERE == {}
+
+
+class Opened:
+    """What an engine opens, and whether it closes it."""
+
+    opened: ClassVar[list] = []
+    status = "running"
+
+    def __init__(self, *asked, **options):
+        self.asked, self.options = asked, options
+        self.opened.append(self)
+
+    def close(self):
+        self.status = "closed"
+
+    @classmethod
+    def current(cls, allow_global):
+        raise ValueError("No clients found")
+
+
+@pytest.mark.parametrize("address", ["tcp://10.0.0.1:8786", None])
+def test_an_engine_of_dask_closes_what_it_opened(monkeypatch, address):
+    monkeypatch.setattr(Opened, "opened", [])
+    monkeypatch.setattr("distributed.Client", Opened)
+    monkeypatch.setattr("distributed.LocalCluster", Opened)
+    engine = DaskEngine(address=address, num_workers=2)
+    engine.client = engine._found()
+    *clusters, client = Opened.opened
+    assert engine.client is client
+    assert client.options == {"set_as_default": False}
+    assert client.asked == ((address,) if address else (clusters[0],))
+    if address is None:
+        assert clusters[0].options["n_workers"] == 2
+        assert clusters[0].options["host"] == "127.0.0.1"  # nobody else's
+    engine.close()
+    assert {one.status for one in Opened.opened} == {"closed"}
+    assert engine.client is None
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:6379", None])
+def test_an_engine_of_ray_shuts_down_what_it_started(monkeypatch, address):
+    told = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **options: told.append(options["address"]))
+    monkeypatch.setattr("ray.shutdown", lambda: told.append("shutdown"))
+    monkeypatch.setattr(ray_, "wait_until_answered", lambda *asked: told.append(asked))
+    engine = RayEngine(address=address, start_timeout=7.0)
+    engine.close()
+    assert told == []  # it has started nothing yet
+    engine._connect()
+    engine.close()
+    engine.close()
+    assert told == [*([(address, 7.0)] if address else []), address or "local", "shutdown"]
