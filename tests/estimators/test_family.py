@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fullbatch
-from fullbatch import FitWarning, array_sources, load_model
+from fullbatch import FitWarning, Linear, Objective, SerialEngine, array_sources, load_model
+from fullbatch.estimators._least_norm import least_norm
 
 FAMILY = [
     fullbatch.LinearRegression,
@@ -341,10 +343,34 @@ def test_a_checkpoint_for_each_class(tmp_path):
     assert model.checkpoint == tmp_path / "run"
 
 
-@pytest.mark.slow
 def test_huber_refitted_from_where_it_ended():
     X, y = diabetes()
     model = fullbatch.HuberRegressor(warm_start=True, engine="serial").fit(X, y)
     first = model.n_iter_
     model.fit(X, y)
     assert model.n_iter_ < first / 2
+
+
+def test_huber_without_an_intercept_and_of_sources():
+    X, y = diabetes()
+    options = {"fit_intercept": False, "tol": 1e-7, "engine": "serial"}
+    found = fullbatch.HuberRegressor(**options).fit(X, y)
+    theirs = linear_model.HuberRegressor(fit_intercept=False, tol=1e-9, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(found.coef_, theirs.coef_, rtol=1e-3, atol=1e-3)
+    assert found.scale_ == pytest.approx(theirs.scale_, rel=1e-4)
+    assert found.intercept_ == 0.0
+    assert (found.outliers_ == theirs.outliers_).mean() > 0.99
+
+
+@pytest.mark.parametrize("second", [np.nan, 0.0], ids=["overflow", "nothing"])
+def test_where_second_derivatives_tell_nothing_coefficients_stay(monkeypatch, second):
+    """At a loss without curvature, as of separated classes, no combination of columns is told from another."""
+    X, y = narrow()
+    objective = Objective(SerialEngine().place(Linear("poisson"), array_sources(X, y)))
+    collinear = SimpleNamespace(code="collinear-columns")
+    result = SimpleNamespace(notices=[collinear], theta=np.zeros(objective.size), value=1.0)
+    monkeypatch.setattr(
+        Objective, "__call__", lambda self, request: SimpleNamespace(matrix=np.full((self.size, self.size), second))
+    )
+    coef, intercept = np.arange(4.0)[None], np.ones(1)
+    assert least_norm(coef, intercept, result, objective) == (coef, intercept)

@@ -242,3 +242,31 @@ def test_a_formula_that_was_not_saved_so_is_damaged(tmp_path):
         with pytest.raises(ValueError, match="the formula is not as it was saved"):
             Design.of_saved(wrong)
     assert issubclass(DamagedError, ValueError)
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_values_of_a_variable_that_are_no_numbers_are_located(value, word):
+    frame = pd.DataFrame({"a": np.arange(40.0), "y": np.arange(40) % 2})
+    model = LogisticRegression(formula="y ~ a").fit(frame)
+    wrong = frame.assign(a=np.where(frame["a"] == 3, value, frame["a"]))
+    with pytest.raises(
+        DataError, match=rf"row 3, column 'a': the value is {word}: remove or fill in such values first"
+    ):
+        LogisticRegression(formula="y ~ a").fit(wrong)
+    with pytest.raises(DataError, match=rf"row 3, column 'a': the value is {word}"):
+        model.predict(wrong)
+
+
+def test_sources_without_the_names_of_a_formula_are_refused():
+    sources = array_sources(np.ones((4, 2)), np.arange(4))
+    with pytest.raises(DataError, match="the formula names 'a', no column there: those are without names"):
+        LogisticRegression(formula="y ~ a").fit(sources)
+
+
+def test_a_category_of_text_here_and_of_numbers_there_is_refused():
+    sources = [
+        table_sources(pd.DataFrame({"y": [0, 1], "a": values}), target="y", categorical=["a"], blocks=1)[0]
+        for values in (["u", "v"], [1, 2])
+    ]
+    with pytest.raises(DataError, match="column 'a' has text in some blocks and numbers in others"):
+        LogisticRegression(formula="y ~ a").fit(sources)

@@ -1,5 +1,6 @@
 """Estimators around networks: against models that are solved in other ways, and in the hands of scikit-learn."""
 
+import importlib
 import pickle
 import re
 import sys
@@ -525,6 +526,50 @@ def test_one_layer_of_other_frameworks_is_a_linear_model(framework):
     huber = regressor(*code(linear), loss="huber", **tight).fit(X, counts)
     theirs = GeneralizedLinearRegressor("huber", alpha=0.01, loss_options={"delta": 1.0}, tol=1e-8).fit(X, counts)
     assert_allclose(huber.predict(X), theirs.predict(X), atol=2e-2)
+
+
+@pytest.mark.parametrize("framework", KINDS)
+def test_losses_of_other_frameworks_are_their_formulas(framework):
+    """Of each row, of several targets the sum; keras tells the targets first."""
+    file = importlib.import_module(f"fullbatch.estimators.{framework}_")
+    rng = np.random.default_rng(0)
+    several, targets = rng.standard_normal((7, 2)).astype(np.float32), rng.poisson(2.0, (7, 2)).astype(np.float32)
+    away = np.abs(several - targets)
+    expected = {
+        "_squared": away**2 / 2,
+        "_huber": np.where(away <= 1.0, away**2 / 2, away - 0.5),
+        "_poisson": np.exp(several) - targets * several,
+    }
+    for name, each in expected.items():
+        loss = getattr(file, name)
+        for outputs, y, of_rows in ((several, targets, each.sum(axis=1)), (several[:, 0], targets[:, 0], each[:, 0])):
+            order = (y, outputs) if framework == "keras" else (outputs, y)
+            if framework == "keras":
+                order = tuple(keras.ops.convert_to_tensor(one) for one in order)
+            assert_allclose(np.asarray(loss(*order)), of_rows, rtol=1e-5, atol=1e-6)
+    labels = np.array([0, 1, 1, 0, 1, 0, 0])
+    if framework == "keras":  # as Keras has them, where outputs are columns
+        order = labels[:, None], keras.ops.convert_to_tensor(several[:, :1])
+    else:
+        order = several[:, 0], labels
+    wanted = np.log1p(np.exp(several[:, 0])) - labels * several[:, 0]
+    assert_allclose(np.asarray(file._cross_entropy(*order)), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_is_copied_with_its_weights():
+    net = keras_line(4, 3)
+    model = KerasRegressor(net, max_iter=0, engine="serial", alpha=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, targets())
+    assert_allclose(model.predict(X), net.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+    assert model.model_ is not net
+    parameters = jax_line(4, 3)
+    parameters["outer"]["bias"] += 2.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        of_jax = JaxRegressor(parameters, jax_apply, max_iter=0, engine="serial").fit(X, targets())
+    assert_allclose(of_jax.predict(X), np.full((N, 3), 2.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("framework", KINDS)

@@ -1,5 +1,6 @@
 """Least squares for several targets at once: scikit-learn's coefficients, from one read of the data."""
 
+import copy
 import pickle
 import re
 import warnings
@@ -15,9 +16,17 @@ from numpy.testing import assert_allclose
 from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 
 import fullbatch
-from fullbatch import DataError, Ridge, RidgeCV, load_model
+from fullbatch import DataError, Ridge, RidgeCV, SerialEngine, array_sources, load_model, table_sources
+from fullbatch.estimators._several_targets import sources_with_targets, split_targets
+from fullbatch.models.by_row import ByRow
+from fullbatch.models.linear import Linear
+from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, ValueGrad
+from fullbatch.protocols.sampling import Draw
+from fullbatch.run import together
+from fullbatch.run.targets import TargetSums
 from fullbatch.solvers.least_squares import LeastSquares
 
 
@@ -285,3 +294,106 @@ def test_targets_whose_products_have_no_room_are_placed_one_by_one(monkeypatch):
         found = clone(kind).fit(X, Y)
         assert_allclose(found.coef_, one.coef_, atol=1e-7)
         assert getattr(found, "alpha_", 2.0) == getattr(one, "alpha_", 2.0)
+
+
+def test_folds_whose_hessians_have_no_room_are_chosen_alike(monkeypatch):
+    X, Y, weight = data()
+    kind = RidgeCV(alphas=[0.1, 1.0, 10.0], cv=4, tol=1e-8)
+    wanted = clone(kind).fit(X, Y, weight)
+    monkeypatch.setattr(together, "_have_room", lambda facts, parts: False)
+    found = clone(kind).fit(X, Y, weight)
+    assert_allclose(found.coef_, wanted.coef_, rtol=1e-6)
+    assert found.alpha_ == wanted.alpha_
+
+
+def test_a_working_set_of_the_columns_of_several_targets():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 501))
+    Y = X[:, :3] @ rng.uniform(1.0, 2.0, (3, 2)) + 0.1 * rng.standard_normal((50, 2))
+    wanted = linear_model.Lasso(0.2, **TIGHT).fit(X, Y)
+    found = fullbatch.Lasso(0.2, engine="serial", tol=1e-8).fit(X, Y)
+    assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
+    X, Y, weight = data()
+    model = Linear("squared")
+    asked = ByRow(model, None, Y[:, :2])
+    sums = TargetSums(SerialEngine().place(asked, array_sources(X, np.arange(120.0), weight, blocks=3)), 2)
+    one, alone = sums.one(number), SerialEngine().place(model, array_sources(X, Y[:, number], weight, blocks=3))
+    theta = np.arange(6.0)
+    several = np.array([theta, 2.0 * theta, -theta])
+    draws = Draw("only", 1, 4), Draw("without", 1, 4), Draw("all")
+    for request in (
+        ValueGrad(theta),
+        ValueGrad(several),
+        Curvature(theta, "gram"),
+        Curvature(theta, "gram", columns=np.array([1, 4])),
+        DrawnValueGrad(several, draws),
+        DrawnCurvature(several, draws, 2),
+    ):
+        mine, theirs = one.sum(request), alone.sum(request)
+        if isinstance(request, Curvature | DrawnCurvature):
+            assert_allclose(mine.matrix, theirs.matrix, rtol=1e-9)
+            mine, theirs = mine.point, theirs.point
+        assert_allclose(mine.value, theirs.value, rtol=1e-9)
+        assert_allclose(mine.grad, theirs.grad, rtol=1e-9, atol=1e-9 * np.abs(theirs.grad).max())
+        assert_allclose(mine.weight, theirs.weight, rtol=1e-12)
+    with pytest.raises(ValueError, match="only the form 'gram' is known, not 'diagonal'"):
+        one.sum(Curvature(theta, "diagonal"))
+
+
+def test_each_target_begins_where_it_ended():
+    X, Y, _ = data()
+    X = np.column_stack((X, X[:, 0]))
+    model = fullbatch.Lasso(0.05, engine="serial", tol=1e-8, warm_start=True).fit(X, Y)
+    first, coef = model.n_iter_, model.coef_
+    model.fit(X, Y)
+    assert model.n_iter_.sum() < first.sum()
+    assert_allclose(model.coef_, coef, atol=1e-6)
+
+
+def test_what_is_said_of_the_fits_is_said_once():
+    X, Y, _ = data()
+    with pytest.warns(ConvergenceWarning, match="max_iter") as told:
+        fullbatch.Lasso(0.05, engine="serial", max_iter=0).fit(X, Y)
+    words = [str(one.message) for one in told]
+    assert len(words) == len(set(words))
+
+
+def test_predictions_and_checks_of_one_and_of_several_targets(tmp_path):
+    X, Y, _ = data()
+    one, several = (fullbatch.Ridge(engine="serial").fit(X, y) for y in (Y[:, 0], Y))
+    one.write_predictions(X, tmp_path / "p.csv")
+    written = pd.read_csv(tmp_path / "p.csv")
+    assert list(written) == ["prediction"]
+    assert_allclose(written["prediction"], one.predict(X), rtol=1e-12)
+    with pytest.raises(ValueError, match="there are no checks of models of several targets: fit a model to each"):
+        several.checks(X, Y)
+    with pytest.raises(ValueError, match="lazy=True is not for models of several targets"):
+        several.predict(X, lazy=True)
+
+
+def test_targets_are_parted_from_tables_of_every_kind():
+    X, Y, _ = data()
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(p=Y[:, 0], q=Y[:, 1])
+    for table in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)):
+        left, numbers, several = split_targets(table, ["p", "q"])
+        assert list(left.column_names if hasattr(left, "column_names") else left.columns) == list("abcde")
+        np.testing.assert_array_equal(numbers, np.arange(120))
+        np.testing.assert_array_equal(several, Y[:, :2])
+        left, y, several = split_targets(table, ["p"])
+        assert "p" not in (left.column_names if hasattr(left, "column_names") else left.columns)
+        np.testing.assert_array_equal(y, Y[:, 0])
+        assert several is None
+
+
+def test_sources_with_several_targets_are_copied_whole():
+    X, Y, _ = data()
+    sources = table_sources(pd.DataFrame(X).rename(columns=str).assign(row=np.arange(120.0)), target="row", blocks=2)
+    for source in sources_with_targets(sources, Y):
+        for again in (copy.deepcopy(source), pickle.loads(pickle.dumps(source))):
+            np.testing.assert_array_equal(again.read().y, source.read().y)
+            assert str(again) == str(source)
+    assert source.read().y.shape == (60, 4)

@@ -3,6 +3,7 @@
 import json
 import math
 import sqlite3
+import sys
 import xml.etree.ElementTree as Xml
 
 import duckdb
@@ -168,6 +169,34 @@ def test_relativities():
         GeneralizedLinearRegressor().fit(frame[["age"]], frame["y"]).relativities(other)
 
 
+def test_relativities_of_several_classes_are_compared_with_the_first():
+    frame = rows(600, missing=False)
+    X, y = frame[["age", "region"]], frame["three"]
+    model = LogisticRegression(C=np.inf, tol=1e-9, engine="serial").fit(X, y)
+    told = model.inference(X, y)
+    table = model.relativities(told).to_pandas()
+    first = model.predict_proba(X[:1].assign(age=30.0, region="east"))
+    second = model.predict_proba(X[:1].assign(age=31.0, region="east"))
+    odds = (second[0, 1:] / second[0, 0]) / (first[0, 1:] / first[0, 0])
+    by_year = table[table["term"] == "age"]
+    assert by_year["class"].tolist() == [str(label) for label in model.classes_[1:]]
+    assert_allclose(by_year["relativity"], odds, rtol=1e-9)
+    place = [told.names.index(f"{label}:age") for label in model.classes_[1:]]
+    assert_allclose(by_year["std_err"], odds * told.std_err[place], rtol=1e-9)
+
+
+def test_what_excel_and_skops_need(tmp_path, monkeypatch):
+    model = fitted(GeneralizedLinearRegressor("poisson"), "y", 300)
+    monkeypatch.setattr("fullbatch.export.excel_._MOST_ROWS", 3)
+    with pytest.raises(fullbatch.DataError, match=r"\d+ rows, and a sheet of Excel has 3: write CSV \(.csv\)"):
+        model.export(tmp_path / "r.xlsx")
+    for package, ending, extra in (("openpyxl", "xlsx", "excel"), ("skops.io", "skops", "skops")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(fullbatch.MissingExtraError, match=rf'pip install "fullbatch\[{extra}\]"'):
+            model.export(tmp_path / f"m.{ending}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_cards_say_what_the_model_is(tmp_path):
     model = fitted(LogisticRegression(), "label", 300)
     model.export(tmp_path / "m.json", measures={"accuracy": 0.9})
@@ -184,6 +213,35 @@ def test_cards_say_what_the_model_is(tmp_path):
     assert model.model_card()["fingerprint"] != told["fingerprint"]
     model.export(tmp_path / "m.md")
     assert "| age | number |  | counts as 40.5 |" in (tmp_path / "m.md").read_text()
+
+
+def test_the_ending_of_a_path_tells_the_format(tmp_path):
+    model = fitted(LogisticRegression(), "label", 300)
+    model.export(tmp_path / "m.onnx", offset="exposure")
+    assert (tmp_path / "m.onnx").read_bytes() == model.to_onnx(offset="exposure").SerializeToString()
+    model.export(tmp_path / "m.pmml", offset="exposure")
+    assert (tmp_path / "m.pmml").read_text() == model.to_pmml(offset="exposure")
+    model.export(tmp_path / "m.sql", table="policies", offset="exposure")
+    assert (tmp_path / "m.sql").read_text() == model.to_sql("policies", offset="exposure")
+    model.export(tmp_path / "m.csv")
+    written, table = pd.read_csv(tmp_path / "m.csv"), model.relativities().to_pandas()
+    assert list(written) == list(table)
+    assert_allclose(written["coefficient"], table["coefficient"], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"m.txt: unknown format '.txt': end the path in .sql, .*, or tell it with"):
+        model.export(tmp_path / "m.txt")
+    with pytest.raises(fullbatch.DataError, match=r"cannot write to .*no folder.m.json: No such file or directory"):
+        model.export(tmp_path / "no folder" / "m.json")
+
+
+def test_cards_say_parameters_of_columns_and_of_levels():
+    frame = rows(300, missing=False)[["age", "in come"]]
+    target = rows(300, missing=False)["y"]
+    model = GeneralizedLinearRegressor(
+        alpha=0.1, P2={"age": 2.0}, lower_bounds=[-np.inf, -1.0], group_ratio=None, engine="serial"
+    ).fit(frame, target)
+    said = json.loads(json.dumps(model.model_card()))["objective"]
+    assert said["P2"] == {"age": 2.0}
+    assert said["lower_bounds"] == ["-inf", -1.0]
 
 
 @pytest.mark.parametrize(("to", "name"), [("to_onnx", "label"), ("to_pmml", "target"), ("to_pmml", "probability_1")])

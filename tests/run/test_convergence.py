@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from fullbatch import (
     LBFGS,
+    OWLQN,
     DataError,
     Draw,
     FitWarning,
@@ -28,7 +29,9 @@ from fullbatch import (
 )
 from fullbatch.objective.hessian import Curved
 from fullbatch.protocols import Curvature, Point
+from fullbatch.run import convergence
 from fullbatch.run.convergence import Check
+from fullbatch.run.driver import drive
 
 SOLVERS = ["auto", "newton", "sampled-lbfgs", "lbfgs", "newton-cg", "scipy-lbfgsb"]
 
@@ -163,6 +166,49 @@ def test_many_rows_are_checked_by_a_sample_of_them():
     claim = minimize(fun, start(fun), solver=Boaster())
     assert "by the Hessian of a sample of the rows" in claim.solver
     assert claim.value == pytest.approx(result.value, rel=1e-7)
+
+
+@dataclass(frozen=True)
+class Overconfident(OWLQN):
+    """Claims that next to nothing is left."""
+
+    def optimality(self, state):
+        return 1e-15
+
+
+# By what the Hessian in the columns that may move can be asked for: rows and seconds that it may take at the most.
+@pytest.mark.parametrize(
+    ("seconds", "draw", "known_by", "of_truth"),
+    [
+        (1.0, None, "hessian", (0.9, 1.1)),
+        (2e-6, None, "sample", (0.5, 2.0)),
+        (0.0, None, "directions", (0.5, 1.01)),  # along a few of them no more than along all
+        (0.0, Draw("all"), "columns", None),  # what is drawn has no products of the Hessian
+    ],
+)
+def test_where_f_has_corners_as_much_is_known_as_it_may_cost(monkeypatch, seconds, draw, known_by, of_truth):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 6))
+    y = (X[:, :3] @ [0.5, -0.5, 0.3] + rng.logistic(size=4000) > 0).astype(int)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y, blocks=3))
+    fun = Objective(blocks, draw=draw, l1=0.02)
+    least = minimize(fun, np.zeros(7), solver="proximal-newton", tol=1e-12).value
+    solver = Overconfident().for_problem(fun.facts)
+    state = drive(solver.init(np.zeros(7)), fun)
+    for _ in range(4):
+        state = drive(solver.step(state), fun)
+    monkeypatch.setattr(convergence, "_SECONDS", seconds)
+    monkeypatch.setattr(convergence, "_SHARE", 0.0)
+    monkeypatch.setattr(convergence, "_ROWS_PER_PARAMETER", 150)
+    check = convergence.checked(fun, state, solver, fun)
+    assert check.known_by == known_by
+    assert check.kinked == (known_by != "columns")
+    if of_truth is None:
+        assert check.remaining_r2 == 1e-15
+        return
+    left = (state.value - least) / fun.facts.parameters.null
+    assert left > 1e-9
+    assert of_truth[0] <= check.remaining_r2 / left <= of_truth[1]
 
 
 def test_what_is_left_is_half_the_square_of_the_newton_decrement():

@@ -42,9 +42,6 @@ class _Held:
     ids: tuple[Array, ...]
     first: int
 
-    def read(self) -> Rows:
-        return self.rows
-
     def locate(self, row: int) -> str:
         """Where a row stands among all."""
         return f"row {self.first + row}"
