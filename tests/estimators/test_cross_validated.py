@@ -516,3 +516,13 @@ def test_scores_that_sources_cannot_tell():
         fullbatch.LassoCV(cv=KFold(3)).fit(array_sources(X, y))
     with pytest.raises(ValueError, match="LassoCV: it chooses its strength by itself"):
         cross_validate(fullbatch.LassoCV(), X, y)
+
+
+def test_lists_of_shares_are_saved(tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    model = fullbatch.ElasticNetCV(l1_ratio=[0.3, 0.9], cv=3, alphas=[0.1, 1.0]).fit(X, y)
+    model.save(tmp_path / "model.fb")
+    again = load_model(tmp_path / "model.fb")
+    assert list(again.l1_ratio) == [0.3, 0.9]
+    assert again.l1_ratio_ == model.l1_ratio_
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()

@@ -374,3 +374,12 @@ def test_where_second_derivatives_tell_nothing_coefficients_stay(monkeypatch, se
     )
     coef, intercept = np.arange(4.0)[None], np.ones(1)
     assert least_norm(coef, intercept, result, objective) == (coef, intercept)
+
+
+def test_the_solver_that_scikit_learn_has_for_bounds_is_none_of_ours():
+    """Its "lbfgs" of `Ridge` knows them."""
+    X, y = diabetes()
+    with_bounds = fullbatch.Ridge(positive=True, solver="lbfgs").fit(X, y)
+    assert with_bounds.coef_.tobytes() == fullbatch.Ridge(positive=True).fit(X, y).coef_.tobytes()
+    assert with_bounds.coef_.min() == 0.0
+    assert fullbatch.Ridge(solver="lbfgs").fit(X, y).result_.solver.startswith("LBFGS")
