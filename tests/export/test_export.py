@@ -42,7 +42,7 @@ def same_in_duckdb(model, frame, predicted, probabilities, text=None):
     if probabilities is None:
         return
     if isinstance(model, LinearSVC):
-        names = ["eta"] if probabilities.ndim == 1 else [f"eta_{k}" for k in range(3)]
+        names = ["fullbatch_eta"] if probabilities.ndim == 1 else [f"fullbatch_eta_{k}" for k in range(3)]
         same(probabilities.reshape(len(frame), -1), told[names])
         return
     names = [f"probability_{label}" for label in model.classes_[probabilities.shape[1] == 2 :]]

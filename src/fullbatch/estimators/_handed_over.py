@@ -128,13 +128,15 @@ class HandedOver:
         Returns
         -------
         str
-            NULL is predicted where a value is missing that the fit had no value for, and for an unknown level unless
-            `unknown` is "ignore" or "base".
+            Adds "prediction", "probability_<label>" of classes, and "fullbatch_eta", the linear predictor, or one for
+            each class and "fullbatch_eta_top". NULL is predicted where a value is missing (NULL or NaN) that the fit
+            had no value for, and for an unknown level unless `unknown` is "ignore" or "base".
 
         Raises
         ------
         ValueError
-            The link is probit, which SQL has no function for.
+            The link is probit, which SQL has no function for; a column of the model has the name of one that is added,
+            or two differ only by their case and the dialect takes them as one.
         """
         from ..export.sql import query
 
