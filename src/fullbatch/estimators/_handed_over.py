@@ -244,9 +244,10 @@ class HandedOver:
         if kind == "pmml":
             return self.to_pmml(**options)
         if kind == "skops":
+            from ..export.sklearn_ import as_sklearn
             from ..export.skops_ import skops_file
 
-            return skops_file(self.to_sklearn(**options))
+            return skops_file(as_sklearn(self._formula(**options), nullable_text=False))
         if kind == "relativities-excel":
             from ..export.excel_ import workbook
 
