@@ -177,6 +177,11 @@ class HandedOver:
         -------
         pyarrow.Table
             Columns "term", "level", "coefficient", "relativity" (with a logarithmic link, or of odds), "std_err".
+
+        Raises
+        ------
+        ValueError
+            The inference is of another model.
         """
         from ..export.tables import relativities
 
