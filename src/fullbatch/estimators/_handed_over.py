@@ -154,6 +154,12 @@ class HandedOver:
         ----------
         offset : str
             Name of the input of offsets, if the model has them.
+
+        Raises
+        ------
+        ValueError
+            The link is probit; a column has the name of an output; or something stands for missing text in a column
+            that has the empty text as a level, from which it cannot be told.
         """
         from ..export.onnx_ import onnx_model
 
