@@ -8,7 +8,7 @@ import pytest
 import skops.io as skops
 from numpy.testing import assert_allclose
 
-from fullbatch import GeneralizedLinearRegressor
+from fullbatch import DataError, GeneralizedLinearRegressor, table_sources
 
 HOLES = np.arange(60) % 4 == 0
 
@@ -70,3 +70,27 @@ def test_files_of_skops_are_given_none_for_na(tmp_path):
     model.export(tmp_path / "model.skops")
     plain = skops.load(tmp_path / "model.skops", trusted=["numpy.dtype"])
     assert_allclose(plain.predict(frame.astype(object).where(frame.notna(), None)), model.predict(frame), rtol=1e-12)
+
+
+@pytest.mark.parametrize("hole", [None, np.nan, pd.NA])
+def test_missing_text_is_no_unknown_level(hole):
+    frame = pd.DataFrame({"z": np.resize(["u", "v"], 60), "a": np.sin(np.arange(60.0))})
+    model = GeneralizedLinearRegressor("poisson", unknown="ignore").fit(frame, np.arange(60) % 3)
+    plain = model.to_sklearn()
+    new = pd.DataFrame({"z": np.array(["v", "w", ""], object), "a": 0.5})
+    assert_allclose(plain.predict(new), model.predict(new), rtol=1e-12)
+    new["z"] = np.array(["v", "w", hole], object)
+    with pytest.raises(DataError, match="row 2, column 'z': the value is missing"):
+        model.predict(new)
+    with pytest.raises((ValueError, TypeError), match=r"Input contains NaN|boolean value of NA is ambiguous"):
+        plain.predict(new)
+
+
+def test_a_missing_number_is_no_unknown_level():
+    frame = pd.DataFrame({"band": np.resize([1, 2], 60), "y": np.arange(60) % 3})
+    sources = table_sources(frame, target="y", categorical=["band"])
+    model = GeneralizedLinearRegressor("poisson", unknown="ignore").fit(sources)
+    plain = model.to_sklearn()
+    assert_allclose(plain.predict(frame[["band"]]), model.predict(frame[["band"]]), rtol=1e-12)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        plain.predict(pd.DataFrame({"band": [1.0, np.nan]}))

@@ -166,7 +166,10 @@ class HandedOver:
         return onnx_model(self._formula(offset))
 
     def to_pmml(self, *, offset: str = "offset") -> str:
-        """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`."""
+        """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`.
+
+        Its readers must be given truth values as 0 and 1: PMML4S takes others for missing values.
+        """
         from ..export.pmml import pmml
 
         return pmml(self._formula(offset))

@@ -76,6 +76,18 @@ def _filled_text(value: str, nullable: bool) -> Any:
     return make_pipeline(*(SimpleImputer(missing_values=kind, strategy="constant", fill_value=value) for kind in kinds))
 
 
+def _refuses_missing(text: bool) -> list[Any]:
+    """Steps that change nothing but refuse what is missing, by the checks that scikit-learn has itself."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import FunctionTransformer
+
+    if not text:
+        return [FunctionTransformer(validate=True)]
+    # None becomes NaN, which neither lets pass.
+    to_nan = SimpleImputer(missing_values=None, strategy="constant", fill_value=np.nan, keep_empty_features=True)
+    return [to_nan, SimpleImputer(missing_values="", strategy="constant", fill_value="")]
+
+
 def _one_hot(category: Levels, ignore_unknown: bool, nullable_text: bool) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
@@ -86,7 +98,8 @@ def _one_hot(category: Levels, ignore_unknown: bool, nullable_text: bool) -> Any
         categories=[levels], handle_unknown="ignore" if ignore_unknown else "error", sparse_output=False
     )
     if category.missing is None:
-        return encoder
+        # An encoder that ignores unknown levels takes a missing one for such, which `predict` refuses.
+        return make_pipeline(*_refuses_missing(text), encoder) if ignore_unknown else encoder
     if text:
         return make_pipeline(_filled_text(str(category.missing), nullable_text), encoder)
     return make_pipeline(_filled_number(float(category.missing)), encoder)
