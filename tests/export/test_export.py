@@ -43,7 +43,7 @@ def same_in_duckdb(model, frame, predicted, probabilities, text=None):
     if probabilities is None:
         return
     if isinstance(model, LinearSVC):
-        names = ["eta"] if probabilities.ndim == 1 else [f"eta_{k}" for k in range(3)]
+        names = ["fullbatch_eta"] if probabilities.ndim == 1 else [f"fullbatch_eta_{k}" for k in range(3)]
         same(probabilities.reshape(len(frame), -1), told[names])
         return
     names = [f"probability_{label}" for label in model.classes_[probabilities.shape[1] == 2 :]]
@@ -195,6 +195,46 @@ def test_what_excel_and_skops_need(tmp_path, monkeypatch):
         with pytest.raises(fullbatch.MissingExtraError, match=rf'pip install "fullbatch\[{extra}\]"'):
             model.export(tmp_path / f"m.{ending}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", ["y", "three"])
+def test_relativities_without_an_intercept(target):
+    """Levels of the first category then have no reference, and stand for what the intercept would be."""
+    frame = rows(800, missing=False).assign(two=np.resize(["p", "q"], 800))
+    given = frame[["age", "region", "two"]]
+    kind = LogisticRegression() if target == "three" else GeneralizedLinearRegressor("poisson", tol=1e-9)
+    model = kind.set_params(fit_intercept=False).fit(given, frame[target])
+    inference = model.inference(given, frame[target])
+    table = model.relativities(inference).to_pandas()
+    none = (table["term"] == "intercept") | (table["level"] == "p")
+    assert_allclose(table["coefficient"][none], 0.0)
+    assert_allclose(table["std_err"][none], 0.0)
+    assert_allclose(table["coefficient"][~none], inference.coef, rtol=1e-9)
+    assert_allclose(table["std_err"][~none], np.exp(inference.coef) * inference.std_err, rtol=1e-9)
+
+
+def test_errors_of_some_columns_are_too_few_for_relativities():
+    frame = rows(800, missing=False)
+    model = GeneralizedLinearRegressor("poisson", tol=1e-9).fit(frame[["age", "region"]], frame["y"])
+    told = model.inference(frame[["age", "region"]], frame["y"], columns=["age"])
+    with pytest.raises(ValueError, match=r"or of some columns alone: give that of this one and of all its columns"):
+        model.relativities(told)
+
+
+@pytest.mark.parametrize("target", ["y", "three"])
+def test_errors_of_other_coefficients_are_none_of_a_models(target, tmp_path):
+    frame = rows(800, missing=False)
+    given, half = frame[["age", "region"]], np.arange(800) < 400
+    kind = LogisticRegression if target == "three" else lambda: GeneralizedLinearRegressor("poisson", tol=1e-9)
+    model, other = kind().fit(given, frame[target]), kind().fit(given[half], frame[target][half])
+    inference = other.inference(given[half], frame[target][half])
+    with pytest.raises(ValueError, match=r"inference is of another model: its coefficient of '.*intercept' is .*, and"):
+        model.relativities(inference)
+    assert "std_err" in other.relativities(inference).column_names
+    other.save(tmp_path / "other.fb")
+    saved = load_model(tmp_path / "other.fb")
+    assert saved.relativities(inference).equals(other.relativities(inference))
+    assert saved.relativities(saved.inference(given[half], frame[target][half])).num_rows
 
 
 def test_cards_say_what_the_model_is(tmp_path):
