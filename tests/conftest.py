@@ -58,6 +58,19 @@ def _passes(request, monkeypatch):
         monkeypatch.setenv("FULLBATCH_PASSES", "compiled")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Coverage measures the processes that tests start, but not those of clusters: their workers would begin so slowly
+    that they were taken for lost.
+    """
+    told = os.environ.pop("COVERAGE_PROCESS_CONFIG", None) if _cluster(item.path) else None
+    try:
+        return (yield)
+    finally:
+        if told is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = told
+
+
 @functools.cache
 def _cluster(path):
     text = path.read_text()

@@ -24,7 +24,14 @@ class Equivalent(NamedTuple):
     reason: str
 
 
-EQUIVALENT: tuple[Equivalent, ...] = ()
+EQUIVALENT = (
+    Equivalent(
+        "models/_plain.py",
+        "_FEW_PRODUCTS = 2**15",
+        "_FEW_PRODUCTS = 2/15",
+        "which of two ways to the same product is taken: how quick it is, and last digits",
+    ),
+)
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")
 

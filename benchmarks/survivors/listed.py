@@ -112,10 +112,13 @@ SURVIVORS = (
     Survivor(
         "CL12",
         "cli/apply.py",
-        "refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])",
-        "refuse_overwriting(output, [*([] if is_mnist(data) else data)])",
+        "refuse_overwriting(output, model, [] if is_mnist(data) else data)",
+        "refuse_overwriting(output, Path(data[0]), [] if is_mnist(data) else data)",
         _OPTIONS,
     ),
+    Survivor("CL13", "cli/path.py", "engine=engine, **of_columns", "engine=engine", _OPTIONS),
+    Survivor("CL14", "cli/_sources.py", '"unknown": files.unknown or "error",', '"unknown": "error",', _OPTIONS),
+    Survivor("CL15", "cli/_sources.py", "or files.missing_indicator or kind", "or kind", _OPTIONS),
     Survivor(
         "ES3b",
         "estimators/_regression.py",

@@ -1,5 +1,7 @@
 """Ranking and calibration of labels, against scikit-learn."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -16,7 +18,7 @@ from tests.checks.rows import COLUMNS, checked, table
 from fullbatch import DataError, LinearSVC, LogisticRegression
 from fullbatch.checks import compared
 from fullbatch.checks.histogram import Histogram
-from fullbatch.checks.ranking import Ranked
+from fullbatch.checks.ranking import Ranked, gini
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +243,17 @@ def test_levels_that_the_fit_has_not_seen_are_told_together():
     assert checks.vif()["vif"].notna().all()
     assert "\n(not seen)" in checks.summary(["region"])
     assert checks.as_dict(["region"])["by_column"]["region"]["name"][-1] is None
+
+
+def test_one_class_alone_has_no_areas():
+    for positive, negative in (([0.0, 0.0], [1.0, 2.0]), ([1.0, 2.0], [0.0, 0.0])):
+        ranked = Ranked(np.array([0.5, 0.2]), np.array(positive), np.array(negative), exact=True)
+        assert np.isnan(ranked.roc_area().value)
+        assert np.isnan(ranked.average_precision().value) == (not any(positive))
+    assert ranked.average_precision().value == 1.0
+
+
+def test_nothing_to_be_concentrated_has_no_gini():
+    assert np.isnan(gini(SimpleNamespace(sums=np.zeros((3, 2)), exact=True), 1).value)
+    alike = SimpleNamespace(sums=np.ones((4, 2)), exact=True)
+    assert gini(alike, 1).value == pytest.approx(0.0, abs=1e-15)

@@ -9,12 +9,14 @@ import sys
 import textwrap
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from commands import ended, fullbatch, spawned, started
 
 from fullbatch import load_model
+from fullbatch.cli import _interrupts
 from fullbatch.datasets import load_mnist
 
 FOREVER = ("fit", "mnist", "--tol", "0", "--l2", "0", "--max-iter", "1000000", "--time-limit", "120")
@@ -177,6 +179,28 @@ def test_jobs_in_the_background_do_not_hear_it():
     process = spawned([sys.executable, "-c", code], lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     process.send_signal(signal.SIGINT)
     assert ended(process, say="\n").stdout == "done\n"
+
+
+def test_a_command_that_was_not_interrupted_ends_with_its_own_code():
+    assert "there is no file nothing.fb" in ended(started("inspect", "nothing.fb"), 1).stderr
+
+
+def test_where_nobody_counts_ctrl_c_an_interrupt_is_told_all_the_same(capsys, monkeypatch):
+    """As in a caller's own process, which runs commands one after another."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _interrupts.watched():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    _interrupts.hold()
+    assert not _interrupts.was_interrupted()
+    _interrupts.tell()
+    assert capsys.readouterr().err == "interrupted\n"
+    lost, passed_on = SimpleNamespace(exc_type=ValueError), []
+    monkeypatch.setattr(sys, "__unraisablehook__", passed_on.append)
+    _interrupts._unraisable(lost)  # what is no interrupt is Python's own affair
+    assert passed_on == [lost]
 
 
 def test_before_there_is_an_iterate_the_first_ctrl_c_ends_the_command(tmp_path):

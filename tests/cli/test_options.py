@@ -16,11 +16,13 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    ModelFileError,
     csv_sources,
     file_sources,
     load_model,
     npy_sources,
 )
+from fullbatch.cli._screen import in_options
 from fullbatch.cli.app import app
 
 ROLES = {"target": "y", "features": ["a", "b", "region"]}
@@ -82,6 +84,22 @@ FITS = {
     "--exclude": (["--target", "y", "--exclude", "c,off"], {}, {"target": "y", "exclude": ["c", "off"]}),
     "--categorical": (["--target", "y", *FEATURES, "--categorical", "b"], {}, ROLES | {"categorical": ["b"]}),
     "--types": (["--target", "y", *FEATURES, "--types", "b=string"], {}, ROLES | {"types": {"b": "string"}}),
+    "--base": (
+        ["--target", "y", *FEATURES, "--categorical", "b", "--base", "region=s", "--base", "b=1"],
+        {"base": {"region": "s", "b": 1}},
+        ROLES | {"categorical": ["b"]},
+    ),
+    "--base first": (["--target", "y", *FEATURES, "--base", "first"], {"base": "first"}, ROLES),
+    "--formula": (
+        ["--formula", "y ~ a*C(region) + C(b)", "--weight", "n"],
+        {"formula": "y ~ a*C(region) + C(b)"},
+        ROLES | {"weight": "n"},
+    ),
+    "--formula without a left side": (
+        ["--formula", "a + C(region)", "--target", "y", "--no-intercept"],
+        {"formula": "a + C(region)", "fit_intercept": False},
+        {"target": "y", "features": ["region", "a"]},
+    ),
     "--model": (POISSON, {"loss": "poisson"}, COUNTS),
     "--option": (
         [*POISSON[:-1], "tweedie", "--option", "power=1.2"],
@@ -206,6 +224,129 @@ def test_how_files_are_written(option):
     if "drop" not in arguments:  # it would leave rows without a prediction
         run("predict", "m.fb", "f.csv", *arguments, "--output", "p.csv")
         assert pd.read_csv("p.csv")["prediction"].tolist() == expected.predict(sources).tolist()
+
+
+HOLES = {
+    "--missing-indicator": (["--missing", "mean", "--missing-indicator"], {"missing": "mean"}),
+    "--missing-indicator of values": (
+        ["--missing", "a=9.5", "--missing", "region=none", "--missing-indicator"],
+        {"missing": {"a": 9.5, "region": "none"}},
+    ),
+    "--missing of columns": (
+        ["--missing", "a=median", "--missing", "region=none"],
+        {"missing": {"a": "median", "region": "none"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("option", HOLES)
+def test_what_is_learnt_and_marked_of_missing_values(table, option):
+    arguments, parameters = HOLES[option]
+    parameters = parameters | {"missing_indicator": "--missing-indicator" in arguments}
+    holes = table[["a", "region", "y"]].assign(
+        a=table["a"].where(table.index % 5 > 0), region=table["region"].where(table.index % 7 > 0)
+    )
+    holes.to_csv("t.csv", index=False)
+    expected = LogisticRegression(engine="serial", **parameters).fit(holes, "y")
+    shown = told("fit", "t.csv", "--target", "y", *arguments, "--save", "m.fb", "-q")
+    assert shown["parameters"] == expected.result_.theta.size
+    model = load_model("m.fb")
+    same(model, expected)
+    assert model.missing_ == expected.missing_
+    assert model.indicators_ == expected.indicators_
+    run("predict", "m.fb", "t.csv", "--output", "p.csv")
+    assert pd.read_csv("p.csv")["prediction"].tolist() == expected.predict(holes).tolist()
+    assert told("evaluate", "m.fb", "t.csv", "--target", "y")["accuracy"] == expected.score(holes, "y")
+    with_nothing = GeneralizedLinearRegressor(engine="serial", l1_ratio=1.0, **parameters)
+    path = ["t.csv", "--target", "y", "--model", "squared", *arguments, "--strengths", "0.01"]
+    wanted = fullbatch.fit_path(with_nothing, holes, "y", strengths=[0.01])
+    assert told("path", *path)["coefficients"] == wanted.coefs.tolist()
+
+
+def test_what_a_fit_has_learnt_is_not_learnt_again(table):
+    levels = table.assign(region=table["region"].replace("s", "mean"))
+    levels.to_csv("t.csv", index=False)
+    run("fit", "t.csv", "--target", "y", *FEATURES, "--save", "m.fb", "-q")
+    levels.assign(region=None).to_csv("new.csv", index=False)
+    for told, message in (("a=mean", "the mean of 'a' is learnt by fit"), ("median", "the median is learnt by fit")):
+        for command in (PREDICT, EVALUATE):
+            output = " ".join(run(*command, "--missing", told, code=2).output.split())
+            assert f"{message}, and the model has it" in output
+    run(*PREDICT, "--missing", "region=mean")  # which is a level
+    expected = load_model("m.fb").predict(levels.assign(region="mean"))
+    assert pd.read_csv("p.csv")["prediction"].tolist() == expected.tolist()
+
+
+def test_what_is_said_of_missing_values_where_columns_have_no_names(table):
+    """Sources of such files know nothing of them: the model does."""
+    X = table[["a", "b"]].to_numpy(float)
+    X[::5, 0] = np.nan
+    np.save("x.npy", X)
+    np.save("y.npy", table["y"])
+    for arguments, missing in ((["drop"], "drop"), (["x0=2.5"], {"x0": 2.5}), (["x0=mean"], {"x0": "mean"})):
+        run("fit", "x.npy", "--target", "y.npy", "--missing", *arguments, "--save", "m.fb", "-q")
+        expected = LogisticRegression(engine="serial", missing=missing).fit(X, table["y"])
+        same(load_model("m.fb"), expected)
+        assert told("evaluate", "m.fb", "x.npy", "--target", "y.npy")["accuracy"] == expected.score(X, table["y"])
+
+
+@pytest.mark.parametrize(("option", "shown"), [("ignore", "unknown categories ignored"), ("base", "as the base")])
+def test_what_predictions_do_with_unknown_categories_is_saved(table, option, shown):
+    table.assign(region="mars").to_csv("new.csv", index=False)
+    for command in (["fit"], ["cv", "--num", "2", "--folds", "2"]):
+        base = ["--base", "first", "--unknown", option]
+        run(*command, "t.csv", "--target", "y", *FEATURES, *base, "--save", "m.fb", "-q")
+        assert load_model("m.fb").unknown == option
+        assert shown in run("inspect", "m.fb").stdout
+        run(*PREDICT)
+        run("export", "m.fb", "m.sql")
+        assert "ELSE CASE WHEN" in Path("m.sql").read_text()
+
+
+def test_a_formula_from_fit_to_predictions(table):
+    formula = "c ~ C(region, contr.treatment(base='s')) + a"
+    expected = GeneralizedLinearRegressor("poisson", formula=formula, engine="serial").fit(table)
+    run("fit", "t.csv", "--formula", formula, "--model", "poisson", "--save", "m.fb", "-q")
+    same(load_model("m.fb"), expected)
+    run("predict", "m.fb", "t.csv", "--output", "p.csv")
+    np.testing.assert_allclose(pd.read_csv("p.csv")["prediction"], expected.predict(table), rtol=1e-14)
+    for target in ([], ["--target", "c"]):  # the formula knows it
+        measured = told("evaluate", "m.fb", "t.csv", *target)
+        assert measured["r2"] == pytest.approx(expected.evaluate(table)["r2"], rel=1e-12)
+        assert told("summary", "m.fb", "t.csv", *target)["rows"] == 80
+        clustered = told("summary", "m.fb", "t.csv", *target, "--clusters", "b")
+        errors = expected.inference(table, clusters="b").std_err
+        assert [one["std_err"] for one in clustered["coefficients"]] == pytest.approx(errors.tolist(), rel=1e-9)
+        assert "Rows: 80" in run("check", "m.fb", "t.csv", *target).stdout
+    shown = run("inspect", "m.fb").stdout
+    assert f" formula       {formula}\n" in shown
+    assert told("inspect", "m.fb")["levels"] == {"region": ["n", "s", "w"]}
+    with pytest.raises(ValueError, match="cannot be handed over"):
+        run("export", "m.fb", "m.sql")
+
+
+def test_paths_and_folds_of_formulas_and_bases(table):
+    for arguments, parameters, given in (
+        (["--formula", "c ~ C(region) + a"], {"formula": "c ~ C(region) + a"}, [table]),
+        (["--target", "c", "--features", "a,region", "--base", "region=s"], {"base": {"region": "s"}},
+         [table[["a", "region", "c"]], "c"]),
+    ):  # fmt: skip
+        model = GeneralizedLinearRegressor("poisson", l1_ratio=1.0, engine="serial", **parameters)
+        strengths = ["--model", "poisson", "--strengths", "0.1,0.01", "-q"]
+        path = fullbatch.fit_path(model, *given, strengths=[0.1, 0.01])
+        assert told("path", "t.csv", *arguments, *strengths)["coefficients"] == path.coefs.tolist()
+        folds = fullbatch.cross_validate(model, *given, strengths=[0.1, 0.01], folds=3)
+        found = told("cv", "t.csv", *arguments, *strengths, "--folds", 3, "--save", "m.fb")
+        assert found["mean"] == folds.mean.tolist()
+        assert load_model("m.fb").get_params(deep=False).items() >= parameters.items()
+
+
+def test_base_levels_are_shown_and_not_told_as_constant():
+    fit = ["t.csv", "--target", "y", *FEATURES, "--base", "region=w"]
+    assert told("fit", *fit, "--save", "m.fb", "-q")["notices"] == []
+    assert told("inspect", "m.fb")["base"] == {"region": "w"}
+    assert "region (3 levels, base w)" in run("inspect", "m.fb").stdout
+    assert "Reference: region=w" in run("summary", "m.fb", "t.csv", "--target", "y").stdout
 
 
 @pytest.mark.parametrize("option", ["--zero-based", "--one-based"])
@@ -445,11 +586,57 @@ def test_no_option_is_without_a_test():
         (["--groups", "a"], "must be COLUMN=GROUP, or columns alone"),
         (["--groups", "columns", "--groups", "a=n"], "must be COLUMN=GROUP, or columns alone"),
         (["--group-ratio", 0.5], "is of groups, and there are none: give --groups"),
+        (["--base", "region"], "must be COLUMN=LEVEL, each column once, or first alone"),
+        (["--base", "first", "--base", "region=n"], "must be COLUMN=LEVEL, each column once, or first alone"),
+        (["--base", "region=s", "--base", "region=n"], "must be COLUMN=LEVEL, each column once, or first alone"),
+        (["--unknown", "forget"], "'forget' is not one of 'error', 'ignore', 'base'"),
+        (["--missing-indicator"], "it goes with missing values that are filled in: say how, as in --missing median"),
+        (["--missing-indicator", "--missing", "drop"], "it goes with missing values that are filled in"),
+        (["--missing", "drop", "--missing", "a=1"], "drop is for all columns: give it alone, or COLUMN=VALUE for each"),
+        (["--formula", "y ~ a"], "it names the target, 'y', as --target does: leave --target out, or"),
+        (["--formula", "a"], "it names the columns that are used, others are not looked at: leave --features out"),
     ],
 )
-def test_wrong_bounds_and_shares_are_wrong_usage(arguments, message):
+def test_what_is_wrong_usage(arguments, message):
     output = " ".join(run("fit", "t.csv", "--target", "y", *FEATURES, *arguments, code=2).output.split())
     assert message in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--base", "regoin=n"], "--base names 'regoin', which is no categorical column: those are 'region'"),
+        (["--base", "region=x"], "--base: column 'region' has no level 'x': it has 'n', 's', 'w'"),
+        (["--missing", "z=mean"], "--missing: there is no feature 'z' in the fit: its features are 'a', 'b', 'region'"),
+        (["--unknown", "base"], "--unknown base needs base levels: tell them, as in --base first"),
+        (
+            ["--categorical", "b", "--base", "region=n", "--unknown", "base"],
+            "--unknown base: the model has no base level of 'b': fit it with --base first, or with a level for each",
+        ),
+    ],
+)
+def test_what_columns_do_not_have_is_told_in_options(arguments, message):
+    with pytest.raises((DataError, ValueError)) as caught:
+        run("fit", "t.csv", "--target", "y", *FEATURES, *arguments, "-q")
+    assert message in in_options(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--formula", "y ~ wage"], "there is no column 'wage': its columns are 'a'"),
+        (["--formula", "y ~ a +"], "formula 'y ~ a +' cannot be read"),
+        (["--formula", "y ~ 0 + a"], "leaves the intercept out: say so to the model, with --no-intercept"),
+        (["--formula", "a + b"], "name its column with --target COLUMN"),
+        (["--formula", "y ~ a", "--base", "region=s"], "leave --base out, and say it in the formula, as in C(region"),
+        (["--formula", "y ~ a", "--missing", "mean", "--missing-indicator"], "--missing-indicator does not go with a"),
+        (["--formula", "y ~ a", "--format", "npy"], "npy files have no names of columns: leave --formula out"),
+    ],
+)
+def test_what_does_not_go_with_a_formula_is_told_in_options(arguments, message):
+    with pytest.raises((DataError, ValueError)) as caught:
+        run("fit", "t.csv", *arguments, "-q")
+    assert message in in_options(str(caught.value))
 
 
 def test_a_share_of_no_penalty_is_an_error():
@@ -470,6 +657,35 @@ def test_zeros_and_bounds_are_shown():
     inspected = run("inspect", "m.fb").stdout
     assert "lower bounds 0.0" in inspected
     assert "upper bounds a 0.1" in inspected
+
+
+MODELS = (
+    ["inspect", "m.fb"],
+    PREDICT,
+    EVALUATE,
+    ["summary", "m.fb", "t.csv", "--target", "y"],
+    ["summary", "m.fb", "t.csv", "--target", "y", "--influence", "i.csv"],
+    ["check", "m.fb", "t.csv", "--target", "y"],
+    ["check", "m.fb", "t.csv", "--target", "y", "--residuals", "r.csv", "--plot", "p.png"],
+    ["export", "m.fb", "m.sql"],
+)
+
+
+@pytest.mark.parametrize("command", MODELS, ids=" ".join)
+def test_a_model_that_is_not_there_is_told_in_one_way(command, table):
+    with pytest.raises(ModelFileError, match=r"^there is no file m\.fb$"):
+        run(*command)
+    Path("m.fb").mkdir()
+    with pytest.raises(ModelFileError, match=r"^m\.fb is damaged, or not a file of fullbatch: it is a directory$"):
+        run(*command)
+
+
+def test_a_model_is_a_file_and_no_glob(churn):
+    churn.save("m[1].fb")
+    run("export", "m[1].fb", "m.sql")
+    for more in (["--influence", "i.csv"], []):
+        run("summary", "m[1].fb", "train.csv", "--target", "y", *more)
+    run("predict", "m[1].fb", "train.csv", "--output", "p.csv")
 
 
 # --- summary and export ----------------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fullbatch import load_model
+from fullbatch.cli._screen import NOT_CONVERGED
 from fullbatch.cli.app import app
+from fullbatch.estimators.cross_validation import CrossValidation
+from fullbatch.estimators.paths import Path
 
 runner = CliRunner()
 
@@ -81,3 +84,26 @@ def test_strengths_that_are_none_are_refused(table):
     failed = _run("path", table, "--strengths", "1,x")
     assert isinstance(failed.exception, ValueError)
     assert "--strengths must be numbers with commas" in str(failed.exception)
+
+
+@pytest.mark.parametrize("command", [("path",), ("cv", "--folds", "3")], ids=["path", "cv"])
+def test_what_has_not_converged_ends_with_a_code_of_its_own(table, command, monkeypatch):
+    for kind in (Path, CrossValidation):
+        monkeypatch.setattr(kind, "success", property(lambda self: False))
+    done = _run(*command, table, "--num", "2")
+    assert done.exit_code == NOT_CONVERGED == 3
+    assert len(done.stdout.splitlines()) >= 4  # and yet all is shown
+
+
+@pytest.mark.parametrize("command", ["path", "cv"])
+def test_the_bundled_data_are_no_files(command):
+    done = _run(command, "mnist")
+    assert done.exit_code == 1
+    assert "path and cv need files: mnist is for fit, predict and evaluate" in str(done.exception or done.output)
+
+
+def test_a_path_goes_on_from_its_checkpoint(table, tmp_path):
+    options = ("--num", "3", "--checkpoint", str(tmp_path / "run"), "--json")
+    first, again = (json.loads(_run("path", table, *options).stdout) for _ in range(2))
+    assert again["coefficients"] == first["coefficients"]
+    assert (first["resumed_at"], again["resumed_at"]) == (None, 3)

@@ -12,7 +12,7 @@ import pytest
 from commands import fullbatch
 from problems import breast_cancer, diabetes, digits, objective
 
-from fullbatch import Progress, load_model, minimize
+from fullbatch import OrdinalLogisticRegression, Progress, Ridge, load_model, minimize
 from fullbatch.cli._screen import in_options, number, screen
 from fullbatch.cli.app import app, in_plain_words, run
 from fullbatch.cli.fit import _solver_in_short
@@ -76,7 +76,7 @@ def test_nothing_is_wider_than_the_screen_and_nothing_in_a_pipe_is_padded_or_bro
 
 
 def test_help_fits_and_shows_no_types_of_python():
-    for command in ("fit", "predict", "evaluate", "inspect", "fetch", "info"):
+    for command in ("fit", "path", "cv", "predict", "evaluate", "summary", "inspect", "fetch", "info"):
         shown = fullbatch(command, "--help").stdout
         assert max(map(len, shown.splitlines())) <= WIDTH
         assert not re.search(r"<(str|path|int|float|list)|float range", shown), command
@@ -265,6 +265,29 @@ def test_inspect_tells_what_a_model_holds(people, tmp_path):
     assert "no intercept, max iter 1,000, penalty per standard deviation" in shown
     assert "True" not in shown
     assert "largest" not in shown
+
+
+def test_inspect_knows_the_order_of_classes(tmp_path):
+    x = np.linspace(-2, 2, 90)
+    grades = np.array(["low", "mid", "high"])[np.digitize(x + np.sin(7 * np.arange(90)), [-1, 1])]
+    model = OrdinalLogisticRegression(classes=["low", "mid", "high"]).fit(x[:, None], grades)
+    assert model.predict([[-9.0], [9.0]]).tolist() == ["low", "high"]
+    model.save(tmp_path / "grades.fb")
+    shown = fullbatch("inspect", tmp_path / "grades.fb").stdout.splitlines()
+    assert shown[-2] == " largest coefficients for high"
+    assert float(shown[-1].split()[0]) > 0
+    assert " lowest first  low, mid, high" in shown
+    told = json.loads(fullbatch("inspect", tmp_path / "grades.fb", "--json").stdout)
+    assert (told["classes"], told["ordered_classes"]) == (["high", "low", "mid"], ["low", "mid", "high"])
+
+
+def test_inspect_tells_targets_from_classes(tmp_path):
+    x = np.linspace(-1, 1, 30)
+    Ridge(alpha=1e-6).fit(x[:, None], np.column_stack([x, -3 * x])).save(tmp_path / "two.fb")
+    shown = fullbatch("inspect", tmp_path / "two.fb").stdout.splitlines()
+    assert " coefficients  1 for each of 2 targets" in shown
+    assert [line.split()[1:] for line in shown[-2:]] == [["x0,", "target", "1"], ["x0,", "target", "0"]]
+    assert not any("class" in line for line in shown)
 
 
 def test_models_that_an_earlier_fullbatch_saved_tell_what_they_have():

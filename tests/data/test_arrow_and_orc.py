@@ -12,7 +12,7 @@ from tables import table
 from fullbatch import DataError, Linear, LogisticRegression, ThreadEngine, file_sources, table_sources
 from fullbatch.cli.app import app
 from fullbatch.data import ipc
-from fullbatch.data.orc import Stripe
+from fullbatch.data.orc import Stripe, _fields
 
 
 def write_arrow(data, path, rows=25, **options):
@@ -161,3 +161,20 @@ def test_more_rows_than_values_are_refused(tmp_path):
     write_arrow(pa.table({"a": [1.0]}), tmp_path / "u.arrow")
     with pytest.raises(DataError, match=r"types has 'a', which no folder is named by"):
         file_sources(tmp_path / "u.arrow", types={"a": "string"})
+
+
+def test_a_damaged_stripe_is_told(tmp_path):
+    path = tmp_path / "t.orc"
+    orc.write_table(pa.Table.from_pandas(table(60)), path, compression="zlib")
+    sources = file_sources(path, target="y", blocks=1)
+    content = bytearray(path.read_bytes())
+    content[3:700] = bytes(697)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.orc: stripe 0 cannot be read: .*: write it again"):
+        sources[0].read()
+
+
+def test_fields_that_an_orc_footer_does_not_need_are_passed_over():
+    """As Protocol Buffers have them: 64 and 32 bits among whole numbers and bytes."""
+    message = b"\x08\x96\x01" + b"\x11" + bytes(8) + b"\x1d" + bytes(4) + b"\x22\x02ab"
+    assert list(_fields(message)) == [(1, 150), (4, b"ab")]

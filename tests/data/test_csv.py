@@ -102,6 +102,11 @@ def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
         ("\xff,y\n1,0\n", {}, "row 0 is not utf8 text"),
         (f"a,y\n{'x' * 300},0\n", {}, "row 0, column 'a': 'xxx.* has 300 characters: it is no category"),
         ("2020-01-01,0\n", {"column_names": ["day", "y"]}, "row 0, column 'day': '2020-01-01' looks like a date"),
+        (
+            "a,y\ntrue,0\nmaybe,1\n",
+            {"types": {"a": "bool"}},
+            "row 1, column 'a': 'maybe' is not of type bool, as the column is. Correct it; or tell the type, types=",
+        ),
     ],
     ids=lambda value: None,
 )

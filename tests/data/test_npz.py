@@ -140,3 +140,32 @@ def test_what_is_wrong_is_told(tmp_path):
         archive.writestr("X.npy", bytes(10**6))
     with pytest.raises(DataError, match=r"t\.npz is damaged: X tells of 1000000 bytes, more than|cannot be read"):
         file_sources(path)
+
+
+def test_damaged_sparse_matrices_and_files_that_changed(tmp_path):
+    path = tmp_path / "t.npz"
+    X = scipy.sparse.random_array((20, 4), density=0.5, format="csr", rng=np.random.default_rng(0))
+    parts = {"format": b"csr", "data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array([20, 4])}
+    for wrong, message in (
+        (
+            {"shape": np.array([20, 4, 1])},
+            r"t\.npz has shape \[20, 4, 1\]: it must have two dimensions, rows by columns",
+        ),
+        ({"shape": np.array([20, -4])}, r"t\.npz has shape \[20, -4\]: it must have two dimensions"),
+        ({"indptr": X.indptr[:-1]}, r"t\.npz is damaged: it tells of 20 rows, and not where each begins"),
+        ({"shape": np.array([20, 0])}, r"t\.npz has shape \(20, 0\): at least one column is needed"),
+    ):
+        np.savez(path, **{**parts, **wrong})
+        with pytest.raises(DataError, match=message):
+            file_sources(path)
+    with pytest.raises(DataError, match="scale must be finite, got nan"):
+        file_sources(path, scale=np.nan)
+    X, y = np.zeros((20, 3)), np.zeros(20)
+    np.savez(path, X=X, y=y)
+    (source,) = file_sources(path, blocks=1)
+    np.savez(path, X=X, y=y[1:])
+    with pytest.raises(DataError, match=r"t\.npz has changed its shape since its rows were counted"):
+        source.read()
+    np.savez(path, X=X[:, 1:], y=y)
+    with pytest.raises(DataError, match=r"t\.npz has changed its shape since its rows were counted"):
+        source.read()

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -7,6 +9,7 @@ from tables import table, write_parquet_directory
 
 from fullbatch import DataError, Linear, LogisticRegression, SerialEngine, ThreadEngine, parquet_sources
 from fullbatch.data import parquet, parts
+from fullbatch.data.around import Around
 
 
 def test_rows_come_in_order_whatever_the_row_groups(tmp_path):
@@ -162,3 +165,17 @@ def test_a_row_is_located_in_its_file(tmp_path):
     assert source.locate(12).endswith("part-2.parquet: row 2")
     assert source.locate(0).endswith("part-0.parquet: row 0")
     assert source.locate(19).endswith("part-3.parquet: row 4")
+    around = Around(source)
+    assert around.locate(19) == source.locate(19)
+    assert str(around) == str(source)
+    assert not hasattr(Around(SimpleNamespace()), "stored")  # which only some have
+    assert Around(SimpleNamespace(stored=["ref"])).stored == ["ref"]
+
+
+def test_a_file_of_which_nothing_is_read_has_a_size():
+    nothing = parquet._Nothing(100)
+    assert nothing.seekable()
+    assert nothing.readable()
+    assert [nothing.seek(0, 2), nothing.seek(7), nothing.seek(3, 1), nothing.tell()] == [100, 7, 10, 10]
+    with pytest.raises(OSError, match="nothing is read here"):
+        nothing.read()

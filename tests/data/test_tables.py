@@ -171,6 +171,17 @@ def test_wrong_options(options, error, message):
             "missing={'x': 3}: column 'x' is (large_)?string, which 3 is not",
         ),
         (object(), {}, "object cannot be used as a table"),
+        (polars.DataFrame({"x": [1.0]}).lazy(), {}, r"LazyFrame is not computed yet: call its collect\(\) first"),
+        (
+            pa.table({"x": [1.0], "y": [[1]]}),
+            {"target": "y"},
+            "column 'y' is list<.*>: targets are numbers or text. Name another column",
+        ),
+        (
+            pa.table({"x": [1.0], "w": ["a"]}),
+            {"weight": "w"},
+            "column 'w' is string, it must be numbers: name another, or make numbers of it",
+        ),
     ],
     ids=lambda value: None,
 )

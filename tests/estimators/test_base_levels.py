@@ -135,12 +135,36 @@ def test_what_is_no_base_level_is_told(options, message):
 def test_unknown_levels_need_a_base():
     with pytest.raises(ValueError, match='unknown="base" needs base levels'):
         GeneralizedLinearRegressor(unknown="base").fit(FRAME, COUNTS)
-    partial = GeneralizedLinearRegressor(base={"region": "u"}, unknown="base")
+    partly = GeneralizedLinearRegressor(base={"region": "u"}, unknown="base")
     with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
-        partial.fit(FRAME, COUNTS)
-    with pytest.raises(ValueError, match="the model has no base level of 'zone'"):
-        fit_path(partial, FRAME, COUNTS, num=2)
-    assert not hasattr(partial, "coef_")
+        partly.fit(FRAME, COUNTS)
+    model = partly.set_params(unknown="error").fit(FRAME, COUNTS).set_params(unknown="base")
+    for given in (FRAME, table_sources(FRAME)):
+        with pytest.raises(ValueError, match=r"^unknown=.base.: the model has no base level of 'zone'"):
+            model.predict(given)
+    assert model.data_features_.names == ("a", "region", "zone")  # which is known all the same
+
+
+def test_levels_may_be_named_as_text(tmp_path):
+    wanted = GeneralizedLinearRegressor(base=BASE).fit(FRAME, COUNTS)
+    model = GeneralizedLinearRegressor(base={"region": "v", "zone": "3"}).fit(FRAME, COUNTS)
+    model.save(tmp_path / "m.fb")
+    for one in (model, load_model(tmp_path / "m.fb")):
+        assert one.base_ == BASE
+        assert one.coef_.tobytes() == wanted.coef_.tobytes()
+    texts = FRAME.assign(zone=FRAME["zone"].astype(str))
+    assert GeneralizedLinearRegressor(base={"zone": 3}).fit(texts, COUNTS).base_ == {"zone": "3"}
+    both = FRAME.assign(zone=np.where(FRAME["zone"] == 1, "03", "3"))
+    assert GeneralizedLinearRegressor(base={"zone": "03"}).fit(both, COUNTS).base_ == {"zone": "03"}
+
+
+def test_base_levels_are_not_told_as_constant():
+    result = GeneralizedLinearRegressor("poisson", base=BASE).fit(FRAME.assign(one=1.0), COUNTS).result_
+    assert [str(one) for one in result.notices] == ["[constant-columns] without variation, and so not used: 'one'"]
+    for solver in ("least-squares", "proximal-newton"):
+        options = {"l1_ratio": 0.5, "alpha": 0.01} if solver == "proximal-newton" else {}
+        plain = GeneralizedLinearRegressor(base=BASE, solver=solver, **options).fit(FRAME, COUNTS)
+        assert not plain.result_.notices
 
 
 @pytest.mark.parametrize("unknown", ["ignore", "base"])

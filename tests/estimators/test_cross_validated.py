@@ -11,7 +11,8 @@ from scipy.special import xlogy
 from sklearn import linear_model
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.metrics import mean_poisson_deviance
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, make_scorer, mean_poisson_deviance, mean_squared_error
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -24,7 +25,9 @@ from sklearn.model_selection import (
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fullbatch
-from fullbatch import DataError, array_sources, cross_validate, load_model
+from fullbatch import DataError, Draw, array_sources, cross_validate, load_model
+from fullbatch.estimators._cross_validated import takes_weights
+from fullbatch.solvers.least_squares import LeastSquares
 
 KINDS = [
     fullbatch.RidgeCV,
@@ -376,9 +379,100 @@ def test_groups_by_metadata_routing():
         fullbatch.LassoCV(cv=GroupKFold(3)).fit(X, y, groups=groups)
 
 
+def test_weights_for_scorers_by_metadata_routing():
+    import sklearn
+
+    X, y, weight = diabetes()
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = make_scorer(mean_squared_error, greater_is_better=False).set_score_request(sample_weight=True)
+        options = {"alphas": [0.1, 10.0, 1000.0], "cv": KFold(3), "scoring": scorer}
+        wanted = linear_model.RidgeCV(**options).fit(X, y, weight)
+        found = fullbatch.RidgeCV(**options, engine="serial").fit(X, y, weight)
+        by_default = fullbatch.RidgeCV(alphas=options["alphas"], cv=3, engine="serial").fit(X, y, sample_weight=weight)
+    assert found.alpha_ == wanted.alpha_
+    assert found.best_score_ == pytest.approx(wanted.best_score_, rel=1e-6)
+    alone = fullbatch.RidgeCV(alphas=options["alphas"], cv=3, engine="serial").fit(X, y, weight)
+    assert by_default.best_score_ == pytest.approx(alone.best_score_, rel=1e-9)
+
+
+def test_weights_for_scores_of_classes_by_metadata_routing():
+    import sklearn
+
+    X, y, weight = classes()
+    options = {"Cs": [0.01, 1.0], "cv": 3, "l1_ratios": [0.0], "use_legacy_attributes": False, "engine": "serial"}
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = make_scorer(accuracy_score).set_score_request(sample_weight=True)
+        model = fullbatch.LogisticRegressionCV(**options, scoring=scorer).fit(X, y, sample_weight=weight)
+        found = model.score(X, y, sample_weight=weight)
+    right = model.predict(X) == y
+    assert found == pytest.approx(weight[right].sum() / weight.sum(), rel=1e-12)
+    assert found != pytest.approx(right.mean(), rel=1e-3)
+
+
+def test_penalties_by_name_are_shares_of_l1():
+    X, y, _ = classes()
+    options = {"Cs": [0.1, 1.0], "cv": 3, "engine": "serial", "use_legacy_attributes": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        named = fullbatch.LogisticRegressionCV(penalty="l1", **options).fit(X, y)
+        shared = fullbatch.LogisticRegressionCV(l1_ratios=[1.0], **options).fit(X, y)
+    assert named.l1_ratio_ == 1.0
+    assert named.coef_.tobytes() == shared.coef_.tobytes()
+
+
+def test_the_target_of_a_formula_is_split_by_its_classes():
+    X, y, _ = classes()
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=y.astype(str))
+    options = {"Cs": [0.1, 1.0], "cv": 3, "engine": "serial", "l1_ratios": [0.0], "use_legacy_attributes": False}
+    by_formula = fullbatch.LogisticRegressionCV(formula="kind ~ a + b + c + d", **options).fit(frame)
+    alone = fullbatch.LogisticRegressionCV(**options).fit(X, y.astype(str))
+    np.testing.assert_allclose(by_formula.scores_, alone.scores_, rtol=1e-12)
+
+
+def test_folds_that_do_not_converge_are_counted():
+    X, y, _ = classes()
+    options = {"Cs": [1.0, 100.0], "cv": 3, "engine": "serial", "l1_ratios": [0.0], "use_legacy_attributes": False}
+    with pytest.warns(ConvergenceWarning, match=r"\[not-converged\] \d+ of 8 fits ended before tol \(max_iter\)"):
+        fullbatch.LogisticRegressionCV(max_iter=0, **options).fit(X, y)
+
+
+def test_a_scorer_of_ones_own_may_take_weights():
+    assert takes_weights(lambda model, X, y, sample_weight=None: 0.0)
+    assert not takes_weights(lambda model, X, y: 0.0)
+    assert takes_weights(make_scorer(accuracy_score))
+
+
+def test_sparse_rows_are_not_decomposed():
+    X, y, _ = diabetes()
+    with pytest.warns(FutureWarning, match="svd"):
+        found = fullbatch.RidgeCV(gcv_mode="svd", engine="serial").fit(sp.csr_array(X), y)
+    np.testing.assert_allclose(found.coef_, fullbatch.RidgeCV(engine="serial").fit(X, y).coef_, rtol=1e-7)
+
+
+def test_leaving_rows_out_takes_products_of_all_columns(monkeypatch):
+    X, y, _ = diabetes()
+    monkeypatch.setattr(LeastSquares, "bytes_for", staticmethod(lambda size: 10**15))
+    with pytest.raises(ValueError, match=r"cv=None takes sums of products of 6 columns, 1e\+09 MB: give"):
+        fullbatch.RidgeCV(engine="serial").fit(X, y)
+
+
+def test_folds_of_sources_are_scored_by_their_squares():
+    X, y, _ = diabetes()
+    options = {"alphas": [0.1, 10.0, 1000.0], "cv": 3, "scoring": "neg_mean_squared_error", "engine": "serial"}
+    found = fullbatch.RidgeCV(**options).fit(array_sources(X, y, blocks=2))
+    errors = []
+    folds = [Draw("only", number, 3).weights(0, len(y)) > 0 for number in range(3)]
+    for held in folds:
+        model = linear_model.Ridge(found.alpha_).fit(X[~held], y[~held])
+        errors.append(np.mean((y[held] - model.predict(X[held])) ** 2))
+    assert found.best_score_ == pytest.approx(-np.mean(errors), rel=1e-6)
+
+
 WRONG = [
     (fullbatch.LassoCV(alphas=0), ValueError, "alphas must be at least 1, got 0"),
     (fullbatch.LassoCV(alphas=[1.0, -1.0]), ValueError, r"alphas\[1\] == -1.0, must be >= 0.0"),
+    (fullbatch.LassoCV(alphas=[[1.0]]), ValueError, r"alphas must be one or more numbers, got \[\[1.0\]\]"),
+    (fullbatch.RidgeCV(alphas=[]), ValueError, r"alphas must be one or more numbers, got \[\]"),
     (fullbatch.LassoCV(alphas="many"), TypeError, "alphas must be an instance of float, not str"),
     (fullbatch.LassoCV(eps=0.0), ValueError, "eps must be a number above 0"),
     (fullbatch.ElasticNetCV(l1_ratio=[0.5, 1.5]), ValueError, "l1_ratio must be one or more numbers from 0 to 1"),
@@ -394,6 +488,8 @@ WRONG = [
     (fullbatch.RidgeCV(gcv_mode="qr"), ValueError, "gcv_mode must be"),
     (fullbatch.LogisticRegressionCV(Cs=[1.0, 0.0]), ValueError, "Cs must be one or more numbers above 0"),
     (fullbatch.LogisticRegressionCV(l1_ratios=[2.0]), ValueError, "l1_ratios must be an array-like of numbers between"),
+    (fullbatch.LogisticRegressionCV(l1_ratios=["a"]), ValueError, "l1_ratios must be an array-like of numbers between"),
+    (fullbatch.LogisticRegressionCV(penalty="elasticnet"), ValueError, "l1_ratios must be an array-like of numbers"),
     (fullbatch.LogisticRegressionCV(penalty=None), ValueError, "leave it out, and give Cs=.np.inf."),
     (fullbatch.LogisticRegressionCV(refit="no"), ValueError, "refit must be True or False"),
     (fullbatch.GeneralizedLinearRegressorCV(alphas=[]), ValueError, "alphas must be one or more numbers"),
@@ -429,3 +525,13 @@ def test_scores_that_sources_cannot_tell():
         fullbatch.LassoCV(cv=KFold(3)).fit(array_sources(X, y))
     with pytest.raises(ValueError, match="LassoCV: it chooses its strength by itself"):
         cross_validate(fullbatch.LassoCV(), X, y)
+
+
+def test_lists_of_shares_are_saved(tmp_path):
+    X, y = load_diabetes(return_X_y=True)
+    model = fullbatch.ElasticNetCV(l1_ratio=[0.3, 0.9], cv=3, alphas=[0.1, 1.0]).fit(X, y)
+    model.save(tmp_path / "model.fb")
+    again = load_model(tmp_path / "model.fb")
+    assert list(again.l1_ratio) == [0.3, 0.9]
+    assert again.l1_ratio_ == model.l1_ratio_
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()

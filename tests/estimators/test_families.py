@@ -30,6 +30,7 @@ from fullbatch import (
     fit_path,
     load_model,
 )
+from fullbatch.estimators import _likeliest_theta
 from fullbatch.models.deviance import family_of, half_deviance
 from fullbatch.objective.hessian import Curved
 from fullbatch.protocols import Curvature
@@ -246,6 +247,18 @@ def test_theta_of_the_largest_likelihood_is_that_of_statsmodels():
     )
     repeated = regressor("negative.binomial", loss_options={"theta": "likelihood"}).fit(X[twice], y[twice])
     assert weighted.theta_ == pytest.approx(repeated.theta_, rel=1e-7)
+
+
+def test_theta_does_not_depend_on_blocks_and_its_turns_are_counted(monkeypatch):
+    X, y = counts()
+    options = {"loss_options": {"theta": "likelihood"}, "tol": 1e-6}
+    whole = regressor("negative.binomial", **options).fit(X, y)
+    in_parts = regressor("negative.binomial", **options).fit(array_sources(X, y, blocks=3))
+    assert in_parts.theta_ == pytest.approx(whole.theta_, rel=1e-9)
+    monkeypatch.setattr(_likeliest_theta, "_TURNS", 1)
+    with pytest.warns(ConvergenceWarning, match=r"\[not-converged\] theta still moves after 1 turns: .* near [0-9.]+"):
+        ended = regressor("negative.binomial", **options).fit(X, y)
+    assert ended.status_ == "max_iter"
 
 
 def test_counts_that_vary_less_than_poissons_have_no_theta():

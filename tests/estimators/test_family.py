@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fullbatch
-from fullbatch import FitWarning, array_sources, load_model
+from fullbatch import FitWarning, Linear, Objective, SerialEngine, array_sources, load_model
+from fullbatch.estimators._least_norm import least_norm
 
 FAMILY = [
     fullbatch.LinearRegression,
@@ -132,6 +134,38 @@ def test_quantile_is_as_near_to_the_linear_program_as_its_smoothing_says(quantil
     assert found.smoothing_ == pytest.approx(1e-3 * np.sqrt(np.cov(y, aweights=weight, ddof=0)), rel=1e-9)
     assert 0 <= F[0] - F[1] + 1e-9 <= 0.25 * found.smoothing_
     assert F[0] == pytest.approx(F[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("kind", ["outlier", "tails", "nearly exact", "exact"])
+def test_quantile_does_not_depend_on_the_tails(kind, quantile, fit_intercept, tmp_path):
+    """Standard deviations of the targets tell little of residuals there."""
+    rng = np.random.default_rng(0)
+    X, noise = rng.normal(size=(500, 2)), rng.normal(size=500)
+    y = {
+        "outlier": np.append(X[1:] @ [1.0, -1.0] + noise[1:], 1e6),
+        "tails": np.exp(3.0 * noise + X[:, 0]),
+        "nearly exact": 1e4 * X[:, 0] + noise,
+        "exact": 2.0 * X[:, 0] - X[:, 1],
+    }[kind]
+    options = {"quantile": quantile, "alpha": 0.0, "fit_intercept": fit_intercept}
+    found = fullbatch.QuantileRegressor(**options, tol=1e-6, checkpoint=tmp_path / "run").fit(X, y)
+    wanted = linear_model.QuantileRegressor(**options).fit(X, y)
+    F = [pinball(y - one.predict(X), quantile).mean() for one in (found, wanted)]
+    assert -1e-9 <= F[0] - F[1] <= 0.25 * found.smoothing_ + 1e-9
+    if kind == "exact":
+        return
+    assert found.smoothing_ <= 1e-3 * y.std() * (1 + 1e-9)
+    residual = y - found.predict(X)
+    assert np.mean(np.abs(residual) < found.smoothing_) <= 0.02 + 4 / 500
+    if fit_intercept:
+        assert np.mean(residual < 0) == pytest.approx(quantile, abs=0.012)
+    again = fullbatch.QuantileRegressor(**options, tol=1e-6, checkpoint=tmp_path / "run").fit(X, y)
+    assert again.coef_.tobytes() == found.coef_.tobytes()
+    assert again.get_params()["smoothing"] is None
+    told = fullbatch.QuantileRegressor(**options, tol=1e-6, smoothing=1e-3 * y.std()).fit(X, y)
+    assert told.smoothing_ == 1e-3 * y.std()  # as asked for
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}], ids=str)
@@ -309,10 +343,43 @@ def test_a_checkpoint_for_each_class(tmp_path):
     assert model.checkpoint == tmp_path / "run"
 
 
-@pytest.mark.slow
 def test_huber_refitted_from_where_it_ended():
     X, y = diabetes()
     model = fullbatch.HuberRegressor(warm_start=True, engine="serial").fit(X, y)
     first = model.n_iter_
     model.fit(X, y)
     assert model.n_iter_ < first / 2
+
+
+def test_huber_without_an_intercept_and_of_sources():
+    X, y = diabetes()
+    options = {"fit_intercept": False, "tol": 1e-7, "engine": "serial"}
+    found = fullbatch.HuberRegressor(**options).fit(X, y)
+    theirs = linear_model.HuberRegressor(fit_intercept=False, tol=1e-9, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(found.coef_, theirs.coef_, rtol=1e-3, atol=1e-3)
+    assert found.scale_ == pytest.approx(theirs.scale_, rel=1e-4)
+    assert found.intercept_ == 0.0
+    assert (found.outliers_ == theirs.outliers_).mean() > 0.99
+
+
+@pytest.mark.parametrize("second", [np.nan, 0.0], ids=["overflow", "nothing"])
+def test_where_second_derivatives_tell_nothing_coefficients_stay(monkeypatch, second):
+    """At a loss without curvature, as of separated classes, no combination of columns is told from another."""
+    X, y = narrow()
+    objective = Objective(SerialEngine().place(Linear("poisson"), array_sources(X, y)))
+    collinear = SimpleNamespace(code="collinear-columns")
+    result = SimpleNamespace(notices=[collinear], theta=np.zeros(objective.size), value=1.0)
+    monkeypatch.setattr(
+        Objective, "__call__", lambda self, request: SimpleNamespace(matrix=np.full((self.size, self.size), second))
+    )
+    coef, intercept = np.arange(4.0)[None], np.ones(1)
+    assert least_norm(coef, intercept, result, objective) == (coef, intercept)
+
+
+def test_the_solver_that_scikit_learn_has_for_bounds_is_none_of_ours():
+    """Its "lbfgs" of `Ridge` knows them."""
+    X, y = diabetes()
+    with_bounds = fullbatch.Ridge(positive=True, solver="lbfgs").fit(X, y)
+    assert with_bounds.coef_.tobytes() == fullbatch.Ridge(positive=True).fit(X, y).coef_.tobytes()
+    assert with_bounds.coef_.min() == 0.0
+    assert fullbatch.Ridge(solver="lbfgs").fit(X, y).result_.solver.startswith("LBFGS")

@@ -13,6 +13,7 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    array_sources,
     fit_path,
     load_model,
     parquet_sources,
@@ -67,6 +68,36 @@ def test_errors_are_those_of_statsmodels():
     told = poisson("claims ~ C(region) + power:age").fit(FRAME).inference(FRAME)
     wanted = theirs("claims ~ C(region) + power:age")
     np.testing.assert_allclose(told.std_err, wanted.bse.to_numpy(), rtol=1e-6)
+
+
+def test_effects_of_columns_that_move_together_are_refused():
+    told = poisson("claims ~ C(region) + age + I(age ** 2)").fit(FRAME).inference(FRAME)
+    assert told.average_predictions()["mean"].iloc[0] == pytest.approx(FRAME["claims"].mean(), rel=1e-6)
+    for effects in (
+        told.marginal_effects,
+        lambda: told.marginal_effects(["age"]),
+        lambda: told.average_predictions({"age": [30, 60]}),
+        lambda: told.average_predictions("C(region)"),
+    ):
+        with pytest.raises(ValueError, match=r"'claims ~ .*' may move together: compare what predict\(\) tells"):
+            effects()
+
+
+def test_clusters_of_sources_are_columns_beside_those_of_the_formula():
+    sources = table_sources(FRAME, target="claims", exclude=["when"], blocks=3)
+    with_holes = FRAME.assign(age=FRAME["age"].where(FRAME.index % 7 > 0)).drop(columns="when")
+    for model, given in (
+        (poisson("claims ~ C(region) + power:age"), sources),
+        (poisson(None, missing="mean", missing_indicator=True), table_sources(with_holes, target="claims", blocks=3)),
+    ):
+        told = model.fit(given).inference(given, clusters=["year"])
+        in_memory = model.inference(FRAME if given is sources else with_holes, "claims", clusters=["year"])
+        np.testing.assert_allclose(told.std_err, in_memory.std_err, rtol=1e-6)
+        assert told.std_err.tolist() != model.inference(given).std_err.tolist()
+    matrix = array_sources(FRAME[["age", "power"]].to_numpy(), FRAME["claims"], names=["age", "power"])
+    model = poisson("age + power").fit(matrix)
+    with pytest.raises(ValueError, match="has no names of columns: give a table"):
+        model.inference(matrix, clusters=["year"])
 
 
 def test_without_an_intercept_the_first_category_keeps_its_levels():
@@ -192,7 +223,9 @@ def test_what_does_not_fit_the_data_is_told():
         with pytest.raises(DataError, match=message):
             fit()
     for fit, message in (
-        (lambda: poisson(FORMULA).fit(FRAME, FRAME["claims"]), "the formula names the target, 'claims': leave y"),
+        (lambda: poisson(FORMULA).fit(FRAME, FRAME["claims"]), "target, 'claims', and y is given too: leave y out"),
+        (lambda: poisson(FORMULA, base={"region": "south"}).fit(FRAME), "leave base out, and say it in the formula"),
+        (lambda: poisson(FORMULA).fit(table_sources(FRAME[["age"]])), "the sources have None: leave the formula's"),
         (lambda: poisson(FORMULA).fit(FRAME.to_numpy()), "has no names of columns: give a table"),
         (lambda: model.to_sql("t"), "cannot be handed over"),
     ):  # fmt: skip
@@ -209,3 +242,31 @@ def test_a_formula_that_was_not_saved_so_is_damaged(tmp_path):
         with pytest.raises(ValueError, match="the formula is not as it was saved"):
             Design.of_saved(wrong)
     assert issubclass(DamagedError, ValueError)
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_values_of_a_variable_that_are_no_numbers_are_located(value, word):
+    frame = pd.DataFrame({"a": np.arange(40.0), "y": np.arange(40) % 2})
+    model = LogisticRegression(formula="y ~ a").fit(frame)
+    wrong = frame.assign(a=np.where(frame["a"] == 3, value, frame["a"]))
+    with pytest.raises(
+        DataError, match=rf"row 3, column 'a': the value is {word}: remove or fill in such values first"
+    ):
+        LogisticRegression(formula="y ~ a").fit(wrong)
+    with pytest.raises(DataError, match=rf"row 3, column 'a': the value is {word}"):
+        model.predict(wrong)
+
+
+def test_sources_without_the_names_of_a_formula_are_refused():
+    sources = array_sources(np.ones((4, 2)), np.arange(4))
+    with pytest.raises(DataError, match="the formula names 'a', no column there: those are without names"):
+        LogisticRegression(formula="y ~ a").fit(sources)
+
+
+def test_a_category_of_text_here_and_of_numbers_there_is_refused():
+    sources = [
+        table_sources(pd.DataFrame({"y": [0, 1], "a": values}), target="y", categorical=["a"], blocks=1)[0]
+        for values in (["u", "v"], [1, 2])
+    ]
+    with pytest.raises(DataError, match="column 'a' has text in some blocks and numbers in others"):
+        LogisticRegression(formula="y ~ a").fit(sources)

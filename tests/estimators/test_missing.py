@@ -265,7 +265,7 @@ def test_indicators_of_a_mixed_frame_from_every_door(tmp_path):
     [
         ({}, "missing_indicator=True needs a missing that fills"),
         ({"missing": "drop"}, "missing_indicator=True needs a missing that fills"),
-        ({"missing": "mean", "formula": "y ~ a"}, "missing_indicator beside a formula"),
+        ({"missing": "mean", "formula": "y ~ a"}, "missing_indicator=True does not go with a formula"),
     ],
 )
 def test_indicators_need_what_fills(options, message):
@@ -360,3 +360,27 @@ def test_rows_that_are_told_of_by_number_are_not_left_out(model):
     filled[3, 1], filled[50, 0] = np.nanmean(X[:, 1]), np.nanmean(X[:, 0])
     found = clone(model).set_params(missing="mean").fit(X, Y).coef_
     assert_allclose(found, clone(model).fit(filled, Y).coef_, rtol=1e-6)
+
+
+def test_decimals_and_truth_values_that_stand_for_missing_ones_are_saved(tmp_path):
+    paid = pa.array([Decimal("1.5"), None, Decimal("2.5"), Decimal("1.0")] * 10)
+    table = pa.table({"paid": paid, "ok": [True, False, None, None] * 10, "y": [0, 1, 1, 0, 1] * 8})
+    rules = {"paid": Decimal("1.25"), "ok": np.True_}
+    model = LogisticRegression(missing=rules, engine="serial").fit(table, "y")
+    by_source = LogisticRegression(engine="serial").fit(table_sources(table, target="y", missing=rules))
+    filled = pd.DataFrame({"paid": [1.5, 1.25, 2.5, 1.0] * 10, "ok": [1.0, 0.0, 1.0, 1.0] * 10})
+    wanted = LogisticRegression(engine="serial").fit(filled.to_numpy(), table["y"].to_numpy())
+    for one in (model, by_source):
+        one.save(tmp_path / "model.fb")
+        loaded = load_model(tmp_path / "model.fb")
+        assert loaded.missing_ == {"paid": 1.25, "ok": True}
+        assert_allclose(loaded.predict_proba(table.drop_columns("y")), wanted.predict_proba(filled.to_numpy()))
+
+
+def test_a_mean_of_truth_values_is_a_share():
+    table = pa.table({"ok": [True, False, None, True] * 10, "y": [0.0, 1.0, 2.0, 3.0] * 10})
+    model = Ridge(missing="mean", engine="serial").fit(table, "y")
+    assert model.missing_ == {"ok": pytest.approx(2 / 3)}
+    numbers = np.array([[1.0], [0.0], [2 / 3], [1.0]] * 10)
+    wanted = Ridge(engine="serial").fit(numbers, table["y"].to_numpy())
+    assert_allclose(model.predict(table.select(["ok"])), wanted.predict(numbers), rtol=1e-6)

@@ -1,5 +1,6 @@
 """Estimators around networks: against models that are solved in other ways, and in the hands of scikit-learn."""
 
+import importlib
 import pickle
 import re
 import sys
@@ -334,7 +335,7 @@ def test_ray_gives_the_same_bytes():
         (quick(class_weight="even"), Y, "class_weight must be 'balanced' or a mapping, got 'even'"),
         (quick(), np.zeros(N), "the data has one class only"),
         (quick(TorchRegressor), np.where(targets() > 5, np.nan, targets()), "target y, column 0, contains NaN"),
-        (quick(TorchRegressor), np.full((N, 2), "a"), "target y has several columns, which must be numbers"),
+        (quick(TorchRegressor), np.full((N, 2), "a"), "column 0 of target y must be numbers, not 'a'"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(model, y, why):
@@ -543,6 +544,50 @@ def test_one_layer_of_other_frameworks_is_a_linear_model(framework):
 
 
 @pytest.mark.parametrize("framework", KINDS)
+def test_losses_of_other_frameworks_are_their_formulas(framework):
+    """Of each row, of several targets the sum; keras tells the targets first."""
+    file = importlib.import_module(f"fullbatch.estimators.{framework}_")
+    rng = np.random.default_rng(0)
+    several, targets = rng.standard_normal((7, 2)).astype(np.float32), rng.poisson(2.0, (7, 2)).astype(np.float32)
+    away = np.abs(several - targets)
+    expected = {
+        "_squared": away**2 / 2,
+        "_huber": np.where(away <= 1.0, away**2 / 2, away - 0.5),
+        "_poisson": np.exp(several) - targets * several,
+    }
+    for name, each in expected.items():
+        loss = getattr(file, name)
+        for outputs, y, of_rows in ((several, targets, each.sum(axis=1)), (several[:, 0], targets[:, 0], each[:, 0])):
+            order = (y, outputs) if framework == "keras" else (outputs, y)
+            if framework == "keras":
+                order = tuple(keras.ops.convert_to_tensor(one) for one in order)
+            assert_allclose(np.asarray(loss(*order)), of_rows, rtol=1e-5, atol=1e-6)
+    labels = np.array([0, 1, 1, 0, 1, 0, 0])
+    if framework == "keras":  # as Keras has them, where outputs are columns
+        order = labels[:, None], keras.ops.convert_to_tensor(several[:, :1])
+    else:
+        order = several[:, 0], labels
+    wanted = np.log1p(np.exp(several[:, 0])) - labels * several[:, 0]
+    assert_allclose(np.asarray(file._cross_entropy(*order)), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_is_copied_with_its_weights():
+    net = keras_line(4, 3)
+    model = KerasRegressor(net, max_iter=0, engine="serial", alpha=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, targets())
+    assert_allclose(model.predict(X), net.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+    assert model.model_ is not net
+    parameters = jax_line(4, 3)
+    parameters["outer"]["bias"] += 2.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        of_jax = JaxRegressor(parameters, jax_apply, max_iter=0, engine="serial").fit(X, targets())
+    assert_allclose(of_jax.predict(X), np.full((N, 3), 2.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("framework", KINDS)
 def test_what_other_frameworks_refuse(framework):
     classifier, _, code, net, _, _ = KINDS[framework]
     with pytest.raises((TypeError, ValueError), match=re.escape("loss must be 'cross_entropy' or a function, got 3")):
@@ -556,3 +601,25 @@ def test_early_stopping_is_for_linear_models():
     X, y = np.zeros((8, 2)), np.arange(8.0)
     with pytest.raises(ValueError, match="TorchRegressor takes no EarlyStopping, which is for linear models"):
         TorchRegressor(torch.nn.Linear(2, 1), callbacks=[EarlyStopping(X, y)]).fit(X, y)
+
+
+def test_a_network_that_tells_less_than_a_constant_says_so():
+    """One layer is a convex problem, and columns of 1 and 1,000 about 5,000 are more than L-BFGS takes at once."""
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(300, 2))
+    y = np.digitize(0.5 * X[:, 0] - 0.5 * X[:, 1] + rng.logistic(size=300), [-0.5, 1.0])
+
+    def network(n_features, n_outputs):
+        return torch.nn.Linear(n_features, n_outputs, dtype=torch.float64)
+
+    weight = np.bincount(y) * [2.0, 1.0, 1.0]
+    share = weight / weight.sum()
+    options = {"random_state": 0, "class_weight": {0: 2.0}, "engine": "serial", "max_iter": 0}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        TorchClassifier(network, **options).fit(X * [1.0, 1000.0] + [0.0, 5000.0], y)
+    (words,) = (str(one.message) for one in told if "[constant-is-better]" in str(one.message))
+    assert f"and {-(share * np.log(share)).sum():.6g} of outputs that are alike for all rows" in words
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TorchClassifier(network, **{**options, "max_iter": 1000}).fit(X, y)

@@ -1,5 +1,7 @@
 """Paths, cross-validation and bootstrap: the same optima as separate fits and other packages, in few reads."""
 
+import os
+import signal
 import warnings
 from dataclasses import dataclass
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from formulas import loss_of
 from scipy.special import xlogy
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.linear_model import enet_path, lasso_path
@@ -14,8 +17,10 @@ from sklearn.metrics import log_loss
 
 from fullbatch import (
     DaskEngine,
+    DataError,
     Draw,
     GeneralizedLinearRegressor,
+    Lasso,
     LogisticRegression,
     ModelFileError,
     ProximalNewton,
@@ -240,6 +245,46 @@ def test_a_run_that_was_ended_goes_on_to_the_byte(tmp_path, monkeypatch, folds):
         run(checkpoint=tmp_path)
 
 
+def test_ctrl_c_ends_a_path_after_a_group_which_is_kept(tmp_path, monkeypatch):
+    template = LogisticRegression(l1_ratio=0.5, groups="columns", group_ratio=0.5, engine=SerialEngine())
+    group, left = kept_together.Together._group, [3]
+
+    def pressed(self, state):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGINT)
+        return group(self, state)
+
+    monkeypatch.setattr(kept_together.Together, "_group", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        fit_path(template, X, LABELS, num=8, checkpoint=tmp_path)
+    monkeypatch.setattr(kept_together.Together, "_group", group)
+    resumed = fit_path(template, X, LABELS, num=8, checkpoint=tmp_path)
+    assert resumed.resumed_at >= 2
+    assert resumed.coefs.tobytes() == fit_path(template, X, LABELS, num=8).coefs.tobytes()
+    template.set_params(groups=["a", "a", "a", "b", "b", "b"])
+    fit_path(template, X, LABELS, strengths=[0.1, 0.01], checkpoint=tmp_path / "other")
+    other = clone(template).set_params(group_weights={"a": 5.0})
+    with pytest.raises(ModelFileError, match=r"is of another run: l21 of the first\[0\]: .* there, 0.25 here"):
+        fit_path(other, X, LABELS, strengths=[0.1, 0.01], checkpoint=tmp_path / "other")
+
+
+def test_other_targets_of_a_checkpoint_are_told_by_the_loss(tmp_path):
+    y = RNG.standard_normal(N)
+    template = GeneralizedLinearRegressor("huber", l1_ratio=1.0, engine=SerialEngine())
+    fit_path(template, X, y, strengths=[0.1, 0.05], checkpoint=tmp_path)
+    with pytest.raises(ModelFileError, match=r"the loss is .* there and .* here.*Targets, weights of rows"):
+        fit_path(template, X, -y, strengths=[0.1, 0.05], checkpoint=tmp_path)
+
+
+def test_replicates_that_leave_no_row_with_a_weight_are_refused():
+    weight = np.zeros(N)
+    weight[[0, 1]] = 1.0
+    y = np.arange(float(N))
+    with pytest.raises(DataError, match=r"no row with a weight counts under Draw.*bootstrap.*too few rows"):
+        bootstrap(GeneralizedLinearRegressor(alpha=1.0), X, y, weight, n=40)
+
+
 @dataclass(frozen=True)
 class Boaster(ProximalNewton):
     """Says that it has converged wherever it is."""
@@ -317,6 +362,7 @@ def test_what_has_not_converged_is_told():
     ("options", "words"),
     [
         ({"strengths": [-1.0]}, "strengths must be one or more numbers"),
+        ({"strengths": ["strong"]}, "strengths must be one or more numbers"),
         ({"strengths": [0.1, 0.1]}, "must differ"),
         ({"num": 0}, "num must be at least 1"),
         ({"ratio": 2.0}, "ratio must be a number between 0 and 1"),
@@ -362,3 +408,31 @@ def test_which_null_model_shares_of_deviance_are_of():
     path = fit_path(GeneralizedLinearRegressor("poisson"), X, y, offset=offset, strengths=[0.1])
     left = deviance(path.models[0].predict(X, offset=offset))
     assert path.explained == pytest.approx([1 - left / of_offsets], rel=1e-9)
+
+
+class Axes:
+    """What is drawn, as matplotlib's axes are told it."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *values, **options: self.told.append((name, values, options))
+
+
+def test_plots_are_drawn_on_the_axes_that_are_given():
+    found = cross_validate(Lasso(engine="serial"), X, ETA, strengths=[0.1, 1.0, 0.01], folds=3)
+    axes = Axes()
+    assert found.plot(axes) is axes
+    (name, (strengths, mean, error), _), best, one_se, labels, _ = axes.told
+    assert name == "errorbar"
+    np.testing.assert_array_equal(strengths, [1.0, 0.1, 0.01])
+    np.testing.assert_array_equal((mean, error), (found.mean, found.standard_error))
+    assert best[1] == (strengths[found.best],)
+    assert one_se[1] == (strengths[found.one_se],)
+    assert labels[2]["xscale"] == "log"
+    axes = Axes()
+    assert found.path.plot(axes) is axes
+    np.testing.assert_array_equal(axes.told[0][1][1], [model.coef_ for model in found.path.models])
+    assert str(found) == found.table()
+    assert str(found.path) == found.path.table()

@@ -3,6 +3,7 @@
 import json
 import math
 import sqlite3
+import sys
 import xml.etree.ElementTree as Xml
 
 import duckdb
@@ -42,7 +43,7 @@ def same_in_duckdb(model, frame, predicted, probabilities, text=None):
     if probabilities is None:
         return
     if isinstance(model, LinearSVC):
-        names = ["eta"] if probabilities.ndim == 1 else [f"eta_{k}" for k in range(3)]
+        names = ["fullbatch_eta"] if probabilities.ndim == 1 else [f"fullbatch_eta_{k}" for k in range(3)]
         same(probabilities.reshape(len(frame), -1), told[names])
         return
     names = [f"probability_{label}" for label in model.classes_[probabilities.shape[1] == 2 :]]
@@ -168,6 +169,74 @@ def test_relativities():
         GeneralizedLinearRegressor().fit(frame[["age"]], frame["y"]).relativities(other)
 
 
+def test_relativities_of_several_classes_are_compared_with_the_first():
+    frame = rows(600, missing=False)
+    X, y = frame[["age", "region"]], frame["three"]
+    model = LogisticRegression(C=np.inf, tol=1e-9, engine="serial").fit(X, y)
+    told = model.inference(X, y)
+    table = model.relativities(told).to_pandas()
+    first = model.predict_proba(X[:1].assign(age=30.0, region="east"))
+    second = model.predict_proba(X[:1].assign(age=31.0, region="east"))
+    odds = (second[0, 1:] / second[0, 0]) / (first[0, 1:] / first[0, 0])
+    by_year = table[table["term"] == "age"]
+    assert by_year["class"].tolist() == [str(label) for label in model.classes_[1:]]
+    assert_allclose(by_year["relativity"], odds, rtol=1e-9)
+    place = [told.names.index(f"{label}:age") for label in model.classes_[1:]]
+    assert_allclose(by_year["std_err"], odds * told.std_err[place], rtol=1e-9)
+
+
+def test_what_excel_and_skops_need(tmp_path, monkeypatch):
+    model = fitted(GeneralizedLinearRegressor("poisson"), "y", 300)
+    monkeypatch.setattr("fullbatch.export.excel_._MOST_ROWS", 3)
+    with pytest.raises(fullbatch.DataError, match=r"\d+ rows, and a sheet of Excel has 3: write CSV \(.csv\)"):
+        model.export(tmp_path / "r.xlsx")
+    for package, ending, extra in (("openpyxl", "xlsx", "excel"), ("skops.io", "skops", "skops")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(fullbatch.MissingExtraError, match=rf'pip install "fullbatch\[{extra}\]"'):
+            model.export(tmp_path / f"m.{ending}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", ["y", "three"])
+def test_relativities_without_an_intercept(target):
+    """Levels of the first category then have no reference, and stand for what the intercept would be."""
+    frame = rows(800, missing=False).assign(two=np.resize(["p", "q"], 800))
+    given = frame[["age", "region", "two"]]
+    kind = LogisticRegression() if target == "three" else GeneralizedLinearRegressor("poisson", tol=1e-9)
+    model = kind.set_params(fit_intercept=False).fit(given, frame[target])
+    inference = model.inference(given, frame[target])
+    table = model.relativities(inference).to_pandas()
+    none = (table["term"] == "intercept") | (table["level"] == "p")
+    assert_allclose(table["coefficient"][none], 0.0)
+    assert_allclose(table["std_err"][none], 0.0)
+    assert_allclose(table["coefficient"][~none], inference.coef, rtol=1e-9)
+    assert_allclose(table["std_err"][~none], np.exp(inference.coef) * inference.std_err, rtol=1e-9)
+
+
+def test_errors_of_some_columns_are_too_few_for_relativities():
+    frame = rows(800, missing=False)
+    model = GeneralizedLinearRegressor("poisson", tol=1e-9).fit(frame[["age", "region"]], frame["y"])
+    told = model.inference(frame[["age", "region"]], frame["y"], columns=["age"])
+    with pytest.raises(ValueError, match=r"or of some columns alone: give that of this one and of all its columns"):
+        model.relativities(told)
+
+
+@pytest.mark.parametrize("target", ["y", "three"])
+def test_errors_of_other_coefficients_are_none_of_a_models(target, tmp_path):
+    frame = rows(800, missing=False)
+    given, half = frame[["age", "region"]], np.arange(800) < 400
+    kind = LogisticRegression if target == "three" else lambda: GeneralizedLinearRegressor("poisson", tol=1e-9)
+    model, other = kind().fit(given, frame[target]), kind().fit(given[half], frame[target][half])
+    inference = other.inference(given[half], frame[target][half])
+    with pytest.raises(ValueError, match=r"inference is of another model: its coefficient of '.*intercept' is .*, and"):
+        model.relativities(inference)
+    assert "std_err" in other.relativities(inference).column_names
+    other.save(tmp_path / "other.fb")
+    saved = load_model(tmp_path / "other.fb")
+    assert saved.relativities(inference).equals(other.relativities(inference))
+    assert saved.relativities(saved.inference(given[half], frame[target][half])).num_rows
+
+
 def test_cards_say_what_the_model_is(tmp_path):
     model = fitted(LogisticRegression(), "label", 300)
     model.export(tmp_path / "m.json", measures={"accuracy": 0.9})
@@ -184,6 +253,35 @@ def test_cards_say_what_the_model_is(tmp_path):
     assert model.model_card()["fingerprint"] != told["fingerprint"]
     model.export(tmp_path / "m.md")
     assert "| age | number |  | counts as 40.5 |" in (tmp_path / "m.md").read_text()
+
+
+def test_the_ending_of_a_path_tells_the_format(tmp_path):
+    model = fitted(LogisticRegression(), "label", 300)
+    model.export(tmp_path / "m.onnx", offset="exposure")
+    assert (tmp_path / "m.onnx").read_bytes() == model.to_onnx(offset="exposure").SerializeToString()
+    model.export(tmp_path / "m.pmml", offset="exposure")
+    assert (tmp_path / "m.pmml").read_text() == model.to_pmml(offset="exposure")
+    model.export(tmp_path / "m.sql", table="policies", offset="exposure")
+    assert (tmp_path / "m.sql").read_text() == model.to_sql("policies", offset="exposure")
+    model.export(tmp_path / "m.csv")
+    written, table = pd.read_csv(tmp_path / "m.csv"), model.relativities().to_pandas()
+    assert list(written) == list(table)
+    assert_allclose(written["coefficient"], table["coefficient"], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"m.txt: unknown format '.txt': end the path in .sql, .*, or tell it with"):
+        model.export(tmp_path / "m.txt")
+    with pytest.raises(fullbatch.DataError, match=r"cannot write to .*no folder.m.json: No such file or directory"):
+        model.export(tmp_path / "no folder" / "m.json")
+
+
+def test_cards_say_parameters_of_columns_and_of_levels():
+    frame = rows(300, missing=False)[["age", "in come"]]
+    target = rows(300, missing=False)["y"]
+    model = GeneralizedLinearRegressor(
+        alpha=0.1, P2={"age": 2.0}, lower_bounds=[-np.inf, -1.0], group_ratio=None, engine="serial"
+    ).fit(frame, target)
+    said = json.loads(json.dumps(model.model_card()))["objective"]
+    assert said["P2"] == {"age": 2.0}
+    assert said["lower_bounds"] == ["-inf", -1.0]
 
 
 @pytest.mark.parametrize(("to", "name"), [("to_onnx", "label"), ("to_pmml", "target"), ("to_pmml", "probability_1")])

@@ -1,12 +1,14 @@
 """What is refused and why, the same bytes on all engines, penalties, effects by hand, and text."""
 
+import itertools
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy.optimize import approx_fprime
+from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit, softmax
 
 from fullbatch import (
@@ -14,11 +16,14 @@ from fullbatch import (
     FitWarning,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    array_sources,
     file_sources,
     load_model,
 )
+from fullbatch.inference import profiles
 from fullbatch.inference.design import Design
 from fullbatch.inference.effects import marginal_effects
+from fullbatch.inference.restricted import Restriction, restricted_fit
 
 TOL = 1e-10
 
@@ -84,9 +89,16 @@ def test_a_level_that_separates_is_named():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = logistic(frame, tol=1e-4)
-    model.result_ = None
+    model.separable_ = False  # as those of paths, which do not know
     with pytest.raises(DataError, match=r"separated by 'region=south'"):
         model.inference(frame[COLUMNS], frame["y"])
+    frame.loc[frame["region"] == "south", "y"] = 0
+    for family in ("poisson", "tweedie", "negative.binomial"):
+        with pytest.warns(FitWarning, match="separable"):
+            model = GeneralizedLinearRegressor(family=family, base={"region": "north"}).fit(frame[COLUMNS], frame["y"])
+        model.separable_ = False
+        with pytest.raises(DataError, match=r"some rows are fitted ever better by 'region=south'"):
+            model.inference(frame[COLUMNS], frame["y"])
 
 
 def test_collinear_columns_are_named():
@@ -325,21 +337,189 @@ def test_l2_with_levels_and_classes():
     assert_allclose(told_contrast @ told.matrix @ told_contrast, contrast @ V @ contrast, rtol=1e-6)
 
 
-def test_class_weights_have_sandwiches():
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 1.0, 1: 3.0}], ids=["balanced", "told"])
+def test_class_weights_have_sandwiches(class_weight, fit_intercept):
     frame = table()
     X = frame[["age", "income"]]
-    model = LogisticRegression(C=np.inf, tol=TOL, class_weight="balanced").fit(X, frame["y"])
+    options = {"class_weight": class_weight, "fit_intercept": fit_intercept}
+    model = LogisticRegression(C=np.inf, tol=TOL, **options).fit(X, frame["y"])
     told = model.inference(X, frame["y"])
     assert told.kind == "HC1"
-    y, Z = frame["y"].to_numpy(), np.column_stack((np.ones(len(X)), X))
-    factor = len(y) / (2 * np.bincount(y))[y]
+    assert [notice.code for notice in told.notices] == ["class-weight"]
+    y, Z = frame["y"].to_numpy(), np.column_stack((np.ones(len(X)), X))[:, 0 if fit_intercept else 1 :]
+    factor = len(y) / (2 * np.bincount(y))[y] if class_weight == "balanced" else np.where(y == 1, 3.0, 1.0)
     p = expit(Z @ told.coef)
     bread = np.linalg.inv(Z.T @ (Z * (factor * p * (1 - p))[:, None]))
     score = Z * (factor * (p - y))[:, None]
     n = len(y)
-    assert_allclose(told.matrix, n / (n - 3) * bread @ score.T @ score @ bread, rtol=1e-7)
+    assert_allclose(told.matrix, n / (n - Z.shape[1]) * bread @ score.T @ score @ bread, rtol=1e-7)
     with pytest.raises(ValueError, match="class_weight changes the likelihood"):
         told.with_covariance("classical")
+    with pytest.raises(ValueError, match="need the likelihood of the rows, which class_weight changes: use Wald's"):
+        told.test("income", "likelihood-ratio")
+
+
+def test_l2_without_an_intercept_counts_the_weights_of_the_classes():
+    """The penalty is beside the mean loss, whose weights are those of the classes."""
+    frame = table()
+    X, y = frame[["age", "income"]], frame["y"].to_numpy()
+    told = (
+        LogisticRegression(l2=0.1, tol=TOL, class_weight={0: 1.0, 1: 3.0}, fit_intercept=False, standardize=False)
+        .fit(X, y)
+        .inference(X, y)
+    )
+    Z, factor = X.to_numpy(), np.where(y == 1, 3.0, 1.0)
+    p = expit(Z @ told.coef)
+    bread = np.linalg.inv(Z.T @ (Z * (factor * p * (1 - p))[:, None]) + 0.1 * factor.sum() * np.eye(2))
+    score = Z * (factor * (p - y))[:, None]
+    factor_of_rows = told.matrix / (bread @ score.T @ score @ bread)
+    assert_allclose(factor_of_rows, factor_of_rows[0, 0], rtol=1e-7)
+    assert 1.0 < factor_of_rows[0, 0] < 1.02
+
+
+def test_quantiles_have_sandwiches():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 2))
+    y = X @ [1.0, -1.0] + rng.standard_t(3, 400)
+    model = GeneralizedLinearRegressor("quantile", loss_options={"quantile": 0.3, "smoothing": 0.5}, tol=TOL).fit(X, y)
+    told = model.inference(X, y)
+    Z, residual = np.column_stack((np.ones(400), X)), X @ model.coef_ + model.intercept_ - y
+    inside = Z[np.abs(residual) <= 0.5]
+    bread = np.linalg.inv(inside.T @ inside / (2 * 0.5))
+    # The check function's slopes, -0.3 below and 0.7 above, joined by a straight line.
+    score = Z * np.interp(residual, [-0.5, 0.5], [-0.3, 0.7])[:, None]
+    assert_allclose(score.sum(axis=0), 0.0, atol=1e-4)
+    assert_allclose(told.matrix, 400 / 397 * bread @ score.T @ score @ bread, rtol=1e-6)
+    assert told.dispersions == {}
+    assert told.deviance == pytest.approx(2 * np.sum([smoothed_check(r, 0.3, 0.5) for r in residual]), rel=1e-9)
+
+
+def smoothed_check(residual, level, width):
+    """The integral of the slopes; of a residual far out the check function itself."""
+    if abs(residual) > width:
+        return residual * ((residual > 0) - level)
+    return (residual + width) ** 2 / (4 * width) - level * residual
+
+
+def test_restrictions_far_from_the_estimate_are_fitted():
+    """Of counts: what a coefficient is held at is an offset; a full step to its maximum goes much too far."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 2))
+    y = rng.poisson(np.exp(0.5 + X @ [0.3, -0.2]))
+    told = GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, y).inference(X, y)
+
+    def lack(free):
+        eta = free[0] + 4.0 * X[:, 0] + free[1] * X[:, 1]
+        return 2.0 * np.sum(np.exp(eta) - y * eta)
+
+    restricted = minimize(lack, [-8.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-9})
+    eta = told.coef[0] + X @ told.coef[1:]
+    expected = restricted.fun - 2.0 * np.sum(np.exp(eta) - y * eta)
+    assert told.test("x0 = 4", "likelihood-ratio").statistic == pytest.approx(expected, rel=1e-9)
+
+
+def test_steps_of_a_restricted_fit_are_halved_until_the_deviance_falls():
+    """Of |beta - c|^2 whose second derivatives are told ten times too small; and of one that rises anywhere."""
+    aim, restriction = np.array([1.0, 2.0]), Restriction(np.array([[1.0, 0.0]]), np.array([5.0]))
+
+    def answer(beta, rising):
+        far = float((beta - aim) @ (beta - aim))
+        return SimpleNamespace(grad=beta - aim, observed=0.1 * np.eye(2), deviance=far if not rising else next(counted))
+
+    def information(rising=False):
+        data = SimpleNamespace(total=lambda task: answer(task.beta, rising))
+        design = SimpleNamespace(beta=np.zeros(2))
+        return SimpleNamespace(design=design, sums=SimpleNamespace(expected=np.eye(2)), data=data, weights=None)
+
+    assert_allclose(restricted_fit(information(), restriction).beta, [5.0, 2.0], atol=1e-4)
+    counted = itertools.count(1.0)
+    with pytest.raises(
+        DataError, match="no maximum of the likelihood was found under the restriction: it may have none"
+    ):
+        restricted_fit(information(rising=True), restriction)
+
+
+def test_a_profile_that_levels_off_has_no_end(monkeypatch):
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    level = SimpleNamespace(beta=told.coef, sums=SimpleNamespace(deviance=told.deviance + 1.0))
+    monkeypatch.setattr(profiles, "restricted_fit", lambda information, restriction, start: level)
+    with pytest.raises(
+        DataError, match="'age': its profile likelihood does not fall as far as the level asks, or levels"
+    ):
+        told.confint(method="profile", parameters=["age"])
+
+
+def test_all_parameters_held_leave_nothing_to_fit():
+    frame = table()
+    X, y = frame[["age"]] - 45, frame["y"].to_numpy()
+    told = LogisticRegression(C=np.inf, tol=TOL, fit_intercept=False).fit(X, y).inference(X, y)
+    p = expit(X["age"].to_numpy() * told.coef[0])
+    likelihood = np.log(np.where(y == 1, p, 1 - p)).sum()
+    assert told.test("age", "likelihood-ratio").statistic == pytest.approx(2 * (likelihood - len(y) * np.log(0.5)))
+    one_level = pd.DataFrame({"region": ["north"] * len(y)})  # no column is left beside the intercept
+    alone = LogisticRegression(C=np.inf, tol=TOL).fit(one_level, y).inference(one_level, y)
+    assert alone.null_deviance == alone.deviance == pytest.approx(-2 * len(y) * -entropy(y.mean()), rel=1e-9)
+
+
+def entropy(share):
+    return -share * np.log(share) - (1 - share) * np.log(1 - share)
+
+
+def test_counts_that_vary_more_than_poissons_are_told():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((500, 1))
+    y = rng.negative_binomial(1, 0.2, 500)
+    model = GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, y)
+    told = model.inference(X, y)
+    mean = np.exp(told.coef[0] + X[:, 0] * told.coef[1])
+    ratio = ((y - mean) ** 2 / mean).sum() / 498
+    assert [notice.code for notice in told.notices] == ["over-dispersed"]
+    assert f"Pearson's dispersion is {ratio:.3g}" in told.notes[0]
+    assert not told.with_covariance("HC1").notices
+    alike = rng.permutation(np.resize([4, 5, 6], 500))
+    assert not GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, alike).inference(X, alike).notices
+
+
+def test_what_only_some_models_have():
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    with pytest.raises(ValueError, match="there is no parameter 'agee': see names"):
+        told.confint(parameters=["agee"])
+    with pytest.raises(ValueError, match=r'method must be "wald" or "profile", got \'score\''):
+        told.confint(method="score")
+    with pytest.raises(ValueError, match=r"method must be one of wald, .*, got 'profile'"):
+        told.test("age", "profile")
+    X, y = frame[["age", "income"]], frame["income"] + frame["age"]
+    normal = GeneralizedLinearRegressor().fit(X[["age"]], y).inference(X[["age"]], y)
+    with pytest.raises(ValueError, match=r"McFadden's pseudo R.2 is for families without a dispersion: see d2"):
+        _ = normal.pseudo_r2
+    robust = GeneralizedLinearRegressor("huber").fit(X[["age"]], y).inference(X[["age"]], y)
+    with pytest.raises(ValueError, match="the huber loss is no likelihood, and has no leverages: ask for HC0 or HC1"):
+        robust.with_covariance("HC3")
+    several = LogisticRegression(C=np.inf, tol=TOL).fit(X, frame["region"]).inference(X, frame["region"])
+    with pytest.raises(ValueError, match="HC2 is for one linear predictor, this model has 2"):
+        several.with_covariance("HC2")
+    ridge = LogisticRegression(C=1.0).fit(X, frame["y"])
+    with pytest.raises(ValueError, match='CRV3 is of fits without a penalty: ask for "cluster"'):
+        ridge.inference(X, frame["y"], clusters=frame["firm"], covariance="CRV3")
+
+
+def test_clusters_are_ids_of_the_rows_or_columns_of_the_sources():
+    frame = table()
+    X, y = frame[["age", "income"]], frame["y"]
+    model = LogisticRegression(C=np.inf, tol=TOL).fit(X, y)
+    wanted = model.inference(X, y, clusters=frame["firm"]).matrix
+    assert_allclose(model.inference(X, y, clusters=frame[["firm"]].to_numpy()).matrix, wanted, rtol=1e-12)
+    with pytest.raises(DataError, match=r"300 rows and clusters '.*' of shape \(299,\): it must be \(300,\)"):
+        model.inference(X, y, clusters=frame["firm"][1:])
+    blocks = array_sources(X.to_numpy(), y.to_numpy(), blocks=2)
+    of_blocks = LogisticRegression(C=np.inf, tol=TOL).fit(blocks)
+    with pytest.raises(ValueError, match=r"clusters '.*': of sources name a column, got ndarray"):
+        of_blocks.inference(blocks, clusters=frame["firm"].to_numpy())
+    with pytest.raises(ValueError, match=r"clusters name columns, and .* has no names of columns: give a table"):
+        of_blocks.inference(blocks, clusters="firm")
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import fullbatch
+from fullbatch.kernels import cache
 from fullbatch.kernels.csr import SparseRows
 from fullbatch.kernels.dense import ByteRows, DenseRows, TiledRows
 from fullbatch.kernels.mixed import MixedRows
@@ -102,6 +103,52 @@ def fit_and_count():
         blocks.sum(Curvature(np.zeros(8), form))
     kernels = [one for module in (moments, passes) for one in vars(module).values() if hasattr(one, "stats")]
     return tuple(sum(sum(getattr(one.stats, of).values()) for one in kernels) for of in ("cache_hits", "cache_misses"))
+
+
+HELD = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        print("free")
+    except BlockingIOError:
+        print("held")
+"""
+
+
+def test_who_compiles_a_kernel_holds_its_claim_until_it_lets_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "cache_dir", lambda: str(tmp_path))
+    claims = cache.cache(cache._claims.__wrapped__)
+    monkeypatch.setattr(cache, "_claims", claims)
+
+    def told():
+        command = [sys.executable, "-S", "-c", HELD, str(tmp_path / "claims")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert cache._claim("kernel")
+    assert told() == "held"
+    cache._let_go()
+    assert told() == "free"
+    os.close(claims())
+    assert not cache._claim("kernel")  # nobody can know: it is compiled here too
+    cache._let_go()
+    monkeypatch.setattr(cache, "fcntl", None)  # as on Windows
+    assert not cache._claim("kernel")
+    cache._let_go()
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FULLBATCH_CACHE_DIR", str(tmp_path / "file"))
+    assert cache.cache_dir.__wrapped__() is None
+    assert "no writable folder for compiled kernels: every process compiles its own. Set FULLBATCH" in caplog.text
+    monkeypatch.setenv("FULLBATCH_CACHE_DIR", str(tmp_path / "own"))
+    assert cache.cache_dir.__wrapped__() == str(tmp_path / "own" / f"kernels-{cache.sources_hash()}")
+    monkeypatch.setattr(cache, "_is_own", lambda path: path.name != "own")  # somebody else could put code there
+    assert cache.cache_dir.__wrapped__() is None
+    monkeypatch.delenv("FULLBATCH_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_dir.__wrapped__().startswith(str(tmp_path / "fullbatch"))
 
 
 def test_nothing_compiles_after_warming_up():

@@ -9,6 +9,7 @@ import scipy.sparse
 from fullbatch import Draw, Linear, Objective, SerialEngine, array_sources, minimize
 from fullbatch.errors import BlockError, DataError
 from fullbatch.protocols import DrawnValueGrad, HessVec, ValueGrad
+from fullbatch.protocols.requests import DrawnCurvature
 from fullbatch.protocols.sampling import POISSON
 from fullbatch.run.lockstep import lockstep
 from fullbatch.solvers.lbfgs import LBFGS
@@ -139,3 +140,18 @@ def test_what_cannot_be_drawn_is_said():
     nobody = Objective(placed("logistic", X[:4], y[:4], np.ones(4), blocks=1), draw=Draw("only", 0, folds=100_000))
     with pytest.raises(DataError, match="no row with a weight counts"):
         nobody.value_and_grad(np.zeros(14))
+
+
+@pytest.mark.parametrize(
+    "draw", [Draw("only", 1, 3), Draw("without", 1, 3), Draw("bootstrap", 1)], ids=lambda one: one.form
+)
+def test_draws_of_float32_rows_can_be_asked_for_in_float64(draw):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 2)).astype(np.float32), rng.integers(0, 2, 60)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y, blocks=2))
+    theta = np.array([0.3, -0.2, 0.1])
+    found = blocks.sum(DrawnCurvature(theta[None], (draw,), 1, double=True))
+    Z, times = np.column_stack((X.astype(np.float64), np.ones(60))), draw.weights(0, 60)
+    p = 1.0 / (1.0 + np.exp(-Z @ theta))
+    np.testing.assert_allclose(found.matrix[0], Z.T @ (Z * (times * p * (1 - p))[:, None]), rtol=1e-13)
+    np.testing.assert_allclose(found.point.grad[0], Z.T @ (times * (p - y)), rtol=1e-12)

@@ -8,6 +8,8 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fullbatch.kernels.dense import TiledRows
+from fullbatch.kernels.gram import grams
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Curvature, HessVec, Rows, ValueGrad
 from fullbatch.protocols.schema import Schema
@@ -272,3 +274,15 @@ def test_rows_behind_the_last_count_nothing_however_large_those_before_were(orde
     y, weight = np.arange(250) % 2, np.r_[np.zeros(240), np.ones(10)]
     diagonal = build("logistic", X, y, weight=weight).evaluate(Curvature(np.zeros(6), "diagonal")).matrix
     np.testing.assert_allclose(diagonal, 10 * 0.25)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_grams_of_columns_far_from_zero_are_of_their_distance_from_a_reference(dtype):
+    rng = np.random.default_rng(0)
+    reference = np.array([1e5, -2e5, 3.0], dtype)
+    X = (reference + rng.standard_normal((40, 3))).astype(dtype)
+    factors = np.array([rng.uniform(0, 1, 40), rng.uniform(-1, 1, 40)])  # few losses have negative ones
+    rows = TiledRows(X, reference, np.zeros(40), np.zeros(0), np.zeros(0))
+    columns = np.column_stack((X.astype(np.float64) - reference, np.ones(40)))
+    wanted = np.array([columns.T @ (factor[:, None] * columns) for factor in factors])
+    np.testing.assert_allclose(grams(rows, 3, dtype, factors), wanted, atol=1e-4 if dtype == "float32" else 1e-12)

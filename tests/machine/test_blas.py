@@ -1,11 +1,13 @@
 """BLAS runs on one thread wherever we say so, whoever set its number of threads before."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 import scipy.linalg  # noqa: F401  loads the libraries
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from fullbatch.machine import blas
 from fullbatch.machine.blas import one_thread
 
 
@@ -60,3 +62,9 @@ def test_the_last_to_leave_lifts_the_limit(three_threads):
     assert found == [{1}]
     assert blas_threads() == {3}
     assert in_another_thread(inside) == {1}
+
+
+def test_a_library_of_an_earlier_threadpoolctl_is_set_at_once():
+    told = []
+    blas._set(SimpleNamespace(set_num_threads=told.append), 3)
+    assert told == [3]

@@ -14,6 +14,7 @@ import pytest
 from framework_contract import CLASSES, FEATURES, FrameworkContract, bits, block_of, data, theta_for
 
 from fullbatch.errors import ModelError
+from fullbatch.models import jax_
 from fullbatch.models.jax_ import JaxModel
 from fullbatch.protocols import ValueGrad
 
@@ -181,3 +182,17 @@ def test_devices_and_precisions_that_are_not_there_are_refused():
         JaxModel(dict, apply, cross_entropy, dtype="float16")
     with pytest.raises(TypeError, match="apply must be a function"):
         JaxModel(dict, 3, cross_entropy)  # type: ignore[arg-type]
+
+
+def test_devices_and_threads_are_those_that_jax_has(monkeypatch, caplog):
+    jax.devices()
+    assert jax_._device(jax, "cpu:0") is jax.devices("cpu")[0] is jax_._device(jax, "cpu")
+    with pytest.raises(ModelError, match=r"there is no device 'cpu:99': JAX has "):
+        jax_._device(jax, "cpu:99")
+    start = jax_._start_on_one_thread.__wrapped__
+    monkeypatch.setenv("NPROC", "1")
+    start()
+    assert not caplog.records
+    monkeypatch.delenv("NPROC")
+    start()  # it runs already
+    assert "JAX was started before fullbatch with as many threads as there are CPUs" in caplog.text

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from fullbatch import Status, minimize
 from fullbatch.objective.hessian import Curved, hold
-from fullbatch.protocols import Curvature
+from fullbatch.protocols import Curvature, Curves, Point
 
 
 def nearly_alike(far, apart, n=200):
@@ -26,6 +26,14 @@ def test_curvature_that_is_lost_when_columns_are_centred_counts_as_unknown(far, 
     assert (curved.values[0] > 0) == known
     if known:  # half of the squared difference, in columns of curvature 1
         assert curved.values[0] == pytest.approx(0.25e-12, rel=0.2)
+
+
+def test_what_leaves_the_range_of_numbers_tells_nothing():
+    fun = objective(np.random.default_rng(0).standard_normal((60, 1)), np.arange(60) % 2)
+    apart = np.array([[1e-300, 1e300], [1e300, 1e-300]])  # in parameters of curvature 1 an overflow
+    for matrix, grad in ((apart, np.ones(2)), (1e-300 * np.eye(2), np.full(2, 1e200))):
+        assert Curved.of(Curves(matrix, Point(1.0, grad)), start(fun), fun.facts, "float64") is None
+    assert Curved.of(Curves(np.eye(2), Point(1.0, np.ones(2))), start(fun), fun.facts, "float64") is not None
 
 
 def test_what_is_held_is_left_to_its_penalty():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from fullbatch.objective.groups import blocks_of, nearest_of_group, norm_curvature
+from fullbatch.objective.groups import blocks_of, face_minimum, nearest_of_group, norm_curvature
 from fullbatch.objective.penalties import penalty_of
 
 SIZE = 8
@@ -142,3 +142,31 @@ def test_what_is_no_penalty_of_groups_is_refused(wrong, message):
     told = {"l21": 0.5, "groups": GROUPS, "lower": -np.inf} | wrong
     with pytest.raises(ValueError, match=message):
         penalty_of(0.0, 0.0, told["lower"], np.inf, PARAMETERS, told["l21"], told["groups"])
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(1.0, 0.0), (np.inf, np.inf), (-np.inf, -np.inf), (np.nan, 0.0)])
+def test_bounds_that_no_number_keeps_are_refused(lower, upper):
+    bounds = np.full(8, -np.inf), np.full(8, np.inf)
+    bounds[0][3], bounds[1][3] = lower, upper
+    with pytest.raises(ValueError, match=f"coordinate 3 must be at least {lower} and at most {upper}, which no number"):
+        penalty_of(0.0, 0.0, *bounds, PARAMETERS)
+
+
+def test_groups_that_no_coordinate_is_in_penalise_nothing():
+    penalty = penalty_of(0.0, 0.0, -np.inf, np.inf, PARAMETERS, 0.5, np.full(8, -1))
+    assert not penalty.parts
+    assert penalty.value(np.ones(8)) == 0.0
+
+
+def test_the_minimum_of_a_face_is_where_its_slope_is_none():
+    """From where it is, and from elsewhere on the face."""
+    rng = np.random.default_rng(6)
+    root, penalty = rng.standard_normal((SIZE + 4, SIZE)), made(l1=0.0, l2=0.0)
+    matrix, there = root.T @ root, rng.uniform(1.0, 2.0, SIZE)
+    slopes = -penalty.norm_slope(there) - penalty.l1  # of the smooth part, where the whole has its minimum
+    np.testing.assert_allclose(face_minimum(matrix, slopes, there, penalty, np.zeros(SIZE)), there, rtol=1e-12)
+    away = there + 0.1 * rng.standard_normal(SIZE)
+    found = face_minimum(matrix, slopes + matrix @ (away - there), away, penalty, np.zeros(SIZE))
+    np.testing.assert_allclose(found, there, rtol=1e-7)
+    nowhere = np.zeros(SIZE)
+    assert not face_minimum(matrix, nowhere, nowhere, made(l1=9.0), np.zeros(SIZE)).any()

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import numpy as np
 import pytest
 from problems import breast_cancer, diabetes, digits, objective, start
@@ -29,8 +31,10 @@ from fullbatch import (
     ThreadEngine,
     load_state,
     minimize,
+    save_state,
 )
 from fullbatch.protocols import Eval
+from fullbatch.run._checkpoint_folder import folder_of
 from fullbatch.run.checkpoints import CheckpointWriter
 from fullbatch.solvers.lbfgs import LBFGSState
 
@@ -439,6 +443,32 @@ def test_urls(tmp_path, kind, store_of_objects):
     assert result.theta.tobytes() == whole.theta.tobytes()
     assert not [name for name in files.ls(inside, detail=False) if "killed" in name]
     assert len(files.ls(inside)) == 2
+
+
+def test_at_a_url_what_a_process_that_lives_still_writes_is_left_alone():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    number, other = uuid.uuid4().hex, f"{socket.gethostname()}-not"
+    files, inside = fsspec.core.url_to_fs(f"memory://runs/{number}")
+    owners = {
+        f"{socket.gethostname()}-{os.getpid()}": True,
+        f"{socket.gethostname()}-{ended.pid}": False,
+        f"{socket.gethostname()}-{10**30}": False,  # no process has such a number
+        f"{other}-{ended.pid}": True,  # on another machine, who can tell?
+    }
+    names = {f".checkpoint-00000007.fb-{owner}-{number}.unfinished": stays for owner, stays in owners.items()}
+    for name in names:
+        files.pipe_file(f"{inside}/{name}", b"half")
+    folder = folder_of(f"memory://runs/{number}")
+    assert folder.open() == (set(), set())
+    for name, stays in names.items():
+        assert files.exists(f"{inside}/{name}") == stays, name
+    folder.remove(7)  # somebody else has removed it: no error
+
+
+def test_what_is_no_state_cannot_be_saved(tmp_path):
+    with pytest.raises(TypeError, match=r"SimpleNamespace cannot be saved; states that can: .*LBFGSState"):
+        save_state(tmp_path / "state.fb", SimpleNamespace(theta=np.zeros(3)))
 
 
 def test_fits_of_estimators_go_on(tmp_path):

@@ -1,5 +1,6 @@
 """Claims are checked, and what is said of an end is so."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy.sparse import csr_array
 
 from fullbatch import (
     LBFGS,
+    OWLQN,
+    DataError,
     Draw,
     FitWarning,
     GeneralizedLinearRegressor,
@@ -21,11 +24,14 @@ from fullbatch import (
     SerialEngine,
     Status,
     array_sources,
+    load_model,
     minimize,
 )
 from fullbatch.objective.hessian import Curved
 from fullbatch.protocols import Curvature, Point
+from fullbatch.run import convergence
 from fullbatch.run.convergence import Check
+from fullbatch.run.driver import drive
 
 SOLVERS = ["auto", "newton", "sampled-lbfgs", "lbfgs", "newton-cg", "scipy-lbfgsb"]
 
@@ -162,6 +168,49 @@ def test_many_rows_are_checked_by_a_sample_of_them():
     assert claim.value == pytest.approx(result.value, rel=1e-7)
 
 
+@dataclass(frozen=True)
+class Overconfident(OWLQN):
+    """Claims that next to nothing is left."""
+
+    def optimality(self, state):
+        return 1e-15
+
+
+# By what the Hessian in the columns that may move can be asked for: rows and seconds that it may take at the most.
+@pytest.mark.parametrize(
+    ("seconds", "draw", "known_by", "of_truth"),
+    [
+        (1.0, None, "hessian", (0.9, 1.1)),
+        (2e-6, None, "sample", (0.5, 2.0)),
+        (0.0, None, "directions", (0.5, 1.01)),  # along a few of them no more than along all
+        (0.0, Draw("all"), "columns", None),  # what is drawn has no products of the Hessian
+    ],
+)
+def test_where_f_has_corners_as_much_is_known_as_it_may_cost(monkeypatch, seconds, draw, known_by, of_truth):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 6))
+    y = (X[:, :3] @ [0.5, -0.5, 0.3] + rng.logistic(size=4000) > 0).astype(int)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y, blocks=3))
+    fun = Objective(blocks, draw=draw, l1=0.02)
+    least = minimize(fun, np.zeros(7), solver="proximal-newton", tol=1e-12).value
+    solver = Overconfident().for_problem(fun.facts)
+    state = drive(solver.init(np.zeros(7)), fun)
+    for _ in range(4):
+        state = drive(solver.step(state), fun)
+    monkeypatch.setattr(convergence, "_SECONDS", seconds)
+    monkeypatch.setattr(convergence, "_SHARE", 0.0)
+    monkeypatch.setattr(convergence, "_ROWS_PER_PARAMETER", 150)
+    check = convergence.checked(fun, state, solver, fun)
+    assert check.known_by == known_by
+    assert check.kinked == (known_by != "columns")
+    if of_truth is None:
+        assert check.remaining_r2 == 1e-15
+        return
+    left = (state.value - least) / fun.facts.parameters.null
+    assert left > 1e-9
+    assert of_truth[0] <= check.remaining_r2 / left <= of_truth[1]
+
+
 def test_what_is_left_is_half_the_square_of_the_newton_decrement():
     fun = objective(*breast_cancer())
     theta = np.full(31, 0.05)
@@ -219,6 +268,57 @@ def test_a_level_without_events_is_at_infinity():
         GeneralizedLinearRegressor("poisson").fit(X, y)
 
 
+def levels(seed, empty):
+    """A level of "c" has no events, or none has; other columns are collinear and of many scales."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({name: rng.choice(list(values), 300) for name, values in (("c", "pqrs"), ("e", "uvw"))})
+    frame["a"], frame["b"] = 10.0 ** rng.uniform(-3, 3) * rng.normal(size=300) + 20.0, rng.normal(size=300)
+    frame["sum"] = frame.a + frame.b * frame.a.std()
+    eta, none = 0.7 * frame.b, (frame.c == empty).to_numpy()
+    targets = {
+        "counts": rng.poisson(np.exp(eta + 1.0)).astype(float),
+        "two": (eta + rng.logistic(size=300) > 0).astype(int),
+        "three": np.digitize(eta + rng.logistic(size=300), [-1.0, 1.0]),
+    }
+    return frame, {name: np.where(none, 0, y) for name, y in targets.items()}
+
+
+BY_LEVELS = [
+    ("counts", lambda: GeneralizedLinearRegressor("poisson")),
+    ("counts", lambda: GeneralizedLinearRegressor("tweedie")),
+    ("counts", lambda: GeneralizedLinearRegressor("poisson", solver="lbfgs")),
+    ("two", lambda: LogisticRegression(C=np.inf)),
+    ("two", lambda: LogisticRegression(C=np.inf, solver="newton-cg")),
+    ("two", lambda: LogisticRegression(C=np.inf, base="first")),
+    ("two", lambda: GeneralizedLinearRegressor(family="binomial", link="cloglog")),
+    ("three", lambda: LogisticRegression(C=np.inf)),
+    ("three", lambda: OrdinalLogisticRegression(C=np.inf)),
+]
+
+
+@pytest.mark.parametrize("kind", range(len(BY_LEVELS)))
+def test_a_level_without_events_is_told_whatever_else_moves_no_prediction(kind, tmp_path):
+    target, make = BY_LEVELS[kind]
+    for seed in range(3):
+        frame, targets = levels(seed, "p")
+        with pytest.warns(FitWarning, match=r"^\[separable\] some of the rows can be fitted ever better"):
+            model = make().fit(frame, targets[target])
+        told = codes(model.result_)
+        assert "'c=p'" in told["separable"]
+        assert not any(f"'c={level}'" in told["separable"] for level in "qrs")
+        assert "collinear-columns" not in told
+        model.save(tmp_path / "model.fb")
+        if target != "three":
+            with pytest.raises(DataError, match="classes are separated, as the fit has warned"):
+                load_model(tmp_path / "model.fb").inference(frame, targets[target])
+        frame, targets = levels(seed, "none")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = make().fit(frame, targets[target])
+        assert "separable" not in codes(model.result_)
+        assert not model.separable_
+
+
 def test_columns_that_say_nothing_or_the_same_are_named():
     rng = np.random.default_rng(2)
     X = rng.standard_normal((200, 5))
@@ -243,7 +343,7 @@ def test_a_base_level_is_no_column_without_variation():
         model = GeneralizedLinearRegressor("poisson", base="first", solver=solver, tol=1e-5)
         assert model.fit(frame[["a", "z"]], y).result_.notices == ()
         told = codes(model.fit(frame, y).result_)
-        assert told == {"constant-columns": "without variation, and so not used: 'c', 'k=one'"}
+        assert told == {"constant-columns": "without variation, and so not used: 'c'"}
 
 
 def test_several_intercepts_are_told_once():

@@ -11,9 +11,22 @@ import numpy as np
 import pytest
 from problems import REFERENCES, breast_cancer, digits, objective, start
 
-from fullbatch import LBFGS, History, ScipyLBFGSB, Status, StopWhen, TimeLimit, load_state, minimize, save_state
+from fullbatch import (
+    LBFGS,
+    History,
+    Newton,
+    NewtonCG,
+    Objective,
+    ScipyLBFGSB,
+    Status,
+    StopWhen,
+    TimeLimit,
+    load_state,
+    minimize,
+    save_state,
+)
 from fullbatch.protocols import ValueGrad
-from fullbatch.run.interrupts import ctrl_c
+from fullbatch.run.interrupts import before_the_end, ctrl_c, last_acts
 from fullbatch.run.lockstep import lockstep
 
 
@@ -170,6 +183,26 @@ def test_lockstep_ends_each_run_as_if_it_were_alone():
     assert exactly.theta.tobytes() == whole.theta.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("solver", "options", "error", "words"),
+    [
+        ("newton-cg", {}, TypeError, r"ask for ValueGrad and Hessians only, not NewtonCG: use LBFGS\(\) or Newton"),
+        ("lbfgs", {"l1": 0.1}, TypeError, r"LBFGS does not know penalties with l1: use ProximalNewton"),
+        ("newton", {"answers": {ValueGrad}}, TypeError, r"Newton needs Hessians, .* do not answer: use LBFGS"),
+        ("lbfgs", {"blocks": 2}, ValueError, r"lockstep needs objectives over the same blocks"),
+    ],
+)
+def test_lockstep_refuses_what_cannot_go_along(solver, options, error, words):
+    fun = objective(*breast_cancer())
+    other = objective(*breast_cancer(), blocks=options["blocks"]) if "blocks" in options else fun
+    other.blocks.answers = frozenset(options.get("answers", other.blocks.answers))
+    other = Objective(other.blocks, 0.01, other.variables, l1=options.get("l1", 0.0))
+    solvers = {"newton-cg": NewtonCG(), "lbfgs": LBFGS(), "newton": Newton()}
+    with pytest.raises(error, match=words):
+        lockstep([fun, other], [LBFGS(), solvers[solver]], [start(fun)] * 2, tol=1e-8, max_iter=5)
+    assert fun.num_passes == other.num_passes == 0
+
+
 def test_what_does_not_fit_is_said_before_the_first_pass():
     fun = objective(*breast_cancer())
     for bad, message in [
@@ -275,6 +308,54 @@ def test_a_handler_of_another_language_is_followed_by_the_default_one(monkeypatc
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         set_to(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_DFL], ids=["python", "system"])
+def test_ctrl_c_sets_an_event_and_pressed_again_interrupts(before):
+    found = signal.signal(signal.SIGINT, before)
+    try:
+        with ctrl_c() as pressed:
+            press = signal.getsignal(signal.SIGINT)
+            assert not pressed.is_set()
+            press(signal.SIGINT, None)
+            assert pressed.is_set()
+            with pytest.raises(KeyboardInterrupt):
+                press(signal.SIGINT, None)
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, found)
+
+
+def test_what_is_done_before_the_process_ends(monkeypatch):
+    """Told to end, it does so once; then it ends as it would have done without."""
+    done, sent, found = [], [], signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("fullbatch.run.interrupts.os.kill", lambda *told: sent.append(told))
+
+    def act():
+        done.append(signal.getsignal(signal.SIGTERM))
+
+    with before_the_end(act):
+        assert last_acts() == [act]
+        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+        assert done == [found]  # a second one ends it at once
+        assert sent == [(os.getpid(), signal.SIGTERM)]
+    assert last_acts() == []
+    assert signal.getsignal(signal.SIGTERM) is found
+
+
+def test_outside_the_main_thread_no_signal_is_heard():
+    seen = []
+
+    def inside():
+        with ctrl_c() as pressed, before_the_end(lambda: None):
+            seen.append((pressed.is_set(), last_acts()))
+
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [(False, [])]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
 def test_bits_do_not_depend_on_blas_threads():

@@ -13,6 +13,8 @@ import time
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -288,6 +290,57 @@ def test_metadata_that_no_parser_likes_is_refused(tmp_path):
             load_model(path)
 
 
+def remade(content, change, member=None):
+    """An archive whose metadata are changed, and whose theta is another member."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+        told = json.loads(old.read("metadata.json"))
+        change(told)
+        new.writestr(zipfile.ZipInfo("metadata.json"), json.dumps(told))
+        new.writestr(zipfile.ZipInfo("theta.npy"), old.read("theta.npy") if member is None else member)
+    return sealed(file.getvalue())
+
+
+def unchanged(told):
+    pass
+
+
+def npy(array, version=(1, 0)):
+    member = io.BytesIO()
+    np.lib.format.write_array(member, array, version=version)
+    return member.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "member", "message"),
+    [
+        (lambda told: told.pop("members"), None, "members: the list of the arrays is missing"),
+        (lambda told: told.update(members=["theta"]), None, "members: the list of the arrays is missing"),
+        (lambda told: told.update(kind=7), None, "kind must be text"),
+        (unchanged, npy(np.zeros(1), (3, 0)), r"the member theta is an array of version \(3, 0\)"),
+        (unchanged, npy(np.zeros(2)), r"the member theta is <f8 \(2,\), the metadata says <f8 \(1,\)"),
+        (
+            lambda told: told["members"].update(theta="<U1 (1,)"),
+            npy(np.array(["a"])).replace(b"a\0\0\0", b"\xff\xff\xff\xff"),
+            "the member theta is no text",
+        ),
+        (lambda told: told.update(much="x" * 2**24), None, r"metadata.json has \d+ bytes"),
+    ],
+    ids=["no list", "a list", "kind", "version", "shape", "no text", "long"],
+)
+def test_archives_that_contradict_themselves_are_refused(tmp_path, change, member, message):
+    content = packed("LBFGSState", {"theta": np.zeros(1)}, {})
+    path = tmp_path / "made.fb"
+    path.write_bytes(remade(content, change, member))
+    with pytest.raises(ModelFileError, match=message):
+        load_state(path)
+
+
+def test_what_the_system_says_of_a_file_is_told(tmp_path):
+    with pytest.raises(ModelFileError, match=r"cannot read .*: File name too long"):
+        load_model(tmp_path / ("x" * 300))
+
+
 def test_devices_and_pipes_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero", "/dev/null", tmp_path):
@@ -473,6 +526,63 @@ def test_unfinished_files_of_the_dead_go_and_those_of_the_living_stay(tmp_path, 
         assert sorted(file.name for file in tmp_path.iterdir()) == sorted([living.name, other.name, "m.fb"])
     fitted.save(tmp_path / "m.fb")
     assert sorted(file.name for file in tmp_path.iterdir()) == [other.name, "m.fb"]
+
+
+def test_a_file_that_cannot_be_read_is_not_replaced(tmp_path, fitted, monkeypatch):
+    fitted.save(tmp_path / "m.fb")
+    before = (tmp_path / "m.fb").read_bytes()
+
+    def unreadable(head):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "is_ours", unreadable)
+    with pytest.raises(ModelFileError, match=r"cannot save to .*m\.fb, nor read what is there: Input/output error"):
+        fitted.save(tmp_path / "m.fb")
+    assert (tmp_path / "m.fb").read_bytes() == before
+    files._remove_forgotten(tmp_path / "gone by now")
+
+
+@pytest.mark.parametrize("system", ["without locks", "that refuses locks"])
+def test_on_a_system_without_locks_files_are_saved_too(tmp_path, fitted, monkeypatch, system):
+    """What is unfinished goes at once, or where others may write, once it is old."""
+    if system == "without locks":
+        monkeypatch.setattr(files, "fcntl", None)
+    else:
+        refuse = SimpleNamespace(LOCK_EX=2, LOCK_NB=4, flock=lambda *asked: os.close(-1))  # an OSError
+        monkeypatch.setattr(files, "fcntl", refuse)
+    young, old = tmp_path / ".m.fb-0123abcd.unfinished", tmp_path / ".m.fb-00000000.unfinished"
+    for file in (young, old):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    fitted.save(tmp_path / "m.fb")
+    assert load_model(tmp_path / "m.fb").coef_.tobytes() == fitted.coef_.tobytes()
+    kept = [] if system == "without locks" else [young.name]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*kept, "m.fb"]
+
+
+@dataclass
+class Strange:
+    """A state of a solver of one's own, whose types are known where it was made only."""
+
+    theta: "Nowhere"  # noqa: F821
+
+
+@dataclass
+class Picky:
+    theta: Any
+
+    def __post_init__(self):
+        if self.theta.size != 2:
+            raise ValueError("theta must have two numbers")
+
+
+def test_states_of_other_solvers():
+    assert saved._types(Strange) == {"theta": Any}
+    assert saved._maybe_none(Strange) == []
+    found = saved.state_of("here", Picky, *saved.contents_of(Picky(np.ones(2))))
+    assert found.theta.tolist() == [1.0, 1.0]
+    with pytest.raises(DamagedError, match="here is damaged: no Picky can be made of it: theta must have two numbers"):
+        saved.state_of("here", Picky, {"theta": np.ones(3)}, {})
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from fullbatch import LBFGS, Newton, NewtonCG, SampledLBFGS, ScipyLBFGSB, minimi
 from fullbatch.protocols import HessVec, Point, RowSample
 from fullbatch.run.driver import drive
 from fullbatch.solvers._design import design
-from fullbatch.solvers._line_search import LineSearch
+from fullbatch.solvers._line_search import LineSearch, Trial, _interpolated
 from fullbatch.solvers.descent import PATIENCE, DescentState, first_state, moved, stuck
 from fullbatch.solvers.newton import NewtonState
 from fullbatch.solvers.newton_cg import conjugate_step
@@ -163,6 +163,18 @@ def test_a_search_between_two_numbers_that_are_neighbours_ends():
     trial, tried = along(lambda t: (1.0 if t == 0 else 2.0, -1.0))
     assert trial is None
     assert len(tried) <= 25
+
+
+@pytest.mark.parametrize("fallen", [2 / 3, 1.0], ids=["no minimum", "no curve"])
+def test_a_cubic_without_a_minimum_is_cut_in_the_middle(fallen):
+    low, high = (Trial(float(step), -fallen * step, -1.0, Point(0.0, np.zeros(1))) for step in (0, 1))
+    assert _interpolated(low, high) == 0.5
+
+
+def test_the_minimum_of_a_cubic_is_the_next_trial():
+    """t^3 - t^2, whose minimum between 0 and 1 is at 2/3."""
+    low, high = (Trial(float(t), t**3 - t**2, 3.0 * t**2 - 2.0 * t, Point(0.0, np.zeros(1))) for t in (0.1, 1.0))
+    assert _interpolated(low, high) == pytest.approx(2 / 3, rel=1e-12)
 
 
 def test_steps_that_are_not_finite_are_shortened():

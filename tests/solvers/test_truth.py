@@ -250,3 +250,8 @@ def test_every_solver_is_judged():
     squared, logistic = seeds_of("squared", 1)[0], seeds_of("logistic", 1)[0]
     assert [v.solver for v in judge(squared).verdicts] == list(SOLVERS)
     assert [v.solver for v in judge(logistic).verdicts] == [name for name in SOLVERS if name != "least-squares"]
+
+
+def test_fast_convergence_along_next_to_no_curvature_is_looked_into():
+    """Nearly separable classes in nearly collinear columns: F falls linearly far beyond where it is curved."""
+    check_truth([3049], ("sampled-lbfgs", "newton"))

@@ -1,4 +1,4 @@
-"""Which data a command works on: the options that say so, and the sources they stand for."""
+"""Which data a command works on: the options that say so."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,8 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..errors import DataError
-from ._completion import column, columns
+from ._completion import column, columns, one_of
+from ._named_values import pairs, split
 
 DATA = "DATA"
 DATA_HELP = "Files, directories or globs of Parquet, Arrow, ORC, CSV, TSV, JSON lines, libsvm, .npy or .npz files"
@@ -51,12 +51,19 @@ def _columns(what: str) -> Any:
 
 # `--missing drop` would leave rows without a prediction.
 _MISSING = "Missing values: an error (default), {}or put a value in their place (may be repeated)."
-_LEARNT = ("mean", "median")
+LEARNT = ("mean", "median")
+
+_UNKNOWN = ("error", "ignore", "base")
+
+# Fields of `FileOptions` that a fitted model knows.
+OF_A_FIT = ("features", "exclude", "categorical", "missing_indicator", "base", "formula", "unknown")
 
 
 def _missing_option(drops: bool, learns: bool) -> Any:
-    words = ("leave the row out, " if drops else "") + ("the training rows' mean or median, " if learns else "")
-    values = "|".join(["error", *(["drop"] if drops else []), *(_LEARNT if learns else []), "COLUMN=VALUE"])
+    words = ("leave the row out, " if drops else "") + (
+        "the training rows' mean or median (of one column: COLUMN=mean), " if learns else ""
+    )
+    values = "|".join(["error", *(["drop"] if drops else []), *(LEARNT if learns else []), "COLUMN=VALUE"])
     return typer.Option(metavar=values, help=_MISSING.format(words), show_default=False)
 
 
@@ -66,7 +73,9 @@ def _tab(delimiter: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Options that say what the files of a command hold and how they read; None for what is not told."""
+    """Options that say what the files of a command hold, how they read, and what columns a fit makes of theirs; None
+    for what is not told.
+    """
 
     target: Annotated[str | None, _column("--target", "Column to learn")] = None
     weight: Annotated[str | None, _column("--weight", "Column of sample weights")] = None
@@ -77,6 +86,41 @@ class FileOptions:
     exclude: Annotated[str | None, _columns("Columns to leave out.")] = None
     categorical: Annotated[str | None, _columns("Features whose numbers are categories; text is anyway.")] = None
     missing: Annotated[list[str] | None, _missing_option(drops=True, learns=True)] = None
+    missing_indicator: Annotated[
+        bool,
+        typer.Option(
+            "--missing-indicator",
+            help="Another column for each in which numbers are missing and filled in: 1 where one is, else 0.",
+        ),
+    ] = False
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="first|COLUMN=LEVEL",
+            help="Level of a column of categories whose coefficient is zero, so that those of the others are "
+            "differences from it (may be repeated); first: the first level of each; default: none.",
+            show_default=False,
+        ),
+    ] = None
+    formula: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMULA",
+            help="Columns of the model, as in 'y ~ C(region) + age:power', of those named in it alone; the target "
+            'is on its left, or --target. Needs the extra "formula".',
+            show_default=False,
+        ),
+    ] = None
+    unknown: Annotated[
+        str | None,
+        one_of(
+            _UNKNOWN,
+            "|".join(_UNKNOWN),
+            help="What the model's predictions do with a category that the fit has not seen: an error (default), "
+            "count it as none of them, or as the base level.",
+            show_default=False,
+        ),
+    ] = None
     format_: Annotated[
         FormatName | None,
         typer.Option("--format", help="Default: by the names' endings, or the contents.", show_default=False),
@@ -163,11 +207,6 @@ class FileOptions:
                 raise typer.BadParameter(f"mnist knows its columns: leave --{name} out")
 
     @property
-    def learnt(self) -> str:
-        """What a fit learns of missing values, as an estimator's `missing` is told."""
-        return self.missing[0] if self.missing and self.missing[0] in _LEARNT and len(self.missing) == 1 else "error"
-
-    @property
     def format_name(self) -> str | None:
         """The format that is told."""
         return None if self.format_ is None else self.format_.value
@@ -188,7 +227,7 @@ class FileOptions:
             "features": split(self.features),
             "exclude": split(self.exclude),
             "categorical": split(self.categorical),
-            "missing": _missing(self.missing or [], types),
+            "missing": self._missing(types),
             "delimiter": self.delimiter,
             "types": types or None,
             "decimal": self.decimal,
@@ -202,6 +241,16 @@ class FileOptions:
             "encoding": self.encoding,
             "zero_based": self.zero_based,
         }
+
+    def _missing(self, types: Mapping[str, str]) -> str | dict[str, Any] | None:
+        """What is said of missing values: a word for all columns, or values by column; None for an error."""
+        given, words = self.missing or ["error"], ("error", "drop", *LEARNT)
+        if len(given) == 1 and given[0] in words:
+            return None if given[0] == "error" else given[0]
+        if word := next((one for one in given if one in words), None):
+            told = f"{word} is for all columns: give it alone, or COLUMN=VALUE for each"
+            raise typer.BadParameter(told, param_hint="--missing")
+        return pairs(given, "--missing", types)
 
 
 def with_file_options(without: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -266,114 +315,3 @@ def refuse_directory(directory: Path | None) -> None:
     """Refuse a directory of MNIST's files where the data is another."""
     if directory is not None:
         raise typer.BadParameter("it is where the files of mnist are: leave it out", param_hint="--directory")
-
-
-def open_files(data: Sequence[str], files: FileOptions) -> list[Any]:
-    """Sources of the files that options name."""
-    from ..data.files import file_sources
-
-    return file_sources(data, format=files.format_name, **files.for_sources())
-
-
-def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions) -> list[Any]:
-    """Sources of the columns that a fitted model knows, of the types that it knows."""
-    from ..data.files import ENDINGS, file_format, file_sources
-    from ..data.hive import folder_names
-
-    if files.learnt != "error":
-        told = f"{files.learnt} is learnt by fit, and the model has it"
-        raise typer.BadParameter(told, param_hint="--missing")
-    kind = file_format(data, files.format_name)
-    features = fitted.data_features_
-    names = features.names
-    levels = dict(zip(names[features.numeric :], features.levels, strict=True)) if names else {}
-    # Text that looks like numbers would be guessed to be numbers.
-    known = {name: "string" for name, of_fit in levels.items() if of_fit.dtype.kind == "U"}
-    if known and kind not in ("csv", "tsv", "jsonl"):  # whose own columns have types
-        known = {name: known[name] for name in folder_names(data, tuple(ENDINGS)) if name in known}
-    options = files.for_sources(known)
-    if kind == "libsvm":
-        if options["zero_based"] is None:
-            options["zero_based"] = fitted.zero_based_
-        if options["zero_based"] is None:
-            raise DataError(
-                "the model was not fitted on libsvm files: tell whether these count columns from 0 or from 1, with "
-                "--zero-based or --one-based"
-            )
-        options["n_features"] = fitted.n_features_in_
-    elif kind not in ("npy", "npz"):
-        if not names:
-            raise DataError(
-                f"the model was fitted without names of columns, so that {kind} files cannot be matched to it"
-            )
-        options |= {"features": names, "categorical": list(levels)}
-    return file_sources(data, format=kind, **options)
-
-
-def refuse_overwriting(output: Path, inputs: Sequence[str]) -> None:
-    """Refuse an output that is one of the files to read."""
-    from ..data.files import ENDINGS
-    from ..data.paths import expand, is_url
-
-    here = [file for file in expand(inputs, tuple(ENDINGS)) if not is_url(file)]
-    if output.is_file() and any(output.samefile(file) for file in here):
-        raise DataError(f"cannot write to {output}: it is one of the files to read, name another")
-
-
-def split(columns: str | None) -> list[str] | None:
-    """Names of columns from a list with commas."""
-    return None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-
-
-def pairs(given: Sequence[str], option: str, types: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """NAME=VALUE as a mapping; values that read as numbers are numbers, unless the name's type is text."""
-    found: dict[str, Any] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
-        if not (name and equals):
-            raise typer.BadParameter(f"{one!r} is not NAME=VALUE", param_hint=option)
-        found[name] = value if (types or {}).get(name) == "string" else _number(value)
-    return found
-
-
-def bounds(given: Sequence[str], option: str) -> float | dict[str, float] | None:
-    """COLUMN=NUMBER as a mapping, or one number for all; None where nothing is given. Names may have "=" in them."""
-    found: dict[str, float] = {}
-    for one in given:
-        name, _, value = one.rpartition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise typer.BadParameter(f"{one!r} is neither COLUMN=NUMBER nor a number", param_hint=option) from None
-    if "" in found and len(given) > 1:
-        raise typer.BadParameter("a number without a column is for all of them: give it alone", param_hint=option)
-    return found.get("", found or None)
-
-
-def groups_of(given: Sequence[str], ratio: float | None, option: str) -> dict[str, Any]:
-    """COLUMN=GROUP as a mapping, or "columns", as the estimators take them."""
-    if not given:
-        if ratio is not None:
-            raise typer.BadParameter(f"is of groups, and there are none: give {option}", param_hint="--group-ratio")
-        return {}
-    found: Any = {name: label for name, _, label in (one.rpartition("=") for one in given)}
-    if "" in found or "" in found.values():
-        if list(given) != ["columns"]:
-            raise typer.BadParameter("must be COLUMN=GROUP, or columns alone", param_hint=option)
-        found = "columns"
-    return {"groups": found, "group_ratio": ratio}
-
-
-def _missing(given: Sequence[str], types: Mapping[str, str]) -> str | dict[str, Any] | None:
-    if len(given) == 1 and given[0] in ("error", "drop", *_LEARNT):
-        return "drop" if given[0] == "drop" else None
-    return pairs(given, "--missing", types) or None
-
-
-def _number(value: str) -> Any:
-    for type_ in (int, float):
-        try:
-            return type_(value)
-        except ValueError:
-            continue
-    return value

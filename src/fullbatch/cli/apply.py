@@ -11,19 +11,19 @@ from ._completion import columns
 from ._data import (
     DATA,
     DATA_HELP,
+    OF_A_FIT,
     Directory,
     Engine,
     EngineName,
     FileOptions,
     Workers,
     is_mnist,
-    open_files_for,
     refuse_directory,
-    refuse_overwriting,
-    split,
     with_file_options,
 )
+from ._named_values import split
 from ._screen import AsJson, show
+from ._sources import open_files_for, refuse_overwriting
 
 PREDICT_EXAMPLES = """\b
 Example:
@@ -38,7 +38,7 @@ Unknown = Annotated[
 ]
 
 
-@with_file_options(without=("target", "weight", "features", "exclude", "categorical"))
+@with_file_options(without=("target", "weight", *OF_A_FIT))
 def predict(
     model: ModelFile,
     data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}; they need no target.")],
@@ -68,14 +68,14 @@ def predict(
 ) -> None:
     """Predict with a saved model, block by block, in the order of the rows."""
     fitted = _load(model, ignore_unknown)
-    refuse_overwriting(output, [str(model), *([] if is_mnist(data) else data)])
+    refuse_overwriting(output, model, [] if is_mnist(data) else data)
     with closing(_opened(fitted, engine, workers)):
-        sources = _open(fitted, data, directory, files)
+        sources = _open(fitted, data, directory, files, targets=False)
         rows = fitted.write_predictions(sources, output, probabilities=proba, keep=split(keep) or ())
     show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
 
 
-@with_file_options(without=("features", "exclude", "categorical"))
+@with_file_options(without=OF_A_FIT)
 def evaluate(
     model: ModelFile,
     data: Annotated[
@@ -114,7 +114,7 @@ def _opened(fitted: Any, engine: EngineName, workers: int | None) -> Any:
     return opened
 
 
-def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptions) -> list[Any]:
+def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptions, targets: bool = True) -> list[Any]:
     """Sources of the columns that the model knows."""
     if is_mnist(data):
         from ..datasets import load_mnist
@@ -124,4 +124,4 @@ def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptio
             raise DataError(f"the model has {fitted.n_features_in_} columns, mnist has 784: name other data")
         return load_mnist(directory).test_sources()
     refuse_directory(directory)
-    return open_files_for(fitted, data, files)
+    return open_files_for(fitted, data, files, targets)

@@ -10,16 +10,16 @@ import typer
 from ._data import (
     DATA,
     DATA_HELP,
+    OF_A_FIT,
     Engine,
     EngineName,
     FileOptions,
     Workers,
-    open_files_for,
-    refuse_overwriting,
-    split,
     with_file_options,
 )
+from ._named_values import split
 from ._screen import AsJson, print_out
+from ._sources import open_files_for, refuse_overwriting
 from .apply import ModelFile, Unknown, _load, _opened
 
 EXAMPLES = """\b
@@ -27,7 +27,7 @@ Example:
   fullbatch check model.fb test.csv --target churned --by age,region"""
 
 
-@with_file_options(without=("features", "exclude", "categorical"))
+@with_file_options(without=OF_A_FIT)
 def check(
     model: ModelFile,
     data: Annotated[
@@ -63,10 +63,10 @@ def check(
     """Check a saved model on rows: calibration, ranking, actual against expected, collinearity."""
     from ..checks.results import MOST_COLUMNS
 
+    fitted, columns = _load(model, ignore_unknown), split(by) or []
     for path in (plot, residuals):
         if path is not None:
-            refuse_overwriting(path, [str(model), *data])
-    fitted, columns = _load(model, ignore_unknown), split(by) or []
+            refuse_overwriting(path, model, data)
     looked_at = None if len(fitted.features_.data_names()) <= MOST_COLUMNS else columns
     with closing(_opened(fitted, engine, workers)):
         checks = fitted.checks(open_files_for(fitted, data, files), columns=looked_at, weights=weights)

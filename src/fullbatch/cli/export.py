@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ._data import refuse_overwriting
 from ._screen import AsJson, show
+from ._sources import refuse_overwriting
 from .apply import ModelFile
 
 EXAMPLES = """\b
@@ -59,7 +59,8 @@ def export(
     """Write a saved model as SQL, ONNX, PMML, a skops file, a table of relativities or a model card."""
     from ..estimators import load_model
 
-    refuse_overwriting(output, [str(model)])
+    fitted = load_model(model)
+    refuse_overwriting(output, model)
     options: dict[str, Any] = {"dialect": dialect, "table": table, "view": view, "offset": offset}
     given = {name: value for name, value in options.items() if value is not None}
     kind = None if format_ is None else format_.value
@@ -67,5 +68,5 @@ def export(
     for name in given:
         if name != "offset" and not is_sql:
             raise typer.BadParameter("only SQL has it: leave it out", param_hint=f"--{name}")
-    load_model(model).export(output, format=kind, **given)
+    fitted.export(output, format=kind, **given)
     show({"model": str(model), "exported": str(output), "bytes": output.stat().st_size}, as_json)

@@ -25,15 +25,12 @@ from ._data import (
     FileOptions,
     Memory,
     Workers,
-    bounds,
-    groups_of,
     is_mnist,
-    open_files,
-    pairs,
     refuse_directory,
     with_file_options,
 )
 from ._interrupts import INTERRUPTED, hold
+from ._named_values import bounds, groups_of, pairs
 from ._screen import (
     NOT_CONVERGED,
     AsJson,
@@ -47,6 +44,7 @@ from ._screen import (
     seconds,
     show,
 )
+from ._sources import open_files
 
 EXAMPLES = """\b
 Examples:
@@ -56,6 +54,8 @@ Examples:
       --offset log_exposure --categorical region
   fullbatch fit trials.csv --target share --weight trials \\
       --family binomial --link cloglog
+  fullbatch fit 'claims/*.parquet' --model poisson --missing median \\
+      --formula 'claims ~ C(region) + age:power'
   fullbatch fit data.libsvm --engine ray --workers 2 --save model.fb
   fullbatch fit 'claims/*.parquet' --target claims --checkpoint run
       (killed? the same again goes on)"""
@@ -217,9 +217,10 @@ def fit(
         files.refuse_for_mnist()
         mnist = load_mnist(directory)
         sources: list[Any] = mnist.train_sources()
+        of_columns: dict[str, Any] = {}
     else:
         refuse_directory(directory)
-        sources = open_files(data, files)
+        sources, of_columns = open_files(data, files)
     opened = make_engine(engine.value, workers, memory, max_failures)
     callbacks: list[Any] = [lambda iterate: hold()]
     if not quiet:
@@ -228,7 +229,7 @@ def fit(
         callbacks.append(TimeLimit(time_limit))
     options: dict[str, Any] = {} if solver is None else {"solver": solver}
     options |= {"tol": tol**0.5, "max_iter": max_iter, "fit_intercept": intercept, "standardize": standardize}
-    options |= {"l1_ratio": l1_ratio, "missing": files.learnt}
+    options |= {"l1_ratio": l1_ratio, **of_columns}
     options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
     options |= groups_of(groups or [], group_ratio, "--groups")
     name = named_model(model, family, link)

@@ -19,14 +19,12 @@ from ._data import (
     FileOptions,
     Memory,
     Workers,
-    bounds,
-    groups_of,
     is_mnist,
-    open_files,
-    pairs,
     with_file_options,
 )
+from ._named_values import bounds, groups_of, pairs
 from ._screen import NOT_CONVERGED, AsJson, Quiet, counted, plan_shown, print_line, print_out, seconds, show
+from ._sources import open_files
 from .fit import (
     FamilyName,
     GroupRatio,
@@ -150,7 +148,7 @@ def _with_options(command: Any) -> Any:
 Data = Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}.")]
 
 
-@with_file_options()
+@with_file_options(without=("unknown",))
 @_with_options
 def path(data: Data, *, files: FileOptions, options: _Options, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Fit a linear model for many strengths of its penalty.
@@ -245,7 +243,6 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
     template.set_params(
         l1_ratio=(0.0 if options.groups else 1.0) if options.l1_ratio is None else options.l1_ratio,
         **groups_of(options.groups or [], options.group_ratio, "--groups"),
-        missing=files.learnt,
         lower_bounds=bounds(options.lower or [], "--lower"),
         upper_bounds=bounds(options.upper or [], "--upper"),
         fit_intercept=options.intercept,
@@ -253,9 +250,9 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
         tol=options.tol**0.5,
         max_iter=options.max_iter,
     )
-    sources = open_files(data, files)
+    sources, of_columns = open_files(data, files)
     engine = make_engine(options.engine.value, options.workers, options.memory, options.max_failures)
-    template.set_params(engine=engine)
+    template.set_params(engine=engine, **of_columns)
     if not quiet:
         blocks = counted(len(sources), "block")
         print_line(f"{name} on {' '.join(data)}: {blocks}, engine {options.engine.value}")

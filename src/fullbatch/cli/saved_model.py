@@ -47,6 +47,9 @@ _SAID: dict[str, dict[Any, str]] = {
 # Values that go without saying.
 _USUAL = (("l1_ratio", 0), ("penalty", "deprecated"), ("missing", "error"))
 
+# Parameters that have a line, or a place, of their own.
+_ELSEWHERE = ("loss", "family", "link", "classes", "formula", "base")
+
 _PER_COLUMN = ("lower_bounds", "upper_bounds", "P1", "P2")
 
 # Columns, levels and classes that the screen names.
@@ -79,8 +82,10 @@ def inspect(
         "kind": kind,
         "loss": _KINDS[kind][1] or fitted._loss()[0],
         "classes": fitted.classes_.tolist() if hasattr(fitted, "classes_") else None,
+        "ordered_classes": fitted.ordered_classes_.tolist() if hasattr(fitted, "ordered_classes_") else None,
         "columns": data_columns,
         "levels": {name: levels.tolist() for name, levels in zip(categories, features.levels, strict=True)},
+        "base": fitted.base_,
         "offset": fitted.has_offset_,
         "zero_based": fitted.zero_based_,
         **{name: metadata.get("fit", {}).get(name) for name in ("rows", "l2", "l1", "l21", "status")},
@@ -92,7 +97,7 @@ def inspect(
     }
     show(told, as_json, _in_short(told))
     if not as_json:
-        _show_largest(told["feature_names"], coef, told["classes"], most)
+        _show_largest(told["feature_names"], coef, told["ordered_classes"] or told["classes"], most)
 
 
 def _loss(parameters: dict[str, Any]) -> str:
@@ -123,17 +128,24 @@ def _of_network(model: Any, kind: str, arrays: Any, metadata: dict[str, Any]) ->
 
 def _in_short(told: dict[str, Any]) -> dict[str, Any]:
     """What the screen shows of a model, but for its coefficients."""
-    classes, levels, outputs = told["classes"], told["levels"], len(told["coef"])
+    classes, levels, base, outputs = told["classes"], told["levels"], told["base"], len(told["coef"])
     numbers = told["columns"][: len(told["columns"]) - len(levels)]
-    each = f" for each of {outputs} classes" if outputs > 1 else ""
+    each = f" for each of {outputs} {'targets' if classes is None else 'classes'}" if outputs > 1 else ""
     return {
         "model": told["model"],
         "kind": _KINDS[told["kind"]][0] + (f", {_loss(told['parameters'])}" if _KINDS[told["kind"]][1] is None else ""),
         "classes": None if classes is None else _listed(classes),
+        "lowest first": None if told["ordered_classes"] is None else _listed(told["ordered_classes"]),
         "numbers": _listed(numbers) if numbers else None,
-        "categories": _listed([f"{name} ({counted(len(of_it), 'level')})" for name, of_it in levels.items()])
+        "categories": _listed(
+            [
+                f"{name} ({counted(len(of_it), 'level')}{f', base {base[name]}' if name in base else ''})"
+                for name, of_it in levels.items()
+            ]
+        )
         if levels
         else None,
+        "formula": told["parameters"].get("formula"),
         "offset": "predictions need one" if told["offset"] else None,
         **{name: told[name] for name in ("rows", "status", "l2")},
         "l1": told["l1"] or None,
@@ -153,7 +165,7 @@ def _of_parameters(parameters: dict[str, Any]) -> str:
             told += filter(None, [_SAID[name][value]])
         elif name in _PER_COLUMN:
             told += filter(None, [_per_column(name, value)])
-        elif value is not None and name not in ("loss", "family", "link", "classes") and (name, value) not in _USUAL:
+        elif value is not None and name not in _ELSEWHERE and (name, value) not in _USUAL:
             told.append(f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(told)
 
@@ -182,7 +194,10 @@ def _listed(values: list[Any]) -> str:
 
 
 def _show_largest(names: list[str], coef: Any, classes: list[Any] | None, most: int) -> None:
-    """Print the coefficients that are largest in size: of two classes, or ordered ones, they speak for the last."""
+    """Print the coefficients that are largest in size; targets have numbers.
+
+    Those of two classes, or of ordered ones, which are given from low to high, speak for the last.
+    """
     flat = np.abs(coef).ravel()
     largest = np.argsort(-flat, kind="stable")[:most]
     if not most or not flat[largest].any():
@@ -191,5 +206,6 @@ def _show_largest(names: list[str], coef: Any, classes: list[Any] | None, most: 
     print_out(f" largest coefficients{of}")
     for place in largest[flat[largest] > 0].tolist():
         output, column = divmod(place, len(names))
-        of_class = f", class {classes[output]}" if classes is not None and len(coef) > 1 else ""
-        print_out(f" {number(coef[output, column]):>12}  {names[column]}{of_class}", 15)
+        each = f"target {output}" if classes is None else f"class {classes[output]}"
+        of_output = f", {each}" if len(coef) > 1 else ""
+        print_out(f" {number(coef[output, column]):>12}  {names[column]}{of_output}", 15)

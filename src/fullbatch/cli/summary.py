@@ -10,15 +10,16 @@ import typer
 from ._data import (
     DATA,
     DATA_HELP,
+    OF_A_FIT,
     Engine,
     EngineName,
     FileOptions,
     Workers,
-    refuse_overwriting,
-    split,
     with_file_options,
 )
+from ._named_values import split
 from ._screen import AsJson, print_out
+from ._sources import open_files_for, refuse_overwriting
 from .apply import ModelFile, _load, _opened
 
 EXAMPLES = """\b
@@ -26,7 +27,7 @@ Example:
   fullbatch summary model.fb train.csv --target churned --covariance HC1"""
 
 
-@with_file_options(without=("features", "exclude", "categorical"))
+@with_file_options(without=OF_A_FIT)
 def summary(
     model: ModelFile,
     data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}: the rows of the fit.")],
@@ -61,11 +62,9 @@ def summary(
     as_json: AsJson = False,
 ) -> None:
     """Show a saved model's standard errors, tests and information criteria, from the rows of its fit."""
-    from ._data import open_files_for
-
-    if influence is not None:
-        refuse_overwriting(influence, [str(model), *data])
     fitted = _load(model, False)
+    if influence is not None:
+        refuse_overwriting(influence, model, data)
     with closing(_opened(fitted, engine, workers)):
         made = fitted.inference(
             open_files_for(fitted, data, files), clusters=split(clusters), covariance=covariance, weights=weights

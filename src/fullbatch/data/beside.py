@@ -25,6 +25,12 @@ def names_of(beside: Mapping[str, Any]) -> dict[str, str]:
     return {meaning: given for meaning, given in beside.items() if isinstance(given, str)}
 
 
+def listed_names(y: Any) -> list[str]:
+    """The names of columns that targets are given as, if it is a list of texts, or an index of pandas."""
+    is_list = isinstance(y, list | tuple) or hasattr(y, "get_indexer")
+    return list(y) if is_list and all(isinstance(name, str) for name in y) else []
+
+
 def refuse_names(beside: Mapping[str, Any], X: Any) -> None:
     """Refuse names of columns beside what has no names."""
     for meaning, name in names_of(beside).items():

@@ -5,9 +5,9 @@ same state, and so are rows to predict for.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -192,6 +192,13 @@ class Designed(Around):
     def read(self) -> Rows:
         """The rows, with the columns of the model."""
         return self.design.rows(self.source.read(), self.missing, self.unknown, self.source)
+
+    # Where the source has none, its AttributeError is this one's too.
+    @property
+    def keeping(self) -> Callable[[tuple[str, ...]], "Designed"]:
+        """The same rows, with columns that are handed on as they are."""
+        keeping = self.source.keeping
+        return lambda names: replace(self, source=keeping(names))
 
     def read_with_kept(self) -> tuple[Rows, Any]:
         """The rows, and the columns that are handed on as they are."""

@@ -21,6 +21,7 @@ from .beside import (
     arrow_column,
     check_indexes,
     free_name,
+    listed_names,
     names_of,
     only,
     refuse_names,
@@ -127,6 +128,7 @@ def given_to_fit(
         refuse_beside_sources(y, weight, offset)
         return Given(sources, zero_based=_first_column(sources), missing=rules(sources))
     refuse_unready(X, kind, y, asked_by)
+    refuse_several_names(X, kind, y, asked_by)
     if kind in (Kind.DASK_FRAME, Kind.RAY_DATASET):
         return Given(sources_of_spread_table(X, kind, beside, {}))
     if kind is Kind.DASK_ARRAY:
@@ -154,10 +156,16 @@ def _of_formula(X: Any, kind: Kind, y: Any, weight: Any, offset: Any, terms: Ter
         for source in sources:
             target = getattr(getattr(source, "columns", None), "target", terms.target)
             if terms.target not in (None, target):
-                raise ValueError(f"the formula's target is {terms.target!r}, that of the sources {target!r}: say one")
+                raise ValueError(
+                    f"the formula's target is {terms.target!r}, the sources have {target!r}: leave the formula's left "
+                    f"side out, or make the sources with target={terms.target!r}"
+                )
         return sources, y, weight, offset
     if terms.target is not None and y is not None:
-        raise ValueError(f"the formula names the target, {terms.target!r}: leave y, or the formula's left side, out")
+        raise ValueError(
+            f"the formula names the target, {terms.target!r}, and y is given too: leave y out, or the formula's left "
+            "side"
+        )
     y = terms.target if y is None else y
     named = kind in (Kind.TABLE, Kind.DASK_FRAME, Kind.RAY_DATASET) or (
         kind is Kind.NUMBERS_TABLE and bool(names_of_matrix(X))
@@ -225,6 +233,21 @@ def refuse_beside_sources(*columns: Any) -> None:
 
 
 # --- tables, in memory and spread over processes --------------------------------------------------------------------
+
+
+def refuse_several_names(X: Any, kind: Kind, y: Any, asked_by: str) -> None:
+    """Refuse a list of names of columns as y, where there is one target; as many texts as rows are labels."""
+    names = listed_names(y)
+    if not names or kind not in (Kind.TABLE, Kind.NUMBERS_TABLE, Kind.DASK_FRAME):
+        return
+    there = X.column_names if isinstance(X, pa.Table) else list(X.columns)
+    if any(name not in there for name in names) or (kind is not Kind.DASK_FRAME and len(names) == len(X)):
+        return
+    if len(names) == 1:
+        raise ValueError(f"y={names} is a list, and {asked_by} takes one target: give its name alone, y={names[0]!r}")
+    raise ValueError(
+        f"y names {len(names)} columns, and {asked_by} takes one target: name one, and fit a model to each of them"
+    )
 
 
 def parted(X: Any, kind: Kind, beside: Mapping[str, Any]) -> tuple[Any, Kind, Mapping[str, Any]]:

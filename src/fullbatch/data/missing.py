@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..errors import DataError, shortened
 from ..protocols.rows import Rows, is_sparse
 from .around import Around
+from .arrow import plain_value
 from .beside import free_name
 from .columns import Roles
 from .features import column_names, filled
@@ -95,10 +96,11 @@ def settled(
     ValueError
         Rows are to be left out of sources that fill missing values in.
     """
+    told = {name: plain_value(value) for name, value in told.items()}
     if isinstance(missing, str) and missing == "error":
-        return Settled(list(sources), dict(told))
+        return Settled(list(sources), told)
     if isinstance(missing, str) and missing == "drop":
-        return Settled([_dropping(source) for source in sources], dict(told))
+        return Settled([_dropping(source) for source in sources], told)
     readers = [_WithHoles(source) for source in sources]
     found: _Found = reduce(add, engine.map(_look, readers))
     if isinstance(missing, Mapping):
@@ -107,7 +109,7 @@ def settled(
             raise DataError(
                 f"missing: there is no feature {unknown[0]!r} in the fit: its features are {shortened(found.names)}"
             )
-        values = dict(missing)
+        values = {name: plain_value(value) for name, value in missing.items()}
     else:
         values = dict.fromkeys(found.numbers, missing) | {
             name: free_name(_LEVEL, found.taken.get(name, ())) for name in found.texts

@@ -168,16 +168,17 @@ class Applied:
 
     def _fitted(self) -> Fitted:
         """What must be known of the fit to read rows for it."""
-        drops, design = isinstance(self.missing, str) and self.missing == "drop", self._design()
-        features = self.features_ if design is None else design.features
+        drops = isinstance(self.missing, str) and self.missing == "drop"
+        unknown_to(self.unknown, self.base_, self.features_)  # refused in here, before workers would
         unknown = "error" if self.unknown == "error" else "ignore"
-        name, compare = type(self).__name__, self._compare_columns
-        return Fitted(features, self.zero_based_, self.missing_, name, compare, drops, design, unknown)
+        name, compare, design = type(self).__name__, self._compare_columns, self._design()
+        return Fitted(self.data_features_, self.zero_based_, self.missing_, name, compare, drops, design, unknown)
 
     @property
     def data_features_(self) -> Features:
         """Columns and levels of the data, of which a formula, or indicators, make those of `features_`."""
-        return self._fitted().features
+        design = self._design()
+        return self.features_ if design is None else design.features
 
     def _design(self) -> Design | Indicators | None:
         """What makes the model's columns of those of the data; None where they are the same."""

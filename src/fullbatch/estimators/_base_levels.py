@@ -12,7 +12,7 @@ from ..saving.contents import Either, Named, Null, Number, Text
 
 Array = npt.NDArray[Any]
 
-# Of each column its first level, or by name; None for no base level.
+# Of each column its first level, or by name, and then by its value or as text; None for no base level.
 Base = str | Mapping[str, Any] | None
 
 # As they are saved.
@@ -33,22 +33,14 @@ def check_base(base: Any, unknown: Any) -> None:
         raise ValueError('unknown="base" needs base levels: tell them with base, as in base="first"')
 
 
-def base_levels(base: Base, unknown: str, features: Features) -> dict[str, Any]:
+def base_levels(base: Base, features: Features) -> dict[str, Any]:
     """The base level of each column that has one.
 
     Raises
     ------
     DataError
         There is no such column, or it has no such level.
-    ValueError
-        Unknown levels are to count as the base, which a column does not have.
     """
-    bases = _named_levels(base, features)
-    unknown_to(unknown, bases, features)
-    return bases
-
-
-def _named_levels(base: Base, features: Features) -> dict[str, Any]:
     if base is None:
         return {}
     names = _categories(features)
@@ -60,9 +52,15 @@ def _named_levels(base: Base, features: Features) -> dict[str, Any]:
             raise DataError(
                 f"base names {name!r}, which is no categorical column: those are {shortened(names) or 'none'}"
             )
-        if level not in levels[name]:
+        if _own(level, levels[name]) is None:
             raise DataError(f"base: column {name!r} has no level {level!r}: it has {shortened(levels[name])}")
-    return {name: levels[name][levels[name].index(base[name])] for name in names if name in base}
+    return {name: _own(base[name], levels[name]) for name in names if name in base}
+
+
+def _own(level: Any, levels: list[Any]) -> Any:
+    """The level that is meant, by its value, or else by how it reads; None where there is none."""
+    alike = [one for one in levels if one == level] or [one for one in levels if str(one) == str(level)]
+    return alike[0] if alike else None
 
 
 def held_at_zero(bases: Mapping[str, Any], features: Features) -> Array:

@@ -117,6 +117,7 @@ class CrossValidated(LinearEstimator):
             The data cannot be used; says where and why.
         """
         _raise_for_params(params, self, "fit")
+        X, y = self._named_targets(X, y)
         return self._fit(X, y, sample_weight, offset, _asked=(X, y, sample_weight, params))
 
     def _learn(self, engine: Any, given: Given) -> None:

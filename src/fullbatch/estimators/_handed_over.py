@@ -128,13 +128,15 @@ class HandedOver:
         Returns
         -------
         str
-            NULL is predicted where a value is missing that the fit had no value for, and for an unknown level unless
-            `unknown` is "ignore" or "base".
+            Adds "prediction", "probability_<label>" of classes, and "fullbatch_eta", the linear predictor, or one for
+            each class and "fullbatch_eta_top". NULL is predicted where a value is missing (NULL or NaN) that the fit
+            had no value for, and for an unknown level unless `unknown` is "ignore" or "base".
 
         Raises
         ------
         ValueError
-            The link is probit, which SQL has no function for.
+            The link is probit, which SQL has no function for; a column of the model has the name of one that is added,
+            or two differ only by their case and the dialect takes them as one.
         """
         from ..export.sql import query
 
@@ -152,13 +154,22 @@ class HandedOver:
         ----------
         offset : str
             Name of the input of offsets, if the model has them.
+
+        Raises
+        ------
+        ValueError
+            The link is probit; a column has the name of an output; or something stands for missing text in a column
+            that has the empty text as a level, from which it cannot be told.
         """
         from ..export.onnx_ import onnx_model
 
         return onnx_model(self._formula(offset))
 
     def to_pmml(self, *, offset: str = "offset") -> str:
-        """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`."""
+        """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`.
+
+        Its readers must be given truth values as 0 and 1: PMML4S takes others for missing values.
+        """
         from ..export.pmml import pmml
 
         return pmml(self._formula(offset))
@@ -175,6 +186,11 @@ class HandedOver:
         -------
         pyarrow.Table
             Columns "term", "level", "coefficient", "relativity" (with a logarithmic link, or of odds), "std_err".
+
+        Raises
+        ------
+        ValueError
+            The inference is of another model.
         """
         from ..export.tables import relativities
 
@@ -242,9 +258,10 @@ class HandedOver:
         if kind == "pmml":
             return self.to_pmml(**options)
         if kind == "skops":
+            from ..export.sklearn_ import as_sklearn
             from ..export.skops_ import skops_file
 
-            return skops_file(self.to_sklearn(**options))
+            return skops_file(as_sklearn(self._formula(**options), nullable_text=False))
         if kind == "relativities-excel":
             from ..export.excel_ import workbook
 

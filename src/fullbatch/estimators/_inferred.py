@@ -28,6 +28,8 @@ class Inferred:
     missing_: dict[str, Any]
     base_: dict[str, Any]
     has_offset_: bool
+    formula_: Any
+    formula: str | None
     engine: Any
     fit_intercept: bool
     standardize: bool
@@ -161,7 +163,7 @@ class Inferred:
                         f"{shortened(held)}: at {which}, where an estimate has no symmetric error: fit without the "
                         "bound, or without the column"
                     )
-        if any(notice.code == "separable" for notice in getattr(getattr(self, "result_", None), "notices", ())):
+        if getattr(self, "separable_", False):  # models of paths do not know
             raise DataError(
                 "the classes are separated, as the fit has warned: the likelihood has no maximum, and its curvature "
                 "where the fit ended says nothing of errors. Leave a column out, merge levels, or penalise"
@@ -191,6 +193,7 @@ class Inferred:
             getattr(self, "classes_", None),
             getattr(self, "class_weight", None),
             held_at_zero(self.base_, self.features_),
+            None if self.formula_ is None else self.formula,
             "error" if self.unknown == "error" else "ignore",
         )
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.given import Given, given_to_fit
-from ..data.missing import MissingOfFit, check_missing
+from ..data.missing import MissingOfFit
 from ..data.terms_ import Terms, terms_of
 from ..errors import FitWarning
 from ..models.linear import Linear
@@ -31,8 +31,9 @@ from ..run.result import Result
 from ..wording.arguments import check_flag
 from ..wording.warned import warn
 from ._applied import Applied
-from ._base_levels import Base, base_levels, check_base, held_at_zero
+from ._base_levels import Base, base_levels, held_at_zero, unknown_to
 from ._checked import Checked
+from ._columns import check_columns
 from ._fitting import Fitting, learning
 from ._handed_over import HandedOver
 from ._least_norm import least_norm
@@ -90,7 +91,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         from the rows of the fit. The intercept is the model's own.
     base : "first", mapping of str to level, or None, default=None
         Base levels of categorical columns, whose coefficients are zero: the first level of each column, or by name for
-        those that the mapping names. None: each level has a coefficient, and all are penalised alike.
+        those that the mapping names, as it is or as text. None: each level has a coefficient, and all are penalised
+        alike. Of a formula's columns the formula says it, as in "C(region, contr.treatment(base='south'))".
     unknown : {"error", "ignore", "base"}, default="error"
         What predictions do with a category that the fit has not seen: refuse the row, count it as none of them, or as
         the base level, which is the same where there is one.
@@ -118,6 +120,9 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         Strengths of the penalty on the mean loss: l2_ ||coef||^2 / 2 + l1_ ||coef||_1.
     status_ : str
         How the fit ended: the value of a `fullbatch.Status`.
+    separable_ : bool
+        Whether the fit has found rows that can be fitted ever better, so that coefficients mean nothing: the notice
+        "separable".
     n_features_in_ : int
         Columns seen in fit; `coef_` has one more for each further level of a categorical one.
     feature_names_in_ : (n_features_in_,) array of str
@@ -195,7 +200,9 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
 
     def _variables(self, schema: Schema, linear: Linear) -> Any:
         """The solver's variables: of centred columns."""
-        held = held_at_zero(base_levels(self.base, self.unknown, schema.features), schema.features)
+        bases = base_levels(self.base, schema.features)
+        unknown_to(self.unknown, bases, schema.features)  # refuses what predictions could not do
+        held = held_at_zero(bases, schema.features)
         return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held)
 
     @abstractmethod
@@ -215,7 +222,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         y : (n,) array_like, or str
             Targets; None with sources. The name of a column of X, which is then no feature; or values, a series or a
             frame of one column, paired with the rows of X by position. Beside what is of Dask they may be of Dask too.
-            The targets of a Ray Dataset are a column of it.
+            The targets of a Ray Dataset are a column of it. Where there may be several targets: (n, t) numbers, a frame
+            of them, or a list of names of columns of X.
         sample_weight : (n,) array_like, or str, optional
             Weights, given like y; default: 1 for every row.
         offset : (n,) array_like, or str, optional
@@ -235,6 +243,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
     def _fit(self, X: Any, y: Any, weight: Any, offset: Any, **told: Any) -> Self:
         """What `fit` does; a learner has what is `told` beside its parameters."""
         self._check_parameters()
+        X, y = self._named_targets(X, y)
         y, targets = self._parted_targets(y)
         if targets is not None:
             told["_targets"] = targets, (X, weight, offset)
@@ -245,6 +254,10 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
             engine = learner._opened(stack)
             learner._learn(engine, learner._prepared(given, engine))
         return self
+
+    def _named_targets(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """X and y, in which names of several targets stand for columns of X."""
+        return X, y
 
     def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
         """Targets as sources take them, and all of them where they are several."""
@@ -300,7 +313,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         else:
             self._set_theta(result.theta, objective, given, result)
         self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
-        self.result_ = result
+        self.separable_, self.result_ = any(one.code == "separable" for one in result.notices), result
         self._warn(result, schema, was_asked=bool(ended))
 
     def _at(self, theta: Array, objective: Objective, given: Given) -> Self:
@@ -324,7 +337,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         self._keep_columns(schema, given)
         self._keep(coef, intercept, schema)
         self._keep_rest(theta[coefs + intercepts * linear.intercept :])
-        self.base_ = base_levels(self.base, self.unknown, schema.features)
+        self.base_ = base_levels(self.base, schema.features)
 
     def _warn(self, result: Result, schema: Schema, was_asked: bool = False) -> None:
         """Say aloud what the numbers do not show; `was_asked` that the fit was to end where it did."""
@@ -350,16 +363,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         for name in ("fit_intercept", "standardize"):
             check_flag(name, getattr(self, name))
         self._check_penalty()
-        check_missing(self.missing)
-        check_flag("missing_indicator", self.missing_indicator)
-        if self.missing_indicator and isinstance(self.missing, str) and self.missing in ("error", "drop"):
-            raise ValueError(f'missing_indicator=True needs a missing that fills, such as "mean", got {self.missing!r}')
-        if self.missing_indicator and self.formula is not None:
-            raise ValueError("missing_indicator beside a formula: make a column that tells what is missing instead")
-        if not (self.formula is None or isinstance(self.formula, str)):
-            raise ValueError(f"formula must be a text such as 'y ~ a + C(b)', or None, got {self.formula!r}")
+        check_columns(self)
         self._terms()  # refuses what cannot be read
-        check_base(self.base, self.unknown)
         check_taken(self)
         self._check_engine()
         for one in self.callbacks:

@@ -66,6 +66,14 @@ class NetworkClassifier(Probable, ClassifierMixin, NetworkEstimator):  # type: i
     def _continues(self, schema: Any) -> bool:
         return np.array_equal(self.classes_, schema.classes)
 
+    def _of_a_constant(self, schema: Any, model: SizedNetwork) -> float | None:
+        if callable(self.loss):
+            return None
+        factors = model.class_factors(schema)
+        weight = schema.class_weight if factors is None else factors * schema.class_weight
+        share = weight[weight > 0] / weight.sum()
+        return -float(share @ np.log(share))
+
     @property
     def _n_outputs(self) -> int:
         return len(self.classes_)

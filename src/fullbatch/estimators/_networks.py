@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from ..data.given import Given, given_to_fit
-from ..errors import DamagedError, ModelFileError
+from ..errors import DamagedError, FitWarning, ModelFileError
 from ..models.framework import Program, Recipe
 from ..models.sized import SizedNetwork
 from ..objective.objective import Objective
@@ -194,6 +194,17 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         self.l2_, self.l1_ = float(self.alpha), 0.0
         if not result.success:
             warn(f"[not-converged] {result.message}", ConvergenceWarning)
+        constant = self._of_a_constant(schema, model)
+        if constant is not None and result.value >= constant:
+            warn(
+                f"[constant-is-better] F is {result.value:.6g}, and {constant:.6g} of outputs that are alike for all "
+                "rows: bring columns to comparable spreads, begin elsewhere (random_state), or fit with a smaller tol",
+                FitWarning,
+            )
+
+    def _of_a_constant(self, schema: Any, model: SizedNetwork) -> float | None:
+        """The least F of outputs that are alike for all rows; None where that is not known."""
+        return None
 
     def _start(self, schema: Any, model: SizedNetwork) -> Array:
         start = model.start(schema)

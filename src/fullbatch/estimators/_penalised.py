@@ -24,7 +24,6 @@ class Penalised:
     lower_bounds: PerColumn
     upper_bounds: PerColumn
     base: Base
-    unknown: str
     l2_: float
     l1_: float
 
@@ -82,7 +81,7 @@ class Penalised:
             if beyond.size:
                 column = schema.features.names_out()[beyond[0]]
                 why = "does not vary, so that its coefficient is zero beside an intercept"
-                if held_at_zero(base_levels(self.base, self.unknown, schema.features), schema.features)[beyond[0]]:
+                if held_at_zero(base_levels(self.base, schema.features), schema.features)[beyond[0]]:
                     why = "is a base level, whose coefficient is zero"
                 raise DataError(
                     f"{name}_bounds: column {column!r} {why} and cannot be {bounds[beyond[0]]:g}: leave the column or "

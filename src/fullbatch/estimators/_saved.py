@@ -73,6 +73,7 @@ class Saved:
     l2_: float
     l1_: float
     status_: str
+    separable_: bool
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the fitted model; `fullbatch.load_model` reads it.
@@ -132,7 +133,7 @@ class Saved:
             "base": LEVELS,
             "formula": Either(Null(), Text()),
             "indicators": Each(Number(0, whole=True)),
-            "fit": Parts(_OF_FIT, optional=frozenset({"l21"})),
+            "fit": Parts(_OF_FIT, optional=frozenset({"l21", "separable"})),
         }
         return Contents(
             values,
@@ -224,6 +225,7 @@ _OF_FIT: dict[str, Rule] = {
     "l1": Number(0),
     "l21": Number(0),
     "status": Text(tuple(status.value for status in Status)),
+    "separable": Flag(),
 }
 
 

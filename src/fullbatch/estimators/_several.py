@@ -9,13 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.utils import check_array
 
+from ..data.beside import check_indexes
 from ..data.given import Given, given_to_fit
+from ..errors import DataError
 from ..models.by_row import ByRow, Dealt
 from ..run.targets import TargetSums
 from ..solvers.least_squares import LeastSquares
 from ..wording.warned import warn
+from ._several_targets import matrix_of_targets, named_targets
+from ._splits import column_of
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +32,7 @@ def several(y: Any, of_one: bool) -> Array | None:
         shape = (len(y), len(y[0]))
     if shape is None or len(shape) != 2 or not (shape[1] > 1 or (of_one and shape[1] == 1)):
         return None
-    return np.asarray(check_array(y, dtype=np.float64, input_name="y"))
+    return matrix_of_targets(y)
 
 
 class ForTargets:
@@ -53,6 +56,11 @@ class ForTargets:
         else:
             learner.__dict__.pop("coef_", None)
         return learner
+
+    def _named_targets(self, X: Any, y: Any) -> tuple[Any, Any]:
+        X, y = named_targets(X, y)
+        check_indexes(X, {"target": y})
+        return X, y
 
     def _parted_targets(self, y: Any) -> tuple[Any, Array | None]:
         targets = several(y, self._keeps_matrices)
@@ -113,15 +121,26 @@ class ForTargets:
 
         Equal targets leave nothing to explain: 1.0 for predictions that equal them, up to rounding, otherwise 0.0.
         """
+        X, y = self._named_targets(X, y)
         if self._is_of_several:
             from sklearn.metrics import r2_score
 
-            return float(r2_score(y, self.predict(X, offset=offset), sample_weight=sample_weight))
+            if y is None:
+                raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            weight = None if sample_weight is None else column_of(X, sample_weight)
+            wanted, found = matrix_of_targets(y), self.predict(X, offset=offset)
+            if wanted.shape != found.shape:
+                raise DataError(
+                    f"target y has shape {wanted.shape}, predictions for X have {found.shape}: give one row of targets "
+                    "for each row of X, in their order"
+                )
+            return float(r2_score(wanted, found, sample_weight=weight))
         return float(super().score(X, y, sample_weight, offset=offset))  # type: ignore[misc]
 
     def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> dict[str, float]:
         if self._is_of_several:
             raise ValueError(f"evaluate is not for models {_ONE}, or compare what predict answers")
+        X, y = self._named_targets(X, y)
         return super().evaluate(X, y, sample_weight, offset=offset)  # type: ignore[misc, no-any-return]
 
     def _for_inference(self) -> Any:

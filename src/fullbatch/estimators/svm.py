@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,6 @@ from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block
 from ..run.checkpoints import Checkpoint
 from ..saving.contents import Text
-from ..wording.shown import real
 from ._classifier import Classifier
 from ._measures import Tally
 
@@ -124,7 +122,7 @@ class LinearSVC(Classifier):
                 classes = blocks.schema.classes
                 count = 1 if len(classes) == 2 else len(classes)
                 if count > 1 and checkpoint is not None:
-                    self.checkpoint = _of_class(checkpoint, self._number)
+                    self.checkpoint = Checkpoint.within(checkpoint, f"class-{self._number}")
                 self._fit_blocks(blocks, given)
             rows.append((self.coef_, self.intercept_))
             results.append(self.result_)
@@ -144,13 +142,6 @@ class LinearSVC(Classifier):
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         return {"accuracy": float(tally.sums[0]) / tally.weight}
-
-
-def _of_class(checkpoint: Any, number: int) -> Checkpoint:
-    """A directory within that of the checkpoint."""
-    kept = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    path: str | PathLike[str] = f"{real(kept.path).rstrip('/')}/class-{number}"
-    return replace(kept, path=path)
 
 
 @dataclass(frozen=True)

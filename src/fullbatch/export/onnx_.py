@@ -25,7 +25,7 @@ def onnx_model(formula: Formula) -> Any:
     MissingExtraError
         onnx is not installed.
     ValueError
-        A column has the name of an output, or the link is probit.
+        A column has the name of an output, the link is probit, or missing text cannot be told from a level.
     """
     try:
         import onnx
@@ -33,8 +33,10 @@ def onnx_model(formula: Formula) -> Any:
         raise MissingExtraError("onnx", "onnx") from None
     if taken := {"prediction", "label", "probabilities", "decision"}.intersection(formula.columns):
         raise ValueError(f"a column is named {min(taken)!r}, as the graph's output is: rename it")
-    graph = _Graph(onnx)
+    graph = _Graph(onnx, formula.columns)
     eta = graph.predictors(formula)
+    # NaN of what is infinite, which the model refuses: the difference is 0 otherwise.
+    eta = graph.add("Add", eta, graph.add("Sub", eta, eta))
     if formula.classes is None:
         mean = graph.mean(formula.link, eta)
         graph.output(graph.add("Reshape", mean, graph.constant(np.array([-1]))), "prediction", np.float64, [None])
@@ -48,24 +50,22 @@ def onnx_model(formula: Formula) -> Any:
 
 
 class _Graph:
-    """Nodes as they are added, each behind those that it takes."""
+    """Nodes as they are added, each behind those that it takes; none has the name of a column."""
 
-    def __init__(self, onnx: Any) -> None:
-        self._onnx, self._count = onnx, 0
+    def __init__(self, onnx: Any, columns: list[str]) -> None:
+        self._onnx, self._count, self._columns = onnx, 0, frozenset(columns)
         self.nodes: list[Any] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.constants: list[Any] = []
 
     def add(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        self._count += 1
-        name = f"{kind}_{self._count}"
+        name = self._name(kind)
         self.nodes.append(self._onnx.helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
         return name
 
     def constant(self, values: Any) -> str:
-        self._count += 1
-        name = f"constant_{self._count}"
+        name = self._name("constant")
         values = np.asarray(values)
         if values.dtype.kind == "U":
             texts = [text.encode() for text in values.ravel().tolist()]
@@ -74,6 +74,12 @@ class _Graph:
             tensor = self._onnx.numpy_helper.from_array(values, name)
         self.constants.append(tensor)
         return name
+
+    def _name(self, kind: str) -> str:
+        while True:
+            self._count += 1
+            if (name := f"{kind}_{self._count}") not in self._columns:
+                return name
 
     def input(self, name: str, kind: Any, shape: list[Any]) -> str:
         self.inputs.append(self._onnx.helper.make_tensor_value_info(name, self._type(kind), shape))
@@ -122,6 +128,11 @@ class _Graph:
         levels = one.levels.tolist()
         places = list(range(len(levels)))
         if one.levels.dtype.kind == "U":
+            if "" in levels and one.missing not in (None, ""):
+                raise ValueError(
+                    f"column {one.name!r}: the empty text is a level, and it is what missing text is in ONNX, which "
+                    f"counts as {one.missing!r} here: fit with another name for the level, or use SQL or scikit-learn"
+                )
             if one.missing is not None and "" not in levels:
                 place = levels.index(str(one.missing)) if one.missing in levels else len(one.levels)
                 levels, places = [*levels, ""], [*places, place]
@@ -189,6 +200,11 @@ def feeds(formula: Formula, table: Any) -> dict[str, Any]:
     Parameters
     ----------
     table : frame with the columns of the model, or matrix without names
+
+    Raises
+    ------
+    ValueError
+        Text is missing where the empty text, which stands for it, is a level.
     """
     if formula.of_matrix:
         return {"X": np.asarray(table, np.float64)}
@@ -200,7 +216,10 @@ def feeds(formula: Formula, table: Any) -> dict[str, Any]:
     for category in formula.categories:
         column = np.asarray(table[category.name])
         if category.levels.dtype.kind == "U":
-            texts = ["" if value is None or value != value else str(plain(value)) for value in column.tolist()]
+            holes = [value is None or value != value for value in column.tolist()]
+            if any(holes) and category.missing is None and "" in category.levels.tolist():
+                raise ValueError(f"column {category.name!r}: text is missing, and the empty text is a level")
+            texts = ["" if hole else str(plain(value)) for hole, value in zip(holes, column.tolist(), strict=True)]
             given[category.name] = np.array(texts, object)[:, None]
         else:
             given[category.name] = column.astype(np.int64 if category.missing is None else np.float64)[:, None]

@@ -5,14 +5,21 @@ from typing import Any
 import numpy as np
 
 from ..models.deviance import family_of
-from .formula import Formula, Number
+from .formula import Formula, Levels, Number
 
 
-def as_sklearn(formula: Formula) -> Any:
+def as_sklearn(formula: Formula, nullable_text: bool = True) -> Any:
     """A linear model of scikit-learn; behind a pipeline where there are categories, missing values or an offset.
 
     Its input is then a frame with the names of the columns, the offset among them, whose coefficient is 1; without
     names and an offset a matrix.
+
+    Parameters
+    ----------
+    formula : Formula
+    nullable_text : bool
+        Whether missing text may be `pandas.NA`, and the pipeline then has this object within, which files of skops
+        cannot hold; otherwise it is None or NaN.
     """
     model = _linear(formula)
     if not (formula.categories or formula.filled or formula.offset):
@@ -28,7 +35,7 @@ def as_sklearn(formula: Formula) -> Any:
         steps.append((one.name, _number(one), [place if by_place else one.name]))
         weights.append(one.weights[None] if one.absent is None else np.array([one.weights, one.absent]))
     for category in formula.categories:
-        steps.append((category.name, _one_hot(category, formula.ignore_unknown), [category.name]))
+        steps.append((category.name, _one_hot(category, formula.ignore_unknown, nullable_text), [category.name]))
         weights.append(category.weights)
     if formula.offset is not None:
         steps.append((formula.offset, "passthrough", [formula.offset]))
@@ -41,16 +48,47 @@ def as_sklearn(formula: Formula) -> Any:
 
 
 def _number(one: Number) -> Any:
-    from sklearn.impute import SimpleImputer
-
     if one.missing is None:
         return "passthrough"
-    indicate = one.absent is not None
-    return SimpleImputer(strategy="constant", fill_value=one.missing, add_indicator=indicate, keep_empty_features=True)
+    return _filled_number(one.missing, one.absent is not None)
 
 
-def _one_hot(category: Any, ignore_unknown: bool) -> Any:
+def _filled_number(value: float, indicate: bool = False) -> Any:
+    """Whatever stands for numbers becomes floating point first: an imputer takes no truth values, nor None."""
     from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    imputer = SimpleImputer(strategy="constant", fill_value=value, add_indicator=indicate, keep_empty_features=True)
+    return make_pipeline(StandardScaler(with_mean=False, with_std=False), imputer)
+
+
+def _filled_text(value: str, nullable: bool) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
+    if nullable:
+        import pandas as pd
+
+        kinds = [pd.NA]  # and all others with it
+    else:
+        kinds = [np.nan, None]
+    return make_pipeline(*(SimpleImputer(missing_values=kind, strategy="constant", fill_value=value) for kind in kinds))
+
+
+def _refuses_missing(text: bool) -> list[Any]:
+    """Steps that change nothing but refuse what is missing, by the checks that scikit-learn has itself."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import FunctionTransformer
+
+    if not text:
+        return [FunctionTransformer(validate=True)]
+    # None becomes NaN, which neither lets pass.
+    to_nan = SimpleImputer(missing_values=None, strategy="constant", fill_value=np.nan, keep_empty_features=True)
+    return [to_nan, SimpleImputer(missing_values="", strategy="constant", fill_value="")]
+
+
+def _one_hot(category: Levels, ignore_unknown: bool, nullable_text: bool) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
@@ -60,8 +98,11 @@ def _one_hot(category: Any, ignore_unknown: bool) -> Any:
         categories=[levels], handle_unknown="ignore" if ignore_unknown else "error", sparse_output=False
     )
     if category.missing is None:
-        return encoder
-    return make_pipeline(SimpleImputer(strategy="constant", fill_value=category.missing), encoder)
+        # An encoder that ignores unknown levels takes a missing one for such, which `predict` refuses.
+        return make_pipeline(*_refuses_missing(text), encoder) if ignore_unknown else encoder
+    if text:
+        return make_pipeline(_filled_text(str(category.missing), nullable_text), encoder)
+    return make_pipeline(_filled_number(float(category.missing)), encoder)
 
 
 def _example(formula: Formula) -> Any:

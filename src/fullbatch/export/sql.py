@@ -1,6 +1,11 @@
 """A model as SQL: a query, or view, that adds predictions to the rows of a table; double precision.
 
-A missing value without a rule, and an unknown level unless it is ignored, makes the prediction NULL.
+A missing value without a rule, and an unknown level unless it is ignored, makes the prediction NULL. NaN is missing as
+NULL is; engines do not agree on how it compares (in most it is equal to itself and above all numbers, by IEEE 754 it is
+neither), so that only comparisons are written that say the same in all of them.
+
+The table may have columns that no one here knows of, and what is added stands before them: of two columns with the same
+name DuckDB and SQLite take the first, which is ours, and most others refuse.
 """
 
 from typing import Any
@@ -12,22 +17,27 @@ from .formula import Formula, Levels, plain
 # The language that is written; others are translated from it.
 _OWN = "duckdb"
 
+# Those in which the names of columns differ where only their case does.
+_BY_CASE = ("postgres", "snowflake", "oracle", "clickhouse")
+
+# Linear predictors, and the largest of several.
+_ETA, _TOP = "fullbatch_eta", "fullbatch_eta_top"
+
 
 def predictor(formula: Formula, output: int = 0, alias: str = "") -> str:
     """The linear predictor as one expression of columns."""
     # Where numbers like 1e0 are exact decimals, as in PostgreSQL, this makes the sum a double.
     terms = [f"CAST({_literal(formula.intercept[output])} AS DOUBLE)"]
     for one in formula.numbers:
-        if one.weights[output]:
-            column = f"CAST({_column(one.name, alias)} AS DOUBLE)"
-            if one.missing is not None:
-                column = f"COALESCE({column}, {_literal(one.missing)})"
-            terms.append(f"{_literal(one.weights[output])} * {column}")
-        elif one.missing is None:  # 0, or NULL where it is missing
-            terms.append(f"0e0 * CAST({_column(one.name, alias)} AS DOUBLE)")
+        column = f"CAST({_column(one.name, alias)} AS DOUBLE)"
+        value = column
+        if one.missing is not None:
+            value = f"CASE WHEN {_is_there(column)} THEN {column} ELSE {_literal(one.missing)} END"
+        # A coefficient of 0 too without a rule: where the value is missing the term is, and so is the sum.
+        if one.weights[output] or one.missing is None:
+            terms.append(f"{_literal(one.weights[output])} * {value}")
         if one.absent is not None:
-            column = _column(one.name, alias)
-            terms.append(f"CASE WHEN {column} IS NULL THEN {_literal(one.absent[output])} ELSE 0e0 END")
+            terms.append(f"CASE WHEN {_is_there(column)} THEN 0e0 ELSE {_literal(one.absent[output])} END")
     terms += [_of_levels(one, output, formula.ignore_unknown, alias) for one in formula.categories]
     if formula.offset is not None:
         terms.append(f"CAST({_column(formula.offset, alias)} AS DOUBLE)")
@@ -46,7 +56,14 @@ def query(formula: Formula, table: str, dialect: str = _OWN, view: str | None = 
         One of sqlglot's: "duckdb", "postgres", "bigquery", "snowflake", "spark", "tsql", ...
     view : str, optional
         Make a view of that name instead of a query.
+
+    Raises
+    ------
+    ValueError
+        A column has the name of one that is added, or two have the same to the dialect; the dialect is unknown; or the
+        link is probit.
     """
+    _check_names(formula, dialect)
     text = _several(formula, table) if formula.outputs > 1 else _one(formula, table)
     if view is not None:
         text = f"CREATE VIEW {view} AS\n{text}"
@@ -75,17 +92,46 @@ def translated(text: str, dialect: str) -> str:
         raise ValueError(f"unknown SQL dialect {dialect!r}: {error}") from None
 
 
+def _check_names(formula: Formula, dialect: str) -> None:
+    added = {name.casefold() for name in _added(formula)}
+    seen: dict[str, str] = {}
+    for name in formula.columns:
+        folded = name.casefold()
+        if folded in added:
+            raise ValueError(f"a column is named {name!r}, as one that the query adds is: rename it")
+        if dialect not in _BY_CASE and seen.setdefault(folded, name) != name:
+            raise ValueError(f"{seen[folded]!r} and {name!r} are one column to {dialect}: rename one of them")
+
+
+def _added(formula: Formula) -> list[str]:
+    """Names of the columns that a query adds."""
+    names = ["prediction", *_probabilities(formula)]
+    return [*names, _ETA] if formula.outputs == 1 else [*names, *_etas(formula), _TOP]
+
+
+def _etas(formula: Formula) -> list[str]:
+    return [f"{_ETA}_{k}" for k in range(formula.outputs)]
+
+
+def _probabilities(formula: Formula) -> list[str]:
+    """Of the second class of two, or of each of several."""
+    if formula.classes is None or formula.link == "margin":
+        return []
+    return [f"probability_{plain(label)}" for label in formula.classes[1 if formula.outputs == 1 else 0 :]]
+
+
 def _one(formula: Formula, table: str) -> str:
+    eta = f"s.{_ETA}"
     if formula.classes is None:
-        columns = f"{_mean(formula.link, 'eta')} AS prediction"
+        predicted = _mean(formula.link, eta)
     else:
         first, second = (_value(plain(label)) for label in formula.classes)
-        columns = f"CASE WHEN eta > 0 THEN {second} WHEN eta <= 0 THEN {first} END AS prediction"
-        if formula.link == "logit":
-            name = _column(f"probability_{plain(formula.classes[1])}")
-            columns += f",\n  {_mean('logit', 'eta')} AS {name}"
-    inner = f"SELECT\n    t.*,\n    {predictor(formula, alias='t')}\n    AS eta\n  FROM {table} AS t"
-    return f"SELECT\n  s.*,\n  {columns}\nFROM (\n  {inner}\n) AS s"
+        predicted = f"CASE WHEN {eta} > 0 THEN {second} ELSE {first} END"
+    columns = [f"{_where_finite(eta, predicted)} AS prediction"]
+    for name in _probabilities(formula):
+        columns.append(f"{_where_finite(eta, _mean('logit', eta))} AS {_column(name)}")
+    inner = f"SELECT\n    {predictor(formula, alias='t')}\n    AS {_ETA},\n    t.*\n  FROM {table} AS t"
+    return "SELECT\n  " + ",\n  ".join([*columns, "s.*"]) + f"\nFROM (\n  {inner}\n) AS s"
 
 
 def _mean(link: str, eta: str) -> str:
@@ -106,24 +152,35 @@ def _mean(link: str, eta: str) -> str:
 
 def _several(formula: Formula, table: str) -> str:
     assert formula.classes is not None
-    labels = [plain(label) for label in formula.classes]
-    etas = [f"eta_{k}" for k in range(formula.outputs)]
-    inner = ",\n    ".join(f"{predictor(formula, k, 't')}\n    AS {eta}" for k, eta in enumerate(etas))
-    inner = f"SELECT\n    t.*,\n    {inner}\n  FROM {table} AS t"
-    with_top = f"SELECT s.*, GREATEST({', '.join(etas)}) AS eta_top\n  FROM (\n  {inner}\n  ) AS s"
-    cases = " ".join(f"WHEN {eta} = eta_top THEN {_value(label)}" for eta, label in zip(etas, labels, strict=True))
-    columns = ["u.*", f"CASE {cases} END AS prediction"]
-    if formula.link == "softmax":
-        total = " + ".join(f"EXP({eta} - eta_top)" for eta in etas)
-        columns += [
-            f"EXP({eta} - eta_top) / ({total}) AS {_column(f'probability_{label}')}"
-            for eta, label in zip(etas, labels, strict=True)
-        ]
-    return "SELECT\n  " + ",\n  ".join(columns) + f"\nFROM (\n  {with_top}\n) AS u"
+    names = _etas(formula)
+    inner = ",\n    ".join(f"{predictor(formula, k, 't')}\n    AS {name}" for k, name in enumerate(names))
+    inner = f"SELECT\n    {inner},\n    t.*\n  FROM {table} AS t"
+    largest = ", ".join(f"s.{name}" for name in names)
+    with_top = f"SELECT GREATEST({largest}) AS {_TOP}, s.*\n  FROM (\n  {inner}\n  ) AS s"
+    etas, top = [f"u.{name}" for name in names], f"u.{_TOP}"
+    labels = [_value(plain(label)) for label in formula.classes]
+    cases = " ".join(f"WHEN {eta} = {top} THEN {label}" for eta, label in zip(etas, labels, strict=True))
+    columns = [f"{_where_finite(top, f'CASE {cases} END')} AS prediction"]
+    total = " + ".join(f"EXP({eta} - {top})" for eta in etas)
+    for eta, name in zip(etas, _probabilities(formula), strict=False):
+        columns.append(f"{_where_finite(top, f'EXP({eta} - {top}) / ({total})')} AS {_column(name)}")
+    return "SELECT\n  " + ",\n  ".join([*columns, "u.*"]) + f"\nFROM (\n  {with_top}\n) AS u"
+
+
+def _is_there(number: str) -> str:
+    """Whether a number is one: NaN or its negative is at most 0 nowhere, and NULL is not either."""
+    return f"{number} <= 0e0 OR -{number} <= 0e0"
+
+
+def _where_finite(eta: str, value: str) -> str:
+    """NULL where the predictor is NULL, NaN or infinite, which `predict` refuses."""
+    return f"CASE WHEN {eta} BETWEEN -1e308 AND 1e308 THEN {value} END"
 
 
 def _of_levels(one: Levels, output: int, ignore_unknown: bool, alias: str) -> str:
     column = _column(one.name, alias)
+    if one.levels.dtype.kind != "U":
+        column = f"CASE WHEN {_is_there(f'CAST({column} AS DOUBLE)')} THEN {column} END"
     if one.missing is not None:
         column = f"COALESCE({column}, {_value(one.missing)})"
     cases = "\n      ".join(

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from .formula import Formula, plain
+
+Array = npt.NDArray[Any]
 
 
 def relativities(formula: Formula, inference: Any = None) -> pa.Table:
@@ -24,52 +27,86 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
         Columns "term", "level" and "coefficient"; "relativity", its exponential, where the link is a logarithm (of odds
         for classes); "class" with several, those of softmax compared with the first; "std_err", of the relativity where
         there is one, with `inference`.
+
+    Raises
+    ------
+    ValueError
+        The inference is of another model, or of other columns or coefficients.
     """
-    if inference is not None and [str(one) for one in inference.names] != _names(formula, inference.reference):
-        raise ValueError("inference is of another model: give that of this one")
-    reference = formula.base if inference is None else dict(inference.reference)
+    with_intercept = True
+    reference = {category.name: category.levels.tolist()[0] for category in formula.categories} | dict(formula.base)
+    if inference is not None:
+        reference, names = dict(inference.reference), [str(one) for one in inference.names]
+        # A fit without an intercept: the levels of one category have no reference, and stand for it.
+        with_intercept = names == _names(formula, reference, True)
+        if not with_intercept and names != _names(formula, reference, False):
+            raise ValueError(
+                "inference is of another model, or of some columns alone: give that of this one and of all its columns"
+            )
     ratios = formula.link in ("log", "logit", "softmax")
     rows: list[dict[str, Any]] = []
     for output in range(formula.outputs):
         if formula.link == "softmax" and output == 0:
             continue  # what the others are compared with
-        rows += _of_output(formula, output, reference)
-    errors = None if inference is None else iter(inference.std_err.tolist())
+        rows += _of_output(formula, output, reference, with_intercept)
     values = np.array([row["coefficient"] for row in rows])
+    is_reference = np.array([row["is_reference"] for row in rows])
+    if inference is not None:
+        _check_same(values[~is_reference], inference)
     columns: dict[str, Any] = {
         name: [row[name] for row in rows] for name in ("class", "term", "level") if name in rows[0]
     }
     columns |= {"coefficient": values.tolist()}
     if ratios:
         columns |= {"relativity": np.exp(values).tolist()}
-    if errors is not None:
-        told = np.array([0.0 if row["is_reference"] else next(errors) for row in rows])
+    if inference is not None:
+        told = np.zeros(len(rows))
+        told[~is_reference] = inference.std_err
         columns |= {"std_err": (np.exp(values) * told if ratios else told).tolist()}
     return pa.table(columns)
 
 
-def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _check_same(coef: Array, inference: Any) -> None:
+    """Refuse an inference about other coefficients than these, but for rounding."""
+    away = np.abs(coef - inference.coef)
+    if (other := np.flatnonzero(away > 1e-9 * (np.abs(coef) + inference.std_err))).size:
+        j = int(other[0])
+        raise ValueError(
+            f"inference is of another model: its coefficient of {inference.names[j]!r} is {inference.coef[j]:.6g}, and "
+            f"this model's {coef[j]:.6g}; give that of this one"
+        )
+
+
+def _of_output(
+    formula: Formula, output: int, reference: Mapping[str, Any], with_intercept: bool
+) -> list[dict[str, Any]]:
     compared = formula.link == "softmax"
 
     def of(weights: Any) -> float:
         return float(weights[output] - weights[0]) if compared else float(weights[output])
 
+    places = {
+        category.name: category.levels.tolist().index(reference[category.name])
+        for category in formula.categories
+        if category.name in reference
+    }
     base = of(formula.intercept)
+    base += sum(of(one.weights[places[one.name]]) for one in formula.categories if one.name in places)
     shifts: list[dict[str, Any]] = []
     for category in formula.categories:
-        levels = category.levels.tolist()
-        place = levels.index(reference.get(category.name, levels[0]))
-        base += of(category.weights[place])
-        for level, weights in zip(levels, category.weights, strict=True):
+        place = places.get(category.name)
+        zero = -base if place is None else of(category.weights[place])
+        for j, level in enumerate(category.levels.tolist()):
             shifts.append(
                 {
                     "term": category.name,
                     "level": str(level),
-                    "coefficient": of(weights) - of(category.weights[place]),
-                    "is_reference": level == levels[place],
+                    "coefficient": of(category.weights[j]) - zero,
+                    "is_reference": j == place,
                 }
             )
-    rows = [{"term": "intercept", "level": "", "coefficient": base, "is_reference": False}]
+    intercept = base if with_intercept else 0.0
+    rows = [{"term": "intercept", "level": "", "coefficient": intercept, "is_reference": not with_intercept}]
     rows += [
         {"term": one.name, "level": "", "coefficient": of(one.weights), "is_reference": False}
         for one in formula.numbers
@@ -86,9 +123,9 @@ def _of_output(formula: Formula, output: int, reference: Mapping[str, Any]) -> l
     return rows
 
 
-def _names(formula: Formula, reference: Any) -> list[str]:
+def _names(formula: Formula, reference: Any, with_intercept: bool) -> list[str]:
     """Of the parameters that an inference with these references has."""
-    names = ["intercept", *(one.name for one in formula.numbers)]
+    names = ["intercept"] * with_intercept + [one.name for one in formula.numbers]
     names += [f"{one.name}=missing" for one in formula.numbers if one.absent is not None]
     names += [
         f"{category.name}={level}"

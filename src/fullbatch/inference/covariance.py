@@ -200,7 +200,7 @@ class Information:
                 f"{shortened([names[j] for j in constant])}: without variation beside the intercept, or with a spread "
                 "that is rounding of its mean: leave the column out, or subtract its mean before the fit"
             )
-        if self.design.fitted.classes is not None:
+        if self.design.fitted.family.loss != "squared":
             self._refuse_separated(matrix.diagonal(), kept)
         scale = np.sqrt(matrix.diagonal())
         with one_thread():
@@ -219,14 +219,15 @@ class Information:
         spread = sums.lengths - (sums.totals**2 / total if self.design.fitted.fit_intercept else 0.0)
         expected = np.maximum(spread, 0.0)[kept % width] * (sums.curvature / max(total, 1e-300))
         separated = kept[curvature <= _SEPARATED * expected]
-        if separated.size or sums.deviance <= 1e-5 * self.count:
+        exact = self.design.fitted.classes is not None and sums.deviance <= 1e-5 * self.count
+        if separated.size or exact:
             raise DataError(self._separated([self.design.names[j] for j in separated]))
 
-    @staticmethod
-    def _separated(names: list[str]) -> str:
+    def _separated(self, names: list[str]) -> str:
         of = f" by {shortened(names)}" if names else ""
+        what = "some rows are fitted ever better" if self.design.fitted.classes is None else "the classes are separated"
         return (
-            f"the classes are separated{of}: the likelihood has no maximum, and its curvature where the fit ended says "
+            f"{what}{of}: the likelihood has no maximum, and its curvature where the fit ended says "
             "nothing of errors. Leave the column out, merge levels, or penalise"
         )
 

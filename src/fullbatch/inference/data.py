@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..data.table import TableSource
 from ..engines import make_engine
 from ..engines.tree import Part, TreeSum
 from ..errors import DataError
@@ -42,9 +41,6 @@ class _Held:
     rows: Rows
     ids: tuple[Array, ...]
     first: int
-
-    def read(self) -> Rows:
-        return self.rows
 
     def locate(self, row: int) -> str:
         """Where a row stands among all."""
@@ -99,7 +95,7 @@ class Data:
                 raise ValueError(f"clusters {name!r}: of sources name a column, got {type(values).__name__}")
         if names:
             for source in given:
-                if not isinstance(source, TableSource):
+                if not hasattr(source, "keeping"):
                     raise ValueError(f"clusters name columns, and {source} has no names of columns: give a table")
             given = [source.keeping(names) for source in given]  # type: ignore[attr-defined]
         return cls(given, engine, names)

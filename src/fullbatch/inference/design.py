@@ -58,6 +58,8 @@ class FittedLinear:
         What weights of classes were multiplied by.
     held : (p,) bool array or None
         Coefficients of base levels, which are zero by definition.
+    formula : str or None
+        What makes the columns from those of the data.
     unknown : {"error", "ignore"}
         What the model does with unknown levels.
     """
@@ -75,6 +77,7 @@ class FittedLinear:
     classes: Array | None = None
     class_weight: Any = None
     held: Array | None = None
+    formula: str | None = None
     unknown: Unknown = "error"
 
     def targets(self, rows: Rows, source: Any) -> Array:

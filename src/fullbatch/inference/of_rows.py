@@ -69,7 +69,13 @@ class OfRows(FitMeasures):
         -------
         pandas.DataFrame, or pyarrow.Table without pandas
             As `coef_table`, with "effect"; errors by the delta method, for the rows as given.
+
+        Raises
+        ------
+        ValueError
+            A formula makes the columns: how they move together is not known here.
         """
+        self._refuse_formula("marginal effects")
         return self._effects(
             marginal_effects(self._design, self.information.data.total, columns, discrete), "effect", level
         )
@@ -89,8 +95,22 @@ class OfRows(FitMeasures):
         -------
         pandas.DataFrame, or pyarrow.Table without pandas
             As `coef_table`, with "mean".
+
+        Raises
+        ------
+        ValueError
+            `at` names a column, and a formula makes the columns.
         """
+        if at is not None:
+            self._refuse_formula("averages at values of a column")
         return self._effects(average_predictions(self._design, self.information.data.total, at), "mean", level)
+
+    def _refuse_formula(self, what: str) -> None:
+        if (formula := self._design.fitted.formula) is not None:
+            raise ValueError(
+                f"{what} are of columns that move alone, and those of {formula!r} may move together: compare "
+                "what predict() tells of the rows as they are and with the variable changed"
+            )
 
     def _effects(self, effects: Effects, name: str, level: float) -> Any:
         errors = np.sqrt(np.maximum(((effects.gradients @ self.matrix) * effects.gradients).sum(axis=1), 0.0))

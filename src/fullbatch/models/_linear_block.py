@@ -428,7 +428,9 @@ class LinearBlock(Block):
     def _block(
         self, X: Any, taken: Any, precision: str | None = None, loss: Any = None, weight: Array | None = None
     ) -> "LinearBlock":
-        """A block of the rows `taken`, whose features are X; with other weights, if they are given."""
+        """A block of the rows `taken`, whose features are X; with other weights, if they are given, and products in the
+        precision of this one, unless another is told.
+        """
         rows = self._rows
         if weight is None and rows.weight.size:
             weight = rows.weight[taken]
@@ -447,7 +449,7 @@ class LinearBlock(Block):
             self._schema,
             self._first_row,
             self._null,
-            precision,
+            precision or self.parameters.dtype,
             self._passes,
         )
 

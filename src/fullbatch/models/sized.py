@@ -80,6 +80,10 @@ class SizedNetwork:
         self._softmax.outputs(schema)  # refuses one class alone
         return len(schema.classes)
 
+    def class_factors(self, schema: Schema) -> Array | None:
+        """What the sample weights of each class are multiplied by; None for 1."""
+        return self._softmax.class_factors(schema) if self.labels else None
+
     def recipe(self, schema: Schema) -> Recipe:
         """The recipe for this data, made once in each process."""
         sizes = schema.n_features, self.outputs(schema)
@@ -101,7 +105,7 @@ class SizedNetwork:
         """The block of these rows."""
         assert rows.y is not None
         recipe = self.recipe(schema)
-        factors = self._softmax.class_factors(schema) if self.labels else None
+        factors = self.class_factors(schema)
         if factors is not None:
             of_class = factors[schema.encode(rows.y)]
             rows = replace(rows, weight=of_class if rows.weight is None else of_class * rows.weight)

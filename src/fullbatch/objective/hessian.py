@@ -122,6 +122,17 @@ class Curved:
         step[self.held] = 0.0
         return step
 
+    def below(self, share: float) -> int:
+        """How many eigenvalues are no more than that share of the largest."""
+        return int(np.searchsorted(self.values, share * self.values[-1], side="right"))
+
+    def along_first(self, count: int, theta: Array) -> Array:
+        """The part of theta along the first eigenvectors."""
+        vectors = self.vectors[:, :count]
+        with one_thread():
+            part: Array = vectors @ (vectors.T @ (theta * self.scale)) / self.scale
+        return part
+
     def probes(self, small: float, kinked: bool) -> Iterator[tuple[Array, float]]:
         """Steps at which F must have risen by about `small`, if the Hessian tells of more than of the place itself; and
         by how much. One along Newton's direction; where second derivatives jump, one against the gradient as well.
@@ -139,6 +150,16 @@ class Curved:
                 step = -times * (self.vectors @ part) / self.scale
                 step[self.held] = 0.0
                 yield step, (0.5 * curvature * times - slope) * times
+
+    @property
+    def steepness(self) -> float:
+        """Curvature along Newton's step, as a share of what the parameters that it moves have by themselves: next to
+        nothing where few rows tell of that way, which may soon be others.
+        """
+        with one_thread():
+            part = self.along / (np.maximum(self.values, 0.0) + _PROBED)
+            size = float(part @ part)
+            return float(part @ (np.maximum(self.values, 0.0) * part)) / size if 0 < size < np.inf else 1.0
 
     @property
     def decrease(self) -> float:

@@ -148,6 +148,15 @@ class Cornered:
         with one_thread():
             return float((self.slope * step + corners).sum() + 0.5 * step @ (self.matrix @ step))
 
+    def steepness(self, theta: Array) -> float:
+        """Curvature on the way there, as a share of what the coordinates that it moves have by themselves: see
+        `Curved.steepness`.
+        """
+        way = self.scale * (theta - self.at)
+        with one_thread():
+            size = float(way @ (self.matrix.diagonal() * way))
+            return float(way @ (self.matrix @ way)) / size if 0 < size < np.inf else 1.0
+
     def probe(self, theta: Array, small: float) -> tuple[Array, float] | None:
         """A place beyond the minimum `theta` of the model at which F must have risen by about `small`, if the Hessian
         tells of more than of the place itself; and by how much. None where there is none.

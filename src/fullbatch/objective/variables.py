@@ -54,8 +54,8 @@ class Standardized:
         # Of spreads below the root of the least number nothing is left when they are squared.
         constant = np.maximum(deviation, _LEAST) <= CONSTANT * np.abs(schema.mean)
         self._used = ~constant if intercept else np.ones(schema.n_features, bool)
-        if held is not None:
-            self._used &= ~held
+        self._held = np.zeros(schema.n_features, bool) if held is None else held
+        self._used &= ~self._held
 
     def to_blocks(self, theta: Array) -> Array:
         """Coefficients and intercepts on the columns as stored."""
@@ -73,13 +73,19 @@ class Standardized:
         """The same change of variables of a model that has these columns alone."""
         part = copy(self)
         part._shape = (self._shape[0], len(columns))
-        part._mean, part._scale, part._used = self._mean[columns], self._scale[columns], self._used[columns]
+        part._mean, part._scale = self._mean[columns], self._scale[columns]
+        part._used, part._held = self._used[columns], self._held[columns]
         return part
 
     @property
     def scale(self) -> Array:
         """What the solver's coefficients are divided by to be those on the columns as stored, (p,)."""
         return self._scale
+
+    @property
+    def held(self) -> Array:
+        """Which columns have coefficients of zero because somebody said so, (p,)."""
+        return self._held
 
     @property
     def used(self) -> Array:

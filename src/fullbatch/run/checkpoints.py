@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from importlib.metadata import version
 from os import PathLike
 from typing import Any, NamedTuple, Self
@@ -87,6 +87,12 @@ class Checkpoint:
             raise ValueError("a run that is to go on needs RunConfig(name=..., storage_path=...)")
         kept = getattr(getattr(run_config, "checkpoint_config", None), "num_to_keep", None)
         return cls(f"{real(path).rstrip('/')}/{name}", every, *([] if kept is None else [kept]))
+
+    @classmethod
+    def within(cls, checkpoint: "Checkpoint | str | PathLike[str]", name: str) -> "Checkpoint":
+        """A directory of that name within another checkpoint's: of one run among several of a fit."""
+        kept = checkpoint if isinstance(checkpoint, Checkpoint) else cls(checkpoint)
+        return replace(kept, path=f"{real(kept.path).rstrip('/')}/{name}")
 
 
 def check_checkpoint(checkpoint: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from ..errors import shortened
 from ..objective.hessian import Curved
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
-from ..protocols.schema import CONSTANT
 from .convergence import Check
 from .result import OWN_MODEL, Notice, Status
 
@@ -21,8 +21,12 @@ Array = npt.NDArray[Any]
 _NOTHING = 1e-6
 
 # A Newton step that is more than this share of a coefficient, where F has next to nothing left to lose by it, may lead
-# to infinity; how many times as far F is looked at to be sure; and along how many directions without curvature.
-_STILL_GROWING, _FAR, _MOST_WAYS = 0.02, 100.0, 3
+# to infinity; how many times as far F is looked at to be sure; and what shares of the largest curvature may be what is
+# left of one that vanishes.
+_STILL_GROWING, _FAR, _VANISHING = 0.02, 100.0, (1e-11, 1e-8, 1e-5)
+
+# Rounding of a linear predictor, as a share of its terms.
+_ROUNDING = 4e-15
 
 # Directions of less than this share of the largest curvature belong to columns that are combinations of others.
 _COLLINEAR = 1e-11
@@ -86,20 +90,21 @@ def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[
         return
     theta, size = _stored(objective, state.theta), np.minimum(_of_stored_columns(objective), 1e300)
     exact = 0 < state.value - facts.least <= _NOTHING * facts.parameters.null
-    allowed = 1e-15 * (abs(state.value) + facts.parameters.null)
 
     def F(at: Array) -> float:
         return float(ask(ValueGrad(_of_solver(objective, at), double=True)).value)
 
+    def falls(at: Array) -> bool:
+        allowed = 1e-15 * (abs(state.value) + facts.parameters.null) + _ROUNDING * float((np.abs(at) * size).max())
+        return F(at) <= state.value + allowed
+
     for way in [np.where(free, theta, 0.0)] if exact else _ways(objective, state, check, theta, free):
-        part = np.abs(way) * size
-        largest = int(part.argmax())
-        if not (0 < part[largest] < np.inf and theta[largest]):
+        if not 0 < (np.abs(way) * size).max() < np.inf:
             continue
-        way = way * (theta[largest] / way[largest])  # outward, as far as it is from zero
-        outward, far = F(theta + way), F(theta + _FAR * way)
-        if outward <= state.value + allowed >= far and F(theta - way) > state.value + 1e-9 * facts.parameters.null:
-            names = _names(objective, np.flatnonzero(part >= _PART * part[largest]))
+        back = F(theta - way) > state.value + 1e-9 * facts.parameters.null
+        if back and falls(theta + way) and falls(theta + _FAR * way):
+            part = np.abs(_plainest(objective, way)) * size
+            names = _names(objective, np.flatnonzero(part >= _PART * part.max()))
             what = "the classes can be separated" if exact else "some of the rows can be fitted ever better"
             yield Notice(
                 "separable",
@@ -109,21 +114,39 @@ def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[
 
 
 def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Array) -> Iterator[Array]:
-    """Along which parameters of the columns as stored may grow for ever: those that Newton's step makes grow still, and
-    those that have lost all their curvature.
+    """Along which parameters of the columns as stored may grow for ever, as far as they are from zero: those that
+    Newton's step makes grow still, and what has lost its curvature.
     """
     newton = check.curved.direction(1e-14) if check.curved is not None else getattr(state, "direction", None)
     if newton is not None and np.isfinite(newton).all():
         way = _stored(objective, newton)
-        # These alone: other parameters would spoil so long a step.
-        yield np.where(free & (way * theta > 0) & (np.abs(way) > _STILL_GROWING * np.abs(theta)), way, 0.0)
-    if check.curved is not None:
-        for vector in check.curved.vectors[:, check.curved.values <= _COLLINEAR * check.curved.values[-1]].T[
-            :_MOST_WAYS
-        ]:
-            way = np.where(free, _stored(objective, vector / check.curved.scale), 0.0)
-            part = np.abs(way) * _of_stored_columns(objective)
-            yield np.where(part >= _PART * part.max(initial=0.0), way, 0.0)
+        # These alone: other parameters would spoil so long a step. The largest goes as far as it is from zero.
+        way = np.where(free & (way * theta > 0) & (np.abs(way) > _STILL_GROWING * np.abs(theta)), way, 0.0)
+        largest = int((np.abs(way) * _of_stored_columns(objective)).argmax())
+        if way[largest]:
+            yield way * (theta[largest] / way[largest])
+    if check.curved is None:
+        return
+    # Rows without curvature are those that theta's part along these directions has fitted so well; what else is in that
+    # part changes no prediction.
+    counts = [check.curved.below(share) for share in _VANISHING]
+    for count in sorted({count for count in counts if count}):
+        yield np.where(free, _stored(objective, check.curved.along_first(count, state.theta)), 0.0)
+
+
+def _plainest(objective: Objective, way: Array) -> Array:
+    """The same predictions by as few levels as may be: what most levels of a category have is the intercept's."""
+    predictors, features = objective.blocks.parameters.predictors, objective.blocks.schema.features
+    assert predictors is not None
+    way = way.copy()
+    if predictors.shape[1] > features.size:
+        ends = features.numeric + np.cumsum([0, *map(len, features.levels)])
+        for own in predictors:
+            for first, last in pairwise(ends):
+                usual = np.median(way[own[first:last]])
+                way[own[first:last]] -= usual
+                way[own[features.size]] += usual
+    return way
 
 
 def _of_bounds(objective: Objective, state: Any) -> Iterator[Notice]:
@@ -160,8 +183,8 @@ def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[A
     facts = objective.facts
     if constant is None and facts.constant is not None:
         constant = np.flatnonzero(_spread_over(objective, facts.constant, False))
-    if constant is not None:
-        constant = np.setdiff1d(constant, _held(objective))
+    if constant is not None and (held := getattr(objective.variables, "held", None)) is not None:
+        constant = constant[~_spread_over(objective, held, False)[constant]]
     if constant is not None and constant.size:
         names = _names(objective, constant)
         yield Notice("constant-columns", f"without variation, and so not used: {names}")
@@ -174,15 +197,6 @@ def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[A
             f"each a combination of the others, so that coefficients are not the only ones that fit so well: {names}. "
             "Leave one out, or add a penalty",
         )
-
-
-def _held(objective: Objective) -> Array:
-    """Coordinates that are zero by definition although their columns vary: those of base levels."""
-    if objective.variables is None:
-        return np.zeros(0, np.int64)
-    schema = objective.blocks.schema
-    varies = _spread_over(objective, np.sqrt(schema.variance) > CONSTANT * np.abs(schema.mean), False)
-    return np.flatnonzero(varies & (objective.variables.to_blocks(np.ones(objective.size)) == 0))
 
 
 def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Callable[[Any], Any]) -> Array:

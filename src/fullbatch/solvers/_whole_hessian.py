@@ -28,8 +28,8 @@ TAKEN, KEPT = 0.1, 0.7
 NARROWER, STEPS, CLOSE, WIDEST = 4.0, 30, 1e-6, 1e12
 
 # What is left is looked into where it is no more than this share of what F is measured by, unless it has just fallen by
-# this factor or more.
-NEAR, FAST = 1e-5, 0.01
+# this factor or more, and the step that is left goes a way of no less than this steepness.
+NEAR, FAST, STEEP = 1e-5, 0.01, 1e-6
 
 
 @dataclass(frozen=True)

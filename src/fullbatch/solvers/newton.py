@@ -12,7 +12,7 @@ from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Steps
 from ._vectors import dot
-from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEPS, WIDEST, WholeHessian, at
+from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEEP, STEPS, WIDEST, WholeHessian, at
 from .descent import (
     DescentState,
     along_gradient,
@@ -159,7 +159,7 @@ class Newton(WholeHessian):
             # A step that begins nearby and does not cross a kink ends where it should, but for rounding.
             if before is not state and not state.left <= max(_SETTLED * min(before.left, NEAR * scale), state.rounding):
                 return replace(state, sure=0)
-        elif before is not state and state.left <= FAST * before.left < np.inf:
+        elif before is not state and state.left <= FAST * before.left < np.inf and curved.steepness >= STEEP:
             return replace(state, sure=1)
         for _ in range(_STRETCHES):
             further = yield from self._beyond(state, curved, BEYOND * scale)

@@ -16,7 +16,7 @@ from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty, Steps, with_penalty
 from ..wording.arguments import check_flag
 from ._vectors import norm
-from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEPS, WIDEST, WholeHessian, at
+from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEEP, STEPS, WIDEST, WholeHessian, at
 from .descent import DescentState, first_state, moved_to, precision_of
 from .working_set import OnColumns, first_set, most_columns, next_set
 
@@ -307,9 +307,10 @@ class ProximalNewton(WholeHessian):
         scale = measure(state, self.facts)
         if not state.left <= NEAR * scale:
             return state
-        if not self._facts.parameters.kinked and state.left <= FAST * before.left < np.inf:
-            return replace(state, sure=1)
         model, end = self._latest[-1]  # of this iterate: what is left is finite
+        fast = not self._facts.parameters.kinked and state.left <= FAST * before.left < np.inf
+        if fast and model.steepness(end) >= STEEP:
+            return replace(state, sure=1)
         place = model.probe(end, BEYOND * scale)
         if place is not None:
             theta, rise = place

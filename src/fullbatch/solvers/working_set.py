@@ -154,6 +154,10 @@ class OnColumns:
         """See `Cornered.change`."""
         return self.model.change(theta[self.places])
 
+    def steepness(self, theta: Array) -> float:
+        """See `Cornered.steepness`."""
+        return self.model.steepness(theta[self.places])
+
     def probe(self, theta: Array, small: float) -> tuple[Array, float] | None:
         """See `Cornered.probe`."""
         found = self.model.probe(theta[self.places], small)

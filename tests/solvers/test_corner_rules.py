@@ -1,0 +1,169 @@
+"""Stop rules and fallbacks of the solvers that know corners and bounds, on functions that are made for them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fullbatch import OWLQN, ProximalNewton
+from fullbatch.protocols import Curvature, Curves, Point, ValueGrad
+from fullbatch.protocols.seams import Facts, Parameters, Penalty
+from fullbatch.run.driver import drive
+
+SOLVERS = [OWLQN(), ProximalNewton()]
+AIM = np.array([3.0, -2.0])
+
+
+def problem(l1=0.0, lower=-np.inf, upper=np.inf, predictors=True, **options):
+    told = {"predictors": np.array([[0, 1]])} if predictors else {}
+    parameters = Parameters(2, np.ones(2, bool), **told, **options)
+    penalty = Penalty(np.zeros(2), np.full(2, l1), np.full(2, lower), np.full(2, upper))
+    return Facts(9, parameters, penalty.l2, frozenset({ValueGrad, Curvature}), penalty=penalty, least=0.0)
+
+
+def bowl(theta):
+    """1/2 |theta - AIM|^2."""
+    return Point(0.5 * float((theta - AIM) @ (theta - AIM)), theta - AIM)
+
+
+class Answers:
+    """Answers of a function, which keeps what it was asked."""
+
+    def __init__(self, function):
+        self.function, self.asked = function, []
+
+    def __call__(self, request):
+        self.asked.append(request)
+        point = self.function(request)
+        return Curves(np.eye(len(point.grad)), point) if isinstance(request, Curvature) else point
+
+
+def begun(solver, facts, function, theta=(0.0, 0.0)):
+    solver, answers = solver.for_problem(facts), Answers(function)
+    state = drive(solver.init(np.array(theta)), answers)
+    answers.asked.clear()
+    return solver, state, answers
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda one: type(one).__name__)
+def test_a_solver_that_knows_no_problem_says_so(solver):
+    with pytest.raises(ValueError, match="the problem is not known yet: `minimize` calls for_problem"):
+        drive(solver.init(np.zeros(2)), Answers(lambda request: bowl(request.theta)))
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda one: type(one).__name__)
+def test_a_theta_beyond_other_bounds_is_no_end(solver):
+    solver, state, _ = begun(solver, problem(), lambda request: bowl(request.theta), AIM)
+    assert solver.optimality(state) == 0.0
+    bounded = solver.for_problem(problem(upper=1.0))
+    assert bounded.optimality(state) == np.inf
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda one: type(one).__name__)
+def test_where_a_penalty_holds_all_coordinates_nothing_is_left(solver):
+    solver, state, _ = begun(solver, problem(l1=3.0), lambda request: bowl(request.theta))
+    assert solver.optimality(state) == 0.0
+    assert not state.direction.any()
+
+
+def lying(request):
+    """F rises whichever way its gradient has it fall."""
+    honest = bowl(request.theta)
+    return Point(honest.value + 1e3 * bool(request.theta.any()), honest.grad)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda one: type(one).__name__)
+def test_a_gradient_that_is_wrong_ends_the_search(solver):
+    solver, state, answers = begun(solver, problem(), lying)
+    after = drive(solver.step(state), answers)
+    assert after.failure == "line_search"
+    assert after.theta.tolist() == [0.0, 0.0]
+    assert 10 <= len(answers.asked) <= 70
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda one: type(one).__name__)
+def test_where_nothing_but_rounding_is_left_the_search_ends_in_it(solver):
+    def flat(request):
+        return Point(1e6 + 1e3 * bool(request.theta.any()), np.full(2, 1e-8))
+
+    solver, state, answers = begun(solver, problem(), flat)
+    assert drive(solver.step(state), answers).failure == "precision"
+
+
+def test_trials_that_are_not_finite_are_shortened():
+    """-log of the distance to a wall at 1, which a first step of 1 meets."""
+
+    def wall(request):
+        room = 1.0 - request.theta[0]
+        if room <= 0.0:
+            return Point(np.inf, np.full(2, np.nan))
+        return Point(float(-request.theta[0] + 0.1 / room), np.array([-1.0 + 0.1 / room**2, 0.0]))
+
+    solver, state, answers = begun(OWLQN(), problem(), wall)
+    state = replace(state, direction=np.array([1.0, 0.0]))
+    after = drive(solver.step(state), answers)
+    assert [request.theta[0] for request in answers.asked] == pytest.approx([1.0, 0.1])
+    assert not after.failure
+    assert after.value < state.value
+
+
+def test_pairs_that_overflow_are_not_followed():
+    solver, state, _ = begun(OWLQN(), problem(), lambda request: bowl(request.theta))
+    state = replace(state, steps=(np.array([1e154, 0.0]),), changes=(np.array([1e-154, 0.0]),))
+    with np.errstate(over="ignore", invalid="ignore"):
+        direction = solver._direction(state)
+    np.testing.assert_allclose(direction, AIM / 3.0)  # against the gradient, by no more than 1
+
+
+def test_a_working_set_is_of_a_linear_models_columns():
+    with pytest.raises(TypeError, match="a working set is of a linear model's columns: use 'owl-qn'"):
+        ProximalNewton(working_set=True).for_problem(problem(l1=1.0, predictors=False))
+    with pytest.raises(ValueError, match=r"proximal-newton takes losses that are convex.* use 'owl-qn'"):
+        ProximalNewton().for_problem(problem(l1=1.0, convex=False))
+
+
+def test_a_start_that_has_more_columns_in_use_than_room_ends_at_once():
+    solver, answers = ProximalNewton(working_set=True, max_bytes=1.0), Answers(lambda request: bowl(request.theta))
+    solver = solver.for_problem(replace(problem(l1=0.1), squares=np.ones(2)))
+    state = drive(solver.init(np.ones(2)), answers)
+    assert state.failure == "line_search"
+    assert [type(request) for request in answers.asked] == [ValueGrad]  # and no Hessian
+    assert drive(solver.step(state), answers).failure == "line_search"
+
+
+def test_where_float32_finds_no_step_float64_does():
+    def rounded(request):
+        return bowl(request.theta) if getattr(request, "double", False) else lying(request)
+
+    solver, state, answers = begun(ProximalNewton(precision="float32"), problem(), rounded)
+    after = drive(solver.step(state), answers)
+    assert after.double == 1
+    np.testing.assert_allclose(after.theta, AIM, atol=1e-6)
+
+
+def test_what_is_left_within_its_rounding_is_asked_for_in_float64():
+    solver, state, answers = begun(ProximalNewton(precision="float32"), problem(), lambda request: bowl(request.theta))
+    after = drive(solver.step(replace(state, left=1e-9, rounding=1e-9)), answers)
+    assert answers.asked[0].double
+    assert answers.asked[0].theta.tolist() == [0.0, 0.0]
+    assert after.double == 1
+
+
+def test_straight_stretches_are_crossed_where_no_step_lowers_f():
+    """The gradient at the start says nothing, but for that of a loss which is curved over a wider stretch."""
+
+    def straight(request):
+        point = bowl(request.theta)
+        return lying(request) if not request.theta.any() and getattr(request, "widened", 1.0) == 1.0 else point
+
+    def only_there(request):
+        point = straight(request)
+        return point if request.theta.any() or getattr(request, "widened", 1.0) > 1.0 else Point(4.0, -point.grad)
+
+    facts = problem(straight_from=1e-3)
+    solver, state, answers = begun(ProximalNewton(), facts, only_there)
+    state = replace(state, iteration=3, values=np.full(4, state.value))
+    after = drive(solver.step(state), answers)
+    assert after.crossings == 1
+    assert any(request.widened > 1.0 for request in answers.asked)
+    np.testing.assert_allclose(after.theta, AIM, atol=1e-3)
