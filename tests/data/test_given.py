@@ -149,6 +149,58 @@ def test_what_cannot_be_used_is_refused():
         given_to_predict(table_sources(FRAME, missing="drop"), Fitted(NUMBERS))
 
 
+@pytest.mark.parametrize("names", [["a", "a", "b"], [0, 0, 1]], ids=str)
+def test_two_columns_of_one_name_are_refused_by_name(names):
+    frame = pd.DataFrame(X, columns=names)
+    with pytest.raises(DataError, match=f"two columns are named {names[0]!r}: rename one of them"):
+        given_to_fit(frame, Y, asked_by="Model")
+    with pytest.raises(DataError, match=f"two columns are named {names[0]!r}: rename one of them"):
+        given_to_predict(frame, Fitted(Features(3)))
+
+
+def test_a_frame_without_columns_is_refused():
+    for frame, y in ((FRAME[[]], Y), (FRAME[["a"]], "a")):
+        with pytest.raises(DataError, match=r"X is a frame without columns: 0 feature\(s\)"):
+            given_to_fit(frame, y, asked_by="Model")
+    with pytest.raises(DataError, match="X is a frame without columns"):
+        given_to_predict(FRAME[[]], Fitted(Features(3)))
+
+
+def test_complex_numbers_are_told_by_their_type_alone():
+    beside = {"y": Y, "weight": WEIGHT, "offset": OFFSET}
+    for role, meaning in {"y": "target", "weight": "weight", "offset": "offset"}.items():
+        told = {**beside, role: beside[role] * 1j}
+        with pytest.raises(
+            DataError, match=f"^Complex data not supported: the {meaning} must be real, not complex128$"
+        ):
+            given_to_fit(TEXTS, **told, asked_by="Model")
+    with pytest.raises(DataError, match="Complex data not supported: the target must be real, not complex128"):
+        given_to_fit(X, Y * 1j, asked_by="Model")
+
+
+def test_masked_values_are_not_read_from_behind_their_mask():
+    mask = np.zeros(X.shape, bool)
+    mask[4, 2] = True
+    masked, column = np.ma.array(X, mask=mask), np.ma.array(WEIGHT, mask=mask[:, 2])
+    for read in (
+        lambda: given_to_fit(masked, Y, asked_by="Model"),
+        lambda: given_to_predict(masked, Fitted(Features(3))),
+        lambda: array_sources(masked, Y),
+    ):
+        with pytest.raises(DataError, match="row 4, column 2: the value in X is masked: make a missing value of it"):
+            read()
+    for beside in ({"y": column}, {"y": Y, "weight": column}, {"y": Y, "offset": column}):
+        for table in (X, FRAME, TEXTS):
+            with pytest.raises(DataError, match="row 4: the value in the targets, weights or offsets is masked"):
+                given_to_fit(table, **beside, asked_by="Model")
+    with pytest.raises(DataError, match="row 4: the value in the targets, weights or offsets is masked"):
+        array_sources(X, column)
+    dask = import_module("dask.array").from_array(masked, chunks=(8, 3), asarray=False)
+    with pytest.raises(DataError, match="row 4, column 2: the value in chunk 0 of the Dask array is masked"):
+        array_sources(dask)[0].read()
+    np.testing.assert_array_equal(rows_of(array_sources(np.ma.array(X))).X, X)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.int64])
 def test_buffers_are_matrices(dtype):
     X = np.arange(12, dtype=dtype).reshape(6, 2)

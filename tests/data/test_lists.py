@@ -106,7 +106,7 @@ def test_roles_name_lists_or_their_elements():
     assert [one.levels.tolist() for one in table_sources(text)[0].read().categories] == [["n", "w"], ["s"]]
     for roles, message in (
         ({"target": "v"}, r"there is no column 'v': its columns are 'a', 'v\[0\]'"),
-        ({"features": ["v", "v[0]"]}, r"the column 'v\[0\]' is given two meanings"),
+        ({"features": ["v", "v[0]"]}, r"the column 'v\[0\]' is named twice among the features"),
         ({"features": ["v[6]"]}, r"there is no column 'v\[6\]'"),
         ({"features": ["a"], "categorical": ["k"]}, r"the categorical column 'k\[0\]' is not among the features"),
     ):

@@ -115,6 +115,24 @@ def test_who_predicts_is_not_told_to_leave_rows_or_columns_out():
         model.evaluate(FRAME.assign(x=np.nan), "y")  # rows may be left out of measures
 
 
+def test_nothing_stands_for_a_missing_target_weight_or_offset(tmp_path):
+    frame = FRAME.assign(y=FRAME["y"].where(FRAME["x"] != 3))
+    for message, option in told(frame, tmp_path):
+        drop = option.format('missing="drop"')
+        assert message.endswith(
+            f"row 3, column {'target' if 'target' in message else 'y'!r}: the value is missing. Fill it in, or leave "
+            f'such rows out with {drop}. A linear model leaves them out itself: missing="drop"'
+        )
+    assert len(LogisticRegression(missing="drop").fit(frame, "y").predict(frame)) == N
+    absent = np.where(FRAME["x"] == 3, np.nan, 1.0)
+    for beside in ({"sample_weight": absent}, {"offset": absent}):
+        with pytest.raises(DataError, match=r"row 3, column '(weight|offset)': the value is missing\. Fill it in, or "):
+            LogisticRegression().fit(FRAME[["t"]], FRAME["y"], **beside)
+    model = LogisticRegression().fit(FRAME[["t"]], FRAME["y"], offset=FRAME["x"])
+    with pytest.raises(DataError, match=r"column 'offset': the value is missing\. Fill it in$"):
+        model.predict(FRAME[["t"]], offset=absent)
+
+
 @pytest.mark.parametrize(
     ("message", "shown"),
     [

@@ -85,6 +85,21 @@ def test_other_kinds_of_columns():
     np.testing.assert_array_equal(only(decimals, target="y").X, [[1.0], [2.0]])
 
 
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"target": ["y", "x"]}, r"target must be the name of a column, got \['y', 'x'\]: sources have one target"),
+        ({"weight": ["x"]}, r"weight must be the name of a column, got \['x'\]: sources have one weight"),
+        ({"offset": 3}, "offset must be the name of a column, got 3"),
+        ({"features": [["x"]]}, r"features must be a list of names of columns, got \['x'\] among them"),
+        ({"exclude": [3]}, "exclude must be a list of names of columns, got 3 among them"),
+    ],
+)
+def test_roles_are_names_of_columns(roles, message):
+    with pytest.raises(ValueError, match=message):
+        table_sources(FRAME, **roles)
+
+
 def test_missing_values_are_refused_with_row_and_column():
     frame = FRAME.assign(x=[0.5, np.nan, 1.0])
     with pytest.raises(DataError, match=r"table: row 1, column 'x': the value is missing\. Fill it in"):
@@ -118,7 +133,7 @@ def test_missing_values_can_be_dropped_or_filled_in():
         ({"target": "z"}, DataError, "there is no column 'z': its columns are 'age', 'x', 'region'"),
         ({"features": "age"}, ValueError, r"features must be a list of columns, got the text 'age': write \['age'\]"),
         ({"target": "y", "features": ["y"]}, ValueError, "'y' is given two meanings"),
-        ({"features": ["x", "x"]}, ValueError, "'x' is given two meanings"),
+        ({"features": ["x", "x"]}, ValueError, "'x' is named twice among the features: name it once"),
         ({"features": ["x"], "categorical": ["age"]}, ValueError, "'age' is not among the features"),
         ({"weight": "region"}, DataError, "column 'region' is (large_)?string, it must be numbers"),
         ({"missing": "ignore"}, ValueError, 'missing must be "error", "drop", or a mapping'),

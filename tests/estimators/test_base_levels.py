@@ -11,6 +11,7 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    array_sources,
     fit_path,
     load_model,
     table_sources,
@@ -164,3 +165,35 @@ def test_base_levels_are_not_told_as_constant():
         options = {"l1_ratio": 0.5, "alpha": 0.01} if solver == "proximal-newton" else {}
         plain = GeneralizedLinearRegressor(base=BASE, solver=solver, **options).fit(FRAME, COUNTS)
         assert not plain.result_.notices
+
+
+@pytest.mark.parametrize("unknown", ["ignore", "base"])
+def test_predictions_with_errors_take_unknown_levels_as_the_model_does(unknown):
+    model = GeneralizedLinearRegressor("poisson", base=BASE, unknown=unknown).fit(FRAME, COUNTS)
+    new = FRAME.head(40).assign(region="new")
+    for reference in ({}, {"region": "w"}):
+        told = model.inference(FRAME, COUNTS, reference=reference)
+        found, wanted = told.predict(new), told.predict(new.assign(region="v"))
+        np.testing.assert_allclose(found["mean"], model.predict(new), rtol=1e-9)
+        pd.testing.assert_frame_equal(found, wanted)
+        np.testing.assert_allclose(told.predict(table_sources(new, blocks=3)), found, rtol=1e-12)
+    with pytest.raises(DataError, match="'region' has levels like 7, those of the fit are like"):
+        told.predict(new.assign(region=pd.Categorical([7] * 40)))
+    with pytest.raises(DataError, match="1 columns of numbers and 0 of categories, the model has 1 and 2"):
+        told.predict(array_sources(FRAME[["a"]], np.zeros(N)))
+
+
+@pytest.mark.parametrize("unknown", ["ignore", "base"])
+def test_inference_takes_the_rows_of_the_fit_whatever_the_model_does_with_others(unknown):
+    model = GeneralizedLinearRegressor("poisson", base="first", unknown=unknown).fit(FRAME, COUNTS)
+    with pytest.raises(DataError, match="row 0, column 'region': unknown level 'new', which the fit has not seen"):
+        model.inference(FRAME.assign(region="new"), COUNTS)
+
+
+def test_an_unknown_level_without_a_base_has_no_standard_error():
+    model = GeneralizedLinearRegressor("poisson", base={"zone": 3}, unknown="ignore").fit(FRAME, COUNTS)
+    told = model.inference(FRAME, COUNTS)
+    new = FRAME.head(5).assign(region=["u", "v", "new", "w", "u"])
+    with pytest.raises(DataError, match="row 2, column 'region': unknown level 'new', which the model ignores"):
+        told.predict(new)
+    np.testing.assert_allclose(told.predict(new.drop(2))["mean"], model.predict(new.drop(2)), rtol=1e-9)

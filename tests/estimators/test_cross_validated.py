@@ -45,6 +45,15 @@ CHECKED = [
 ]
 
 
+def test_a_score_of_rows_with_offsets_is_told_as_it_was_asked_for():
+    X, y = load_iris(return_X_y=True)
+    offset = np.linspace(0, 1, len(y))
+    for asked, what in ({}, "the default scoring"), ({"scoring": "accuracy"}, "scoring='accuracy'"):
+        model = fullbatch.LogisticRegressionCV(engine="serial", Cs=2, cv=2, tol=1e-2, **asked)
+        with pytest.raises(DataError, match=f"^{what} needs rows in memory, without offsets: .*='neg_log_loss'"):
+            model.fit(X, y, offset=offset)
+
+
 @pytest.mark.slow
 @parametrize_with_checks(CHECKED)
 def test_scikit_learn_conventions(estimator, check):

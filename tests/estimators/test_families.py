@@ -10,6 +10,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import optimize
 from scipy.special import gammaln
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import TweedieRegressor as Theirs
 from statsmodels.genmod.families import links
@@ -17,6 +18,7 @@ from statsmodels.genmod.families import links
 from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
+    GeneralizedLinearRegressorCV,
     Linear,
     Objective,
     SerialEngine,
@@ -279,6 +281,21 @@ def test_theta_is_saved_and_goes_with_predictions(tmp_path):
         fit_path(model, X, y)
     with pytest.raises(ValueError, match="checkpoint: a fit of theta is many fits"):
         regressor("negative.binomial", loss_options={"theta": "likelihood"}, checkpoint=tmp_path / "run").fit(X, y)
+
+
+def test_folds_take_a_theta_that_is_given_alone():
+    X, y = counts()
+    chosen = GeneralizedLinearRegressorCV(family="negative.binomial", alphas=[0.1, 0.01], cv=3)
+    with pytest.raises(
+        ValueError,
+        match="many fits, which this model does not take: its theta is fitted too: give one",
+    ):
+        clone(chosen).set_params(loss_options={"theta": "likelihood"}).fit(X, y)
+    chosen.set_params(loss_options={"theta": 0.6}).fit(X, y)
+    assert chosen.theta_ == 0.6
+    alone = regressor("negative.binomial", loss_options={"theta": 0.6}, alpha=chosen.alpha_).fit(X, y)
+    np.testing.assert_allclose(chosen.coef_, alone.coef_, atol=1e-3)
+    assert not hasattr(chosen.set_params(family="poisson", loss_options=None).fit(X, y), "theta_")
 
 
 # --- the same bits, and everything else a model does ---------------------------------------------------------------

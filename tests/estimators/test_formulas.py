@@ -188,7 +188,7 @@ def test_classes_paths_and_offsets():
     ("formula", "message"),
     [
         ("claims ~ age +", "cannot be read"),
-        ("claims ~ .", "cannot be read"),
+        ("claims ~ .", r"formula 'claims ~ \.': '\.' stands for no columns here: name them, as in 'y ~ a \+ b'$"),
         ("claims ~ 0 + age", "leaves the intercept out: say so to the model, with fit_intercept=False"),
         ("log(claims) ~ age", "what stands before ~ must be the name of a column"),
         ("claims ~ claims + age", "has the target 'claims' on both sides"),

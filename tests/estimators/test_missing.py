@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fullbatch import (
     DataError,
@@ -272,6 +273,41 @@ def test_indicators_need_what_fills(options, message):
         poisson(missing_indicator=True, **options).fit(FRAME)
 
 
+def test_missing_texts_are_no_level_that_texts_have(tmp_path):
+    texts = np.resize(["missing", None, "north", "missing_", "south"], N).astype(object)
+    frame, y = pd.DataFrame({"t": texts, "u": np.resize(["missing", None], N), "a": WHOLE[:, 0]}), Y
+    model = GeneralizedLinearRegressor("poisson", alpha=0.01, missing="mean").fit(frame, y)
+    assert model.missing_ == {"t": "missing__", "u": "missing_", "a": pytest.approx(WHOLE[:, 0].mean())}
+    renamed = frame.assign(t=pd.Series(texts).fillna("hole"), u=frame["u"].fillna("hole"))
+    wanted = GeneralizedLinearRegressor("poisson", alpha=0.01).fit(renamed, y)
+    assert_allclose(model.predict(frame), wanted.predict(renamed), rtol=1e-6)
+    model.save(tmp_path / "m.fb")
+    assert load_model(tmp_path / "m.fb").predict(frame).tolist() == model.predict(frame).tolist()
+    cut = GeneralizedLinearRegressor("poisson", alpha=0.01, missing="mean")
+    cut.fit(table_sources(frame.assign(y=y), target="y", blocks=N // 2))  # no block has all of the texts
+    assert cut.missing_ == {**model.missing_, "a": pytest.approx(model.missing_["a"], rel=1e-12)}
+    told = GeneralizedLinearRegressor("poisson", missing={"t": "missing", "u": "missing"}).fit(frame, y)
+    assert "t=missing_" in told.get_feature_names_out()
+    assert "t=missing__" not in told.get_feature_names_out()  # asked for: the one that is there
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"age=missing": WHOLE[:, 0]}, "age=missing"),
+        ({"region=north": WHOLE[:, 0]}, "region=north"),
+        ({"region=north": np.resize(["x", "y"], N), "region": np.resize(["north=x", "south"], N)}, "region=north=x"),
+    ],
+    ids=["an indicator", "a level", "two levels"],
+)
+def test_two_columns_of_the_model_have_no_name_in_common(more, name):
+    frame = FRAME.assign(**more)
+    model = GeneralizedLinearRegressor("poisson", missing="mean", missing_indicator=True)
+    with pytest.raises(DataError, match=f"two columns of the model would be named {name!r}, .*: rename one"):
+        model.fit(frame, "y")
+    assert model.fit(FRAME.assign(**{"region=west": WHOLE[:, 0]}), "y").coef_.shape == (12,)
+
+
 def test_folds_and_paths_learn_it_too():
     scores = cross_val_score(poisson(missing="mean"), X, Y, cv=3)
     pipeline = make_pipeline(SimpleImputer(), poisson())
@@ -280,6 +316,10 @@ def test_folds_and_paths_learn_it_too():
     ours = fit_path(poisson(missing="median"), X, Y, strengths=[0.1, 0.01])
     wanted = fit_path(poisson(), filled, Y, strengths=[0.1, 0.01])
     np.testing.assert_allclose(ours.coefs, wanted.coefs, rtol=1e-9)
+    filled = SimpleImputer().fit_transform(X)  # from all rows, for all folds
+    ours = RidgeCV([0.1, 1.0], cv=3, missing="mean", standardize=True).fit(X, Y)
+    whole = RidgeCV([0.1, 1.0], cv=3).fit(StandardScaler().fit_transform(filled), Y)
+    assert ours.best_score_ == pytest.approx(whole.best_score_, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -507,6 +507,21 @@ def test_other_frameworks(framework, tmp_path):
         load_model(tmp_path / "model.fb", **dict(zip(names, code(linear), strict=True)))
 
 
+@pytest.mark.parametrize("framework", ["torch", *KINDS])
+def test_poissons_loss_takes_no_negative_targets(framework):
+    _, regressor, code, net, *_ = KINDS.get(framework, (None, TorchRegressor, lambda net: (net,), mlp))
+    model = regressor(*code(net), loss="poisson", random_state=0, engine="serial", max_iter=2, tol=1.0)
+    y = np.arange(float(N))
+    y[7] = -2.0
+    with pytest.raises(DataError, match=r"row 7: the target y is -2, the poisson loss takes targets at least 0"):
+        model.fit(X, y)
+    several = np.column_stack((np.abs(y), y))
+    with pytest.raises(DataError, match="row 7: the target y, column 1, is -2, the poisson loss takes targets"):
+        model.fit(X, several)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        model.set_params(loss="huber").fit(X, y)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", KINDS)
 def test_one_layer_of_other_frameworks_is_a_linear_model(framework):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from formulas import loss_of
+from scipy.special import xlogy
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression as SklearnLogistic
@@ -388,6 +389,25 @@ def test_tables_fit_a_screen():
     for table in (found.table(), found.path.table()):
         assert len(table.splitlines()) == 6
         assert max(map(len, table.splitlines())) <= 78
+
+
+def test_which_null_model_shares_of_deviance_are_of():
+    """As the docs say: scores compare with the mean target, paths and inference with intercept and offsets."""
+    rng = np.random.default_rng(5)
+    X, offset = rng.standard_normal((200, 2)), 2.0 * rng.standard_normal(200)
+    y = rng.poisson(np.exp(0.2 * X[:, 0] + offset))
+
+    def deviance(mean):
+        return 2.0 * np.sum(xlogy(y, y / mean) - y + mean)
+
+    of_mean, of_offsets = deviance(np.full(200, y.mean())), deviance(np.exp(offset) * y.sum() / np.exp(offset).sum())
+    model = GeneralizedLinearRegressor("poisson", tol=1e-8).fit(X, y, offset=offset)
+    left = deviance(model.predict(X, offset=offset))
+    assert model.score(X, y, offset=offset) == pytest.approx(1 - left / of_mean, rel=1e-9)
+    assert model.inference(X, y, offset=offset).d2 == pytest.approx(1 - left / of_offsets, rel=1e-9)
+    path = fit_path(GeneralizedLinearRegressor("poisson"), X, y, offset=offset, strengths=[0.1])
+    left = deviance(path.models[0].predict(X, offset=offset))
+    assert path.explained == pytest.approx([1 - left / of_offsets], rel=1e-9)
 
 
 class Axes:

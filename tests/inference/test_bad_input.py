@@ -89,3 +89,13 @@ def test_a_saved_model_without_its_data(tmp_path):
         model.inference()
     with pytest.raises(ValueError, match="GeneralizedLinearRegressor requires y to be passed"):
         model.inference(X)
+
+
+def test_a_column_called_intercept_is_refused_beside_the_intercept():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"intercept": rng.standard_normal(60), "x": rng.standard_normal(60)})
+    y = frame["x"] + rng.standard_normal(60)
+    with pytest.raises(ValueError, match="the column 'intercept' has the name that the model's own intercept has"):
+        GeneralizedLinearRegressor().fit(frame, y).inference(frame, y)
+    told = GeneralizedLinearRegressor(fit_intercept=False).fit(frame, y).inference(frame, y)
+    assert told.names == ["intercept", "x"]

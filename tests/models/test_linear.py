@@ -290,6 +290,26 @@ def test_class_weights():
         SerialEngine().place(Linear("softmax", class_weight={9: 1.0}), sources)
 
 
+@pytest.mark.parametrize("absent", [[2], [0, 2]], ids=str)
+def test_classes_without_weight_cannot_be_balanced(absent):
+    y = np.resize([0, 1, 2], 12)
+    sources = array_sources(np.arange(12.0)[:, None], y, 1.0 * ~np.isin(y, absent), blocks=2)
+    names = ", ".join(map(str, absent))
+    with pytest.raises(DataError, match=rf"class_weight='balanced': all rows of class(es)? {names} have weight 0"):
+        SerialEngine().place(Linear("softmax", class_weight="balanced"), sources)
+
+
+@pytest.mark.parametrize("texts", [["3", "4"] * 6, [" 1e3 "] * 12, [3.0, "4"] * 6, [b"3"] * 12], ids=str)
+@pytest.mark.parametrize("role", ["y", "sample_weight", "offset"])
+def test_texts_of_numbers_are_no_numbers(texts, role):
+    told = {"y": np.arange(12.0), role: np.array(texts, object)}
+    text = next(one for one in texts if not isinstance(one, float))
+    for make in (np.asarray, lambda values: np.array([str(value) for value in values])):
+        given = {**told, role: make(told[role])}
+        with pytest.raises(DataError, match=f"must be numbers, not the text ({text!r}|'3.0'|\"b'3'\")|not \"b'3'\""):
+            SerialEngine().place(Linear("squared"), array_sources(np.arange(12.0)[:, None], **given))
+
+
 def test_row_sample_does_not_depend_on_the_cut():
     data = rows("softmax", "csr")
     samples = [

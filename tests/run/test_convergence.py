@@ -335,6 +335,23 @@ def test_columns_that_say_nothing_or_the_same_are_named():
         assert model.coef_[3] == 0.0
 
 
+def test_a_base_level_is_no_column_without_variation():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": rng.standard_normal(200), "z": rng.choice(["u", "v"], 200), "k": "one", "c": 7.3})
+    y = rng.poisson(2.0, 200)
+    for solver in ("auto", "lbfgs", "newton"):
+        model = GeneralizedLinearRegressor("poisson", base="first", solver=solver, tol=1e-5)
+        assert model.fit(frame[["a", "z"]], y).result_.notices == ()
+        told = codes(model.fit(frame, y).result_)
+        assert told == {"constant-columns": "without variation, and so not used: 'c'"}
+
+
+def test_several_intercepts_are_told_once():
+    X = np.arange(12.0)[:, None]
+    with pytest.warns(FitWarning, match=r"along 'x0', 'the intercepts'; add a penalty"):
+        OrdinalLogisticRegression(C=np.inf).fit(X, np.arange(12) // 4)
+
+
 def test_nothing_is_said_where_there_is_nothing_to_say(recwarn):
     X, y = breast_cancer()
     for solver in SOLVERS:

@@ -11,7 +11,7 @@ from ..errors import DataError
 from ..protocols.rows import Rows, Size
 from .beside import values_of
 from .cut import cut
-from .features import AS_THEY_ARE, as_features
+from .features import AS_THEY_ARE, as_features, refuse_masked
 from .kinds import Kind, kind_of
 
 Array = npt.NDArray[Any]
@@ -119,6 +119,7 @@ def array_sources(
         X = X.tocsr()
         values_per_row = X.nnz / max(1, X.shape[0])
     else:
+        refuse_masked("X", X)
         X = np.asarray(X)
         if X.ndim != 2:
             raise DataError(f"X has {X.ndim} dimension(s), it must have two, rows by columns: Reshape your data")

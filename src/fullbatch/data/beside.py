@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from ..errors import DataError
 from .arrow import as_table, plain
 from .columns import check_there
+from .features import refuse_masked
 
 Array = npt.NDArray[Any]
 
@@ -45,6 +46,7 @@ def values_of(column: Any) -> Array:
     NumPy makes texts of numbers, None and NaN that stand in a list beside texts. They stay objects here, as they are in
     an array of objects or in a series, so that they are told.
     """
+    refuse_masked("the targets, weights or offsets", column)
     if isinstance(column, pa.Array):
         column = pa.chunked_array([column])
     if isinstance(column, pa.ChunkedArray):
@@ -67,8 +69,10 @@ def one_column(values: Any) -> Array:
 
 def targets(y: Any, warn: bool = False) -> Array:
     """Targets beside what is in memory; a matrix of one column will do, with scikit-learn's warning if asked."""
+    values = one_column(y)
+    _refuse_complex(values, "target")
     try:
-        column: Array = column_or_1d(one_column(y), warn=warn)
+        column: Array = column_or_1d(values, warn=warn)
     except ValueError as error:
         raise DataError(f"{error} Give one target for each row") from None
     return column
@@ -90,6 +94,7 @@ def arrow_column(values: Any, meaning: str, n: int) -> pa.Array:
         There are more or fewer, or they mix types.
     """
     values = np.full(n, values, np.float64) if isinstance(values, Real) else one_column(values)
+    _refuse_complex(values, meaning)
     if meaning == "target":
         values = targets(values)
     if values.shape != (n,):
@@ -99,6 +104,12 @@ def arrow_column(values: Any, meaning: str, n: int) -> pa.Array:
         return pa.array(values.astype(values.dtype.newbyteorder("="), copy=False), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise DataError(f"the {meaning} mixes types, use text or numbers: {error}") from None
+
+
+def _refuse_complex(values: Array, meaning: str) -> None:
+    """Of which scikit-learn's error has all values, and Arrow's none."""
+    if values.dtype.kind == "c":
+        raise DataError(f"Complex data not supported: the {meaning} must be real, not {values.dtype}")
 
 
 def check_indexes(X: Any, beside: Mapping[str, Any]) -> None:

@@ -61,6 +61,8 @@ def choose_columns(
     _check_names([*meanings, *chosen], schemas, files, door)
     meant = Counter((*meanings, *chosen, *roles.exclude))
     twice = [name for name in (*meanings, *chosen) if meant[name] > 1]
+    if twice and roles.features is not None and list(roles.features).count(twice[0]) > 1:
+        raise ValueError(f"the column {twice[0]!r} is named twice among the features: name it once")
     if twice:
         raise ValueError(
             f"the column {twice[0]!r} is given two meanings: target, weight, offset, features and exclude differ"

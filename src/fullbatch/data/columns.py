@@ -53,10 +53,18 @@ class Roles:
     dtype: str | None = None
 
     def __post_init__(self) -> None:
+        for option in ("target", "weight", "offset"):
+            given = getattr(self, option)
+            if not (given is None or isinstance(given, str)):
+                one = f": sources have one {option}" if isinstance(given, Sequence) else ""
+                raise ValueError(f"{option} must be the name of a column, got {given!r}{one}")
         for option in ("features", "exclude", "categorical"):
             given = getattr(self, option)
             if isinstance(given, str):
                 raise ValueError(f"{option} must be a list of columns, got the text {given!r}: write [{given!r}]")
+            for name in () if given is None else given:
+                if not isinstance(name, str):
+                    raise ValueError(f"{option} must be a list of names of columns, got {name!r} among them")
         if self.features is not None and not len(self.features):
             raise ValueError("features is an empty list: name a column, or leave it out for all")
         if not isinstance(self.missing, Mapping) and self.missing not in ("error", "drop"):
@@ -268,14 +276,17 @@ class Columns:
         """What is to be said of missing values: of the first one, and of the columns that have some."""
         name = min(first, key=lambda name: first[name])
         others = [other for other in first if other != name]
-        told = "missing={" + ", ".join(f"{one!r}: ..." for one in (name, *others)) + "}"
-        drop = "" if self.every_row else ", leave such rows out with " + self.door.format('missing="drop"')
-        fill = told if drop else self.door.format(told)
+        drop = "" if self.every_row else " leave such rows out with " + self.door.format('missing="drop"')
+        if name in self.features:
+            told = "missing={" + ", ".join(f"{one!r}: ..." for one in (name, *others) if one in self.features) + "}"
+            advice = f"{drop and ',' + drop}, or say what stands for it: {told if drop else self.door.format(told)}"
+            advice += '. A linear model can learn it: missing="median"' if drop else ""
+        else:  # a target, weight or offset, which nothing stands for
+            advice = drop and f', or{drop}. A linear model leaves them out itself: missing="drop"'
         return arrow.BadValue(
             f"{where}: row {first[name]}, column {name!r}: the value is missing"
             + (f" (as are some of {shortened(others)})" if others else "")
-            + f". Fill it in{drop}, or say what stands for it: {fill}"
-            + ('. A linear model can learn it: missing="median"' if drop else ""),
+            + f". Fill it in{advice}",
             first[name],
         )
 

@@ -16,7 +16,7 @@ from .arrow import as_table
 from .beside import ARGUMENTS, arrow_column, check_index, is_count, weights
 from .columns import check_there
 from .cut import cut, cut_parts
-from .features import as_features, feature_bytes
+from .features import as_features, feature_bytes, refuse_masked
 from .parts import PartPiece, Shared, check_length
 
 try:
@@ -198,7 +198,10 @@ class Chunk:
 
     def decode(self, names: list[str]) -> list[Array | None]:
         """All of its rows."""
-        return [None if one is None else np.asarray(_computed(one)) for one in self.delayed]
+        computed = [None if one is None else _computed(one) for one in self.delayed]
+        for one in computed:
+            refuse_masked(self.where, one)
+        return [None if one is None else np.asarray(one) for one in computed]
 
 
 @dataclass(frozen=True, eq=False)

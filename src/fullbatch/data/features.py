@@ -58,6 +58,16 @@ def refuse_dates(what: str, values: Any) -> None:
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
 
 
+def refuse_masked(what: str, values: Any) -> None:
+    """Refuse a masked array of NumPy in which values are masked: what is behind the mask would be read."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        row, *column = np.argwhere(np.ma.getmaskarray(values))[0].tolist()
+        raise DataError(
+            f"row {row}{''.join(f', column {number}' for number in column)}: the value in {what} is masked: make a "
+            "missing value of it with filled(numpy.nan), or fill it in"
+        )
+
+
 def refuse_texts(X: Any) -> None:
     """Refuse a matrix in which texts or bytes stand that are no numbers."""
     if X.dtype.kind not in "OSUT":
@@ -182,6 +192,30 @@ def encode(rows: Rows, features: Features, source: Any, unknown: Unknown = "erro
     else:
         X = sparse_columns(rows.X, np.column_stack(places), np.column_stack(values), features.size)
     return replace(rows, X=X, categories=(), names=())
+
+
+def with_bases(rows: Rows, features: Features, bases: Sequence[Any], source: Any) -> Rows:
+    """The rows with base levels in the place of unknown ones.
+
+    Parameters
+    ----------
+    rows : Rows
+        With the columns of `features`.
+    features : Features
+        Columns and levels of the fit.
+    bases : sequence
+        The base level of each categorical column; None where it has none, which leaves the column as it is.
+    source : Source or str
+        Where the rows come from, for messages.
+    """
+    _check_columns(rows, features, source)
+    categories = []
+    for number, (column, levels, base) in enumerate(zip(rows.categories, features.levels, bases, strict=True)):
+        _check_kind(column, levels, features.column(features.numeric + number), source)
+        if base is not None:
+            column = replace(column, levels=np.where(np.isin(column.levels, levels), column.levels, base))
+        categories.append(column)
+    return replace(rows, categories=tuple(categories))
 
 
 def unknown_level(column: Category, row: int, name: int | str, levels: Array, source: Any) -> DataError:

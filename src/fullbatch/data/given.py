@@ -30,7 +30,7 @@ from .beside import (
 )
 from .columns import TABLE_SOURCES, Roles
 from .design_ import Design, Designed, learn_design
-from .features import column_names, common_type, refuse_dates, refuse_texts
+from .features import column_names, common_type, refuse_dates, refuse_masked, refuse_texts
 from .frames import FramePiece, sources_of_table
 from .indicators import Indicators
 from .kinds import Kind, is_pandas, kind_of
@@ -340,6 +340,8 @@ def matrix_of(X: Any, types: list[Any] | None, asked_by: str, **options: Any) ->
     """
     if not (hasattr(X, "dtype") or hasattr(X, "dtypes")):  # lists, buffers
         X = np.asarray(X)
+    _refuse_columns(X)
+    refuse_masked("X", X)
     refuse_dates("X", X)
     if isinstance(X, np.ndarray) and X.ndim == 2:
         refuse_texts(X)
@@ -349,6 +351,17 @@ def matrix_of(X: Any, types: list[Any] | None, asked_by: str, **options: Any) ->
         if types[0] in ("uint8", "int8") and is_pandas(X) and X.isna().any(axis=None):
             types = [np.float32]  # bytes cannot say what is missing, of which the worker tells
     return check_array(X, accept_sparse="csr", dtype=types, estimator=asked_by, input_name="X", **options)
+
+
+def _refuse_columns(X: Any) -> None:
+    """Refuse a frame of pandas without columns, or with two of one name."""
+    if not is_pandas(X) or X.ndim != 2:
+        return
+    if not len(X.columns):
+        raise DataError("X is a frame without columns: 0 feature(s), at least one is needed")
+    if not X.columns.is_unique:
+        name = X.columns[X.columns.duplicated()].tolist()[0]
+        raise DataError(f"the table: two columns are named {name!r}: rename one of them")
 
 
 def names_of_matrix(X: Any) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from ..errors import DataError, shortened
 from ..protocols.rows import Rows, is_sparse
 from .around import Around
 from .arrow import plain_value
+from .beside import free_name
 from .columns import Roles
 from .features import column_names, filled
 from .medians import columns_of, medians
@@ -27,7 +28,7 @@ MissingOfFit = Literal["error", "drop", "mean", "median"] | Mapping[str, Any]
 
 # What is learnt from the rows.
 _LEARNT = ("mean", "median")
-# The level that missing texts are beside numbers that are learnt.
+# The level that missing texts are beside numbers that are learnt; with "_" behind it where a column has such a level.
 _LEVEL = "missing"
 
 
@@ -79,7 +80,8 @@ def settled(
     sources : sequence of Source
         Of the fit.
     missing : "error", "drop", "mean", "median" or mapping of column to "mean", "median" or a value
-        What the estimator says. With "mean" and "median" missing texts are a level of their own, "missing".
+        What the estimator says. With "mean" and "median" missing texts are a level of their own, "missing", or with
+        "_" behind it in a column that has this level.
     told : mapping of str to value
         What the sources say, by column.
     engine : Engine
@@ -109,7 +111,9 @@ def settled(
             )
         values = {name: plain_value(value) for name, value in missing.items()}
     else:
-        values = dict.fromkeys(found.numbers, missing) | dict.fromkeys(found.texts, _LEVEL)
+        values = dict.fromkeys(found.numbers, missing) | {
+            name: free_name(_LEVEL, found.taken.get(name, ())) for name in found.texts
+        }
     values = {name: values[name] for name in found.names if name in values and name not in told}
     learnt = [name for name in values if name in found.numbers and values[name] in _LEARNT]
     reads, halved = 1, [name for name in learnt if values[name] == "median"]
@@ -229,6 +233,8 @@ class _Found:
         Whether numbers are kept as float32.
     holes : (p,) bool array
         Whether a number is missing.
+    taken : mapping of str to set of str
+        By column of texts the levels that are called as missing ones are.
     """
 
     numbers: tuple[str, ...]
@@ -238,6 +244,7 @@ class _Found:
     total: Array
     single: bool
     holes: Array
+    taken: Mapping[str, frozenset[str]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -262,14 +269,20 @@ class _Found:
         texts = tuple(dict.fromkeys((*self.texts, *other.texts)))  # a block without values says nothing of them
         others = tuple(name for name in self.others if name not in texts)
         sums = self.weight + other.weight, self.total + other.total
-        return _Found(self.numbers, texts, others, *sums, self.single and other.single, self.holes | other.holes)
+        taken = {name: self.taken.get(name, frozenset()) | other.taken.get(name, frozenset()) for name in texts}
+        return _Found(self.numbers, texts, others, *sums, self.single and other.single, self.holes | other.holes, taken)
 
 
 def _look(index: int, source: _WithHoles) -> _Found:
     rows = source.read()
     X, p = rows.X, rows.X.shape[1]
     names = column_names(rows.names, p + len(rows.categories))
-    texts = [name for name, one in zip(names[p:], rows.categories, strict=True) if one.levels.dtype.kind == "U"]
+    levels = {
+        name: one.levels.tolist()
+        for name, one in zip(names[p:], rows.categories, strict=True)
+        if one.levels.dtype.kind == "U"
+    }
+    taken = {name: frozenset(level for level in own if level.rstrip("_") == _LEVEL) for name, own in levels.items()}
     sums = [(weights.sum(), values @ weights) for values, weights in columns_of(rows, range(p))]
     weight, total = np.array(sums).reshape(p, 2).T
     kept = str(getattr(getattr(source.source, "columns", None), "dtype", X.dtype))
@@ -278,5 +291,5 @@ def _look(index: int, source: _WithHoles) -> _Found:
         holes[X.indices[np.isnan(X.data)]] = True
     elif X.dtype.kind == "f":
         holes = np.isnan(X).any(axis=0)
-    others = tuple(name for name in names[p:] if name not in texts)
-    return _Found(names[:p], tuple(texts), others, weight, total, kept != "float64", holes)
+    others = tuple(name for name in names[p:] if name not in levels)
+    return _Found(names[:p], tuple(levels), others, weight, total, kept != "float64", holes, taken)

@@ -78,6 +78,10 @@ def terms_of(text: str, intercept: bool) -> Terms:
     try:
         whole = Formula(text)
     except (FormulaicError, SyntaxError, ValueError, TypeError, KeyError, IndexError) as error:
+        if "`.` operator" in str(error):
+            raise ValueError(
+                f"formula {text!r}: '.' stands for no columns here: name them, as in 'y ~ a + b'"
+            ) from None
         raise ValueError(f"formula {text!r} cannot be read: {first_line(error)}") from None
     left, right = getattr(whole, "lhs", None), getattr(whole, "rhs", whole)
     if not all(isinstance(term, Term) for side in (left or (), right) for term in side):

@@ -92,6 +92,11 @@ class CrossValidated(LinearEstimator):
     def _choose(self, template: Template, splits: Splits) -> None:
         """Set what is chosen, from fits to the rows without each fold."""
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if lacking := super()._no_together:  # of the model, whose fits without each fold are made together
+            raise ValueError(f"{type(self).__name__} makes many fits, which this model does not take: {lacking}")
+
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, **params: Any) -> Self:
         """Choose the strength of the penalty, and fit the model with it.
 
@@ -259,7 +264,8 @@ def score_of(fits: Any, splits: Splits, scorer: Callable[..., float]) -> Array:
 def refuse_elsewhere(has_offset: bool, splits: Splits, scoring: Any, instead: str) -> None:
     """Of rows that are not in memory, and of those with offsets, only their mean loss under the fits is known."""
     if has_offset or not splits.in_memory:
+        what = "the default scoring" if scoring is None else f"scoring={scoring!r}"
         raise DataError(
-            f"scoring={scoring!r} needs rows in memory, without offsets: of others only the mean loss of rows held "
+            f"{what} needs rows in memory, without offsets: of others only the mean loss of rows held "
             f"out is known, so give scoring={instead!r}"
         )

@@ -33,6 +33,7 @@ class Inferred:
     engine: Any
     fit_intercept: bool
     standardize: bool
+    unknown: str
 
     _no_inference: ClassVar[str] = ""  # why there is none
 
@@ -193,6 +194,7 @@ class Inferred:
             getattr(self, "class_weight", None),
             held_at_zero(self.base_, self.features_),
             None if self.formula_ is None else self.formula,
+            "error" if self.unknown == "error" else "ignore",
         )
 
 

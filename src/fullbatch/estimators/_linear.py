@@ -372,7 +372,11 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
                 one.check()
                 if self._no_early_stopping:
                     raise ValueError(f"{type(self).__name__} takes no EarlyStopping: {self._no_early_stopping}")
-        self._model()  # refuses what it does not take
+        self._check_model()
+
+    def _check_model(self) -> None:
+        """Refuse what the model does not take."""
+        self._model()
 
     def _start(self, objective: Objective, schema: Schema, outputs: int) -> Array:
         if not (self.warm_start and hasattr(self, "coef_")):

@@ -98,8 +98,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     Parameters
     ----------
     loss : {"squared", "huber", "poisson"} or callable, default="squared"
-        Half the squared residual; the same up to 1 and linear beyond; exp(output) - y output, whose predictions are the
-        exponentials of the outputs. Of several targets their sum.
+        Half the squared residual; the same up to 1 and linear beyond; exp(output) - y output, for targets of 0 or more,
+        whose predictions are the exponentials of the outputs. Of several targets their sum.
 
     Attributes
     ----------
@@ -138,7 +138,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
         return ["prediction"] if count == 1 else [f"prediction_{number}" for number in range(count)]
 
     def _model(self) -> SizedNetwork:
-        return SizedNetwork(self._recipe_for(getattr(self, "seed_", 0)), False, targets=self._n_outputs)
+        loss = self.loss if isinstance(self.loss, str) else None
+        return SizedNetwork(self._recipe_for(getattr(self, "seed_", 0)), False, targets=self._n_outputs, loss=loss)
 
     @property
     def _n_outputs(self) -> int:

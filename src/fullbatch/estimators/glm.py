@@ -1,6 +1,7 @@
 """Regression on one linear predictor: generalised linear models, and robust and quantile regression."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -23,6 +24,9 @@ Array = npt.NDArray[Any]
 
 # Losses that need no family.
 _BY_NAME = ("squared", "huber", "quantile", "poisson", "gamma", "tweedie")
+
+# Where a fit of theta begins.
+_FIRST_THETA = 1.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -164,7 +168,7 @@ class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
         if self.family is None:
             return self.loss, self.loss_options
         loss, options = loss_of(self.family, self.link, self.loss_options)
-        return loss, {**(options or {}), "theta": getattr(self, "theta_", 1.0)} if self._by_likelihood else options
+        return loss, {**(options or {}), "theta": self.theta_} if self._by_likelihood else options
 
     @property
     def _by_likelihood(self) -> bool:
@@ -176,19 +180,27 @@ class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
     def _no_together(self) -> str:  # type: ignore[override]
         return "its theta is fitted too: give one" if self._by_likelihood else ""
 
+    def _check_model(self) -> None:
+        if not self._by_likelihood:
+            return super()._check_model()
+        trial = copy(self)
+        trial.theta_ = _FIRST_THETA
+        trial._model()
+
     def _learn(self, engine: Any, given: Given) -> None:
-        if not (self.warm_start and self._by_likelihood):
-            self.__dict__.pop("theta_", None)  # of an earlier fit
-        if self._by_likelihood:
-            self.theta_ = getattr(self, "theta_", 1.0)
-            fit_by_turns(
-                self, lambda: super(GeneralizedLinearRegressor, self)._learn(engine, given), engine, given.sources
-            )
-        else:
-            super()._learn(engine, given)
+        if not self._by_likelihood:
+            return super()._learn(engine, given)
+        if not (self.warm_start and hasattr(self, "theta_")):
+            self.theta_ = _FIRST_THETA
+        fit_by_turns(self, lambda: super(GeneralizedLinearRegressor, self)._learn(engine, given), engine, given.sources)
+
+    def _fit_blocks(self, blocks: Any, given: Given) -> None:
+        super()._fit_blocks(blocks, given)
         loss, options = self._loss()
         if loss == "negative.binomial":
             self.theta_ = float((options or {}).get("theta", 1.0))
+        else:
+            self.__dict__.pop("theta_", None)  # of an earlier fit
 
     def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         super()._add_saved(arrays, metadata)

@@ -24,9 +24,9 @@ _RATIO = 1e-6
 class GeneralizedLinearRegressorCV(CrossValidated, GeneralizedLinearRegressor):
     """`GeneralizedLinearRegressor` whose strength is chosen by cross-validation, all folds advancing together.
 
-    Takes what that takes, but for `alpha` and `warm_start`, and chooses the `alpha` and the `l1_ratio` whose fits to
-    the rows without each fold have the least mean deviance on the rows of that fold, folds counting alike. The result
-    is the same to the bit on any engine and number of workers.
+    Takes what that takes, but for `alpha`, `warm_start` and the theta "likelihood", and chooses the `alpha` and the
+    `l1_ratio` whose fits to the rows without each fold have the least mean deviance on the rows of that fold, folds
+    counting alike. The result is the same to the bit on any engine and number of workers.
 
     Parameters
     ----------

@@ -221,8 +221,8 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
         has_offset = fits.template.blocks.schema.offset
         if isinstance(self.scoring, str) and self.scoring == _LOSS and (has_offset or not splits.in_memory):
             return -fits.held_out
-        refuse_elsewhere(has_offset, splits, self.scoring, _LOSS)
         scoring = self._is_told("scoring")
+        refuse_elsewhere(has_offset, splits, scoring, _LOSS)
         if scoring is None:
             return score_of(fits, splits, lambda model, X, y, **told: Classifier.score(model, X, y, **told))
         scorer = sklearn.metrics.get_scorer(scoring)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.features import Unknown, encode, matched
+from ..data.features import Unknown, encode, matched, with_bases
 from ..errors import DataError, located, shortened
 from ..models.describe import as_labels
 from ..models.linear import Linear, bad_offset
@@ -60,6 +60,8 @@ class FittedLinear:
         Coefficients of base levels, which are zero by definition.
     formula : str or None
         What makes the columns from those of the data.
+    unknown : {"error", "ignore"}
+        What the model does with unknown levels.
     """
 
     features: Features
@@ -76,6 +78,7 @@ class FittedLinear:
     class_weight: Any = None
     held: Array | None = None
     formula: str | None = None
+    unknown: Unknown = "error"
 
     def targets(self, rows: Rows, source: Any) -> Array:
         """(n,) numbers, or numbers of classes; rows that cannot be used are refused.
@@ -115,6 +118,53 @@ class FittedLinear:
             )
         return encode(matched(rows, self.features, self.missing, source), self.features, source, unknown)
 
+    def with_known_levels(self, rows: Rows, source: Any) -> Rows:
+        """Rows in which a level that the model ignores is the base level, as which it counts.
+
+        Raises
+        ------
+        DataError
+            Its column has no base level: what it counts as then is none of what the data tell.
+        """
+        rows = matched(rows, self.features, self.missing, source)
+        if self.unknown == "error" or not rows.categories:
+            return rows
+        rows = with_bases(rows, self.features, self.bases, source)
+        self._refuse_unknown(
+            rows,
+            source,
+            "which the model ignores, has no standard error: the column has no base level that it could count as. Fit "
+            'with base levels, base="first", or leave the row out',
+        )
+        return rows
+
+    def encoded_of_fit(self, rows: Rows, source: Any) -> Rows:
+        """Rows of the fit, whose levels are known, with the columns of the model."""
+        if self.unknown != "error" and rows.categories:
+            rows = matched(rows, self.features, self.missing, source)
+            rows = with_bases(rows, self.features, [None] * len(self.features.levels), source)
+            self._refuse_unknown(rows, source, "which the fit has not seen: give the rows of the fit, and no others")
+        return self.encoded(rows, source)
+
+    def _refuse_unknown(self, rows: Rows, source: Any, why: str) -> None:
+        columns = zip(rows.categories, self.features.levels, strict=True)
+        for number, (column, levels) in enumerate(columns, self.features.numeric):
+            strange = ~np.isin(column.levels, levels)[column.codes]
+            if strange.any():
+                row = int(np.flatnonzero(strange)[0])
+                name, level = self.features.column(number), column.levels.tolist()[column.codes[row]]
+                raise DataError(f"{located(source, row)}, column {name!r}: unknown level {level!r}, {why}")
+
+    @property
+    def bases(self) -> list[Any]:
+        """The base level of each categorical column; None where it has none."""
+        first, bases = self.features.numeric, []
+        for levels in self.features.levels:
+            held = [] if self.held is None else levels[self.held[first : first + len(levels)]].tolist()
+            bases.append(held[0] if held else None)
+            first += len(levels)
+        return bases
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
@@ -143,12 +193,17 @@ class Design:
         """
         features, told = fitted.features, dict(reference or {})
         left_out, references, first = [], {}, features.numeric
-        for name, levels in zip(features.data_names()[features.numeric :], features.levels, strict=True):
-            base = [] if fitted.held is None else levels[fitted.held[first : first + len(levels)]].tolist()
-            if base and not fitted.fit_intercept and told.get(name) == base[0]:
+        if fitted.fit_intercept and "intercept" in features.data_names():
+            raise ValueError(
+                "the column 'intercept' has the name that the model's own intercept has in tables and hypotheses: fit "
+                "with another name for it"
+            )
+        names = features.data_names()[features.numeric :]
+        for name, levels, base in zip(names, features.levels, fitted.bases, strict=True):
+            if base is not None and not fitted.fit_intercept and told.get(name) == base:
                 del told[name]
-                left_out.append(first + levels.tolist().index(base[0]))
-                references[name] = base[0]
+                left_out.append(first + levels.tolist().index(base))
+                references[name] = base
             elif fitted.fit_intercept or first > features.numeric:
                 level = told.pop(name, levels.tolist()[0])
                 place = levels.tolist().index(level) if level in levels.tolist() else -1

@@ -299,7 +299,7 @@ class PredictedWithErrors:
     quantile: float
 
     def __call__(self, index: int, source: Any) -> Array:
-        rows = self.design.encoded(read(source, ()).rows, source)
+        rows = self.design.encoded(self.design.fitted.with_known_levels(read(source, ()).rows, source), source)
         family, beta, n = self.design.fitted.family, self.design.beta, rows.X.shape[0]
         answer = np.empty((4, n))
         for start in range(0, n, 4096):

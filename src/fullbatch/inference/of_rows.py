@@ -122,7 +122,8 @@ class OfRows(FitMeasures):
         Parameters
         ----------
         X, offset
-            As for the model's own `predict`.
+            As for the model's own `predict`. An unknown level that the model takes counts as its column's base level;
+            without one it has no standard error, and is refused.
         level : float
             Of the interval of the mean, which is made on the scale of the linear predictor.
 

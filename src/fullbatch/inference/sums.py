@@ -91,7 +91,7 @@ class Counting:
         """Those of a source."""
         given = read(source, clusters)
         y = design.fitted.targets(given.rows, source)
-        rows = replace(design.encoded(given.rows, source), y=y)
+        rows = replace(design.fitted.encoded_of_fit(given.rows, source), y=y)
         total, ids = len(y), given.ids
         places = np.arange(total)
         if rows.weight is not None and not np.all(np.asarray(rows.weight) > 0):

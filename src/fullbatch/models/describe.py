@@ -45,11 +45,23 @@ def as_numbers(values: Any, what: str) -> Array:
         raise DataError(f"{what} must be numbers, not {dates}: derive numbers from the dates first")
     if values.dtype.kind == "c":
         raise DataError(f"{what} must be real numbers, not {values.dtype}: take their real part, if that is meant")
-    try:
-        return values.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        wrong = next(value for value in values.ravel().tolist() if not _is_number(value))
-        raise DataError(f"{what} must be numbers, not {wrong!r}: correct it, or give another column") from None
+    text = _first_text(values)
+    if text is None:
+        try:
+            return values.astype(np.float64, copy=False)
+        except (TypeError, ValueError):
+            pass  # one of them is something else
+    wrong = next((value for value in values.ravel().tolist() if not _is_number(value)), None)
+    if wrong is None:
+        raise DataError(f"{what} must be numbers, not the text {text!r}: make numbers of it, or give another column")
+    raise DataError(f"{what} must be numbers, not {wrong!r}: correct it, or give another column")
+
+
+def _first_text(values: Array) -> str | bytes | None:
+    """The first text among values, which NumPy would read as numbers where it can."""
+    if values.dtype.kind not in "USTO":
+        return None
+    return next((value for value in values.ravel().tolist() if isinstance(value, str | bytes)), None)
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, shortened
 from ..kernels.losses import LOSSES, Squared
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
@@ -19,7 +19,7 @@ from ._passes import usual_passes
 from .describe import as_numbers, describe
 from .deviance import family_of
 
-__all__ = ["Linear", "bad_offset", "usual_passes"]
+__all__ = ["Linear", "bad_offset", "bad_target", "usual_passes"]
 
 Array = npt.NDArray[Any]
 
@@ -114,17 +114,7 @@ class Linear:
     def _bad_target(self, rows: Rows, source: str) -> Problem | None:
         if LOSSES[self.loss].labels:
             return None
-        family, y = family_of(self.loss, self.options), np.asarray(rows.y, np.float64)
-        low = y < family.least if family.least_allowed else y <= family.least
-        bad = np.flatnonzero(low | (y > family.most))
-        if not bad.size:
-            return None
-        row = int(bad[0])
-        bound = f"at least {family.least:g}" if family.least_allowed else f"greater than {family.least:g}"
-        if np.isfinite(family.most):
-            bound = f"from {family.least:g} to {family.most:g}"
-        what = f"the target y is {y[row]:g}, the {self.loss} loss takes targets {bound}"
-        return Problem(row, None, what, source, row)
+        return bad_target(np.asarray(rows.y, np.float64), self.loss, self.options, source)
 
     def build(self, rows: Rows, schema: Schema, first_row: int) -> LinearBlock:
         """The block of these rows."""
@@ -177,7 +167,14 @@ class Linear:
         assert schema.classes is not None
         assert schema.class_weight is not None
         if isinstance(self.class_weight, str):
-            present = np.maximum(schema.class_weight, np.finfo(np.float64).tiny)
+            present = schema.class_weight
+            if not np.all(present > 0):
+                absent = schema.classes[~(present > 0)].tolist()
+                raise DataError(
+                    f"class_weight='balanced': all rows of {'class' if len(absent) == 1 else 'classes'} "
+                    f"{shortened(absent)} have weight 0, which no factor makes as much as others have: leave these "
+                    "rows out, or give the weights of the classes"
+                )
             return schema.weight / (len(schema.classes) * present)
         unknown = [label for label in self.class_weight if label not in schema.classes]
         if unknown:
@@ -196,6 +193,24 @@ def _refuse_too_small(schema: Schema) -> None:
         raise DataError(
             f"column {schema.features.name_out(int(lost[0]))!r} is so near zero that its squares are lost: scale it"
         )
+
+
+def bad_target(y: Array, loss: str, options: Mapping[str, Any] | None, source: str) -> Problem | None:
+    """The first row with a target, of one or several, that a loss of numbers does not take; not a number is told
+    elsewhere.
+    """
+    family = family_of(loss, options)
+    low = y < family.least if family.least_allowed else y <= family.least
+    bad = np.argwhere(low | (y > family.most))
+    if not bad.size:
+        return None
+    place = tuple(bad[0].tolist())
+    bound = f"at least {family.least:g}" if family.least_allowed else f"greater than {family.least:g}"
+    if np.isfinite(family.most):
+        bound = f"from {family.least:g} to {family.most:g}"
+    which = "".join(f", column {column}," for column in place[1:])
+    what = f"the target y{which} is {y[place]:g}, the {loss} loss takes targets {bound}"
+    return Problem(place[0], None, what, source, place[0])
 
 
 def bad_offset(rows: Rows, source: str) -> Problem | None:

@@ -13,7 +13,7 @@ from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
 from .describe import as_numbers, describe, not_finite
 from .framework import FrameworkBlock, Recipe
-from .linear import Linear
+from .linear import Linear, bad_target
 
 Array = npt.NDArray[Any]
 
@@ -35,12 +35,15 @@ class SizedNetwork:
         Multiplies the sample weights of each class, as in `Linear`.
     targets : int
         How many numbers are a row's target.
+    loss : str or None
+        The loss of numbers by name, as of `Linear`, which tells what targets it takes; None where anything goes.
     """
 
     recipe_for: Callable[[int, int], Recipe]
     labels: bool
     class_weight: str | Mapping[Any, float] | None = None
     targets: int = 1
+    loss: str | None = None
 
     def __post_init__(self) -> None:
         if self.labels:
@@ -55,16 +58,19 @@ class SizedNetwork:
         """Check and describe a block's rows."""
         if rows.offset is not None:
             raise DataError(f"{source}: a network has no use for an offset: give it as a column of X")
-        if rows.y is None or np.ndim(rows.y) == 1:
+        if self.labels or rows.y is None:
             return describe(rows, source, self.labels)
         y = as_numbers(rows.y, f"{source}: target y")
-        described = describe(replace(rows, y=y[:, 0]), source, labels=False)
-        wrong = np.argwhere(~np.isfinite(y))
-        if not len(wrong) or (described.problem is not None and described.problem.row < wrong[0, 0]):
-            return described
-        row, column = (int(one) for one in wrong[0])
-        what = not_finite(f"target y, column {column},", y[row, column])
-        return replace(described, problem=Problem(row, None, what, source, row))
+        described = describe(replace(rows, y=y if y.ndim == 1 else y[:, 0]), source, labels=False)
+        problems = [described.problem]
+        if y.ndim > 1 and len(wrong := np.argwhere(~np.isfinite(y))):
+            row, column = (int(one) for one in wrong[0])
+            what = not_finite(f"target y, column {column},", y[row, column])
+            problems.insert(0, Problem(row, None, what, source, row))
+        if self.loss is not None:
+            problems.append(bad_target(y, self.loss, None, source))
+        first = min((one for one in problems if one is not None), key=lambda problem: problem.row, default=None)
+        return replace(described, problem=first)
 
     def outputs(self, schema: Schema) -> int:
         """How many a network is asked to have: one for each class, or for each target."""

@@ -308,7 +308,7 @@ class Schema:
         Raises
         ------
         DataError
-            No rows, a row that cannot be used, or no weight at all.
+            No rows, a row that cannot be used, no weight at all, or two columns of one name.
         """
         if described.problem is not None:
             raise DataError(str(described.problem))
@@ -322,12 +322,14 @@ class Schema:
         if moments.weight <= 0:
             raise DataError("the sample weights sum to zero: at least one row needs a positive weight")
         _check_repeated(described)
+        features = Features(described.n_features, tuple(counts.values for counts in described.levels), described.names)
+        _check_names(features)
         # The mean of a level's column; sums of weights are rounded, and a share above 1 would have no variance.
         share = [np.minimum(counts.weight / moments.weight, 1.0) for counts in described.levels]
         labels = described.labels
         return cls(
             described.rows,
-            Features(described.n_features, tuple(counts.values for counts in described.levels), described.names),
+            features,
             moments.weight,
             np.concatenate([np.asarray(moments.mean), *share]),
             np.concatenate([moments.squares / moments.weight, *(mean * (1.0 - mean) for mean in share)]),
@@ -428,3 +430,17 @@ def _check_repeated(described: Description) -> None:
                 f"exclude=[{name!r}]. Where each is a category, ask for it: categorical=[{name!r}] of table_sources "
                 "and of the functions for files, or a column of categories in the frame"
             )
+
+
+def _check_names(features: Features) -> None:
+    """Refuse columns of the model of one name: what is said of it by name would be said of one of them."""
+    if not any("=" in name for name in features.names):  # as the names of levels, and of indicators of missing values
+        return
+    seen = set()
+    for name in features.names_out():
+        if name in seen:
+            raise DataError(
+                f"two columns of the model would be named {name!r}, as levels (column=level) and indicators of missing "
+                "values (column=missing) are: rename one of the columns of the data that they are of"
+            )
+        seen.add(name)

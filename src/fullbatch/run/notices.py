@@ -267,6 +267,6 @@ def _names(objective: Objective, coordinates: Iterable[int]) -> str:
     predictors, features = objective.blocks.parameters.predictors, objective.blocks.schema.features
     assert predictors is not None
     columns = np.unique(np.flatnonzero(np.isin(predictors, list(coordinates)).any(axis=0)))
-    return shortened(
-        ("the intercept" if column >= features.size else features.name_out(int(column)) for column in columns), 8
-    )
+    named = [features.name_out(int(column)) for column in columns if column < features.size]
+    intercepts = len(columns) - len(named)  # several of ordered classes
+    return shortened(named + ["the intercept" if intercepts == 1 else "the intercepts"] * (intercepts > 0))
