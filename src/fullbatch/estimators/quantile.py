@@ -1,6 +1,7 @@
 """Linear regression of a quantile, by a smoothed pinball loss."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -109,27 +110,24 @@ class QuantileRegressor(Regression):
         """Where nobody has told the smoothing, by turns with less of it: outliers, and columns that tell nearly all,
         leave residuals far smaller than the targets' standard deviation.
         """
-        told, checkpoint, warm_start = self.smoothing, self.checkpoint, self.warm_start
-        super()._learn(engine, given)
-        iterations, before = self.result_.iterations, np.inf
-        for turn in range(_TURNS):
-            enough = self._share <= _MOST_WITHIN + self.coef_.size / self.n_samples_fit_
-            if told is not None or enough or self._share > _FALL * before or not self.result_.success:
+        if self.smoothing is not None:
+            return super()._learn(engine, given)
+        checkpoint, warm_start, iterations, before = self.checkpoint, self.warm_start, 0, np.inf
+        for turn in range(1, _TURNS + 1):
+            with closing(engine.place(self._model(), given.sources)) as blocks:
+                self._fit_blocks(blocks, given)
+                share = self._share_on_the_curve(blocks)
+            iterations += self.result_.iterations
+            enough = share <= _MOST_WITHIN + self.coef_.size / self.n_samples_fit_
+            if enough or share > _FALL * before or not self.result_.success:
                 break
-            before = self._share
-            self.smoothing = self.smoothing_ * max(_WITHIN / self._share, _NARROWER)
+            before = share
+            self.smoothing = self.smoothing_ * max(_WITHIN / share, _NARROWER)
             self.warm_start = True
             if checkpoint is not None:
-                self.checkpoint = Checkpoint.within(checkpoint, f"smoothing-{turn + 1}")
-            super()._learn(engine, given)
-            iterations += self.result_.iterations
-        self.smoothing, self.checkpoint, self.warm_start = told, checkpoint, warm_start
+                self.checkpoint = Checkpoint.within(checkpoint, f"smoothing-{turn}")
+        self.smoothing, self.checkpoint, self.warm_start = None, checkpoint, warm_start
         self.n_iter_ = self._counted(iterations)
-        del self._share
-
-    def _fit_blocks(self, blocks: Any, given: Given) -> None:
-        super()._fit_blocks(blocks, given)
-        self._share: float = self._share_on_the_curve(blocks)
 
     def _share_on_the_curve(self, blocks: Any) -> float:
         """Which share of the rows has residuals within the smoothing, by the curvature of their losses; without an
