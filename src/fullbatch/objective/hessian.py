@@ -122,13 +122,9 @@ class Curved:
         step[self.held] = 0.0
         return step
 
-    def below(self, share: float) -> int:
-        """How many eigenvalues are no more than that share of the largest."""
-        return int(np.searchsorted(self.values, share * self.values[-1], side="right"))
-
-    def along_first(self, count: int, theta: Array) -> Array:
-        """The part of theta along the first eigenvectors."""
-        vectors = self.vectors[:, :count]
+    def without_curvature(self, theta: Array, share: float) -> Array:
+        """The part of theta along eigenvectors of no more than that share of the largest eigenvalue."""
+        vectors = self.vectors[:, self.values <= share * self.values[-1]]
         with one_thread():
             part: Array = vectors @ (vectors.T @ (theta * self.scale)) / self.scale
         return part

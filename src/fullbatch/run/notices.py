@@ -129,9 +129,12 @@ def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Ar
         return
     # Rows without curvature are those that theta's part along these directions has fitted so well; what else is in that
     # part changes no prediction.
-    counts = [check.curved.below(share) for share in _VANISHING]
-    for count in sorted({count for count in counts if count}):
-        yield np.where(free, _stored(objective, check.curved.along_first(count, state.theta)), 0.0)
+    tried = np.zeros_like(theta)
+    for share in _VANISHING:
+        way = np.where(free, _stored(objective, check.curved.without_curvature(state.theta, share)), 0.0)
+        if (way != tried).any():
+            yield way
+        tried = way
 
 
 def _plainest(objective: Objective, way: Array) -> Array:
