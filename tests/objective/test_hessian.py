@@ -6,7 +6,7 @@ from problems import objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import Status, minimize
-from fullbatch.objective.hessian import Curved, hold
+from fullbatch.objective.hessian import SURE, Curved, hold
 from fullbatch.protocols import Curvature, Curves, Point
 
 
@@ -81,3 +81,33 @@ def _told_apart(theta, fun):
     mean = np.column_stack((X[:, 0] - 300.0, (X[:, 1] - X[:, 0]) / 1e-8)).mean(axis=0)
     raw[2] += mean @ raw[:2]  # the objective told apart is centred
     return raw
+
+
+def in_long_double(loss, predictions, y):
+    if loss == "squared":
+        losses = (predictions - y) ** 2 / 2
+    elif loss == "poisson":
+        losses = np.exp(predictions) - y * predictions - (y - y * np.log(y.astype(np.longdouble)))
+    else:
+        losses = np.maximum(1 - y * predictions, 0) ** 2 / 2
+    return losses.mean()
+
+
+@pytest.mark.parametrize("loss", ["squared", "poisson", "squared_hinge"])
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e5])
+def test_what_large_terms_that_cancel_hide_of_f(loss, far):
+    """F by long double, where it is 0 but for the targets' own rounding, and as blocks tell it."""
+    rng = np.random.default_rng(2)
+    z, w = rng.standard_normal((2, 500))
+    w = np.sign(w) if loss == "squared_hinge" else w / 4
+    X = np.column_stack((far + z, far + z + 2.0**-30 * w))
+    theta = np.array([-1.1e9, 1.1e9, w.mean()])
+    stored = objective(X, np.arange(500) % 2).variables.to_blocks(theta)
+    predictions = X.astype(np.longdouble) @ stored[:2] + stored[2]
+    y = {"squared": predictions, "poisson": np.exp(predictions), "squared_hinge": np.sign(predictions)}[loss]
+    fun = objective(X, y.astype(float), loss, l2=0.0)
+    curves = fun(Curvature(theta, "gram", double=True))
+    off = abs(float(curves.point.value - fun.facts.least - in_long_double(loss, predictions, y.astype(float))))
+    blurred = Curved.of(curves, theta, fun.facts, "float64").blurred
+    assert off <= SURE * blurred
+    assert blurred <= 1.1 * (2.0**-53 * 1.1e9 * np.hypot(far, 2.0)) ** 2  # of two columns, half the square each

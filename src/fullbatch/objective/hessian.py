@@ -24,6 +24,8 @@ SURE = 10.0
 # Rounding of float64 of a column that was centred, as a share of the column as stored; sums of second derivatives.
 CENTRED, CENTRED_SQUARES = 3e-17, 2e-15
 
+# Rounding of a predictor, as a share of each of its terms.
+_OF_TERMS = 2.0**-53
 
 # Damping of a step that looks beyond the next iterate, and how many of Newton's steps it is long.
 _PROBED, _NEAREST, _FURTHEST = 1e-12, 10.0, 1e8
@@ -59,6 +61,8 @@ class Curved:
         Parameters of columns without variation or penalty: they stay where they are.
     falls : bool
         Whether F falls away along an eigenvector, beyond rounding; of losses that are not convex.
+    blurred : float
+        See `blurred`.
     """
 
     values: Array
@@ -70,6 +74,7 @@ class Curved:
     noise: Array
     held: Array
     falls: bool = False
+    blurred: float = 0.0
 
     @classmethod
     def of(cls, curves: Curves, theta: Array, facts: Facts, precision: str) -> "Curved | None":
@@ -79,14 +84,10 @@ class Curved:
             return None
         matrix, grad = curves.matrix.copy(), point.grad.copy()
         above = point.value - facts.least
-        squares, held, larger = np.zeros(len(grad)), np.zeros(0, np.intp), np.ones(len(grad))
+        squares, held, larger = np.zeros(len(grad)), np.zeros(0, np.intp), facts.by_coordinate(facts.larger)
         predictors = facts.parameters.predictors
         if predictors is not None and facts.squares is not None:
-            of_predictor = np.ones(predictors.shape[1])
-            of_predictor[: len(facts.squares)] = facts.squares
-            squares[predictors] = of_predictor
-            if facts.larger is not None:
-                larger[predictors[:, : len(facts.larger)]] = facts.larger
+            squares = facts.by_coordinate(facts.squares)
             constant = np.zeros(predictors.shape[1], bool)
             if facts.constant is not None:
                 constant[: len(facts.constant)] = facts.constant
@@ -113,7 +114,8 @@ class Curved:
         held = held[facts.l2[held] == 0]
         if not np.isfinite(along).all():
             return None
-        return cls(values, vectors, along, scale, precision, above, noise, held, falls)
+        unclear = blurred(theta, facts, curves.matrix.diagonal() - facts.l2)
+        return cls(values, vectors, along, scale, precision, above, noise, held, falls, unclear)
 
     def direction(self, damping: float) -> Array:
         """-(H + damping * diagonal)^-1 g: Levenberg's step."""
@@ -167,17 +169,40 @@ class Curved:
 
     @property
     def rounding(self) -> float:
-        """By how much it might beyond that, since the gradient is known to its rounding only.
+        """By how much it might beyond that, since gradient and predictors are known to their rounding only.
 
         By Cauchy and Schwarz the gradient's terms along a scaled parameter are no larger than 2 `above`, squared.
         """
         if not np.isfinite(self.above):
-            return 0.0
-        return max(self.above, 0.0) * float((self.noise**2 / self._curvature).sum())
+            return self.blurred
+        return max(self.above, 0.0) * float((self.noise**2 / self._curvature).sum()) + self.blurred
 
     @property
     def _curvature(self) -> Array:
         return np.where(self.values > KNOWN[self.precision], self.values, FLOOR[self.precision])
+
+
+def blurred(theta: Array, facts: Facts, curvature: Array | None = None) -> float:
+    """By how much F may be higher or lower than it was told, since predictors are made of large terms that cancel.
+
+    A predictor is known to the rounding of its terms, columns as stored times coefficients; half its mean square, times
+    the curvature of the rows' losses, is what F does not tell. (What is of first order has either sign in each row.)
+
+    Parameters
+    ----------
+    theta : (size,) array
+        Where F was taken.
+    facts : Facts
+        Of the problem.
+    curvature : (size,) array, optional
+        Second derivatives of F in each coordinate, without the penalty's. Of all rows where they jump, or nothing is
+        known of them: 1.
+    """
+    if curvature is None or facts.parameters.kinked:
+        curvature = np.fmax(0.0 if curvature is None else curvature, facts.by_coordinate(facts.squares))
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.fmax(curvature, 0.0) * (_OF_TERMS * facts.by_coordinate(facts.larger) * theta) ** 2
+    return 0.5 * float(squares.sum())
 
 
 def hold(matrix: Array, grad: Array, theta: Array, l2: Array, held: Array) -> None:

@@ -18,7 +18,7 @@ from ..protocols.answers import Curves
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty
 from .groups import blocks_of, face_minimum, norm_curvature, solved
-from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, KNOWN, LOST, NOISE, STRAIGHT, fix_level, hold
+from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, KNOWN, LOST, NOISE, STRAIGHT, blurred, fix_level, hold
 
 # Rounds of sweeps and a face at the most, sweeps in each, and the share of the model's decrease that may be left.
 _ROUNDS, _SWEEPS, _LEFT = 500, 4, 1e-18
@@ -60,6 +60,8 @@ class Cornered:
         Of the gradient: share of its terms that is rounding.
     lost : (size,) array
         Curvature without which the matrix may not be positive definite: centring has left no more of its digits.
+    blurred : float
+        See `objective.hessian.blurred`.
     """
 
     matrix: Array
@@ -73,6 +75,7 @@ class Cornered:
     above: float
     noise: Array
     lost: Array
+    blurred: float
 
     @classmethod
     def of(cls, curves: Curves, theta: Array, facts: Facts, precision: str) -> "Cornered | None":
@@ -82,12 +85,10 @@ class Cornered:
         if point is None or not (np.isfinite(point.grad).all() and np.isfinite(curves.matrix).all()):
             return None
         matrix, grad = curves.matrix.copy(), point.grad.copy()
-        predictors, squares, beyond = facts.parameters.predictors, np.ones(len(grad)), np.zeros(len(grad))
+        unclear = blurred(theta, facts, matrix.diagonal() - facts.l2)
+        squares, beyond = facts.by_coordinate(facts.squares), facts.by_coordinate(facts.larger) - 1.0
+        predictors = facts.parameters.predictors
         if predictors is not None:
-            if facts.squares is not None:
-                squares[predictors[:, : len(facts.squares)]] = facts.squares
-            if facts.larger is not None:
-                beyond[predictors[:, : len(facts.larger)]] = facts.larger - 1.0
             bounded = np.isfinite(given.lower) | np.isfinite(given.upper)
             if facts.constant is not None:
                 hold(matrix, grad, theta, given.l2, predictors[:, : len(facts.constant)][:, facts.constant].ravel())
@@ -116,7 +117,9 @@ class Cornered:
         np.fill_diagonal(matrix, own)
         lost = CENTRED_SQUARES * beyond * beyond.sum() * own
         noise = np.maximum(NOISE[precision], CENTRED * beyond)
-        return cls(matrix, grad / scale, theta * scale, scale, penalty, given, theta, precision, above, noise, lost)
+        return cls(
+            matrix, grad / scale, theta * scale, scale, penalty, given, theta, precision, above, noise, lost, unclear
+        )
 
     def minimum(self, damping: float = 0.0) -> tuple[Array, bool]:
         """Theta at the minimum of the model, exactly at zero and at bounds where it is there; and whether it was
@@ -175,7 +178,7 @@ class Cornered:
 
     def left(self, theta: Array) -> tuple[float, float]:
         """By how much F can still fall by the model, of which `theta` is the minimum but for damping; and by how much
-        beyond that, since the gradient is known to its rounding only.
+        beyond that, since gradient and predictors are known to their rounding only.
 
         What the damping has hidden is told by the eigenvectors of the face that `theta` lies on, as by `Curved`: no
         direction is left out for its curvature, unless the gradient along it is rounding too.
@@ -183,7 +186,7 @@ class Cornered:
         free = ~self.given.at_corner(theta)
         fallen = max(-self.change(theta), 0.0)
         if not free.any():
-            return fallen, 0.0
+            return fallen, self.blurred
         sign = np.where(self.penalty.l1 > 0, np.sign(theta), 0.0)
         with one_thread():
             slope = self.slope + self.matrix @ (self.scale * (theta - self.at)) + self.penalty.l1 * sign
@@ -203,7 +206,7 @@ class Cornered:
         curvature = np.where(values > known, values, FLOOR[self.precision])
         hidden = 0.5 * float((along**2 / curvature).sum())
         rounding = max(self.above, 0.0) * noise**2 * float((1.0 / curvature).sum()) if np.isfinite(self.above) else 0.0
-        return fallen + hidden, rounding
+        return fallen + hidden, rounding + self.blurred
 
 
 def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, damping: Array) -> tuple[Array, bool]:

@@ -213,6 +213,13 @@ class Facts:
         """Coordinates of theta that are coefficients of some columns, predictor by predictor, and the intercepts."""
         return coordinates_of(self.predictors, self.features, columns)
 
+    def by_coordinate(self, of_columns: Array | None) -> Array:
+        """What is known of the columns, for each coordinate of theta: 1 of intercepts, and where nothing is known."""
+        found = np.ones(self.parameters.size)
+        if of_columns is not None and self.parameters.predictors is not None:
+            found[self.predictors[:, : len(of_columns)]] = of_columns
+        return found
+
     def of_columns(self, columns: Array) -> "Facts":
         """Those of the problem in the coefficients of some columns and the intercepts."""
         kept, outputs, features = self.coordinates(columns), self.outputs, len(columns)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
-from ..objective.hessian import LOST, SURE, Curved
+from ..objective.hessian import LOST, SURE, Curved, blurred
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
@@ -130,9 +130,13 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     score_r2 = objective.explained(state.theta, slope) if by_passes else None
     if getattr(solver, "by_hessian", False):
         curved = getattr(solver, "curved", None)
-        return Check(min(own, bound), score_r2, "hessian", curved, bound, facts.parameters.kinked or cornered)
+        high, unclear = _as_high_as(state, getattr(solver, "blurred", None), facts)
+        bound = _above(high.value, facts)
+        return Check(
+            min(max(own, unclear), bound), score_r2, "hessian", curved, bound, facts.parameters.kinked or cornered
+        )
     if cornered:
-        return _of_face(objective, state, ask, own, score_r2, bound)
+        return _of_face(objective, state, ask, own, score_r2)
     for fraction in _fractions(facts, facts, objective.num_passes):
         curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
         precision = "float64"
@@ -141,22 +145,42 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
             curves = curves._replace(point=curves.point._replace(value=state.value, grad=state.grad))
         curved = Curved.of(curves, state.theta, facts, precision)
         if curved is not None:
-            left = relative(curved.decrease + SURE * curved.rounding, state, facts)
+            high, _ = _as_high_as(state, curved.blurred, facts)
+            left, bound = relative(curved.decrease + SURE * curved.rounding, high, facts), _above(high.value, facts)
             for step, rise in curved.probes(BEYOND * measure(state, facts), facts.parameters.kinked):
                 if not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
                     left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
                     break
             known_by = "hessian" if fraction == 1 else "sample"
             return Check(min(left, bound), score_r2, known_by, curved, bound, facts.parameters.kinked)
+    high, unclear = _as_high_as(state, None, facts)
+    own, bound = max(own, unclear), _above(high.value, facts)
     if solver.requests != {ValueGrad} or HessVec not in facts.answers:  # others have seen second derivatives
         return Check(min(own, bound), score_r2, "columns", None, bound)
-    along = relative(_along_directions(objective, state, ask), state, facts)
-    return Check(min(max(own, along) if claims else along, bound), score_r2, "directions", None, bound)
+    along = relative(_along_directions(objective, state, ask), high, facts)
+    return Check(min(max(own, along) if claims else max(along, unclear), bound), score_r2, "directions", None, bound)
 
 
-def _of_face(
-    objective: Objective, state: Any, ask: Callable[[Any], Any], own: float, score_r2: float | None, bound: float
-) -> Check:
+def _as_high_as(state: Any, blur: float | None, facts: Facts) -> tuple[Any, float]:
+    """The state with F as high as it may be by the rounding of predictors; and by how much that is higher than what
+    was told, as `relative` has it.
+
+    Parameters
+    ----------
+    state : State
+        The iterate.
+    blur : float or None
+        `objective.hessian.blurred`; None where no Hessian is at hand.
+    facts : Facts
+        Of the problem.
+    """
+    if blur is None:
+        blur = blurred(state.theta, facts)
+    high = replace(state, value=state.value + SURE * blur)
+    return high, relative(SURE * blur, high, facts) if blur > 0 else 0.0
+
+
+def _of_face(objective: Objective, state: Any, ask: Callable[[Any], Any], own: float, score_r2: float | None) -> Check:
     """What is known where F has corners: the Hessian is asked for in the coefficients of the columns that may move, and
     the quadratic model with the penalty minimised; the gradient in all coordinates tells that the others are held.
     """
@@ -182,7 +206,8 @@ def _of_face(
             continue
         end, reached = model.minimum()
         decrease, rounding = model.left(end) if reached else (np.inf, 0.0)
-        left = relative(decrease + SURE * rounding, state, facts)
+        high, _ = _as_high_as(state, model.blurred, facts)
+        left, bound = relative(decrease + SURE * rounding, high, facts), _above(high.value, facts)
         if not facts.parameters.convex and not _rises(curves.matrix):
             left = np.inf
         beyond = model.probe(end, BEYOND * measure(state, facts))
@@ -191,6 +216,8 @@ def _of_face(
         ):
             left = np.inf
         return Check(min(left, bound), score_r2, "hessian" if fraction == 1 else "sample", None, bound, True)
+    high, unclear = _as_high_as(state, None, facts)
+    own, bound = max(own, unclear), _above(high.value, facts)
     if HessVec not in facts.answers:
         return Check(min(own, bound), score_r2, "columns", None, bound, kinked)
     slope = np.where(moves, objective.steepest(state.theta, state.grad), 0.0)
@@ -198,7 +225,7 @@ def _of_face(
     def of_face(request: Any) -> Any:
         return np.where(moves, ask(request), 0.0)
 
-    along = relative(_along_directions(objective, replace(state, grad=slope), of_face), state, facts)
+    along = relative(_along_directions(objective, replace(state, grad=slope), of_face), high, facts)
     return Check(min(max(own, along), bound), score_r2, "directions", None, bound, True)
 
 

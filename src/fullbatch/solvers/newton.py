@@ -105,6 +105,11 @@ class Newton(WholeHessian):
         """The Hessian of the latest iterate, scaled; None where it is not at hand."""
         return self._latest[-1] if self._latest else None
 
+    @property
+    def blurred(self) -> float | None:
+        """By how much F at the latest iterate may be higher than told: `Curved.blurred`; None where it is not known."""
+        return None if self.curved is None else self.curved.blurred
+
     def init(self, theta: Array) -> Steps[NewtonState]:
         """Evaluate the starting point, with its Hessian: one pass."""
         curves = yield Curvature(theta, "gram")

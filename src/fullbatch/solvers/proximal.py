@@ -128,6 +128,11 @@ class ProximalNewton(WholeHessian):
             return replace(self, precision=precision, facts=facts, working_set=True, _latest=[])
         return replace(super().for_problem(facts), working_set=False, _latest=[])
 
+    @property
+    def blurred(self) -> float | None:
+        """See `Newton.blurred`."""
+        return self._latest[-1][0].blurred if self._latest else None
+
     def takes_some(self, facts: Facts) -> bool:
         """Whether a working set pays for a problem, or is all that has room."""
         if facts.parameters.predictors is None:

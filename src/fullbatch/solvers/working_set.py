@@ -141,9 +141,14 @@ class OnColumns:
         model = Cornered.of(own, theta[places], facts.of_columns(columns), precision)
         if model is None or not np.isfinite(grad).all():
             return None
-        squares = _squares(facts)[places]
+        squares = facts.by_coordinate(facts.squares)[places]
         usual = float(np.max(curves.matrix.diagonal() / np.where(squares > 0, squares, np.inf), initial=0.0))
         return cls(model, places, theta, grad, facts, usual, small)
+
+    @property
+    def blurred(self) -> float:
+        """See `Cornered.blurred`."""
+        return self.model.blurred
 
     def minimum(self, damping: float = 0.0) -> tuple[Array, bool]:
         """See `Cornered.minimum`."""
@@ -176,7 +181,10 @@ class OnColumns:
         """Whether a coordinate beside those of the model would leave its corner, here or where F has fallen by that: by
         Cauchy and Schwarz its slope changes by no more than the root of twice that times its curvature.
         """
-        penalty, reach = _penalty(self.facts), np.sqrt(2.0 * fallen * self.usual * _squares(self.facts))
+        penalty, reach = (
+            _penalty(self.facts),
+            np.sqrt(2.0 * fallen * self.usual * self.facts.by_coordinate(self.facts.squares)),
+        )
         shorter = replace(penalty, l1=np.where(penalty.grouped, penalty.l1, np.maximum(penalty.l1 - reach, 0.0)))
         if penalty.l21 is not None:
             shorter = replace(shorter, l21=np.maximum(penalty.l21 - penalty.norms(reach), 0.0))
@@ -188,14 +196,6 @@ class OnColumns:
         theta = self.theta.copy()
         theta[self.places] = there
         return theta
-
-
-def _squares(facts: Facts) -> Array:
-    """Mean squares of the columns of all coordinates; 1 of intercepts."""
-    squares = np.ones(facts.parameters.size)
-    if facts.squares is not None:
-        squares[facts.predictors[:, : facts.features]] = facts.squares
-    return squares
 
 
 def _penalty(facts: Facts) -> Penalty:
