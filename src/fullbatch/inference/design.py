@@ -314,10 +314,11 @@ class Design:
             X = csr_array(X)[:, self.columns].astype(np.float64) * rows.scale
             ones = csr_array(np.ones((X.shape[0], int(self.fitted.fit_intercept))))
             return hstack((ones, X), format="csr") if self.fitted.fit_intercept else X
-        matrix = np.ones((X.shape[0], self.width))
-        matrix[:, int(self.fitted.fit_intercept) :] = X[:, self.columns]
+        matrix, first = np.empty((X.shape[0], self.width)), int(self.fitted.fit_intercept)
+        matrix[:, :first] = 1.0
+        matrix[:, first:] = X if len(self.columns) == X.shape[1] else X[:, self.columns]
         if rows.scale != 1.0:
-            matrix[:, int(self.fitted.fit_intercept) :] *= rows.scale
+            matrix[:, first:] *= rows.scale
         return matrix
 
 

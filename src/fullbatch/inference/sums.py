@@ -16,7 +16,7 @@ from .families import Rates
 Array = npt.NDArray[Any]
 
 # Numbers of the copied rows that are worked on at a time: 16 MB.
-_NUMBERS = 2**21
+_NUMBERS = 2**18
 
 
 @dataclass(frozen=True, eq=False)
