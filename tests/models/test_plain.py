@@ -63,7 +63,7 @@ def numbers(answer):
     return [answer.toarray() if scipy.sparse.issparse(answer) else np.atleast_1d(np.asarray(answer))]
 
 
-def requests(loss, parameters, far=np.ones(11)):
+def requests(loss, parameters, far):
     """Requests at coefficients that suit columns so `far` from zero: of others little but rounding is left."""
     rng = np.random.default_rng(8)
     thetas = rng.normal(size=(4, parameters.size)) / 10

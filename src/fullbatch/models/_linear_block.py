@@ -12,8 +12,6 @@ from ..data.features import codes_of_levels, sparse_columns
 from ..kernels.families import is_convex, within
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.wide import is_wide, numbered
-from ..machine.blas import one_thread
-from ..objective.factor import triangle_of
 from ..protocols.answers import Eval, Matrix, Product, RowCurvature, Sample, SquareSums
 from ..protocols.requests import (
     Curvature,
@@ -33,6 +31,7 @@ from ._coefficients import Coefficients, layout, reference_of
 from ._drawn import drawn_curvature
 from ._null import Null
 from ._passes import named
+from ._squares import middle_of, squares_of
 from .describe import as_weight, canonical, read_only
 
 Array = npt.NDArray[Any]
@@ -47,12 +46,6 @@ _FUSED_FEATURES = 64
 
 # Numbers of a table of coefficients and sums of several models of sparse rows: 64 MB.
 _TABLE_NUMBERS = 2**23
-
-# Rows that are copied at a time for sums of squares: a few hundred for each of the usual number of folds.
-_ROWS_OF_SQUARES = 4096
-
-# Sums of squares below it have lost digits to underflow, unless all they add up is 0.
-_UNDERFLOW = 1e-290
 
 
 class LinearBlock(Block):
@@ -352,10 +345,9 @@ class LinearBlock(Block):
 
     def _squares(self, request: Squares) -> SquareSums:
         """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
-        rows, count, first = self._rows, len(self._rows.y), int(self._intercept)
+        rows, count = self._rows, len(self._rows.y)
         y, middle = (rows.y[:, None], None) if self.targets is None else self.targets
-        center, target = _middle(self._schema, middle) if self._intercept else (np.zeros(self._features), 0.0)
-        width, last = first + self._features + y.shape[1], first + self._features
+        center, target = middle_of(self._schema, middle) if self._intercept else (np.zeros(self._features), 0.0)
         if request.folds == 1:
             fold = np.zeros(count, np.intp)
         elif self.dealt is None:
@@ -365,31 +357,10 @@ class LinearBlock(Block):
         else:
             return self._squares_of_parts(request)
         weight = rows.weight if rows.weight.size else np.ones(count)
-        matrices = np.zeros((request.folds, width, width))
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, count, _ROWS_OF_SQUARES):
-                taken: Any = slice(start, min(start + _ROWS_OF_SQUARES, count))
-                if request.folds > 1:
-                    taken = start + np.argsort(fold[taken], kind="stable")
-                X = self._features_of(taken)
-                data = np.ones((X.shape[0], width))
-                data[:, first:last] = X
-                if self._scale != 1.0:
-                    data[:, first:last] *= self._scale
-                data[:, first:last] -= center
-                data[:, last:] = y[taken] - (rows.offset[taken, None] if rows.offset.size else 0.0) - target
-                if rows.weight.size:
-                    data *= np.sqrt(weight[taken])[:, None]
-                    data[weight[taken] == 0] = 0.0  # also where it is not finite
-                cuts = (
-                    np.searchsorted(fold[taken], np.arange(request.folds + 1)) if request.folds > 1 else (0, len(data))
-                )
-                for one, matrix in enumerate(matrices):
-                    part = data[cuts[one] : cuts[one + 1]]
-                    if request.exact:
-                        matrix[:] = triangle_of(np.vstack((matrix, part)))
-                    else:
-                        matrix += _products(part)
+        with np.errstate(over="ignore", invalid="ignore"):
+            left = y - (rows.offset[:, None] if rows.offset.size else 0.0) - target
+        root = np.sqrt(rows.weight)
+        matrices = squares_of(self._features_of, left, root, self._scale, center, self._intercept, fold, request)
         totals = np.bincount(fold, weight, minlength=request.folds)
         return SquareSums(matrices, totals, center, request.exact, target)
 
@@ -467,27 +438,6 @@ class LinearBlock(Block):
         offset = None if self._offset is None else self._rows.offset[taken]
         X = (X * np.float64(self._scale)).astype(self.parameters.dtype)
         return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
-
-
-def _middle(schema: Schema, targets: Array | None = None) -> tuple[Array, Any]:
-    """What least squares subtract from columns and target: their means, so that squares are small.
-
-    Any other numbers would do, if they are finite and all blocks take the same.
-    """
-    if targets is not None:
-        return np.where(np.isfinite(schema.mean), schema.mean, 0.0), targets
-    target = schema.target_mean if schema.null is None else float(schema.null.moments.mean[0])  # less the offset
-    center = np.where(np.isfinite(schema.mean), schema.mean, 0.0)
-    return center, target if target is not None and np.isfinite(target) else 0.0
-
-
-def _products(rows: Array) -> Array:
-    """The Gram matrix; NaN on its diagonal where squares underflow."""
-    gram: Array = rows.T @ rows
-    small = np.flatnonzero(gram.diagonal() < _UNDERFLOW)
-    lost = small[rows[:, small].any(axis=0)]
-    gram[lost, lost] = np.nan
-    return gram
 
 
 def _one_hot(X: Array, codes: Array, columns: int) -> Array:
