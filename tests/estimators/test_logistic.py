@@ -1,4 +1,5 @@
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -167,6 +168,24 @@ def test_unknown_options(options, message):
     X, y, _ = data(2)
     with pytest.raises(ValueError, match=message):
         LogisticRegression(**options).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"penalty": None, "C": 4.0}, r"\[unused\] Setting penalty=None will ignore the C given with it"),
+        ({"penalty": None, "C": 2.0, "l2": 1.0}, "will ignore the C and the l2 given with it"),
+        ({"l2": 0.1, "C": 4.0}, r"\[unused\] l2=0.1 is the strength, so that C=4.0 counts for nothing"),
+        ({"penalty": None}, None),
+        ({"l2": 0.1}, None),
+    ],
+)
+def test_a_strength_that_counts_for_nothing_is_told(given, words, recwarn):
+    X, y, _ = data(2)
+    LogisticRegression(**given).fit(X, y)
+    told = [str(one.message) for one in recwarn if issubclass(one.category, FitWarning)]
+    assert len(told) == (words is not None)
+    assert words is None or re.search(words, told[0])
 
 
 def test_bad_rows_are_named():

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import FitWarning
 from ..models.linear import Linear, usual_passes
 from ..objective.objective import Objective
 from ..protocols.rows import Rows
@@ -14,6 +15,7 @@ from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block
 from ..saving.contents import Either, Null, Number, Text
 from ..wording.arguments import is_number
+from ..wording.warned import warn
 from ._classifier import Classifier
 from ._grouped import Grouped
 from ._labels import Probable
@@ -132,8 +134,16 @@ class LogisticRegression(Probable, Grouped, Classifier):  # type: ignore[misc]
 
     def _strength(self, weight: float) -> float:
         if self.penalty is None:
+            told = {"C": self.C != 1.0, "l2": self.l2 is not None}
+            if unused := [name for name, is_told in told.items() if is_told]:
+                names = " and the ".join(unused)
+                warn(f"[unused] Setting penalty=None will ignore the {names} given with it", FitWarning)
             return 0.0
-        return super()._strength(weight) if self.l2 is None else float(self.l2)
+        if self.l2 is None:
+            return super()._strength(weight)
+        if self.C != 1.0:
+            warn(f"[unused] l2={self.l2!r} is the strength, so that C={self.C!r} counts for nothing", FitWarning)
+        return float(self.l2)
 
     def _l1_share(self) -> float:
         return 1.0 if self.penalty == "l1" else super()._l1_share()
