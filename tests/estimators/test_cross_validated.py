@@ -45,13 +45,18 @@ CHECKED = [
 ]
 
 
-def test_a_score_of_rows_with_offsets_is_told_as_it_was_asked_for():
+def test_a_score_of_rows_with_offsets_is_refused_as_it_was_asked_for_before_anything_is_fitted(monkeypatch):
+    monkeypatch.setattr("fullbatch.estimators._cross_validated.run_together", None)
     X, y = load_iris(return_X_y=True)
     offset = np.linspace(0, 1, len(y))
-    for asked, what in ({}, "the default scoring"), ({"scoring": "accuracy"}, "scoring='accuracy'"):
-        model = fullbatch.LogisticRegressionCV(engine="serial", Cs=2, cv=2, tol=1e-2, **asked)
-        with pytest.raises(DataError, match=f"^{what} needs rows in memory, without offsets: .*='neg_log_loss'"):
-            model.fit(X, y, offset=offset)
+    kinds = (
+        (fullbatch.LogisticRegressionCV(Cs=2, cv=2), "accuracy", "neg_log_loss"),
+        (fullbatch.RidgeCV(cv=2), "r2", "neg_mean_squared_error"),
+    )
+    for model, scoring, instead in kinds:
+        for asked, what in ({}, "the default scoring"), ({"scoring": scoring}, f"scoring='{scoring}'"):
+            with pytest.raises(DataError, match=f"^{what} needs rows in memory, without offsets: .*='{instead}"):
+                clone(model).set_params(**asked).fit(X, y, offset=offset)
 
 
 @pytest.mark.slow

@@ -175,12 +175,12 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
         order = np.argsort(-strengths, kind="stable")
         back = np.argsort(order, kind="stable")
         paths, scores, reads = [], [], []
-        tried = []
+        tried, scorer = [], self._scorer(template.blocks.schema.offset, splits)
         for share in self.l1_ratios_:
             fits = self._fits(template, splits, strengths[order], float(share))
             tried.append(fits)
             paths.append(self._coefs(fits, splits.count)[back])
-            scores.append(self._scores(fits, splits)[back])
+            scores.append((-fits.held_out if scorer is None else score_of(fits, splits, scorer))[back])
             reads.append(fits.state.reads[:, 1:][back])
         # (L, K, ...) of each share becomes (K, L, shares, ...).
         score, read, path = (np.moveaxis(np.array(one), (2, 1, 0), (0, 1, 2)) for one in (scores, reads, paths))
@@ -216,15 +216,14 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
             [[np.column_stack((one.coef_, *(one.intercept_[part] for part in last))) for one in row] for row in models]
         )
 
-    def _scores(self, fits: FoldFits, splits: Splits) -> Array:
-        """(L, K) scores."""
-        has_offset = fits.template.blocks.schema.offset
+    def _scorer(self, has_offset: bool, splits: Splits) -> Any:
+        """What scores models on the rows held out; None where that is their mean loss, which comes with the fits."""
         if isinstance(self.scoring, str) and self.scoring == _LOSS and (has_offset or not splits.in_memory):
-            return -fits.held_out
+            return None
         scoring = self._is_told("scoring")
         refuse_elsewhere(has_offset, splits, scoring, _LOSS)
         if scoring is None:
-            return score_of(fits, splits, lambda model, X, y, **told: Classifier.score(model, X, y, **told))
+            return lambda model, X, y, **told: Classifier.score(model, X, y, **told)
         scorer = sklearn.metrics.get_scorer(scoring)
         function = getattr(scorer, "_score_func", None)
         names = signature(function).parameters if function is not None else {}
@@ -232,8 +231,8 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
             two = {"pos_label": self.classes_[-1]} if len(self.classes_) == 2 and "pos_label" in names else {}
             options = {"labels": self.classes_, **two, **getattr(scorer, "_kwargs", {})}
             options |= {"greater_is_better": scorer._sign == 1, "response_method": scorer._response_method}
-            scorer = sklearn.metrics.make_scorer(function, **options)
-        return score_of(fits, splits, scorer)
+            return sklearn.metrics.make_scorer(function, **options)
+        return scorer
 
     def _keep_paths(self, scores: Array, paths: Array, reads: Array) -> None:
         """Set the attributes as scikit-learn has them, from (K, L, shares, ...) arrays."""

@@ -274,22 +274,25 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
 
     def _choose_by_folds(self, blocks: list[Any], given: Given, splits: Splits) -> None:
         alphas = np.ravel(np.asarray(self.alphas, np.float64))
-        fits = []
+        fits, scorer = [], self._scorer_of_folds(blocks[0].schema.offset, splits)
         for one in blocks:
             template = Template(copy(self), given, one, splits.apart)
             order = np.argsort(-alphas, kind="stable")
             fits.append(self._fits(template, splits, alphas[order] / template.weight, 0.0))
-        scores = self._scores_of_folds(fits, splits).mean(axis=1)[np.argsort(order, kind="stable")]
+        if scorer is None:
+            scores = -2.0 * np.mean([one.held_out for one in fits], axis=0)
+        else:
+            scores = score_of(fits[0] if len(fits) == 1 else _Joined(fits), splits, scorer)
+        scores = scores.mean(axis=1)[np.argsort(order, kind="stable")]
         self.alpha_, self.best_score_ = alphas[scores.argmax()], scores.max()
         self.__dict__.pop("cv_results_", None)
 
-    def _scores_of_folds(self, fits: list[FoldFits], splits: Splits) -> Array:
-        has_offset = fits[0].template.blocks.schema.offset
+    def _scorer_of_folds(self, has_offset: bool, splits: Splits) -> Any:
+        """What scores models on the rows held out; None where that is their mean loss, which comes with the fits."""
         if isinstance(self.scoring, str) and self.scoring == _SQUARES and (has_offset or not splits.in_memory):
-            return -2.0 * np.mean([one.held_out for one in fits], axis=0)
+            return None
         refuse_elsewhere(has_offset, splits, self.scoring, _SQUARES)
-        scorer = sklearn.metrics.check_scoring(self, scoring=self.scoring)
-        return score_of(fits[0] if len(fits) == 1 else _Joined(fits), splits, scorer)
+        return sklearn.metrics.check_scoring(self, scoring=self.scoring)
 
     def get_metadata_routing(self) -> MetadataRouter:
         scorer = sklearn.metrics.get_scorer("r2" if self.scoring is None else self.scoring)
