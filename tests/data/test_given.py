@@ -178,6 +178,20 @@ def test_complex_numbers_are_told_by_their_type_alone():
         given_to_fit(X, Y * 1j, asked_by="Model")
 
 
+@pytest.mark.parametrize("kind", ["U", "S", "object"])
+def test_texts_of_numbers_are_no_numbers(kind):
+    """They are codes as often as not: "01234" is no 1234."""
+    texts = np.full((4, 2), 1.5, object)
+    texts[2, 1] = "01234"
+    texts, place = (texts, "row 2, column 1") if kind == "object" else (np.full((4, 2), "7").astype(kind), "row 0")
+    for read in (
+        lambda: given_to_fit(texts, Y[:4], asked_by="Model").sources[0].read(),
+        lambda: given_to_predict(texts, Fitted(Features(2))),
+    ):
+        with pytest.raises(DataError, match=f"{place}.*X must be numbers, not the text b?'.*': make numbers of it"):
+            read()
+
+
 def test_masked_values_are_not_read_from_behind_their_mask():
     mask = np.zeros(X.shape, bool)
     mask[4, 2] = True

@@ -69,19 +69,16 @@ def refuse_masked(what: str, values: Any) -> None:
 
 
 def refuse_texts(X: Any) -> None:
-    """Refuse a matrix in which texts or bytes stand that are no numbers."""
+    """Refuse a matrix in which texts or bytes stand, also those that NumPy would read as numbers: codes, as a rule."""
     if X.dtype.kind not in "OSUT":
         return
     for (row, column), value in np.ndenumerate(X):
-        try:
-            np.float64(value)
-        except ValueError:
+        if isinstance(value, str | bytes):
+            text = value.item() if isinstance(value, np.generic) else value
             raise DataError(
-                f"row {row}, column {column}: X must be numbers, not {value!r}: derive numbers from it, or give a data "
-                "frame, whose texts are levels"
-            ) from None
-        except TypeError:  # neither text nor number: who converts it says so
-            return
+                f"row {row}, column {column}: X must be numbers, not the text {text!r}: make numbers of it, or give a "
+                "data frame, whose texts are levels"
+            )
 
 
 def matched(rows: Rows, features: Features, missing: Mapping[str, Any], source: Any) -> Rows:
