@@ -597,10 +597,29 @@ def test_what_other_frameworks_refuse(framework):
         classifier(*wrong).fit(X, Y)
 
 
-def test_early_stopping_is_for_linear_models():
-    X, y = np.zeros((8, 2)), np.arange(8.0)
-    with pytest.raises(ValueError, match="TorchRegressor takes no EarlyStopping, which is for linear models"):
-        TorchRegressor(torch.nn.Linear(2, 1), callbacks=[EarlyStopping(X, y)]).fit(X, y)
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(TorchClassifier, (Net,)), (JaxClassifier, (jax_mlp, jax_apply)), (KerasClassifier, (keras_mlp,))],
+)
+def test_early_stopping_keeps_the_weights_that_predict_validation_rows_best(kind, code):
+    rng = np.random.default_rng(5)
+    rows, held = rng.normal(size=(60, X.shape[1])), rng.normal(size=(300, X.shape[1]))
+    labels, of_held = (np.digitize(one[:, 0] + rng.logistic(size=len(one)), [-0.5, 0.5]) for one in (rows, held))
+    stop = EarlyStopping(held, of_held, patience=3)
+    options = {"engine": "serial", "solver": "lbfgs", "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was asked for
+        model = kind(*code, callbacks=[stop], **options).fit(rows, labels)
+    assert stop.stopped
+    assert (model.status_, len(stop.history)) == ("stopped", stop.best_iteration + 4)
+    assert model.evaluate(held, of_held)["cross_entropy"] == min(stop.history) == stop.history[stop.best_iteration]
+    assert "cross_entropy of the validation rows was best" in model.result_.message
+    short = kind(*code, max_iter=stop.best_iteration, **options)
+    with pytest.warns(match="not-converged"):
+        short.fit(rows, labels)
+    assert_allclose(model.theta_, short.theta_, rtol=1e-12)  # where so many iterations end
+    with pytest.raises(ValueError, match="patience"):
+        kind(*code, callbacks=[EarlyStopping(held, of_held, patience=0)]).fit(rows, labels)
 
 
 def test_a_network_that_tells_less_than_a_constant_says_so():

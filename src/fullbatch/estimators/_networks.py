@@ -4,6 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -180,6 +181,10 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         start = self._start(schema, model)
         self._keep_columns(schema, given)
         self._outputs_are(schema)
+        self.recipe_, self.n_samples_fit_ = model.recipe(schema), schema.n_rows
+        stops = [one for one in self.callbacks if isinstance(one, EarlyStopping)]
+        for one in stops:
+            one.begin(self._at)
         result = minimize(
             Objective(blocks, l2=float(self.alpha)),
             start,
@@ -189,9 +194,12 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
             callbacks=self._callbacks(),
             checkpoint=self.checkpoint,
         )
-        self.theta_, self.recipe_, self.n_samples_fit_ = result.theta, model.recipe(schema), schema.n_rows
+        ended = next((one for one in stops if one.stopped), None)
+        self.theta_ = result.theta if ended is None else ended.best_theta
         self.n_iter_, self.status_, self.result_ = result.iterations, result.status.value, result
         self.l2_, self.l1_ = float(self.alpha), 0.0
+        if ended is not None:
+            return
         if not result.success:
             warn(f"[not-converged] {result.message}", ConvergenceWarning)
         constant = self._of_a_constant(schema, model)
@@ -201,6 +209,12 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
                 "rows: bring columns to comparable spreads, begin elsewhere (random_state), or fit with a smaller tol",
                 FitWarning,
             )
+
+    def _at(self, theta: Array) -> Self:
+        """The model with other weights."""
+        model = copy(self)
+        model.theta_ = theta
+        return model
 
     def _of_a_constant(self, schema: Any, model: SizedNetwork) -> float | None:
         """The least F of outputs that are alike for all rows; None where that is not known."""
@@ -257,11 +271,9 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
                 f"{type(self).__name__} is what {name}Classifier and {name}Regressor share: use one of them"
             )
         self._check_run()
-        if any(isinstance(one, EarlyStopping) for one in self.callbacks):
-            raise ValueError(
-                f"{type(self).__name__} takes no EarlyStopping, which is for linear models: give a callback that looks "
-                "at its iterates and answers when to stop"
-            )
+        for one in self.callbacks:
+            if isinstance(one, EarlyStopping):
+                one.check()
         self._check_engine()
         if not (isinstance(self.unknown, str) and self.unknown in ("error", "ignore")):
             raise ValueError(f'unknown must be "error" or "ignore", got {self.unknown!r}')

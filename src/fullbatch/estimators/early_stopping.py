@@ -21,8 +21,8 @@ _RISING = frozenset({"accuracy", "r2", "d2"})
 class EarlyStopping:
     """Ends an estimator's fit when validation rows are no longer predicted better, and keeps the best coefficients.
 
-    One of the `callbacks` of a linear model. At each iterate the model so far is evaluated on rows of its own: the fit
-    reads its own rows no more often. A fit that converges before is left as it is.
+    One of the `callbacks` of a linear model or of a network. At each iterate the model so far is evaluated on rows of
+    its own: the fit reads its own rows no more often. A fit that converges before is left as it is.
 
     Parameters
     ----------
