@@ -159,7 +159,7 @@ def test_two_columns_of_one_name_are_refused_by_name(names):
 
 
 def test_a_frame_without_columns_is_refused():
-    for frame, y in ((FRAME[[]], Y), (FRAME[["a"]], "a")):
+    for frame, y in ((FRAME[[]], Y), (FRAME[["a"]], "a"), (pl.DataFrame(), Y), (pa.table({}), Y)):
         with pytest.raises(DataError, match=r"X is a frame without columns: 0 feature\(s\)"):
             given_to_fit(frame, y, asked_by="Model")
     with pytest.raises(DataError, match="X is a frame without columns"):

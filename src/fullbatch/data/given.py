@@ -135,6 +135,7 @@ def given_to_fit(
         refuse_names(beside, X)
         return Given(array_sources(X, y, weight, offset))
     X, kind, beside = parted(X, kind, beside)
+    _refuse_columns(X)
     check_indexes(X, beside)
     if kind is Kind.TABLE:
         table, columns = joined(as_table(X), beside)
@@ -354,11 +355,11 @@ def matrix_of(X: Any, types: list[Any] | None, asked_by: str, **options: Any) ->
 
 
 def _refuse_columns(X: Any) -> None:
-    """Refuse a frame of pandas without columns, or with two of one name."""
+    """Refuse a frame without columns, or one of pandas with two of one name."""
+    if len(getattr(X, "shape", ())) == 2 and hasattr(X, "columns") and not len(X.columns):
+        raise DataError("X is a frame without columns: 0 feature(s), at least one is needed")
     if not is_pandas(X) or X.ndim != 2:
         return
-    if not len(X.columns):
-        raise DataError("X is a frame without columns: 0 feature(s), at least one is needed")
     if not X.columns.is_unique:
         name = X.columns[X.columns.duplicated()].tolist()[0]
         raise DataError(f"the table: two columns are named {name!r}: rename one of them")
