@@ -18,8 +18,8 @@ from fullbatch import (
     minimize,
 )
 from fullbatch.protocols.requests import Curvature, HessVec, ValueGrad
+from fullbatch.run._other_solver import other_solver
 from fullbatch.run.certificates import duality_gap
-from fullbatch.run.driver import other_solver
 
 SOLVERS = {"owl-qn": OWLQN, "working set": lambda: ProximalNewton(working_set=True)}
 PENALTIES = {

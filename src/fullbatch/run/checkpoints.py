@@ -135,7 +135,7 @@ class CheckpointWriter:
     def __init__(self, checkpoint: Checkpoint | str | PathLike[str], fingerprint: Fingerprint, kind: type[Any]) -> None:
         self._options = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
         self._fingerprint = fingerprint
-        # Another solver of ours may have taken over: see `driver.other_solver`.
+        # Another solver of ours may have taken over: see `_other_solver`.
         self._kinds = saved.STATES | {kind.__name__: kind}
         self._folder = folder_of(self._options.path)
         self._numbers, taken = self._folder.open()

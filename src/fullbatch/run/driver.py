@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
-from ..protocols.seams import Facts, Solver, State
+from ..protocols.seams import Solver, State
 from ..protocols.seams import drive as drive  # its former place
-from ..solvers import check_solver, make_solver, solver_of
-from ..solvers.auto import choices, choose
-from ..wording.arguments import check_flag, check_number, check_whole
-from .callbacks import Callback, Iterate, check_callbacks
+from ._asked import as_theta, check_arguments, checked_solver
+from ._other_solver import other_solver, solver_for_state
+from .callbacks import Callback, Iterate
 from .certificates import best_certificate
-from .checkpoints import Checkpoint, CheckpointWriter, Spent, check_checkpoint, check_kept
+from .checkpoints import Checkpoint, CheckpointWriter, Spent, check_kept
 from .convergence import Check, checked
 from .gradient_check import check_gradient as check_gradient_at
 from .interrupts import Interrupted, before_the_end, ctrl_c
@@ -105,9 +104,9 @@ def minimize(
     """
     if callable(callbacks):
         callbacks = [callbacks]
-    _check_arguments(objective, solver, tol, max_iter, callbacks, checkpoint, check_gradient)
-    method, why = _checked_solver(solver, objective, resume)
-    theta = _as_theta(resume.theta if resume is not None else theta0)
+    check_arguments(objective, solver, tol, max_iter, callbacks, checkpoint, check_gradient)
+    method, why = checked_solver(solver, objective, resume)
+    theta = as_theta(resume.theta if resume is not None else theta0)
     if theta.shape != (objective.size,):
         raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
     if not np.isfinite(theta).all():
@@ -310,95 +309,6 @@ def _message(status: Status, reason: str, check: Check, words: str, told: Sequen
 
 def _name(solver: Any) -> str:
     return type(solver).__name__
-
-
-def other_solver(solver: Any, facts: Facts, state: Any) -> Any:
-    """The solver that goes on where this one's claim was not borne out; None where there is none.
-
-    Newton's method, whose Hessian is that of the check, where there is room for it; else L-BFGS with the Hessian of a
-    sample of the rows. Where F has corners, OWL-QN once the columns in use outgrow the Hessian.
-    """
-    kind = type(solver)
-    if facts.penalty is not None:
-        outgrown, other = getattr(solver, "outgrown", None), make_solver("owl-qn")
-        able = facts.penalty.parts <= other.penalties and outgrown is not None and outgrown(state)
-        return other.for_problem(facts) if able else None
-    newton = make_solver("newton")
-    if kind in (type(newton), type(make_solver("least-squares"))):
-        return None
-    if newton.requests <= facts.answers and newton.bytes_for(facts.parameters.size) <= newton.max_bytes:
-        return newton.for_problem(facts)
-    sampled = make_solver("sampled-lbfgs")
-    if kind is type(sampled) or not sampled.requests <= facts.answers:
-        return None
-    return sampled.for_problem(facts)
-
-
-def solver_for_state(state: Any, solver: Any, facts: Facts) -> Any:
-    """The solver that goes on from the state of a checkpoint: the one given, or the one that had taken over from it."""
-    if type(state) is getattr(solver, "state", None):
-        return solver
-    name = solver_of(state)
-    return solver if name is None else make_solver(name).for_problem(facts)
-
-
-def _check_arguments(
-    objective: Any, solver: Any, tol: Any, max_iter: Any, callbacks: Any, checkpoint: Any, check_gradient: Any
-) -> None:
-    """Refuse arguments of `minimize` that are none, whatever the problem."""
-    if not isinstance(objective, Objective):
-        raise ValueError(f"objective must be an Objective, got {objective!r}")
-    check_solver(solver)
-    check_number("tol", tol)
-    check_whole("max_iter", max_iter, 0)
-    check_callbacks(callbacks)
-    check_checkpoint(checkpoint)
-    check_flag("check_gradient", check_gradient)
-
-
-def _as_theta(theta: Any) -> Array:
-    """A copy of the starting point."""
-    try:
-        return np.array(theta, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"theta0 must be an array of numbers, got {theta!r}") from None
-
-
-def _checked_solver(solver: Any, objective: Objective, resume: Any) -> tuple[Any, str]:
-    """The solver object, once it is known that the blocks answer what it asks, and why it was chosen."""
-    facts, why = objective.facts, ""
-    if resume is not None and not hasattr(resume, "failure"):
-        raise TypeError(
-            f"resume takes a solver's state, Result.state or load_state(path), not a {type(resume).__name__}"
-        )
-    if isinstance(solver, str) and solver == "auto":
-        name = None if resume is None else solver_of(resume)
-        if name is None:
-            choice = choose(facts)
-            solver, why = choice.solver, f"chose {choice.name} because {choice.reason}"
-        else:
-            solver = next((one.solver for one in choices(facts) if one.name == name), name)
-            why = f"chose {name} because it is the solver of the state to resume"
-    method = make_solver(solver) if isinstance(solver, str) else solver
-    kind = type(method).__name__
-    if resume is not None and hasattr(method, "run"):
-        raise ValueError(f"{kind} keeps its own loop and cannot resume: use 'lbfgs'")
-    if resume is not None and not isinstance(resume, getattr(method, "state", object)):
-        raise ValueError(
-            f"the state to resume is a {type(resume).__name__}, which {kind} cannot go on from: "
-            f"use '{solver_of(resume)}'"
-        )
-    strange = (facts.penalty.parts if facts.penalty is not None else frozenset()) - getattr(method, "penalties", set())
-    if strange:
-        parts, able = " and ".join(sorted(strange)), choose(facts).name
-        raise ValueError(f"{kind} does not know penalties with {parts}: use '{able}', or 'auto'")
-    missing = method.requests - facts.answers
-    if missing:
-        needs = ", ".join(sorted(request.__name__ for request in missing))
-        raise TypeError(f"{kind} needs {needs}, which these blocks do not answer: use '{choose(facts).name}'")
-    if hasattr(method, "for_problem"):
-        method = method.for_problem(facts)
-    return method, why
 
 
 def _check_start(state: Any) -> None:
