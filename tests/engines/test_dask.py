@@ -16,6 +16,7 @@ from scipy import sparse
 
 from fullbatch import DaskEngine, EngineError, SerialEngine
 from fullbatch.data.arrays import array_sources
+from fullbatch.engines._dask_cluster import DaskCluster, dask_workers
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import HessVec, ValueGrad
 from fullbatch.testing import check_engine
@@ -70,6 +71,33 @@ def test_workers_are_left_as_they_were(whole, problem):
     wait_until(lambda: set(whole.run(here).values()) == {0}, "closed blocks stay on their workers")
 
 
+def test_what_the_client_keeps_of_its_scheduler_is_not_asked(whole):
+    """It names no workers every other second, and what is taken for lost is ended."""
+    poll = whole._periodic_callbacks["scheduler-info"]
+
+    def every(milliseconds):
+        poll.stop()
+        poll.callback_time = milliseconds
+        poll.start()
+
+    whole.loop.add_callback(every, 1.0)
+    try:
+        assert {len(dask_workers(whole)) for _ in range(500)} == {3}
+    finally:
+        whole.loop.add_callback(every, 2000.0)
+
+
+def test_workers_are_those_of_before_while_the_scheduler_does_not_answer(whole, monkeypatch):
+    cluster = DaskCluster(whole, Linear("logistic"), 1, "auto", 1.0)
+    there = cluster.room()
+
+    async def broken(**_):
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(whole.scheduler, "identity", broken, raising=False)
+    assert cluster.room() == there == 3
+
+
 def wait_until(condition, message):
     give_up = time.monotonic() + 30
     while not condition():
@@ -122,7 +150,7 @@ def test_large_answers_are_added_by_the_workers(whole):
 
 def told(client, address):
     """What Dask tells of a worker."""
-    return client.scheduler_info(n_workers=-1)["workers"][address]
+    return dask_workers(client)[address]
 
 
 @contextlib.contextmanager

@@ -43,8 +43,19 @@ def distributed_package() -> Any:
 
 
 def dask_workers(client: "Client") -> dict[str, Any]:
-    """What the scheduler says of each Dask worker, by its address."""
-    return client.scheduler_info(n_workers=-1)["workers"]
+    """What the scheduler says of each Dask worker, by its address.
+
+    It is asked itself: `Client.scheduler_info` answers with what the client has kept, which a thread of the client's
+    replaces every other second by an answer that names no workers.
+
+    Raises
+    ------
+    OSError
+        The scheduler does not answer.
+    """
+    if client.scheduler is None:  # the client was closed
+        return {}
+    return dict(client.sync(client.scheduler.identity, n_workers=-1)["workers"])
 
 
 # --- on the Dask worker ---------------------------------------------------------------------------------------------
@@ -137,6 +148,7 @@ class DaskCluster:
         self._arguments = (_Opaque(model), blocks, memory)
         self._start_timeout = start_timeout
         self._used: set[_Place] = set()
+        self._told: dict[str, Any] = {}
         self._capacity = len(self._places())
         self._count = itertools.count()
 
@@ -256,10 +268,15 @@ class DaskCluster:
         return self._client.status == "running"
 
     def _places(self) -> dict[_Place, Any]:
-        """Those that are there: one that is paused, for lack of memory, goes on later."""
+        """Those that are there: one that is paused, for lack of memory, goes on later.
+
+        While the scheduler does not answer, those that were there when it last did.
+        """
+        with contextlib.suppress(OSError):
+            self._told = dask_workers(self._client)
         return {
             _Place(address, told["local_directory"]): told
-            for address, told in dask_workers(self._client).items()
+            for address, told in self._told.items()
             if told["status"] in ("running", "paused")
         }
 
