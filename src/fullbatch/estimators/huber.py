@@ -21,16 +21,33 @@ Array = npt.NDArray[Any]
 
 
 class _WithScale(Standardized):
-    """Centred columns, and log(scale) behind the intercept, as it is."""
+    """Columns that are centred and of spread 1, coefficients and intercept in a unit of the target's own size, and
+    log(scale) behind them, as it is: whatever the units, no coordinate is of another order than the others.
+
+    Parameters
+    ----------
+    schema : Schema
+        Column means and variances.
+    intercept : bool
+        Whether there is one.
+    unit : float
+        A power of two, so that nothing is rounded.
+    held : (p,) bool array
+        Columns whose coefficients are zero, such as those of base levels.
+    """
+
+    def __init__(self, schema: Schema, intercept: bool, unit: float, held: Array) -> None:
+        super().__init__(schema, 1, intercept, scale=True, held=held)
+        self.unit = unit
 
     def to_blocks(self, theta: Array) -> Array:
-        return np.append(super().to_blocks(theta[:-1]), theta[-1])
+        return np.append(self.unit * super().to_blocks(theta[:-1]), theta[-1])
 
     def to_solver(self, theta: Array) -> Array:
-        return np.append(super().to_solver(theta[:-1]), theta[-1])
+        return np.append(super().to_solver(theta[:-1]) / self.unit, theta[-1])
 
     def pull_back(self, grad: Array) -> Array:
-        return np.append(super().pull_back(grad[:-1]), grad[-1])
+        return np.append(self.unit * super().pull_back(grad[:-1]), grad[-1])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -131,17 +148,29 @@ class HuberRegressor(Regression):
         return 2.0 * float(self.alpha) / weight
 
     def _variables(self, schema: Schema, linear: Linear) -> _WithScale:
-        return _WithScale(schema, 1, linear.intercept, self.standardize)
+        unit = 2.0 ** round(self._log_spread(schema) / np.log(2.0))
+        return _WithScale(schema, linear.intercept, unit, super()._variables(schema, linear).held)
+
+    def _penalty(self, schema: Schema, variables: Any, outputs: int) -> dict[str, Any]:
+        """Of coefficients in their own units, or per standard deviation, not in those of the solver."""
+        size = variables.unit / (1.0 if self.standardize else variables.scale)
+        share = self._shares(schema.features)[0]
+        strength = self.l2_ * size**2 * (1.0 if share is None else share)
+        return {"l2": np.append(strength * np.ones(schema.n_features), np.zeros(1 + self.fit_intercept))}
+
+    def _log_spread(self, schema: Schema) -> float:
+        """Logarithm of the spread of target less offset: about their mean, where there is an intercept."""
+        moments = schema.null.moments
+        square = moments.squares[0] / moments.weight + (0.0 if self.fit_intercept else moments.mean[0] ** 2)
+        return 0.5 * float(np.log(square)) if square > 0 and np.isfinite(square) else 0.0
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """The mean of target less offset, and its spread."""
-        theta, moments = np.zeros(objective.size), schema.null.moments
-        mean, square = moments.mean[0], moments.squares[0] / moments.weight
+        variables: Any = objective.variables
+        theta = np.zeros(objective.size)
         if self.fit_intercept:
-            theta[-2] = mean
-        else:
-            square += mean**2
-        theta[-1] = 0.5 * np.log(square) if square > 0 and np.isfinite(square) else 0.0
+            theta[-2] = schema.null.moments.mean[0] / variables.unit
+        theta[-1] = self._log_spread(schema)
         return theta
 
     def _last_theta(self) -> Array:
