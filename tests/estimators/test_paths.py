@@ -21,11 +21,14 @@ from fullbatch import (
     Draw,
     GeneralizedLinearRegressor,
     Lasso,
+    Linear,
     LogisticRegression,
     ModelFileError,
+    Objective,
     ProximalNewton,
     RayEngine,
     SerialEngine,
+    Standardized,
     ThreadEngine,
     array_sources,
     bootstrap,
@@ -33,6 +36,7 @@ from fullbatch import (
     fit_path,
 )
 from fullbatch.run import _shared_fit, kept_together
+from fullbatch.run._nulls import NullsOfDraws
 
 N, P = 1200, 6
 RNG = np.random.default_rng(5)
@@ -436,3 +440,56 @@ def test_plots_are_drawn_on_the_axes_that_are_given():
     np.testing.assert_array_equal(axes.told[0][1][1], [model.coef_ for model in found.path.models])
     assert str(found) == found.table()
     assert str(found.path) == found.path.table()
+
+
+FAR_OFF = {
+    "a value": ("squared", 1e6, 0.0),
+    "a target": ("squared", 0.0, 1e6),
+    "a count": ("poisson", 0.0, 1e7),
+    "a value among counts": ("poisson", 1e6, 0.0),
+    "a level": ("squared", None, 0.0),
+}
+
+
+@pytest.mark.parametrize("kind", FAR_OFF)
+def test_replicates_without_a_row_that_is_far_off_know_nothing_of_it(kind):
+    """Neither by the Hessian of all rows, of which it is most, nor by what is small beside F of its null model."""
+    loss, of_column, of_target = FAR_OFF[kind]
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    eta = 0.8 * X[:, 0] - 0.5 * X[:, 1]
+    y = rng.poisson(np.exp(eta)).astype(float) if loss == "poisson" else eta + 0.5 * rng.standard_normal(60)
+    if of_column is None:
+        X[:, 0] = np.arange(60) < 2
+    X[7, 0] += of_column or 0.0
+    y[7] += of_target
+    model = GeneralizedLinearRegressor(loss, engine="serial")
+    told = bootstrap(model, X, y, n=12, seed=0)
+    seen = 0
+    for number in range(12):
+        weight = Draw("bootstrap", number, seed=0).weights(0, 60)
+        own = clone(model).fit(X, y, weight)
+        assert told.statuses[number] == "converged"
+        some = weight > 0
+        values = [
+            np.average(loss_of(loss, y[some], (X[some] @ coef + level)[:, None])[0], weights=weight[some])
+            for coef, level in ((told.coefs[number], told.intercepts[number]), (own.coef_, own.intercept_))
+        ]
+        least = np.average(y - xlogy(y, y), weights=weight) if loss == "poisson" else 0.0
+        assert values[0] - values[1] <= 3e-6 * (values[1] - least)
+        seen += weight[7] == 0
+    assert seen > 2
+
+
+def test_what_fits_without_a_fold_are_measured_by_is_of_their_rows():
+    X, y = np.random.default_rng(1).standard_normal((90, 2)), np.random.default_rng(2).poisson(2.0, 90) * 1.0
+    y[3] = 1e6
+    placed = SerialEngine().place(Linear("poisson"), array_sources(X, y, blocks=3))
+    objective = Objective(placed, variables=Standardized(placed.schema, 1))
+    draws = [Draw("only", part, 3, 5) for part in range(3)]
+    for numbers in ([0], [1, 2], [0, 1, 2]):
+        taken = sum(draws[number].weights(0, 90) for number in numbers) > 0
+        own = SerialEngine().place(Linear("poisson"), array_sources(X[taken], y[taken])).parameters
+        ((least, null),) = NullsOfDraws(objective, draws).of([numbers])
+        np.testing.assert_allclose((least, null), (own.least, own.null), rtol=1e-12)
+    assert objective.num_setup_passes == 4

@@ -12,10 +12,11 @@ from ..data.features import codes_of_levels, sparse_columns
 from ..kernels.families import is_convex, within
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.wide import is_wide, numbered
-from ..protocols.answers import Eval, Matrix, Product, RowCurvature, Sample, SquareSums
+from ..protocols.answers import Eval, Matrix, Nulls, Product, RowCurvature, Sample, SquareSums
 from ..protocols.requests import (
     Curvature,
     DrawnCurvature,
+    DrawnNull,
     DrawnValueGrad,
     HessVec,
     Request,
@@ -29,7 +30,7 @@ from ..protocols.schema import Schema
 from ..protocols.seams import Block, Parameters
 from ._coefficients import Coefficients, layout, reference_of
 from ._drawn import drawn_curvature
-from ._null import Null
+from ._null import Null, sums_of
 from ._passes import named
 from ._squares import middle_of, squares_of
 from .describe import as_weight, canonical, read_only
@@ -138,11 +139,13 @@ class LinearBlock(Block):
             about,
             is_convex(loss),
         )
-        answers = {ValueGrad, DrawnValueGrad, RowSample, HessVec, Curvature, DrawnCurvature}
+        answers = {ValueGrad, DrawnValueGrad, DrawnNull, RowSample, HessVec, Curvature, DrawnCurvature}
         self.answers = frozenset(answers | ({Squares} if quadratic else set()))
 
-    def evaluate(self, request: Request) -> Eval | Sample | Product | Matrix | RowCurvature | SquareSums:
+    def evaluate(self, request: Request) -> Eval | Nulls | Sample | Product | Matrix | RowCurvature | SquareSums:
         """Answer a request with sums over this block's rows."""
+        if isinstance(request, DrawnNull):
+            return Nulls(tuple(map(self._null_sums, request.draws)))
         if isinstance(request, RowSample):
             return self._sample(request)
         if isinstance(request, HessVec):
@@ -194,8 +197,7 @@ class LinearBlock(Block):
         """The block of the rows that a draw counts, with the weights that it gives them."""
         if draw.form == "all":
             return self
-        of_fold = self.dealt is not None and draw.form in ("only", "without")
-        times = self.dealt.weights(draw) if of_fold else draw.weights(self._first_row, len(self._rows.y))
+        times = self._times(draw)
         if draw.form == "only":
             taken = np.flatnonzero(times)
             weight = None
@@ -204,6 +206,18 @@ class LinearBlock(Block):
             return self._block(self._stored(taken), taken, weight=weight)
         weight = self._rows.weight * times if self._rows.weight.size else times
         return self._block(self._stored(_EVERY), _EVERY, weight=weight)
+
+    def _times(self, draw: Draw) -> Array:
+        """How often a draw counts each row."""
+        of_fold = self.dealt is not None and draw.form in ("only", "without")
+        return self.dealt.weights(draw) if of_fold else draw.weights(self._first_row, len(self._rows.y))
+
+    def _null_sums(self, draw: Draw) -> Any:
+        """What the null model of the rows that a draw counts must know."""
+        rows = self._rows
+        weight = self._times(draw) * (rows.weight if rows.weight.size else 1.0)
+        offset = rows.offset if rows.offset.size else None
+        return sums_of(self._loss, self._intercept, Rows(self._X, rows.y, weight, offset=offset))
 
     @cached_property
     def in_double(self) -> "LinearBlock":

@@ -88,6 +88,7 @@ class Objective:
         self.blocks = blocks
         self.variables = variables
         self.draw = draw
+        self._null_of_draw: tuple[float, float] | None = None
         self.size = blocks.parameters.size
         self.penalty = penalty_of(l2, l1, lower, upper, blocks.parameters, l21, groups)
         self.l2 = self.penalty.l2
@@ -116,12 +117,24 @@ class Objective:
         """The gradient of F from that of its smooth part; where F has corners or bounds, its shortest subgradient."""
         return self.penalty.steepest(theta, grad) if self.penalty.parts else grad
 
-    def with_penalty(self, penalty: Penalty, draw: Draw | None = None) -> "Objective":
-        """The objective of the same blocks and variables with another penalty, and of the rows that `draw` counts."""
+    def with_penalty(
+        self, penalty: Penalty, draw: Draw | None = None, null: tuple[float, float] | None = None
+    ) -> "Objective":
+        """The objective of the same blocks and variables with another penalty, and of the rows that `draw` counts.
+
+        Parameters
+        ----------
+        penalty : Penalty
+        draw : Draw, optional
+        null : tuple of float and float, optional
+            Of these rows: what the mean loss cannot fall below, and how far that of the null model is above.
+        """
         parts: dict[str, Any] = {"l1": penalty.l1, "lower": penalty.lower, "upper": penalty.upper}
         if penalty.groups is not None:
             parts |= {"l21": penalty.l21, "groups": penalty.groups}
-        return Objective(self.blocks, penalty.l2, self.variables, draw, **parts)
+        other = Objective(self.blocks, penalty.l2, self.variables, draw, **parts)
+        other._null_of_draw = null
+        return other
 
     @property
     def facts(self) -> Facts:
@@ -138,16 +151,22 @@ class Objective:
                 centred = (mean == 0) & (schema.variance > 0) & ~constant
                 own = np.where(centred, np.sqrt(schema.variance), 1.0)
                 larger = np.where(centred, np.hypot(size / own, 1.0), 1.0)
+        parameters, least = self._parameters, blocks.parameters.least
+        if self._null_of_draw is not None:
+            least, null = self._null_of_draw
+            parameters = replace(parameters, null=null)
+        elif self.draw is not None and least != 0.0:  # that of other rows; only 0 is that of each row
+            least = -np.inf
         return Facts(
             schema.n_rows,
-            self._parameters,
+            parameters,
             self.l2,
             blocks.answers if self.draw is None else frozenset({ValueGrad, Curvature}) & blocks.answers,
             schema.dense_columns,
             schema.looked_up,
             squares,
             constant,
-            blocks.parameters.least if self.draw is None else -np.inf,
+            least,
             larger,
             self.penalty if self.penalty.parts else None,
         )

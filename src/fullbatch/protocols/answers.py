@@ -38,6 +38,23 @@ class Eval:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Nulls:
+    """Answer to `DrawnNull`.
+
+    Parameters
+    ----------
+    sums : tuple of C objects
+        Of each draw: they add up, and their `null()` has the `least` mean loss that any predictions have, and by how
+        much that of the null model, its `deviance`, is above.
+    """
+
+    sums: tuple[Any, ...]
+
+    def __add__(self, other: "Nulls") -> "Nulls":
+        return Nulls(tuple(mine + others for mine, others in zip(self.sums, other.sums, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Product:
     """Answer to `HessVec`.
 

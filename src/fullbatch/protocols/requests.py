@@ -159,4 +159,17 @@ class Squares:
     seed: int = 0
 
 
-Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | DrawnCurvature | Squares
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnNull:
+    """Ask, for each of several draws, for what the null model of the rows that it counts must know.
+
+    Parameters
+    ----------
+    draws : tuple of C Draw
+        How often each counts a row.
+    """
+
+    draws: tuple[Draw, ...]
+
+
+Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | DrawnCurvature | DrawnNull | Squares

@@ -13,8 +13,12 @@ from ..protocols.answers import Matrix
 from ..protocols.requests import DrawnCurvature, Squares
 from ..protocols.sampling import Draw
 from ..solvers.least_squares import DOUBTFUL, ILL_CONDITIONED
+from ._nulls import Null, NullsOfDraws
 
 Array = npt.NDArray[Any]
+
+# Of a difference of sums, as a share of them.
+_ROUNDING = 1e-14
 
 
 class ByPart(NamedTuple):
@@ -57,6 +61,7 @@ class Rows:
         self._objective = objective
         self._draws = [Draw("only", part, parts, seed) for part in range(parts)] or [Draw("all")]
         self.weight = np.zeros(len(self._draws))
+        self._nulls: NullsOfDraws | None = None
 
     def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
         """Sums at the thetas, (M, size), in the objective's variables; of those that `matrices` names the Hessians.
@@ -86,6 +91,12 @@ class Rows:
             matrix = variables.pull_back(variables.pull_back(matrix).swapaxes(-1, -2))
         return ByPart(value, grad, matrix.reshape(len(matrices), parts, size, size))
 
+    def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]:
+        """The null models of the rows of some parts together: a pass of the set-up, the first time."""
+        if self._nulls is None:
+            self._nulls = NullsOfDraws(self._objective, self._draws)
+        return self._nulls.of(counted)
+
 
 class SquareSums:
     """The parts of the rows under the squared loss, whose sums one read brings, or two where they are ill-conditioned.
@@ -107,12 +118,26 @@ class SquareSums:
         self.parts: list[Factor] = found
         self.weight = np.array([part.weight for part in found])
         self._matrix = np.array([part.hessian() for part in found])
+        self._intercepts = ~objective.facts.parameters.penalized
 
     def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
         """As `Rows.ask`; no pass."""
         value = np.array([[part.loss(theta) for theta in thetas] for part in self.parts])
         grad = np.array([[part.slope(theta) for theta in thetas] for part in self.parts])
         return ByPart(value, grad, np.repeat(self._matrix[None], len(matrices), axis=0))
+
+    def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]:
+        """As `Rows.nulls`; no pass."""
+        return [(0.0, self._null([self.parts[number] for number in numbers])) for numbers in counted]
+
+    def _null(self, parts: list[Factor]) -> float:
+        """Mean loss where nothing but the intercept is fitted, if there is one; infinite where that is 0."""
+        zero, free = np.zeros(self._matrix.shape[-1]), self._intercepts
+        value, weight = sum(part.loss(zero) for part in parts), sum(part.weight for part in parts)
+        slope = np.sum([part.slope(zero) for part in parts], axis=0)[free]
+        curvature = np.sum([part.hessian() for part in parts], axis=0).diagonal()[free]
+        fitted = value - 0.5 * float((slope**2 / np.where(curvature > 0, curvature, np.inf)).sum())
+        return fitted / weight if weight > 0 and fitted > _ROUNDING * value else np.inf
 
 
 def _is_sure(part: Factor) -> bool:

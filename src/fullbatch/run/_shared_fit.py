@@ -110,14 +110,24 @@ class Fit:
         self.aim(hessian)
         if self.local is None:
             return
-        state: Any = SimpleNamespace(value=self.value)
-        self.left = (
-            0.0 if not self.slope.any() else relative(self.local.left + SURE * self.local.rounding, state, self.facts)
-        )
+        self.left = self._left_by(self.local)
         self.ratio = self.local.left / before if whole and before > 0 else np.inf
         if self.left <= tol and (self.ratio <= _FAST or self.left <= _FAR_BELOW * tol):
             self.status = Status.CONVERGED
         self.alone = self.status is None and self.reads >= _MOST_READS
+
+    def look_at(self, hessian: Array, tol: float) -> None:
+        """Hold what a shared Hessian says of a fit that has converged against that of its own rows there."""
+        self.aim(hessian)
+        if self.local is not None:
+            self.left, self.known_by = self._left_by(self.local), "hessian"
+        if self.local is None or self.left > tol:
+            self.status, self.alone = None, True
+
+    def _left_by(self, local: LocalMinimum) -> float:
+        """As `Result.remaining_r2`."""
+        state: Any = SimpleNamespace(value=self.value)
+        return 0.0 if not self.slope.any() else relative(local.left + SURE * local.rounding, state, self.facts)
 
 
 def go_on_in_lockstep(

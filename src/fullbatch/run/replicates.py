@@ -1,8 +1,9 @@
 """Bootstrap replicates of one fit, advancing together: each read of the data answers for all that are under way.
 
-Replicates count rows with Poisson weights, a function of row number, replicate and seed. Their Hessians differ little
-from that of all rows, which is asked for once; a replicate that does not go as that says is handed to a solver of its
-own, in `lockstep`.
+Replicates count rows with Poisson weights, a function of row number, replicate and seed. As a rule their Hessians
+differ little from that of all rows, which is asked for once, and by which they go; where each has ended it is asked for
+its own. A replicate that does not go as the shared one says, or of which its own says that more is left, is handed to a
+solver of its own, in `lockstep`.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,9 @@ from ..objective.objective import Objective
 from ..protocols.answers import Eval, Matrix
 from ..protocols.requests import DrawnCurvature
 from ..protocols.sampling import Draw
-from ..protocols.seams import Penalty
+from ..protocols.seams import Facts, Penalty
 from ._by_part import Rows
+from ._nulls import Null, NullsOfDraws
 from ._shared_fit import Fit, go_on_in_lockstep
 from .result import Status
 
@@ -28,6 +30,9 @@ Array = npt.NDArray[Any]
 
 # Numbers of the gradients of a read at the most: 64 MB.
 _MOST_NUMBERS = 2**23
+
+# Bytes of the Hessians of a read.
+_MATRIX_BYTES = 2**27
 
 # Groups of rows whose sums stand for single rows in the third moments of the influence.
 _GROUPS = 200
@@ -79,15 +84,15 @@ def replicates(
     tol, max_iter : float, int
         As in `minimize`.
     """
-    facts = replace(objective.facts, l2=penalty.l2, penalty=penalty, least=-np.inf)
     rows = Rows(objective, 0, 0)
     hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]
     most = max(1, _MOST_NUMBERS // len(theta))
     fits: list[Fit] = []
     for first in range(0, count, most):
         draws = [Draw("bootstrap", number, seed=seed) for number in range(first, min(first + most, count))]
-        start = _ask(objective, np.tile(theta, (len(draws), 1)), draws)
-        group = [Fit(0, first + i, facts, theta, float(start.loss[i]), start.grad[i]) for i in range(len(draws))]
+        start, nulls = _ask(objective, np.tile(theta, (len(draws), 1)), draws), NullsOfDraws(objective, draws)
+        facts = [_facts(objective, penalty, null) for null in nulls.of([[i] for i in range(len(draws))])]
+        group = [Fit(0, first + i, facts[i], theta, float(start.loss[i]), start.grad[i]) for i in range(len(draws))]
         for fit in group:
             fit.aim(hessian)
         while going := [fit for fit in group if fit.open]:
@@ -96,6 +101,7 @@ def replicates(
             )
             for row, fit in enumerate(going):
                 fit.take(float(answer.loss[row]), answer.grad[row], np.inf, hessian, tol)
+        _look_at_their_own(objective, [fit for fit in group if fit.status is Status.CONVERGED], draws, first, tol)
         _by_themselves(objective, [fit for fit in group if fit.alone], seed, tol, max_iter)
         fits += group
     return Replicates(
@@ -107,9 +113,32 @@ def replicates(
     )
 
 
+def _facts(objective: Objective, penalty: Penalty, null: Null) -> Facts:
+    """Of a replicate's problem."""
+    facts, (least, deviance) = objective.facts, null
+    parameters = replace(facts.parameters, null=deviance)
+    return replace(facts, l2=penalty.l2, penalty=penalty, least=least, parameters=parameters)
+
+
+def _look_at_their_own(objective: Objective, fits: list[Fit], draws: Sequence[Draw], first: int, tol: float) -> None:
+    """Ask for the Hessian of each replicate where it ended: a row that it lacks may be most of that of all rows, which
+    then says that nothing is left where everything is. Those for which it is not borne out go on alone.
+    """
+    most = max(1, _MATRIX_BYTES // (8 * objective.size**2))
+    for place in range(0, len(fits), most):
+        some = fits[place : place + most]
+        asked = [draws[fit.number - first] for fit in some]
+        total = _total(objective, np.array([fit.theta for fit in some]), asked, len(some))
+        matrices, weight = total.matrix, np.asarray(total.weight)
+        if objective.variables is not None:
+            matrices = objective.variables.pull_back(objective.variables.pull_back(matrices).swapaxes(-1, -2))
+        for fit, matrix, of_fit in zip(some, matrices, weight, strict=True):
+            fit.look_at(matrix / of_fit, tol)
+
+
 def _ask(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> _Sums:
     """Mean loss and gradient of each replicate: one pass."""
-    total = _total(objective, thetas, draws)
+    total = _point(objective, thetas, draws)
     weight = np.asarray(total.weight)
     if not (weight > 0).all():
         empty = draws[int(np.argmin(weight > 0))]
@@ -117,22 +146,32 @@ def _ask(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> _Sums:
     return _Sums(np.asarray(total.value) / weight, total.grad / weight[:, None])
 
 
-def _total(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> Eval:
+def _point(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> Eval:
+    """Sums of losses and gradients, in the objective's variables."""
+    point = _total(objective, thetas, draws).point
+    assert point is not None
+    return point if objective.variables is None else replace(point, grad=objective.variables.pull_back(point.grad))
+
+
+def _total(objective: Objective, thetas: Array, draws: Sequence[Draw], matrices: int = 0) -> Matrix:
     variables = objective.variables
     asked = thetas if variables is None else np.array([variables.to_blocks(theta) for theta in thetas])
     objective.num_passes += 1
-    total = objective.blocks.sum(DrawnCurvature(asked, tuple(draws), double=True))
+    total = objective.blocks.sum(DrawnCurvature(asked, tuple(draws), matrices, double=True))
     assert isinstance(total, Matrix)
-    assert total.point is not None
-    grad = total.point.grad if variables is None else variables.pull_back(total.point.grad)
-    return replace(total.point, grad=grad)
+    return total
 
 
 def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float, max_iter: int) -> None:
     """Replicates by solvers of their own, in lockstep."""
     if not fits:
         return
-    objectives = [objective.with_penalty(fit.penalty, Draw("bootstrap", fit.number, seed=seed)) for fit in fits]
+    objectives = [
+        objective.with_penalty(
+            fit.penalty, Draw("bootstrap", fit.number, seed=seed), (fit.facts.least, fit.facts.parameters.null)
+        )
+        for fit in fits
+    ]
     if not go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
         raise ValueError(
             f"replicates of {objective.size} parameters with L1 penalties or bounds take too large a Hessian: "
@@ -148,7 +187,7 @@ def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian:
     """
     groups = int(min(_GROUPS, max(objective.blocks.schema.n_rows // 2, 2)))
     draws = [Draw("only", group, groups, seed) for group in range(groups)]
-    total = _total(objective, np.tile(theta, (groups, 1)), draws)
+    total = _point(objective, np.tile(theta, (groups, 1)), draws)
     grads, weight = total.grad, np.asarray(total.weight)
     influence = np.zeros((groups, len(theta)))
     free = ~penalty.at_corner(theta)

@@ -10,6 +10,7 @@ comes with the same sums. A fit that does not go as the shared Hessian says is h
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ._by_part import ByPart, Rows, SquareSums
+from ._nulls import Null
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_alone, go_on_in_lockstep
 from .result import Status
 
@@ -102,6 +104,8 @@ class _Parts(Protocol):
     weight: Array
 
     def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart: ...
+
+    def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]: ...
 
 
 @dataclass(eq=False)
@@ -220,6 +224,12 @@ class Together:
             return sums[number : number + 1]
         return sums if number == 0 else np.delete(sums, number - 1, axis=0)
 
+    @cached_property
+    def _nulls(self) -> list[Null]:
+        """Of the rows of each fit."""
+        parts = np.arange(self._number_of_parts)
+        return self._parts.nulls([self._used(fit, parts).tolist() for fit in range(self._fits)])
+
     def _total(self, number: int) -> float:
         """Sum of the weights of a fit's rows."""
         return float(self._used(number, self._parts.weight).sum())
@@ -235,7 +245,11 @@ class Together:
         if self.of_sum and not all_rows:
             share = self._total(0) / self._total(number)
             penalty = penalty.times(share)
-        return replace(self._facts, l2=penalty.l2, penalty=penalty, least=self._facts.least if all_rows else -np.inf)
+        facts = replace(self._facts, l2=penalty.l2, penalty=penalty)
+        if all_rows:
+            return facts
+        least, null = self._nulls[number]
+        return replace(facts, least=least, parameters=replace(facts.parameters, null=null))
 
     def _begun(self, state: TogetherState, strength: int) -> list[Fit]:
         """The fits for a strength, where those for the latest one ended."""
@@ -343,7 +357,8 @@ class Together:
             draw = Draw("without", fit.number - 1, self.folds, self.seed)
             if self.apart:
                 draw = Draw("only", fit.number, self._number_of_parts, self.seed)
-        return self.objective.with_penalty(fit.penalty, draw)
+        null = (fit.facts.least, fit.facts.parameters.null) if fit.number else None
+        return self.objective.with_penalty(fit.penalty, draw, null)
 
     def _df(self, fit: Fit, hessians: Array | None) -> float:
         """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 and norms
