@@ -15,7 +15,7 @@ NEAR = 100.0
 _EXPLAINED = 1e-4
 
 # Of what was to be risen by, so much must be. It is looked for where F differs by this share of what it is measured by.
-_RISEN, BEYOND = 0.1, 1e-6
+_RISEN, BEYOND = 0.5, 1e-6
 
 # Of sums of float64, as a share of their terms.
 _ROUNDING = 1e-14
