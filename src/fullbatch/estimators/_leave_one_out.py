@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.features import encode, matched
+from ..errors import DataError, located
 from ..machine.blas import one_thread
 from ..objective.factor import Factor
 from ..protocols.rows import Rows, Source, is_sparse
@@ -23,6 +24,9 @@ Array = npt.NDArray[Any]
 
 # Numbers of the copied rows that are worked on at a time: 16 MB.
 _NUMBERS = 2**21
+
+# What a row's leverage must leave of 1, so that digits of its error are left where it is divided by that.
+_LEAST = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +68,13 @@ class LeftOut:
     targets: Array | None = None
 
     def __call__(self, index: int, source: Source) -> tuple[Array, Array, Array]:
-        """(m, t, L) residuals, (m, t) targets and (m,) weights."""
+        """(m, t, L) residuals, (m, t) targets and (m,) weights.
+
+        Raises
+        ------
+        DataError
+            A row all but decides its own fitted value, so that nothing is known of its error when it is left out.
+        """
         rows = source.read()
         rows = encode(matched(rows, self.features, self.missing, source), self.features, source)
         count, offset = rows.X.shape[0], rows.offset
@@ -80,14 +90,18 @@ class LeftOut:
             for start in range(0, count, step):
                 part = slice(start, start + step)
                 target = y[part] if offset is None else y[part] - np.asarray(offset, np.float64)[part, None]
-                residual[part] = self._residuals(_centred(rows, part, self.center), target, weight[part])
+                Z = _centred(rows, part, self.center)
+                predicted = np.moveaxis(self.level[..., None] + self.coef @ Z.T, 2, 0)
+                turned = Z @ self.basis
+                others = 1.0 - weight[part, None] * (turned**2 @ self.shrunk + 1.0 / self.total)
+                if (lost := np.flatnonzero(others.min(axis=1) < _LEAST)).size:
+                    raise DataError(
+                        f"{located(source, start + int(lost[0]))}: this row alone decides what is predicted for it, so "
+                        "that its error when it is left out is lost in rounding: correct it, give larger alphas, or "
+                        "folds, cv=5"
+                    )
+                residual[part] = (target[:, :, None] - predicted) / others[:, None]
         return residual, y, weight
-
-    def _residuals(self, Z: Array, y: Array, weight: Array) -> Array:
-        predicted = np.moveaxis(self.level[..., None] + self.coef @ Z.T, 2, 0)
-        turned = Z @ self.basis
-        leverage = weight[:, None] * (turned**2 @ self.shrunk + 1.0 / self.total)
-        return np.asarray((y[:, :, None] - predicted) / (1.0 - leverage)[:, None])
 
 
 def left_out(
