@@ -107,6 +107,10 @@ def test_both_give_the_same_answers(loss, storage):
     far = np.where((np.arange(11) == 2) & (storage == "shifted"), 1000.0, 1.0)
     for request in requests(loss, compiled.parameters, far):
         one, other = (numbers(block.evaluate(request)) for block in (compiled, plain))
+        if getattr(request, "exact", False):  # of columns that depend on one another, triangles are no single ones
+            one, other = (
+                [part.swapaxes(-1, -2) @ part if part.ndim == 3 else part for part in each] for each in (one, other)
+            )
         tolerance = TOLERANCE["float64" if getattr(request, "double", False) else compiled.parameters.dtype]
         assert len(one) == len(other)
         for mine, there in zip(one, other, strict=True):

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from ..data.given import Given
+from ..errors import DataError
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
@@ -220,6 +221,8 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         self, engine: Any, blocks: list[Any], given: Given, targets: Array | None, scored: Mapping[str, Any]
     ) -> None:
         schema = blocks[0].schema
+        if schema.n_rows < 2:
+            raise DataError("n_samples=1: where the only row is left out there is none to fit")
         needed = LeastSquares.bytes_for(schema.n_features + 1)
         if needed > LeastSquares().max_bytes:
             raise ValueError(
