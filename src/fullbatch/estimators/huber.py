@@ -20,9 +20,14 @@ from ._regression import Regression
 Array = npt.NDArray[Any]
 
 
+def _order(size: Any) -> Array:
+    """The power of 256 that is nearest, which rounds nothing that it multiplies."""
+    return np.asarray(256.0 ** np.round(np.log2(size) / 8.0))
+
+
 class _WithScale(Standardized):
-    """Columns that are centred and of spread 1, coefficients and intercept in a unit of the target's own size, and
-    log(scale) behind them, as it is: whatever the units, no coordinate is of another order than the others.
+    """Centred columns, coefficients and intercept in units of their own order of magnitude, and log(scale) behind them,
+    as it is: whatever the units, no coordinate is of another order than the others.
 
     Parameters
     ----------
@@ -30,15 +35,15 @@ class _WithScale(Standardized):
         Column means and variances.
     intercept : bool
         Whether there is one.
-    unit : float
-        A power of two, so that nothing is rounded.
+    spread : float
+        Of the targets.
     held : (p,) bool array
         Columns whose coefficients are zero, such as those of base levels.
     """
 
-    def __init__(self, schema: Schema, intercept: bool, unit: float, held: Array) -> None:
+    def __init__(self, schema: Schema, intercept: bool, spread: float, held: Array) -> None:
         super().__init__(schema, 1, intercept, scale=True, held=held)
-        self.unit = unit
+        self._scale, self.unit = _order(self._scale), float(_order(spread))
 
     def to_blocks(self, theta: Array) -> Array:
         return np.append(self.unit * super().to_blocks(theta[:-1]), theta[-1])
@@ -148,12 +153,14 @@ class HuberRegressor(Regression):
         return 2.0 * float(self.alpha) / weight
 
     def _variables(self, schema: Schema, linear: Linear) -> _WithScale:
-        unit = 2.0 ** round(self._log_spread(schema) / np.log(2.0))
-        return _WithScale(schema, linear.intercept, unit, super()._variables(schema, linear).held)
+        spread = np.exp(self._log_spread(schema))
+        return _WithScale(schema, linear.intercept, spread, super()._variables(schema, linear).held)
 
     def _penalty(self, schema: Schema, variables: Any, outputs: int) -> dict[str, Any]:
         """Of coefficients in their own units, or per standard deviation, not in those of the solver."""
-        size = variables.unit / (1.0 if self.standardize else variables.scale)
+        size = variables.unit / variables.scale
+        if self.standardize:
+            size = size * Standardized(schema, 1, bool(self.fit_intercept), True).scale
         share = self._shares(schema.features)[0]
         strength = self.l2_ * size**2 * (1.0 if share is None else share)
         return {"l2": np.append(strength * np.ones(schema.n_features), np.zeros(1 + self.fit_intercept))}
