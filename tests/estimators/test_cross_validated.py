@@ -542,14 +542,14 @@ def test_lists_of_shares_are_saved(tmp_path):
     assert again.predict(X).tobytes() == model.predict(X).tobytes()
 
 
-def test_a_row_that_alone_decides_its_own_value_is_not_left_out_by_a_formula():
+def test_a_row_that_alone_decides_its_own_value_is_told():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((15, 1))
     y = X[:, 0] + rng.standard_normal(15)
     X[3, 0] = 1e10
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(DataError, match="row 3: this row alone decides what is predicted for it"):
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.warns(fullbatch.FitWarning, match=r"\[leverage\] .*row 3: this row alone decides"):
             fullbatch.RidgeCV([1e-4, 1.0], engine="serial").fit(X, y)
     X[3, 0] = 1e4
     kept = fullbatch.RidgeCV([1e-4, 100.0], store_cv_results=True, engine="serial").fit(X, y).cv_results_

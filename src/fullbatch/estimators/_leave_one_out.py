@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.features import encode, matched
-from ..errors import DataError, located
+from ..errors import located
 from ..machine.blas import one_thread
 from ..objective.factor import Factor
 from ..protocols.rows import Rows, Source, is_sparse
@@ -67,13 +67,9 @@ class LeftOut:
     first_rows: Sequence[int]
     targets: Array | None = None
 
-    def __call__(self, index: int, source: Source) -> tuple[Array, Array, Array]:
-        """(m, t, L) residuals, (m, t) targets and (m,) weights.
-
-        Raises
-        ------
-        DataError
-            A row all but decides its own fitted value, so that nothing is known of its error when it is left out.
+    def __call__(self, index: int, source: Source) -> tuple[Array, Array, Array, str | None]:
+        """(m, t, L) residuals, (m, t) targets and (m,) weights; and the first row, if there is one, that alone decides
+        what is predicted for it, so that little is known of its error when it is left out.
         """
         rows = source.read()
         rows = encode(matched(rows, self.features, self.missing, source), self.features, source)
@@ -85,6 +81,7 @@ class LeftOut:
             y = self.targets[first : first + count]
         weight = np.ones(count) if rows.weight is None else np.asarray(rows.weight, np.float64)
         residual = np.empty((count, *self.level.shape))
+        lost: str | None = None
         step = max(256, _NUMBERS // max(len(self.center), 1))
         with one_thread():
             for start in range(0, count, step):
@@ -94,14 +91,12 @@ class LeftOut:
                 predicted = np.moveaxis(self.level[..., None] + self.coef @ Z.T, 2, 0)
                 turned = Z @ self.basis
                 others = 1.0 - weight[part, None] * (turned**2 @ self.shrunk + 1.0 / self.total)
-                if (lost := np.flatnonzero(others.min(axis=1) < _LEAST)).size:
-                    raise DataError(
-                        f"{located(source, start + int(lost[0]))}: this row alone decides what is predicted for it, so "
-                        "that its error when it is left out is lost in rounding: correct it, give larger alphas, or "
-                        "folds, cv=5"
-                    )
-                residual[part] = (target[:, :, None] - predicted) / others[:, None]
-        return residual, y, weight
+                if lost is None and (found := np.flatnonzero(others.min(axis=1) < _LEAST)).size:
+                    lost = located(source, start + int(found[0]))
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    error = (target[:, :, None] - predicted) / others[:, None]
+                residual[part] = np.where(np.isnan(error), np.inf, error)
+        return residual, y, weight, lost
 
 
 def left_out(

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from ..data.given import Given
-from ..errors import DataError
+from ..errors import DataError, FitWarning
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.rows import is_sparse
@@ -234,13 +234,20 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         scale = Standardized(schema, 1, bool(self.fit_intercept), self.standardize).scale
         task = left_out(factors, alphas, scale, schema.features, given.missing, list(schema.first_rows()), targets)
         by_row = self.store_cv_results or self.scoring is not None
-        squares, rows, kept = np.zeros(task.level.shape), 0, []
-        for residual, y, weight in engine.map(task, given.sources):
+        squares, rows, kept, unsure = np.zeros(task.level.shape), 0, [], []
+        for residual, y, weight, lost in engine.map(task, given.sources):
+            unsure += [lost] if lost else []
             residual[weight == 0] = 0.0
             squares += (weight[:, None, None] * residual**2).sum(axis=0)
             rows += len(y)
             if by_row:
                 kept.append((residual, y, weight))
+        if unsure:
+            warn(
+                f"[leverage] {unsure[0]}: this row alone decides what is predicted for it, so that its error when it "
+                "is left out is mostly rounding, and so may be the choice: correct it, give larger alphas, or folds, cv=5",
+                FitWarning,
+            )
         scores = -squares / rows if self.alpha_per_target else -squares.mean(axis=0, keepdims=True) / rows
         if by_row:
             residual, y, weight = (np.concatenate(part) for part in zip(*kept, strict=True))
