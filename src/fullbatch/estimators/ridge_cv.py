@@ -245,7 +245,7 @@ class RidgeCV(CrossValidated, LeastSquaresRegression):
         if unsure:
             warn(
                 f"[leverage] {unsure[0]}: this row alone decides what is predicted for it, so that its error when it "
-                "is left out is mostly rounding, and so may be the choice: correct it, give larger alphas, or folds, cv=5",
+                "is left out is mostly rounding, and so is the choice: correct it, give larger alphas, or folds, cv=5",
                 FitWarning,
             )
         scores = -squares / rows if self.alpha_per_target else -squares.mean(axis=0, keepdims=True) / rows
