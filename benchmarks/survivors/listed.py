@@ -57,8 +57,8 @@ SURVIVORS = (
     Survivor(
         "M7",
         "models/_linear_block.py",
-        "y[taken] - (rows.offset[taken, None] if rows.offset.size else 0.0) - target",
-        "y[taken] - target",
+        "y - (rows.offset[:, None] if rows.offset.size else 0.0) - target",
+        "y - target",
         _FORMULA,
     ),
     Survivor(
