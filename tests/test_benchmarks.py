@@ -72,6 +72,19 @@ def test_quick_run_of_the_solvers(tmp_path):
     assert len(drawn) == 2 * 4  # passes and seconds of four solvers
 
 
+@pytest.mark.slow
+def test_many_models_on_few_rows():
+    few = ["--rows", "6000", "--columns", "10", "--folds", "3", "--strengths", "4", "--replicates", "40"]
+    command = [sys.executable, "-m", "benchmarks.sparse.many", *few]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found["folds"]["contenders"]) == {"together", "one by one", "scikit-learn"}
+    assert found["folds"]["contenders"]["together"]["largest_gap"] < 1e-6
+    assert found["bootstrap"]["success"]
+    assert found["bootstrap"]["intervals_apart"] < 0.1
+
+
 def test_the_model_of_scale_finds_the_coefficients_it_was_made_with():
     cores = 2
     made = np.array([2e-10, 5e-11, 3e-9, 1e-9, 4e-4, 2e-9, 3e-4, 6e-4, 5e-4])

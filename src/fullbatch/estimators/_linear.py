@@ -41,7 +41,7 @@ from ._penalised import Penalised
 from ._per_column import PerColumn
 from ._saved import Saved
 from ._taken import check_taken, our_solver
-from .early_stopping import EarlyStopping
+from .early_stopping import EarlyStopping, begun, that_ended
 
 Array = npt.NDArray[Any]
 
@@ -296,9 +296,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
-        stops = [one for one in self.callbacks if isinstance(one, EarlyStopping)]
-        for one in stops:
-            one.begin(lambda theta: self._at(theta, objective, given))
+        stops = begun(self.callbacks, lambda theta: self._at(theta, objective, given))
         result = minimize(
             objective,
             self._start(objective, schema, outputs),
@@ -308,13 +306,13 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
             callbacks=self._callbacks(),
             checkpoint=self.checkpoint,
         )
-        if ended := [one for one in stops if one.stopped]:
-            self._set_theta(ended[0].best_theta, objective, given)
+        if ended := that_ended(stops):
+            self._set_theta(ended.best_theta, objective, given)
         else:
             self._set_theta(result.theta, objective, given, result)
         self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
         self.separable_, self.result_ = any(one.code == "separable" for one in result.notices), result
-        self._warn(result, schema, was_asked=bool(ended))
+        self._warn(result, schema, was_asked=ended is not None)
 
     def _at(self, theta: Array, objective: Objective, given: Given) -> Self:
         """The model at some theta of the objective."""

@@ -32,7 +32,7 @@ from ..wording.warned import warn
 from ._applied import Applied
 from ._fitting import Fitting, learning
 from ._saved import NO_CODE, Saved
-from .early_stopping import EarlyStopping
+from .early_stopping import EarlyStopping, begun, that_ended
 
 Array = npt.NDArray[Any]
 
@@ -182,9 +182,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
         self._keep_columns(schema, given)
         self._outputs_are(schema)
         self.recipe_, self.n_samples_fit_ = model.recipe(schema), schema.n_rows
-        stops = [one for one in self.callbacks if isinstance(one, EarlyStopping)]
-        for one in stops:
-            one.begin(self._at)
+        stops = begun(self.callbacks, self._at)
         result = minimize(
             Objective(blocks, l2=float(self.alpha)),
             start,
@@ -194,7 +192,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
             callbacks=self._callbacks(),
             checkpoint=self.checkpoint,
         )
-        ended = next((one for one in stops if one.stopped), None)
+        ended = that_ended(stops)
         self.theta_ = result.theta if ended is None else ended.best_theta
         self.n_iter_, self.status_, self.result_ = result.iterations, result.status.value, result
         self.l2_, self.l1_ = float(self.alpha), 0.0

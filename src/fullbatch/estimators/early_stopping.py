@@ -1,6 +1,6 @@
 """Ending a fit where rows that it does not learn from are no longer predicted better."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,3 +98,16 @@ class EarlyStopping:
     def end_of_run(self) -> None:
         """Let go of the fit."""
         self._model_at = None
+
+
+def begun(callbacks: Sequence[Any], model_at: Callable[[Array], Any]) -> list[EarlyStopping]:
+    """Those among the callbacks, at the beginning of a fit, whose model at any theta of its solver `model_at` tells."""
+    stops = [one for one in callbacks if isinstance(one, EarlyStopping)]
+    for one in stops:
+        one.begin(model_at)
+    return stops
+
+
+def that_ended(stops: Sequence[EarlyStopping]) -> EarlyStopping | None:
+    """The one that ended the fit, if one did."""
+    return next((one for one in stops if one.stopped), None)

@@ -153,8 +153,8 @@ class HuberRegressor(Regression):
         return 2.0 * float(self.alpha) / weight
 
     def _variables(self, schema: Schema, linear: Linear) -> _WithScale:
-        spread = np.exp(self._log_spread(schema))
-        return _WithScale(schema, linear.intercept, spread, super()._variables(schema, linear).held)
+        held = super()._variables(schema, linear).held
+        return _WithScale(schema, linear.intercept, self._spread(schema), held)
 
     def _penalty(self, schema: Schema, variables: Any, outputs: int) -> dict[str, Any]:
         """Of coefficients in their own units, or per standard deviation, not in those of the solver."""
@@ -165,11 +165,11 @@ class HuberRegressor(Regression):
         strength = self.l2_ * size**2 * (1.0 if share is None else share)
         return {"l2": np.append(strength * np.ones(schema.n_features), np.zeros(1 + self.fit_intercept))}
 
-    def _log_spread(self, schema: Schema) -> float:
-        """Logarithm of the spread of target less offset: about their mean, where there is an intercept."""
+    def _spread(self, schema: Schema) -> float:
+        """Of target less offset: about their mean, where there is an intercept; 1 where they are all alike."""
         moments = schema.null.moments
         square = moments.squares[0] / moments.weight + (0.0 if self.fit_intercept else moments.mean[0] ** 2)
-        return 0.5 * float(np.log(square)) if square > 0 and np.isfinite(square) else 0.0
+        return float(np.sqrt(square)) if square > 0 and np.isfinite(square) else 1.0
 
     def _first_guess(self, objective: Objective, schema: Schema) -> Array:
         """The mean of target less offset, and its spread."""
@@ -177,7 +177,7 @@ class HuberRegressor(Regression):
         theta = np.zeros(objective.size)
         if self.fit_intercept:
             theta[-2] = schema.null.moments.mean[0] / variables.unit
-        theta[-1] = self._log_spread(schema)
+        theta[-1] = np.log(self._spread(schema))
         return theta
 
     def _last_theta(self) -> Array:

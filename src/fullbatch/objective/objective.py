@@ -155,8 +155,8 @@ class Objective:
         if self._null_of_draw is not None:
             least, null = self._null_of_draw
             parameters = replace(parameters, null=null)
-        elif self.draw is not None and least != 0.0:  # that of other rows; only 0 is that of each row
-            least = -np.inf
+        elif self.draw is not None:
+            least = parameters.least_of_some
         return Facts(
             schema.n_rows,
             parameters,

@@ -63,6 +63,11 @@ class Parameters:
     about: str = ""
     convex: bool = True
 
+    @property
+    def least_of_some(self) -> float:
+        """What the mean loss of some of the rows cannot fall below: of means of all rows, only 0 is that of each."""
+        return 0.0 if self.least == 0.0 else -np.inf
+
 
 class Block(Protocol):
     """The rows of one worker's share with the model's formulas: a pure function of (rows, schema, request)."""

@@ -1,6 +1,7 @@
 """Loss, gradient and Hessian of many thetas, for each part of the rows by itself: folds that add up to any others."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,26 +71,14 @@ class Rows:
         """
         parts, count, size = len(self._draws), len(thetas), thetas.shape[1]
         order = [*matrices, *(m for m in range(count) if m not in set(matrices))]
-        variables = self._objective.variables
-        asked = (
-            thetas[order] if variables is None else np.array([variables.to_blocks(theta) for theta in thetas[order]])
-        )
-        draws = tuple(draw for _ in order for draw in self._draws)
-        request = DrawnCurvature(np.repeat(asked, parts, axis=0), draws, len(matrices) * parts, double=True)
-        self._objective.num_passes += 1
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = self._objective.blocks.sum(request)
-        assert isinstance(total, Matrix)
+        draws = [draw for _ in order for draw in self._draws]
+        total = sums_of_draws(self._objective, np.repeat(thetas[order], parts, axis=0), draws, len(matrices) * parts)
         assert total.point is not None
         self.weight = np.asarray(total.weight)[:parts]
         value, grad = np.zeros((parts, count)), np.zeros((parts, count, size))
         value[:, order] = np.reshape(total.point.value, (count, parts)).T
-        of_models = total.point.grad if variables is None else variables.pull_back(total.point.grad)
-        grad[:, order] = of_models.reshape(count, parts, size).swapaxes(0, 1)
-        matrix = total.matrix
-        if variables is not None and len(matrix):
-            matrix = variables.pull_back(variables.pull_back(matrix).swapaxes(-1, -2))
-        return ByPart(value, grad, matrix.reshape(len(matrices), parts, size, size))
+        grad[:, order] = total.point.grad.reshape(count, parts, size).swapaxes(0, 1)
+        return ByPart(value, grad, total.matrix.reshape(len(matrices), parts, size, size))
 
     def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]:
         """The null models of the rows of some parts together: a pass of the set-up, the first time."""
@@ -127,17 +116,39 @@ class SquareSums:
         return ByPart(value, grad, np.repeat(self._matrix[None], len(matrices), axis=0))
 
     def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]:
-        """As `Rows.nulls`; no pass."""
-        return [(0.0, self._null([self.parts[number] for number in numbers])) for numbers in counted]
-
-    def _null(self, parts: list[Factor]) -> float:
-        """Mean loss where nothing but the intercept is fitted, if there is one; infinite where that is 0."""
+        """As `Rows.nulls`; no pass. The mean loss where nothing but the intercept is fitted, if there is one; infinite
+        where that is 0.
+        """
         zero, free = np.zeros(self._matrix.shape[-1]), self._intercepts
-        value, weight = sum(part.loss(zero) for part in parts), sum(part.weight for part in parts)
-        slope = np.sum([part.slope(zero) for part in parts], axis=0)[free]
-        curvature = np.sum([part.hessian() for part in parts], axis=0).diagonal()[free]
-        fitted = value - 0.5 * float((slope**2 / np.where(curvature > 0, curvature, np.inf)).sum())
-        return fitted / weight if weight > 0 and fitted > _ROUNDING * value else np.inf
+        loss = np.array([part.loss(zero) for part in self.parts])
+        slope = np.array([part.slope(zero)[free] for part in self.parts])
+        curvature = self._matrix.diagonal(axis1=1, axis2=2)[:, free]
+        nulls = []
+        for numbers in map(list, counted):
+            weight, value, whole = (of[numbers].sum(axis=0) for of in (self.weight, loss, curvature))
+            drop = slope[numbers].sum(axis=0) ** 2 / np.where(whole > 0, whole, np.inf)
+            fitted = float(value) - 0.5 * float(drop.sum())
+            nulls.append((0.0, fitted / float(weight) if weight > 0 and fitted > _ROUNDING * value else np.inf))
+        return nulls
+
+
+def sums_of_draws(objective: Objective, thetas: Array, draws: Sequence[Draw], matrices: int = 0) -> Matrix:
+    """Sums of losses, gradients and, of the first `matrices`, Hessians: of each theta over the rows of its draw, in the
+    objective's variables. One pass.
+    """
+    variables = objective.variables
+    asked = thetas if variables is None else np.array([variables.to_blocks(theta) for theta in thetas])
+    objective.num_passes += 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = objective.blocks.sum(DrawnCurvature(asked, tuple(draws), matrices, double=True))
+    assert isinstance(total, Matrix)
+    assert total.point is not None
+    if variables is None:
+        return total
+    matrix = total.matrix
+    if matrices:
+        matrix = variables.pull_back(variables.pull_back(matrix).swapaxes(-1, -2))
+    return replace(total, matrix=matrix, point=replace(total.point, grad=variables.pull_back(total.point.grad)))
 
 
 def _is_sure(part: Factor) -> bool:

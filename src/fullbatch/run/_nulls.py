@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
-import numpy as np
-
 from ..objective.objective import Objective
 from ..protocols.requests import DrawnNull
 from ..protocols.sampling import Draw
@@ -26,9 +24,8 @@ class NullsOfDraws:
     """
 
     def __init__(self, objective: Objective, draws: Sequence[Draw]) -> None:
-        blocks = objective.blocks
-        least = 0.0 if blocks.parameters.least == 0.0 else -np.inf  # 0 is that of each row
-        self._of_all = least, objective.facts.parameters.null
+        blocks, parameters = objective.blocks, objective.facts.parameters
+        self._of_all = parameters.least_of_some, parameters.null
         self._sums = None
         if blocks.schema.class_weight is None and DrawnNull in blocks.answers:
             objective.num_setup_passes += 1

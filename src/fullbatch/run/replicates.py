@@ -17,11 +17,10 @@ from ..errors import DataError
 from ..machine.blas import one_thread
 from ..objective.groups import norm_curvature
 from ..objective.objective import Objective
-from ..protocols.answers import Eval, Matrix
-from ..protocols.requests import DrawnCurvature
+from ..protocols.answers import Eval
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
-from ._by_part import Rows
+from ._by_part import Rows, sums_of_draws
 from ._nulls import Null, NullsOfDraws
 from ._shared_fit import Fit, go_on_in_lockstep
 from .result import Status
@@ -128,12 +127,9 @@ def _look_at_their_own(objective: Objective, fits: list[Fit], draws: Sequence[Dr
     for place in range(0, len(fits), most):
         some = fits[place : place + most]
         asked = [draws[fit.number - first] for fit in some]
-        total = _total(objective, np.array([fit.theta for fit in some]), asked, len(some))
-        matrices, weight = total.matrix, np.asarray(total.weight)
-        if objective.variables is not None:
-            matrices = objective.variables.pull_back(objective.variables.pull_back(matrices).swapaxes(-1, -2))
-        for fit, matrix, of_fit in zip(some, matrices, weight, strict=True):
-            fit.look_at(matrix / of_fit, tol)
+        total = sums_of_draws(objective, np.array([fit.theta for fit in some]), asked, len(some))
+        for fit, matrix, weight in zip(some, total.matrix, np.asarray(total.weight), strict=True):
+            fit.look_at(matrix / weight, tol)
 
 
 def _ask(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> _Sums:
@@ -147,19 +143,10 @@ def _ask(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> _Sums:
 
 
 def _point(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> Eval:
-    """Sums of losses and gradients, in the objective's variables."""
-    point = _total(objective, thetas, draws).point
+    """Sums of losses and gradients."""
+    point = sums_of_draws(objective, thetas, draws).point
     assert point is not None
-    return point if objective.variables is None else replace(point, grad=objective.variables.pull_back(point.grad))
-
-
-def _total(objective: Objective, thetas: Array, draws: Sequence[Draw], matrices: int = 0) -> Matrix:
-    variables = objective.variables
-    asked = thetas if variables is None else np.array([variables.to_blocks(theta) for theta in thetas])
-    objective.num_passes += 1
-    total = objective.blocks.sum(DrawnCurvature(asked, tuple(draws), matrices, double=True))
-    assert isinstance(total, Matrix)
-    return total
+    return point
 
 
 def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float, max_iter: int) -> None:
