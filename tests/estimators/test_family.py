@@ -168,24 +168,52 @@ def test_quantile_does_not_depend_on_the_tails(kind, quantile, fit_intercept, tm
     assert told.smoothing_ == 1e-3 * y.std()  # as asked for
 
 
+@pytest.mark.parametrize("scaling", [1.0, 5.0, np.inf])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}], ids=str)
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize("data", [load_iris, load_breast_cancer], ids=["iris", "cancer"])
-def test_linear_svc(data, penalty, class_weight):
+def test_linear_svc(data, penalty, class_weight, scaling):
     X, y = data(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     weight = np.random.default_rng(0).uniform(0.2, 2.0, len(y))
     options = {"C": 0.3, "class_weight": class_weight}
     # The larger the scaling of the intercept, the less liblinear penalises it.
-    theirs = {"intercept_scaling": 300.0, "tol": 1e-9, "max_iter": 10**6, "dual": False, "random_state": 0}
+    theirs = {"tol": 1e-9, "max_iter": 10**6, "dual": False, "random_state": 0}
+    theirs["intercept_scaling"] = min(scaling, 300.0)
     wanted = svm.LinearSVC(penalty, **options, **theirs).fit(X, y, weight)
-    found = fullbatch.LinearSVC(penalty, **options, tol=1e-7, engine="serial").fit(X, y, weight)
+    ours = {**options, "intercept_scaling": scaling, "tol": 1e-7, "engine": "serial"}
+    found = fullbatch.LinearSVC(penalty, **ours).fit(X, y, weight)
+    assert found.status_ == "converged"
     assert found.coef_.shape == wanted.coef_.shape
     near = 2e-3 if penalty == "l2" else 1e-2  # as near as theirs ends
     np.testing.assert_allclose(found.coef_, wanted.coef_, atol=near * np.abs(wanted.coef_).max())
     np.testing.assert_allclose(found.intercept_, wanted.intercept_, atol=1e-2 * np.abs(wanted.intercept_).max())
     assert found.score(X, y) == pytest.approx(wanted.score(X, y), abs=2.0 / len(y))
     assert found.decision_function(X).shape == wanted.decision_function(X).shape
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton", "scipy-lbfgsb"])
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+def test_the_intercept_of_linear_svc_is_penalised_by_default(shift, solver):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = (X[:, :5] - X[:, :5].mean(axis=0)) / X[:, :5].std(axis=0) + shift
+    X = np.column_stack((X, np.full(len(X), 2.0)))  # a share of the intercept, cheaper than the intercept itself
+    found = fullbatch.LinearSVC(tol=1e-8, solver=solver, engine="serial").fit(X, y)
+    signs, rows = 2.0 * y - 1, np.column_stack((X, np.ones(len(X))))
+
+    def objective(theta):
+        hinge = np.maximum(0.0, 1 - signs * (rows @ theta))
+        return (hinge**2).sum() + 0.5 * theta @ theta, theta - 2 * rows.T @ (signs * hinge)
+
+    theta = np.append(found.coef_[0], found.intercept_)
+    for _ in range(50):  # Newton's method, whose steps are whole where rows no longer change sides
+        _, grad = objective(theta)
+        inside = rows[signs * (rows @ theta) < 1]
+        theta = theta - np.linalg.solve(np.eye(len(theta)) + 2 * inside.T @ inside, grad)
+    wanted, grad = objective(theta)
+    assert np.abs(grad).max() < 1e-6 * len(X)
+    assert objective(np.append(found.coef_[0], found.intercept_))[0] == pytest.approx(wanted, rel=1e-9)
+    assert found.coef_[0, -1] == pytest.approx(2 * found.intercept_[0], rel=1e-3)  # by the gradient, which is 0
 
 
 def test_exposures_are_offsets():
@@ -223,8 +251,11 @@ def test_arguments_by_position():
 REFUSED = [
     (fullbatch.LinearSVC(loss="hinge"), "loss must be 'squared_hinge', got 'hinge'"),
     (fullbatch.LinearSVC(multi_class="crammer_singer"), "multi_class must be 'ovr'"),
-    (fullbatch.LinearSVC(intercept_scaling=2.0), "intercept_scaling must be 1: the intercept is not penalised"),
-    (fullbatch.LogisticRegression(intercept_scaling=2.0), "intercept_scaling must be 1: the intercept"),
+    (fullbatch.LinearSVC(intercept_scaling=0), "intercept_scaling must be a positive number, got 0"),
+    (
+        fullbatch.LogisticRegression(intercept_scaling=2.0),
+        "intercept_scaling must be 1, got 2.0: no intercept is penalised",
+    ),
     (fullbatch.LogisticRegression("l3"), "penalty must be 'l2', 'l1', 'elasticnet' or None, got 'l3'"),
     (fullbatch.LogisticRegression("l2", l1_ratio=0.5), "penalty='l2' and l1_ratio=0.5 contradict"),
     (fullbatch.LogisticRegression(n_jobs="many"), "n_jobs must be a whole number or None"),

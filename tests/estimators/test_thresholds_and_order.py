@@ -21,7 +21,7 @@ F1 = make_scorer(f1_score, pos_label="yes")
     ("ours", "theirs"),
     [
         (LogisticRegression(tol=1e-7), linear_model.LogisticRegression(tol=1e-10)),
-        (LinearSVC(tol=1e-7), svm.LinearSVC(tol=1e-10, intercept_scaling=1e4, max_iter=10**6)),
+        (LinearSVC(tol=1e-7), svm.LinearSVC(tol=1e-10, max_iter=10**6)),
     ],
 )
 def test_a_tuned_threshold_is_that_of_scikit_learns_model(ours, theirs):

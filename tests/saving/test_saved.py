@@ -7,7 +7,7 @@ import pandas
 import pytest
 from wrong_contents import packed
 
-from fullbatch import LogisticRegression, ModelFileError, load_model, load_state
+from fullbatch import LinearSVC, LogisticRegression, ModelFileError, load_model, load_state
 from fullbatch.saving.files import write
 
 
@@ -103,6 +103,19 @@ def rewritten(path, change):
     change(metadata, arrays)
     beside = {name: value for name, value in metadata.items() if name not in ("format", "version", "members")}
     path.write_bytes(packed(beside.pop("kind"), arrays, beside))
+
+
+def test_the_scaling_of_an_intercept_is_kept_and_is_infinite_where_files_had_none(tmp_path):
+    X, y = np.random.default_rng(0).standard_normal((60, 3)), np.array(["a", "b", "c"] * 20)
+    for scaling in (3, np.inf):
+        LinearSVC(intercept_scaling=scaling).fit(X, y).save(tmp_path / "model.fb")
+        assert load_model(tmp_path / "model.fb").intercept_scaling == scaling
+    model = LinearSVC().fit(X, y)
+    model.save(tmp_path / "model.fb")
+    rewritten(tmp_path / "model.fb", lambda metadata, arrays: metadata["parameters"].pop("intercept_scaling"))
+    loaded = load_model(tmp_path / "model.fb")
+    assert np.isinf(loaded.intercept_scaling)
+    assert loaded.predict(X).tolist() == model.predict(X).tolist()
 
 
 @pytest.mark.parametrize(

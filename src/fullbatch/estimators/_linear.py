@@ -199,11 +199,12 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         return our_solver(self.solver, self._solvers_there)
 
     def _variables(self, schema: Schema, linear: Linear) -> Any:
-        """The solver's variables: of centred columns."""
+        """The solver's variables: of centred columns, but beside an intercept that is penalised."""
         bases = base_levels(self.base, schema.features)
         unknown_to(self.unknown, bases, schema.features)  # refuses what predictions could not do
         held = held_at_zero(bases, schema.features)
-        return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held)
+        centred = not any(self._intercept_shares())
+        return Standardized(schema, linear.outputs(schema), linear.intercept, self.standardize, held, centred)
 
     @abstractmethod
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:

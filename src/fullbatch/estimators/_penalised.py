@@ -59,6 +59,10 @@ class Penalised:
         """What the strengths of L2 and L1 are multiplied by for each coefficient; None for 1."""
         return None, None
 
+    def _intercept_shares(self) -> tuple[float, float]:
+        """What the strengths of L2 and L1 are multiplied by for intercepts: those are free, as a rule."""
+        return 0.0, 0.0
+
     def _penalty(self, schema: Schema, variables: Standardized, outputs: int) -> dict[str, Any]:
         """Strengths and bounds as an objective takes them."""
 
@@ -66,11 +70,12 @@ class Penalised:
             intercepts = np.full(self._intercepts(schema, outputs) if self.fit_intercept else 0, of_intercepts)
             return np.concatenate((np.tile(of_columns, outputs), intercepts))
 
-        strengths = {"l2": self.l2_, "l1": self.l1_}
-        penalty: dict[str, Any] = {
-            name: strength if shares is None else of_theta(strength * shares, 0.0)
-            for (name, strength), shares in zip(strengths.items(), self._shares(schema.features), strict=True)
-        }
+        strengths, shares = {"l2": self.l2_, "l1": self.l1_}, self._shares(schema.features)
+        penalty: dict[str, Any] = {}
+        for (name, strength), share, own in zip(strengths.items(), shares, self._intercept_shares(), strict=True):
+            if share is None and own:
+                share = np.ones(schema.n_features)
+            penalty[name] = strength if share is None else of_theta(strength * share, strength * own)
         self._check_bounds(schema.features)
         lower, upper = self._bounds()
         for name, given, free in (("lower", lower, -np.inf), ("upper", upper, np.inf)):

@@ -217,6 +217,7 @@ class Saved:
 # Parameters that files of the first versions do not have.
 _LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "family", "link"})
 _LATER |= {"missing", "missing_indicator", "formula", "base", "groups", "group_ratio", "group_weights"}
+_LATER |= {"intercept_scaling"}
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

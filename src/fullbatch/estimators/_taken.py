@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from ..wording.arguments import is_number
-
 
 def our_solver(solver: Any, there: Mapping[str, str]) -> Any:
     """What scikit-learn's name of a solver is in here, by a table of them; everything else as it is."""
@@ -53,10 +51,6 @@ _TAKEN: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "selection": (_one_of("cyclic", "random"), "'cyclic' or 'random': it changes nothing"),
     "dual": (lambda value: _is_flag(value) or value == "auto", "True, False or 'auto': it changes nothing"),
-    "intercept_scaling": (
-        lambda value: is_number(value) and value == 1,
-        "1: the intercept is not penalised, so that there is nothing to scale it for. Leave it out",
-    ),
     "multi_class": (
         _one_of("ovr"),
         "'ovr', one class against the rest: for one model of all classes use LogisticRegression",

@@ -121,6 +121,10 @@ class LogisticRegression(Probable, Grouped, Classifier):  # type: ignore[misc]
             raise ValueError(f"penalty={self.penalty!r} has no room for groups: leave penalty out")
         if not (self.l2 is None or (is_number(self.l2) and 0 <= self.l2 < np.inf)):
             raise ValueError(f"l2 must be a number of 0 or more, or None, got {self.l2!r}")
+        if not (is_number(self.intercept_scaling) and self.intercept_scaling == 1):
+            raise ValueError(
+                f"intercept_scaling must be 1, got {self.intercept_scaling!r}: no intercept is penalised, leave it out"
+            )
         super()._check_parameters()
 
     def _model(self) -> "_CrossEntropy":

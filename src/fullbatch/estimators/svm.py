@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,8 @@ from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block
 from ..run.checkpoints import Checkpoint
-from ..saving.contents import Text
+from ..saving.contents import Number, NumberAsText, Text
+from ..wording.arguments import is_number
 from ._classifier import Classifier
 from ._measures import Tally
 
@@ -25,9 +26,9 @@ Array = npt.NDArray[Any]
 class LinearSVC(Classifier):
     """Linear support vector classification by the squared hinge loss; of several classes each against the rest.
 
-    Minimises C (sum of w_i max(0, 1 - s_i eta_i)^2) + ||coef||^2 / 2, or + ||coef||_1, where s_i is 1 for rows of the
-    class and -1 for others. The intercept is not penalised, which is where liblinear differs: it is scikit-learn's
-    with a very large `intercept_scaling`. The result is the same to the bit on any engine and number of workers.
+    Minimises C (sum of w_i max(0, 1 - s_i eta_i)^2) + (||coef||^2 + b^2) / 2, or + ||coef||_1 + |b|, where s_i is 1 for
+    rows of the class and -1 for others, and b = intercept / intercept_scaling: the intercept is penalised as liblinear
+    does it. The result is the same to the bit on any engine and number of workers.
 
     Parameters
     ----------
@@ -42,8 +43,11 @@ class LinearSVC(Classifier):
         liblinear has it.
     multi_class : {"ovr"}, default="ovr"
         One class against the rest.
-    dual, intercept_scaling, random_state
-        Scikit-learn's, which change nothing: `intercept_scaling` must be 1.
+    intercept_scaling : float, default=1
+        The larger, the less the intercept is penalised: `numpy.inf` leaves it free, so that the model does not depend
+        on where the columns have their zero.
+    dual, random_state
+        Scikit-learn's, which change nothing.
     tol, fit_intercept, max_iter, lower_bounds, upper_bounds, standardize, missing, missing_indicator, formula, base,
     unknown, solver, engine, checkpoint, callbacks, verbose
         As for every linear model: see `fullbatch.estimators.LinearEstimator`. Several classes are as many fits, whose
@@ -75,6 +79,7 @@ class LinearSVC(Classifier):
 
     _saved_parameters: ClassVar = {
         "penalty": Text(("l2", "l1")),
+        "intercept_scaling": NumberAsText(Number(0, infinite=True, above=True)),
         **{name: rule for name, rule in Classifier._saved_parameters.items() if name != "l1_ratio"},
     }
 
@@ -99,7 +104,17 @@ class LinearSVC(Classifier):
             raise ValueError(
                 f"loss must be 'squared_hinge', got {self.loss!r}: the hinge has a corner, for which there is no solver"
             )
+        if not (is_number(self.intercept_scaling) and self.intercept_scaling > 0):
+            raise ValueError(
+                f"intercept_scaling must be a positive number, got {self.intercept_scaling!r}: numpy.inf leaves the "
+                "intercept free"
+            )
         super()._check_parameters()
+
+    def _intercept_shares(self) -> tuple[float, float]:
+        if not self.fit_intercept or np.isinf(self.C):  # of no penalty nothing is anybody's
+            return 0.0, 0.0
+        return float(self.intercept_scaling) ** -2, 1.0 / float(self.intercept_scaling)
 
     def _l1_share(self) -> float:
         return 1.0 if self.penalty == "l1" else 0.0
@@ -135,6 +150,17 @@ class LinearSVC(Classifier):
 
     def _counted(self, iterations: int) -> int:
         return iterations
+
+    def _add_saved(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        super()._add_saved(arrays, metadata)
+        metadata["parameters"]["intercept_scaling"] = str(float(self.intercept_scaling))
+
+    @classmethod
+    def _loaded(cls, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Self:
+        # Files of versions that left intercepts free do not have it.
+        scaling = float(metadata["parameters"].get("intercept_scaling", "inf"))
+        parameters = {**metadata["parameters"], "intercept_scaling": scaling}
+        return super()._loaded(arrays, {**metadata, "parameters": parameters})
 
     def _tally(self, eta: Array, y: Array, weight: Array) -> Tally:
         hit = (self._likeliest(eta) == y) @ weight

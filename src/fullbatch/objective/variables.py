@@ -16,7 +16,7 @@ _LEAST = float(np.sqrt(np.finfo(np.float64).tiny))
 class Standardized:
     """Linear models in the variables of centred, and if wanted scaled, columns.
 
-    With an intercept that is not penalised, centring changes no model: it leaves the coefficients alone and moves
+    Beside an intercept that is not penalised, centring changes no model: it leaves the coefficients alone and moves
     the intercept, and a quasi-Newton method needs far fewer passes. Scaling changes what a penalty means: it then
     counts coefficients per standard deviation.
 
@@ -38,14 +38,24 @@ class Standardized:
         alone.
     held : (p,) bool array, optional
         Columns whose coefficients are zero, such as those of base levels.
+    centred : bool
+        Whether columns are centred, where there are intercepts. Not beside one that is penalised: a column without
+        variation is then used as any other.
     """
 
     def __init__(
-        self, schema: Schema, outputs: int, intercept: bool = True, scale: bool = False, held: Array | None = None
+        self,
+        schema: Schema,
+        outputs: int,
+        intercept: bool = True,
+        scale: bool = False,
+        held: Array | None = None,
+        centred: bool = True,
     ) -> None:
         self._shape = (outputs, schema.n_features)
         self._intercept = intercept
-        self._mean = schema.mean
+        centred &= intercept
+        self._mean = schema.mean if centred else np.zeros(schema.n_features)
         deviation = np.sqrt(schema.variance)
         # A constant column's variance is rounding: dividing by it would make noise a feature.
         varies = deviation > 1e-10 * np.maximum(np.abs(schema.mean), np.finfo(np.float64).tiny)
@@ -53,7 +63,7 @@ class Standardized:
         self._scale = np.where(varies, deviation, 1.0) if scale else np.ones(schema.n_features)
         # Of spreads below the root of the least number nothing is left when they are squared.
         constant = np.maximum(deviation, _LEAST) <= CONSTANT * np.abs(schema.mean)
-        self._used = ~constant if intercept else np.ones(schema.n_features, bool)
+        self._used = ~constant if centred else np.ones(schema.n_features, bool)
         self._held = np.zeros(schema.n_features, bool) if held is None else held
         self._used &= ~self._held
 
@@ -101,7 +111,7 @@ class Standardized:
 
     def columns(self, X: Any) -> tuple[Any, Array | None]:
         """Standardised columns from columns as stored, (m, p); sparse ones scaled, and what to subtract from them."""
-        mean = np.where(self._used, self._mean, 0.0) if self._intercept else np.zeros_like(self._mean)
+        mean = np.where(self._used, self._mean, 0.0)
         if not hasattr(X, "tocsr"):
             centred = np.subtract(X, mean, out=np.empty_like(X), casting="same_kind")
             centred[:, ~self._used] = 0.0
