@@ -73,6 +73,31 @@ def test_quick_run_of_the_solvers(tmp_path):
 
 
 @pytest.mark.slow
+def test_quick_run_of_whole_fits(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.fits", "--quick", "--no-peers", "--tasks", "narrow,cover,flights"]
+    done = subprocess.run([*command, "--output", tmp_path / "report"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    tasks = json.loads((tmp_path / "report.json").read_text())["tasks"]
+    assert set(tasks) == {"narrow", "cover", "flights"}
+    for row in tasks.values():
+        ours = row["contenders"]["fullbatch"]
+        assert set(ours["reached"]) == {"0.0001", "1e-06"}
+        assert all(ours["reached"].values())
+        assert ours["gap"] <= 1e-6
+    assert "| seconds to 0.0001 |" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_frequency_model_of_few_rows():
+    command = [sys.executable, "-m", "benchmarks.fits.frame", "--no-peers", "--rows", "20000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["fullbatch"]["gap"] <= 1e-8
+    assert found["fullbatch"]["seconds"] > 0
+
+
+@pytest.mark.slow
 def test_many_models_on_few_rows():
     few = ["--rows", "6000", "--columns", "10", "--folds", "3", "--strengths", "4", "--replicates", "40"]
     command = [sys.executable, "-m", "benchmarks.sparse.many", *few]

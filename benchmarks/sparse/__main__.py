@@ -19,7 +19,7 @@ from .task import Task, load, save
 
 RESULTS = Path(__file__).parents[1] / "results"
 REQUIREMENTS = Path(__file__).with_name("peers") / "requirements.txt"
-GAP, TOLERANCES = 1e-6, (1e-8, 1e-10)
+GAPS, TOLERANCES = (1e-6,), (1e-8, 1e-10)
 
 
 def main() -> None:
@@ -35,53 +35,63 @@ def main() -> None:
     for name in options.tasks:
         for task in made(name, options.sizes, options.quick):
             result["loads"].append(f"{task.name} {os.getloadavg()[0]:.1f}")
-            result["tasks"][task.name] = _run(task, python, no_peers, options)
+            result["tasks"][task.name] = run(task, PEERS[task.loss], TOLERANCES, GAPS, python or no_peers, options)
             options.output.parent.mkdir(parents=True, exist_ok=True)
             Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
             Path(f"{options.output}.md").write_text(report.markdown(result))
     print(report.markdown(result))
 
 
-def _run(task: Task, python: Path | None, no_peers: str, options: argparse.Namespace) -> dict[str, Any]:
+def run(
+    task: Task,
+    peers: tuple[str, ...],
+    tolerances: tuple[float, ...],
+    gaps: tuple[float, ...],
+    python: Path | str,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Seconds of every contender to each of the gaps, and how good it was; `python` may be why there are no peers."""
     folder = RESULTS / "sparse-tasks" / f"{task.name}{'-quick' if options.quick else ''}"
     save(task, folder)
     task = load(folder)
     _say(f"{task.name}: fullbatch")
     ours.fit(task, options.threads, 1e-4, rows=500)  # compiles
     thetas, seconds, notes = [], [], []
-    for tol in (*TOLERANCES, 1e-14):  # the last one is the reference
+    for tol in (*tolerances, 1e-14):  # the last one is the reference
         one = ours.fit(task, options.threads, tol)
         thetas.append(one["theta"])
         seconds.append(one["seconds"])
         notes.append(f"tol {tol:g}: {one['passes']} passes, {one['seconds']:.3g} s, {one['note']}")
     found = {"fullbatch": (np.array(thetas), np.array(seconds), "; ".join(notes), "")}
     failed: dict[str, str] = {}
-    for peer in PEERS[task.loss]:
+    for peer in peers:
         if options.only and not {peer, peer.partition(":")[0]} & set(options.only):
             continue
         if "liblinear" in peer and task.l2:
             continue
         _say(f"{task.name}: {label(peer)}")
         try:
-            if python is None:
-                raise PeerError(no_peers)
+            if isinstance(python, str):
+                raise PeerError(python)
             found[label(peer)] = _of_peer(python, peer, folder, options)
         except PeerError as error:
             failed[label(peer)] = str(error)
     values = {name: [task.value(theta) for theta in thetas] for name, (thetas, *_) in found.items()}
     optimum, name, number = min((value, name, number) for name in values for number, value in enumerate(values[name]))
-    known = found[name][0][number][:-1] != 0
+    known = found[name][0][number][: -task.outputs] != 0
     row: dict[str, Any] = {"title": task.title, "l1": task.l1, "l2": task.l2, "optimum": optimum}
     row |= {"support": int(known.sum()), "contenders": {}}
     for name, (thetas, seconds, note, version) in found.items():
-        gaps = [(value - optimum) / abs(optimum) for value in values[name]]
-        number = next((place for place, gap in enumerate(gaps) if gap <= GAP), None)
-        last = len(gaps) - 1 if number is None else number
-        support = thetas[last][:-1] != 0
+        left = [(value - optimum) / abs(optimum) for value in values[name]]
+        numbers = [next((place for place, one in enumerate(left) if one <= gap), None) for gap in gaps]
+        last = len(left) - 1 if numbers[-1] is None else numbers[-1]
+        support = thetas[last][: -task.outputs] != 0
         row["contenders"][name] = {
-            "reached": None if number is None else float(seconds[number]),
+            "reached": {
+                str(gap): None if at is None else float(seconds[at]) for gap, at in zip(gaps, numbers, strict=True)
+            },
             "seconds": float(seconds[last]),
-            "gap": float(gaps[last]),
+            "gap": float(left[last]),
             "support": int(support.sum()),
             "other": int((support != known).sum()),
             "note": note,

@@ -33,10 +33,10 @@ def fit(task: Task, threads: int, tol: float, solver: str = "auto", rows: int | 
     engine = ThreadEngine(threads)
     blocks = engine.place(Linear(task.loss), _sources(task, rows))
     try:
-        objective = Objective(blocks, task.l2, Standardized(blocks.schema, 1), l1=task.l1)
+        objective = Objective(blocks, task.l2, Standardized(blocks.schema, task.outputs), l1=task.l1)
         start = np.zeros(objective.size)
         null = blocks.schema.null
-        if task.loss != "logistic" and null is not None:
+        if task.loss not in ("logistic", "softmax") and null is not None:
             start[-1] = null.null().intercept
         result = minimize(objective, start, solver=solver, tol=tol)
         theta = objective.variables.to_blocks(result.theta)
@@ -53,6 +53,8 @@ def fit(task: Task, threads: int, tol: float, solver: str = "auto", rows: int | 
 
 def _sources(task: Task, rows: int | None) -> Any:
     few = slice(rows)
+    if rows is not None and task.outputs > 1:  # every class must be there
+        few = np.sort(np.concatenate([np.flatnonzero(task.y == label)[:rows] for label in range(task.outputs)]))
     if task.codes is None:
         return array_sources(task.X[few], task.y[few])
     X, y, codes = np.asarray(task.X)[few], task.y[few], np.asarray(task.codes)[few]

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, hstack
+from scipy.special import logsumexp
 
 CHUNK = 8192
 
 
 @dataclass(frozen=True)
 class Task:
-    """Mean loss + l1 ||coef||_1 + l2/2 ||coef||^2 with a free intercept; theta is coef, then the intercept.
+    """Mean loss + l1 ||coef||_1 + l2/2 ||coef||^2 with free intercepts; theta is coef, class by class where there are
+    several, then the intercepts.
 
     `codes`, (n, q), are categorical columns: level numbers, of which each column has those of `levels`. Their one-hot
     columns follow those of X.
@@ -22,12 +24,17 @@ class Task:
 
     name: str
     title: str
-    loss: str  # logistic, squared, poisson, gamma
+    loss: str  # logistic, squared, poisson, gamma, softmax
     l1: float
     l2: float
     X: Any  # dense, or scipy.sparse CSR
     y: np.ndarray
     codes: np.ndarray | None = None
+
+    @cached_property
+    def outputs(self) -> int:
+        """Linear predictors: one for each class under the softmax loss."""
+        return int(self.y.max()) + 1 if self.loss == "softmax" else 1
 
     @cached_property
     def columns(self) -> Any:
@@ -38,14 +45,14 @@ class Task:
 
     def value(self, theta: np.ndarray) -> float:
         """F in plain float64 NumPy: everybody's theta is judged by it."""
-        coef = np.asarray(theta[:-1], np.float64)
-        total = 0.0
+        flat, intercepts = np.split(np.asarray(theta, np.float64), [-self.outputs])
+        coef, total = flat.reshape(self.outputs, -1).T, 0.0
         for start in range(0, len(self.y), CHUNK):
             rows = slice(start, start + CHUNK)
             X = self.columns[rows]
-            eta = (X if hasattr(X, "tocsr") else np.asarray(X, np.float64)) @ coef + theta[-1]
-            total += losses(self.loss, self.y[rows], eta)
-        return total / len(self.y) + self.l1 * float(np.abs(coef).sum()) + 0.5 * self.l2 * float(coef @ coef)
+            eta = (X if hasattr(X, "tocsr") else np.asarray(X, np.float64)) @ coef + intercepts
+            total += losses(self.loss, self.y[rows], eta if self.loss == "softmax" else eta[:, 0])
+        return total / len(self.y) + self.l1 * float(np.abs(flat).sum()) + 0.5 * self.l2 * float(flat @ flat)
 
 
 def one_hot(codes: np.ndarray) -> csr_array:
@@ -67,6 +74,8 @@ def losses(loss: str, y: np.ndarray, eta: np.ndarray) -> float:
             return float(np.sum(np.exp(eta) - y * eta + own))
         if loss == "gamma":
             return float(np.sum(y * np.exp(-eta) + eta - np.log(y) - 1.0))
+        if loss == "softmax":
+            return float(np.sum(logsumexp(eta, axis=1) - eta[np.arange(len(y)), y]))
     raise ValueError(f"no formula for the loss {loss!r}")
 
 

@@ -14,5 +14,5 @@ PEERS = {
 def label(peer: str) -> str:
     """As it stands in a report."""
     module, _, option = peer.partition(":")
-    name = {"sklearn_": "scikit-learn"}.get(module, module.rstrip("_"))
+    name = {"sklearn_": "scikit-learn", "intelex_": "scikit-learn-intelex"}.get(module, module.rstrip("_"))
     return f"{name} {option}".rstrip()

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
-PACKAGES = {"sklearn_": "scikit-learn", "skglm_": "skglm", "glum_": "glum"}
+PACKAGES = {"sklearn_": "scikit-learn", "intelex_": "scikit-learn-intelex", "skglm_": "skglm", "glum_": "glum"}
 
 
 def main() -> None:
