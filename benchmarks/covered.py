@@ -16,8 +16,6 @@ REASONS: dict[str, str] = {
     "data/ray_.py": "shapes are told on Ray's workers; and the import fails where Ray is missing only",
     "engines/_dask_cluster.py": "losses, pauses and growth of a cluster come at moments that fast tests seldom meet",
     "engines/_ray_cluster.py": "actors run on Ray's workers; losses of answers come at moments that tests seldom meet",
-    "engines/dask_.py": "engines that start, join or close a cluster of their own do so in processes of such tests",
-    "engines/ray_.py": "engines that start, join or close a cluster of their own do so in processes of such tests",
     "estimators/mlflow_.py": "needs MLflow, which is no part of the extra 'test': its own tests run where it is there",
     "kernels/": "Numba compiles it, or runs it while it compiles: Python itself never enters those lines",
 }

@@ -1,0 +1,47 @@
+"""Networks that are made for the data: what is refused of blocks, and what travels to the workers."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from fullbatch.models.sized import SizedNetwork, asked_for
+from fullbatch.models.torch_ import TorchModel
+from fullbatch.protocols.rows import Rows
+
+X = np.random.default_rng(0).standard_normal((6, 3))
+
+
+def recipe_for(n_features, n_outputs):
+    return TorchModel(lambda: torch.nn.Linear(n_features, n_outputs), loss=torch.nn.MSELoss(reduction="none"))
+
+
+def described(y, **more):
+    network = SizedNetwork(recipe_for, labels=False, targets=2, **more)
+    return network.describe(Rows(X, y, None, 1.0, None), "part 3")
+
+
+def test_the_first_number_of_any_target_that_is_none_is_told():
+    y = np.ones((6, 2))
+    assert described(y).problem is None
+    y[4, 0], y[2, 1] = np.nan, np.inf
+    problem = described(y).problem
+    assert problem.row == 2
+    assert "target y, column 1," in problem.what
+    assert "infinity" in problem.what
+    y[1, 0] = -1.0
+    assert described(np.abs(y), loss="poisson").problem.row == 2
+    assert described(y, loss="poisson").problem.row == 1
+
+
+@pytest.mark.parametrize("function", [dict, min])
+def test_what_tells_no_arguments_is_given_none(function):
+    assert asked_for(function, "module", n_features=3) == {}
+
+
+def test_what_was_made_for_some_data_stays_where_it_was_made():
+    network = SizedNetwork(asked_for, labels=False)
+    network.__dict__["_made"] = ((3, 1), "made")
+    assert pickle.loads(pickle.dumps(network)) == network
+    assert "_made" not in vars(pickle.loads(pickle.dumps(network)))
