@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 from scipy.special import xlogy
@@ -303,7 +304,7 @@ def test_poisson_regression_cv():
             model = linear_model.PoissonRegressor(alpha=alpha, solver="newton-cholesky", tol=1e-12)
             model.fit(X[train], y[train], weight[train])
             wanted[fold, number] = mean_poisson_deviance(y[test], model.predict(X[test]), sample_weight=weight[test])
-    np.testing.assert_allclose(found.deviance_path_, wanted, rtol=1e-7)
+    np.testing.assert_allclose(found.deviance_path_, wanted[:, np.newaxis], rtol=1e-7)
     assert found.alpha_ == alphas[wanted.mean(axis=0).argmin()]
     last = linear_model.PoissonRegressor(alpha=found.alpha_, solver="newton-cholesky", tol=1e-12).fit(X, y, weight)
     np.testing.assert_allclose(found.coef_, last.coef_, atol=1e-7)
@@ -315,15 +316,52 @@ def test_glm_cv_is_cross_validate_on_sources():
     model = fullbatch.GeneralizedLinearRegressorCV(
         "poisson", l1_ratio=[0.5, 1.0], n_alphas=8, min_alpha_ratio=1e-3, cv=4, engine="serial", tol=1e-8
     ).fit(sources)
-    assert model.deviance_path_.shape == (2, 4, 8)
+    assert model.deviance_path_.shape == (4, 2, 8)
     least = (weight @ (y - xlogy(y, y))) / weight.sum()
     for number, share in enumerate((0.5, 1.0)):
         one = fullbatch.GeneralizedLinearRegressor("poisson", l1_ratio=share, engine="serial", tol=1e-8)
         told = cross_validate(one, sources, folds=4, num=8, ratio=1e-3)
         np.testing.assert_allclose(model.alphas_[number], told.strengths, rtol=1e-12)
-        np.testing.assert_allclose(model.deviance_path_[number], 2.0 * (told.losses.T - least), rtol=1e-7)
-    best = np.unravel_index(model.deviance_path_.mean(axis=1).argmin(), (2, 8))
+        np.testing.assert_allclose(model.deviance_path_[:, number], 2.0 * (told.losses.T - least), rtol=1e-7)
+    best = np.unravel_index(model.deviance_path_.mean(axis=0).argmin(), (2, 8))
     assert (model.l1_ratio_, model.alpha_) == ([0.5, 1.0][best[0]], model.alphas_[best])
+
+
+LABELS = np.array(["a", "b"] * 60)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pa.array(LABELS),
+        pa.array(LABELS).dictionary_encode(),
+        pa.array(LABELS == "b"),
+        pd.Series(LABELS, dtype="category"),
+        pd.Series(LABELS, dtype="string"),
+    ],
+    ids=lambda labels: str(getattr(labels, "type", getattr(labels, "dtype", ""))),
+)
+def test_labels_of_any_kind_are_split(labels):
+    X = np.random.default_rng(8).standard_normal((120, 2)) + (LABELS == "b")[:, np.newaxis]
+    found = fullbatch.LogisticRegressionCV(Cs=3, cv=3, engine="serial").fit(X, labels)
+    wanted = fullbatch.LogisticRegressionCV(Cs=3, cv=3, engine="serial").fit(X, LABELS)
+    assert found.coef_.tobytes() == wanted.coef_.tobytes()
+    assert [str(label) for label in found.classes_] in (["a", "b"], ["False", "True"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (pd.Series(["a", None] * 60, dtype="string"), "row 1: target y contains NaN or None instead of a label"),
+        (np.array(["a", None] * 60, object), "row 1: target y contains NaN or None instead of a label"),
+        (np.array(["a", 1] * 60, object), "target y mixes text and other objects, of types 'int', 'str'"),
+        (np.array([0.0, 1.0, np.nan] * 40), "row 2: target y contains NaN"),
+        (np.array([0.0, 1.0, 0.5] * 40), "row 2: the label 0.5 is not a class"),
+    ],
+)
+def test_labels_that_are_none_are_told_before_they_are_split(labels, why):
+    with pytest.raises(DataError, match=why):
+        fullbatch.LogisticRegressionCV(Cs=3, cv=3, engine="serial").fit(np.ones((120, 2)), labels)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------

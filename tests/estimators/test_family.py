@@ -251,7 +251,8 @@ def test_arguments_by_position():
 REFUSED = [
     (fullbatch.LinearSVC(loss="hinge"), "loss must be 'squared_hinge', got 'hinge'"),
     (fullbatch.LinearSVC(multi_class="crammer_singer"), "multi_class must be 'ovr'"),
-    (fullbatch.LinearSVC(intercept_scaling=0), "intercept_scaling must be a positive number, got 0"),
+    (fullbatch.LinearSVC(intercept_scaling=0), "intercept_scaling must be a positive number of 1e-150 or more, got 0"),
+    (fullbatch.LinearSVC(intercept_scaling=1e-170), "1e-150 or more, got 1e-170"),
     (
         fullbatch.LogisticRegression(intercept_scaling=2.0),
         "intercept_scaling must be 1, got 2.0: no intercept is penalised",

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import sklearn  # loads its parts when they are asked for
 from sklearn.utils import _safe_indexing
 
+from ..data.beside import values_of
 from ..data.kinds import Kind, kind_of
 from ..errors import DataError
 from ..models.by_row import ByRow, Dealt
+from ..models.describe import as_labels
 from ..wording.arguments import is_number
 
 Array = npt.NDArray[Any]
@@ -87,6 +89,10 @@ class Splits:
                 )
             return cls(_USUAL if cv is None else int(cv))
         X, y = _by_rows(X), column_of(X, y)
+        if classes:
+            y, row, what = as_labels(y, "the targets")
+            if row is not None:
+                raise DataError(f"row {row}: {what}")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             row = int(np.flatnonzero(~np.isfinite(y))[0])
             raise DataError(f"row {row}: the target y is {y[row]:g}: correct it, or leave the row out")
@@ -128,7 +134,7 @@ def column_of(X: Any, values: Any) -> Any:
     """Targets, or what else there is one of for each row, as an array; a name stands for a column of X."""
     if isinstance(values, str):
         values = X[values]
-    values = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    values = values_of(values)
     if values.ndim == 0:  # one weight for all rows
         return np.full(_by_rows(X).shape[0], values)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values

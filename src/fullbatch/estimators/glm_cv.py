@@ -52,7 +52,7 @@ class GeneralizedLinearRegressorCV(CrossValidated, GeneralizedLinearRegressor):
         What was chosen.
     alphas_ : (L,) or (shares, L) array
         The strengths, from the largest to the smallest; those of each share where several are tried.
-    deviance_path_ : (K, L) or (shares, K, L) array
+    deviance_path_ : (K, shares, L) array
         Mean deviance of the rows of each fold. Of rows that are not in memory it is reckoned from the least loss of all
         rows instead of that of the fold's, which shifts all strengths alike.
 
@@ -111,7 +111,7 @@ class GeneralizedLinearRegressorCV(CrossValidated, GeneralizedLinearRegressor):
         best, row = np.unravel_index(int(np.where(np.isnan(mean), np.inf, mean).argmin()), mean.shape)
         self.alpha_, self.l1_ratio_ = float(grids[best][row]), shares[best]
         self._share = self.l1_ratio_
-        self.deviance_path_ = np.array(deviances) if len(shares) > 1 else deviances[0]
+        self.deviance_path_ = np.stack(deviances, axis=1)
         self.alphas_ = np.array(grids) if len(shares) > 1 else grids[0]
 
     def _least_of_folds(self, template: Template, splits: Splits) -> Any:

@@ -21,6 +21,9 @@ from ._measures import Tally
 
 Array = npt.NDArray[Any]
 
+# The square of its inverse is a number.
+_LEAST_SCALING = 1e-150
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LinearSVC(Classifier):
@@ -102,12 +105,13 @@ class LinearSVC(Classifier):
             raise ValueError(f"penalty must be 'l2' or 'l1', got {self.penalty!r}")
         if not (isinstance(self.loss, str) and self.loss == "squared_hinge"):
             raise ValueError(
-                f"loss must be 'squared_hinge', got {self.loss!r}: the hinge has a corner, for which there is no solver"
+                f"loss must be 'squared_hinge', got {self.loss!r}: the hinge has a corner, for which there is no solver "
+                "here. scikit-learn has one"
             )
-        if not (is_number(self.intercept_scaling) and self.intercept_scaling > 0):
+        if not (is_number(self.intercept_scaling) and self.intercept_scaling >= _LEAST_SCALING):
             raise ValueError(
-                f"intercept_scaling must be a positive number, got {self.intercept_scaling!r}: numpy.inf leaves the "
-                "intercept free"
+                f"intercept_scaling must be a positive number of {_LEAST_SCALING:g} or more, got "
+                f"{self.intercept_scaling!r}: numpy.inf leaves the intercept free, fit_intercept=False leaves it out"
             )
         super()._check_parameters()
 

@@ -63,7 +63,7 @@ class Standardized:
         self._scale = np.where(varies, deviation, 1.0) if scale else np.ones(schema.n_features)
         # Of spreads below the root of the least number nothing is left when they are squared.
         constant = np.maximum(deviation, _LEAST) <= CONSTANT * np.abs(schema.mean)
-        self._used = ~constant if centred else np.ones(schema.n_features, bool)
+        self._used = ~constant if centred else (schema.mean != 0) | (deviation != 0)
         self._held = np.zeros(schema.n_features, bool) if held is None else held
         self._used &= ~self._held
 
