@@ -12,12 +12,12 @@ from ..data.given import Given
 from ..protocols.schema import Features
 from ..saving.contents import Either, Member, Named, Null, Number, Text
 from ..wording.arguments import check_number
+from ._exposure import Exposed
 from ._family_names import LIKELIHOOD, LINKS, loss_of
 from ._grouped import Grouped
 from ._likeliest_theta import fit_by_turns
 from ._linear import LinearEstimator
 from ._per_column import LARGEST, PER_COLUMN, PerColumn, check_per_column, per_column
-from ._regression import Regression
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +30,7 @@ _FIRST_THETA = 1.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
+class GeneralizedLinearRegressor(Grouped, Exposed):  # type: ignore[misc]
     """Regression on one linear predictor, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + alpha (l1_ratio |P1 coef|_1 + (1 - l1_ratio) P2 coef^2 / 2), where
@@ -134,7 +134,7 @@ class GeneralizedLinearRegressor(Grouped, Regression):  # type: ignore[misc]
         **Grouped._saved_parameters,
         **LinearEstimator._saved_parameters,
     }
-    _saved_members: ClassVar = {**Regression._saved_members, "theta": Member("f", (), optional=True)}
+    _saved_members: ClassVar = {**Exposed._saved_members, "theta": Member("f", (), optional=True)}
 
     loss: str = field(default="squared", kw_only=False)
     loss_options: Mapping[str, Any] | None = None

@@ -1,7 +1,7 @@
 """Generalised linear models whose strength is chosen by cross-validation."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +94,20 @@ class GeneralizedLinearRegressorCV(CrossValidated, GeneralizedLinearRegressor):
         if not (ratio is None or (is_number(ratio) and 0 < ratio < 1)):
             raise ValueError(f"min_alpha_ratio must be a number between 0 and 1, or None, got {ratio!r}")
         super()._check_parameters()
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        **params: Any,
+    ) -> Self:
+        """As for every estimator with cross-validation; `exposure` as for `GeneralizedLinearRegressor`."""
+        X, offset = self._with_exposure(X, offset, exposure)
+        return super().fit(X, y, sample_weight, offset=offset, **params)
 
     def _strength(self, weight: float) -> float:
         return float(self.alpha_)

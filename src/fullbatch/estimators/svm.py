@@ -105,8 +105,8 @@ class LinearSVC(Classifier):
             raise ValueError(f"penalty must be 'l2' or 'l1', got {self.penalty!r}")
         if not (isinstance(self.loss, str) and self.loss == "squared_hinge"):
             raise ValueError(
-                f"loss must be 'squared_hinge', got {self.loss!r}: the hinge has a corner, for which there is no solver "
-                "here. scikit-learn has one"
+                f"loss must be 'squared_hinge', got {self.loss!r}: the hinge itself has a corner. scikit-learn's "
+                "LinearSVC has a solver for it"
             )
         if not (is_number(self.intercept_scaling) and self.intercept_scaling >= _LEAST_SCALING):
             raise ValueError(

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..saving.contents import Number, Text
 from ..wording.arguments import check_number, is_number
+from ._exposure import Exposed
 from ._family_names import loss_of
-from ._regression import Regression
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class PenalizedGLM(Regression):
+class PenalizedGLM(Exposed):
     """What they have in common: a penalty of strength alpha on half the mean deviance.
 
     Parameters
@@ -24,7 +24,7 @@ class PenalizedGLM(Regression):
 
     _saved_parameters: ClassVar = {
         "alpha": Number(0),
-        **{name: rule for name, rule in Regression._saved_parameters.items() if name != "l1_ratio"},
+        **{name: rule for name, rule in Exposed._saved_parameters.items() if name != "l1_ratio"},
     }
     _solvers_there: ClassVar = {"newton-cholesky": "newton"}
 
