@@ -75,11 +75,13 @@ class Fitting:
 def learning(estimator: Any, told: Mapping[str, Any] | None = None) -> Iterator[Any]:
     """A copy that learns, and hands over what it has learnt at the very end: a fit that fails changes nothing.
 
-    It has what is `told` beside the parameters.
+    It has what is `told` beside the parameters, which is forgotten then.
     """
     kind: Any = type(estimator)
     learner = kind.__new__(kind)
     learner.__dict__.update(vars(estimator), **(told or {}))
     yield learner
+    for name in told or {}:
+        vars(learner).pop(name, None)
     parameters = {name: getattr(estimator, name) for name in estimator.get_params(deep=False)}
     estimator.__dict__ = {**vars(learner), **parameters}

@@ -297,14 +297,15 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
-        stops = begun(self.callbacks, lambda theta: self._at(theta, objective, given))
+        callbacks = self._callbacks()
+        stops = begun(callbacks, lambda theta: self._at(theta, objective, given))
         result = minimize(
             objective,
             self._start(objective, schema, outputs),
             solver=self._solver(),
             tol=self.tol**2,
             max_iter=self._most_iterations(),
-            callbacks=self._callbacks(),
+            callbacks=callbacks,
             checkpoint=self.checkpoint,
         )
         if ended := that_ended(stops):

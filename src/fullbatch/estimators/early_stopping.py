@@ -101,11 +101,13 @@ class EarlyStopping:
 
 
 def begun(callbacks: Sequence[Any], model_at: Callable[[Array], Any]) -> list[EarlyStopping]:
-    """Those among the callbacks, at the beginning of a fit, whose model at any theta of its solver `model_at` tells."""
-    stops = [one for one in callbacks if isinstance(one, EarlyStopping)]
-    for one in stops:
-        one.begin(model_at)
-    return stops
+    """Those among the callbacks, at the beginning of a fit, whose model at any theta of its solver `model_at` tells: to
+    these and to whatever else has a method `begin`.
+    """
+    for one in callbacks:
+        if hasattr(one, "begin"):
+            one.begin(model_at)
+    return [one for one in callbacks if isinstance(one, EarlyStopping)]
 
 
 def that_ended(stops: Sequence[EarlyStopping]) -> EarlyStopping | None:

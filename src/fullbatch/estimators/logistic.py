@@ -19,6 +19,7 @@ from ..wording.warned import warn
 from ._classifier import Classifier
 from ._grouped import Grouped
 from ._labels import Probable
+from ._sklearn_callbacks import CallsBack
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +27,7 @@ _PENALTIES = ("l2", "l1", "elasticnet")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LogisticRegression(Probable, Grouped, Classifier):  # type: ignore[misc]
+class LogisticRegression(Probable, Grouped, Classifier, CallsBack):  # type: ignore[misc]
     """Logistic regression with an L2 or L1 penalty, or some of both, by exact gradients over blocks of rows.
 
     Minimises (sum of w_i loss_i) / (sum of w_i) + penalty / (C sum of w_i) with the penalty
