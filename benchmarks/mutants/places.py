@@ -3,6 +3,7 @@
 import ast
 import random
 from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +65,12 @@ class Mutant(NamedTuple):
         old, new = source.splitlines(), self.text(source).splitlines()
         if self.operator == "core/RemoveDecorator":
             return old[self.line - 1].strip(), ""
-        changed = [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
-        return tuple(" ".join(text[i].strip() for i in changed) for text in (old, new))  # type: ignore[return-value]
+        changes = [
+            change[1:] for change in SequenceMatcher(None, old, new, False).get_opcodes() if change[0] != "equal"
+        ]
+        before = [line.strip() for first, last, _, _ in changes for line in old[first:last]]
+        after = [line.strip() for _, _, first, last in changes for line in new[first:last]]
+        return " ".join(before), " ".join(after)
 
 
 @cache
