@@ -130,7 +130,7 @@ def test_a_summary_has_80_columns_and_json_all(target):
     lines = checks.summary(["age", "region"], bins=4).splitlines()
     assert max(map(len, lines)) == 80
     told = json.loads(json.dumps(checks.as_dict(["region"], bins=4), allow_nan=False))
-    assert list(told) == ["measures", "notices", "by_class", "calibration", "lift", "by_column", "vif"]
+    assert list(told) == ["measures", "weights", "notices", "by_class", "calibration", "lift", "by_column", "vif"]
     assert told["measures"] == checks.measures
     of_north = told["by_column"]["region"] if target != "three" else told["by_column"]["region"]["a"]
     assert of_north["name"] == ["east", "north", "south"]

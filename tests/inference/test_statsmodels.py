@@ -328,7 +328,7 @@ def test_families_with_links(family, link):
         "negative.binomial": lambda: rng.poisson(mean * rng.gamma(1.25, 0.8, 300)).astype(float),
     }.get(family, lambda: mean * rng.gamma(4, 0.25, 300))()
     model = GeneralizedLinearRegressor(family=family, link=link, loss_options=options, tol=1e-8, engine="serial")
-    told = model.fit(X, y, weight).inference(X, y, weight)
+    told = model.fit(X, y, weight).inference(X, y, weight, weights="frequency")
     glm = sm.GLM(y, sm.add_constant(X), reference, freq_weights=weight)
     fit = glm.fit(tol=1e-14, maxiter=300)
     assert_allclose(told.coef, fit.params, rtol=1e-6)

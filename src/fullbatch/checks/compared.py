@@ -154,6 +154,10 @@ class Compared:
         Weighted sum of the squared differences.
     pearson : float
         The same, each divided by its variance at dispersion 1.
+    fractions : int
+        Rows whose target is none of a single trial or count: `Family.fractions`.
+    weighed : bool
+        Whether there are other weights than 1.
     scores : tuple of Histogram
         By prediction, of each class: weight, rows, weighted targets and predictions.
     targets : Histogram or None
@@ -170,6 +174,8 @@ class Compared:
     expected: Array
     squares: float
     pearson: float
+    fractions: int
+    weighed: bool
     scores: tuple[Histogram, ...]
     targets: Histogram | None
     columns: tuple[Any, ...]
@@ -184,6 +190,8 @@ class Compared:
             self.expected + other.expected,
             self.squares + other.squares,
             self.pearson + other.pearson,
+            self.fractions + other.fractions,
+            self.weighed or other.weighed,
             tuple(mine + others for mine, others in zip(self.scores, other.scores, strict=True)),
             None if None in both else both[0] + both[1],  # type: ignore[operator]
             tuple(mine + others for mine, others in zip(self.columns, other.columns, strict=True)),
@@ -223,6 +231,8 @@ class Compare:
             both[:, :, 1].sum(axis=0),
             float(weight @ ((actual - expected) ** 2).sum(axis=1)),
             float(weight @ squares),
+            fitted.family.fractions(actual[:, 0]) if is_number else 0,
+            bool((weight != 1.0).any()),
             tuple(scores),
             Histogram.of(actual[:, 0], np.column_stack((weight, both[:, 0, 0])), _SCORES) if is_number else None,
             tuple(self._by_value(scored.rows, column, of_columns) for column in self.columns),

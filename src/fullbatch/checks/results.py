@@ -16,8 +16,9 @@ from ..errors import DataError, shortened
 from ..inference.data import Data
 from ..inference.design import Design, FittedLinear
 from ..inference.matplotlib_ import new_axes
+from ..inference.notices import OVER_DISPERSED, fractional, over_dispersed
 from ..inference.pandas_ import as_frame
-from ..inference.results import OVER_DISPERSED
+from ..inference.weights import check_meaning
 from ..run.result import Notice
 from ..wording.arguments import check_whole, is_number
 from .by_prediction import ByPrediction
@@ -62,11 +63,10 @@ class Checks(ByPrediction):
 
     @classmethod
     def of(
-        cls, fitted: FittedLinear, data: Data, unknown: Any, columns: Sequence[str] | None, weights: str
+        cls, fitted: FittedLinear, data: Data, unknown: Any, columns: Sequence[str] | None, weights: str | None
     ) -> "Checks":
         """Of a model and rows: one pass."""
-        if not (isinstance(weights, str) and weights in ("frequency", "precision")):
-            raise ValueError(f'weights must be "frequency" or "precision", got {weights!r}')
+        check_meaning(weights)
         if fitted.family.loss in ("huber", "quantile"):
             raise ValueError(
                 f"the {fitted.family.loss} loss predicts neither means nor labels, which checks compare with what is "
@@ -77,7 +77,8 @@ class Checks(ByPrediction):
         compared: Compared = data.total(Compare(scoring, looked_at))
         if not compared.rows:
             raise DataError("no row has a positive weight: nothing can be told")
-        return cls(scoring, data, compared, looked_at, weights == "precision")
+        trials = weights is None and fitted.family.loss == "binomial" and compared.fractions > 0 and compared.weighed
+        return cls(scoring, data, compared, looked_at, weights == "precision" or trials)
 
     # --- by column --------------------------------------------------------------------------------------------------
 
@@ -303,12 +304,19 @@ class Checks(ByPrediction):
 
     def _of_predictions(self) -> Iterator[Notice]:
         fitted = self._fitted
-        if fitted.family.loss == "poisson" and self._left > 0 and (ratio := self.dispersion) > OVER_DISPERSED:
+        trials = self.precision and fitted.family.loss == "binomial" and self.compared.fractions > 0
+        if (
+            (fitted.family.loss == "poisson" or trials)
+            and self._left > 0
+            and (ratio := self.dispersion) > OVER_DISPERSED
+        ):
             yield Notice(
                 "over-dispersed",
-                f"Pearson's dispersion is {ratio:.3g}: the counts vary more than Poisson's; ask for robust errors, and "
-                "look for what is missing in by_column",
+                f"Pearson's dispersion is {ratio:.3g}: {over_dispersed(trials)}; ask for robust errors, and look for "
+                "what is missing in by_column",
             )
+        if words := fractional(fitted.family.loss, self.compared, self.precision):
+            yield Notice("weights-of-means", words)
         for label, scores in zip(self._labels or [], self.compared.scores, strict=False):
             if Ranked.of(scores).separated:
                 yield Notice(

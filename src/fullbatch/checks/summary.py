@@ -37,6 +37,8 @@ def summary_of(checks: Any, by: Sequence[str], bins: int) -> str:
     labels = checks.labels
     of = f"; class {labels[0]}" if labels[0] is not None and len(labels) == 1 else ""
     lines = [pair(f"Family: {checks.scoring.fitted.family.words}{of}", f"Rows: {checks.n_rows:,}"), bar()]
+    if checks.compared.weighed:
+        lines.insert(1, f"Weights: {checks.weights}")
     shown = [f"{_TITLES[name] + ':':<20}{_with_error(measures, name):>16}" for name in _TITLES if name in measures]
     shown += [""] * (len(shown) % 2)
     lines += [f"{one:<42}{other}".rstrip() for one, other in zip(shown[::2], shown[1::2], strict=True)]
@@ -92,6 +94,7 @@ def _facts(checks: Any, by: Sequence[str], bins: int, short: bool) -> dict[str, 
 
     told: dict[str, Any] = {
         "measures": checks.measures,
+        "weights": checks.weights,
         "notices": [notice._asdict() for notice in checks.notices()],
         "by_class": as_columns(checks.by_class()) if several else None,
         "calibration": of_each(partial(checks.calibration, bins, "quantile")) if means else None,

@@ -76,6 +76,11 @@ class Whole:
         return self.compared.weight
 
     @property
+    def weights(self) -> str:
+        """What sample weights mean: "frequency" or "precision"."""
+        return "precision" if self.precision else "frequency"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Which columns `by_column` tells of."""
         names = self._fitted.features.data_names()

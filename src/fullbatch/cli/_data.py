@@ -297,6 +297,15 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, metavar="COUNT", help="Threads, or workers; default: all CPUs.", show_default=False),
 ]
+MeaningOfWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="frequency|precision",
+        help="What sample weights mean: numbers of rows, or precisions; default: of shares the latter.",
+        show_default=False,
+    ),
+]
 Memory = Annotated[
     str,
     typer.Option(

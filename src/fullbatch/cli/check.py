@@ -14,6 +14,7 @@ from ._data import (
     Engine,
     EngineName,
     FileOptions,
+    MeaningOfWeights,
     Workers,
     with_file_options,
 )
@@ -40,9 +41,7 @@ def check(
         typer.Option(metavar="A,B,...", help="Columns by which to hold actual against expected.", show_default=False),
     ] = None,
     bins: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Parts of tables.")] = 10,
-    weights: Annotated[
-        str, typer.Option(metavar="frequency|precision", help="What sample weights mean: rows, or precisions.")
-    ] = "frequency",
+    weights: MeaningOfWeights = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Draw to a .png, .svg or .pdf; needs matplotlib.", show_default=False),

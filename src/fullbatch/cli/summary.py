@@ -14,6 +14,7 @@ from ._data import (
     Engine,
     EngineName,
     FileOptions,
+    MeaningOfWeights,
     Workers,
     with_file_options,
 )
@@ -45,9 +46,7 @@ def summary(
         str | None,
         typer.Option(metavar="A,B", help="One or two columns of ids of rows that belong together.", show_default=False),
     ] = None,
-    weights: Annotated[
-        str, typer.Option(metavar="frequency|precision", help="What sample weights mean: rows, or precisions.")
-    ] = "frequency",
+    weights: MeaningOfWeights = None,
     influence: Annotated[
         Path | None,
         typer.Option(

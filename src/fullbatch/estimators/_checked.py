@@ -31,7 +31,7 @@ class Checked(Inferred):
         *,
         offset: Any = None,
         columns: Sequence[str] | None = None,
-        weights: str = "frequency",
+        weights: str | None = None,
     ) -> "Checks":
         """Calibration, lift, curves, actual against expected, residuals and variance inflation: one pass.
 
@@ -41,9 +41,10 @@ class Checked(Inferred):
             Rows whose targets are known, given as for `fit`: those of the fit, or better others.
         columns : sequence of str, optional
             Columns of the data by which actual is held against expected; default: all, if they are no more than 100.
-        weights : {"frequency", "precision"}
+        weights : {"frequency", "precision"}, optional
             A sample weight counts rows that are alike, or divides the variance of one row; tables weigh rows either
-            way, dispersions and residuals depend on it.
+            way, dispersions and residuals depend on it. Default: "precision" where a target of the binomial family is
+            neither 0 nor 1, as weights are then numbers of trials, else "frequency".
 
         Returns
         -------

@@ -66,7 +66,7 @@ class Inferred:
         offset: Any = None,
         clusters: Any = None,
         covariance: str | None = None,
-        weights: str = "frequency",
+        weights: str | None = None,
         dispersion: str | float | None = None,
         reference: Mapping[str, Any] | None = None,
         columns: Sequence[str] | None = None,
@@ -85,9 +85,10 @@ class Inferred:
             sandwiches, which hold if the mean alone is right: "HC0" to "HC3" for independent rows, "cluster" for
             independent clusters, one or two ways, "CRV3" for few of them, one way. Default: "cluster" with clusters;
             "HC1" where there is no likelihood (huber, quantile, class_weight); else "classical".
-        weights : {"frequency", "precision"}
-            A sample weight counts rows that are alike, or divides the variance of one row (a mean of so many; sampling
-            weights with a sandwich).
+        weights : {"frequency", "precision"}, optional
+            A sample weight counts rows that are alike, or divides the variance of one row (a mean of so many, such as
+            the share of so many trials; sampling weights with a sandwich). Default: "precision" where a target of the
+            binomial family is neither 0 nor 1, else "frequency".
         dispersion : {"pearson", "deviance", "likelihood"} or float, optional
             What the variance is multiplied by. Default: Pearson's estimate for the normal, gamma and Tweedie families,
             1 for others; "pearson" makes theirs quasi-likelihoods.
@@ -113,10 +114,10 @@ class Inferred:
         """
         from ..inference.data import Data
         from ..inference.results import Inference
+        from ..inference.weights import check_meaning
 
         check_is_fitted(self)
-        if not (isinstance(weights, str) and weights in ("frequency", "precision")):
-            raise ValueError(f'weights must be "frequency" or "precision", got {weights!r}')
+        check_meaning(weights)
         if X is None:
             raise DataError(
                 "standard errors are made from the rows of the fit, which a model does not keep, saved or not: give "

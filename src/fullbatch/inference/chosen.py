@@ -6,7 +6,7 @@ columns that are centred by their means under its weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, shortened
 from ..machine.blas import one_thread
-from .covariance import DWARFED, Information, from_clusters, weights_of
+from .covariance import DWARFED, Information, are_trials, from_clusters, weights_of
 from .data import Data
 from .design import Design, FittedLinear
 from .fit_measures import check_dispersion
@@ -72,6 +72,7 @@ class ChosenInformation(Information):
             if kind in ("classical", "observed"):
                 bread = self._columns(kind == "classical")[self.places]
                 return dispersion * 0.5 * (bread + bread.T), ()
+            self._refuse_saturated(f"covariance={kind!r}")
             clusters = self.data.clusters if kind == "cluster" else ()
             columns = self._columns(False)
             task = ProjectedScores(self.design, self.design.beta, self.weights, columns, clusters)
@@ -89,10 +90,7 @@ class ChosenInformation(Information):
             Fewer rows than parameters, columns without variation, separated classes.
         """
         design = self.design
-        if self.count <= design.size:
-            raise DataError(
-                f"{self.count:g} rows for {design.size} parameters: standard errors need more rows than parameters"
-            )
+        self._refuse_few()
         left, diagonal = self._preconditioner(False)[0], self.sums.observed[0]
         if not np.isfinite(diagonal).all():
             raise DataError("the information is not finite: coefficients or columns are too large, scale them")
@@ -210,7 +208,7 @@ class ChosenInference(Inference):
         columns: Sequence[str],
         *,
         covariance: str | None,
-        weights: str,
+        weights: str | None,
         dispersion: str | float | None,
         reference: Mapping[str, Any] | None,
         given: Callable[[Any, Any], Any],
@@ -227,10 +225,12 @@ class ChosenInference(Inference):
         if kind in ("HC2", "HC3", "CRV3"):
             cls._refuse_parts(f"{kind} errors")
         check_dispersion(dispersion, fitted)
-        meaning = weights_of(design, data, weights == "precision")
+        meaning = weights_of(design, data, weights)
         sums = data.total(DiagonalsAt(design, design.beta, meaning))
         if sums.rows == 0:
             raise DataError("no row has a positive weight: nothing can be told")
+        if weights is None and are_trials(design, sums):
+            meaning = replace(meaning, precision=True)
         information = ChosenInformation(design, data, meaning, sums, np.zeros(0), places)
         made = cls(
             information=information,

@@ -8,7 +8,7 @@ weights that count rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,8 @@ from ..machine.eigen import eigh
 from .data import Data
 from .design import Design
 from .jackknife import ClusterInformation, jackknifed
-from .sums import ClassWeights, Clustered, ClusterSums, LeveragedMeat, Spreads, Sums, SumsAt, Weights
+from .sums import ClassWeights, Clustered, ClusterSums, LeveragedMeat, Spreads, Sums, SumsAt
+from .weights import Weights
 
 Array = npt.NDArray[Any]
 
@@ -60,18 +61,23 @@ class Information:
     whole: ClassVar[bool] = True  # not of some parameters alone
 
     @classmethod
-    def of(cls, design: Design, data: Data, precision: bool) -> "Information":
-        """By one pass; by one more where classes are balanced, or the penalty is for standardised columns."""
-        fitted, weights = design.fitted, weights_of(design, data, precision)
-        sums = data.total(SumsAt(design, design.beta, weights, meat=True))
+    def of(cls, design: Design, data: Data, weights: str | None) -> "Information":
+        """By one pass; by one more where classes are balanced, the penalty is for standardised columns, or weights turn
+        out to be numbers of trials.
+        """
+        fitted, meaning = design.fitted, weights_of(design, data, weights)
+        sums = data.total(SumsAt(design, design.beta, meaning, meat=True))
         if sums.rows == 0:
             raise DataError("no row has a positive weight: nothing can be told")
+        if weights is None and are_trials(design, sums):
+            meaning = replace(meaning, precision=True)
+            sums = data.total(SumsAt(design, design.beta, meaning, meat=True))
         l2 = fitted.l2
         if fitted.standardize and l2.any():
             moments = data.total(Spreads(design))
             l2 = l2 * moments.squares / moments.weight
-        of_predictor = np.append(l2 * _loss_weight(sums, design, weights, data), 0.0)
-        return cls(design, data, weights, sums, np.tile(of_predictor, len(fitted.coef)))
+        of_predictor = np.append(l2 * _loss_weight(sums, design, meaning, data), 0.0)
+        return cls(design, data, meaning, sums, np.tile(of_predictor, len(fitted.coef)))
 
     @property
     def penalised(self) -> bool:
@@ -133,6 +139,7 @@ class Information:
                 information = self.sums.expected if kind == "classical" else self.sums.observed
                 bread = self.bread(information)
                 return dispersion * (bread @ information @ bread if self.penalised else bread), ()
+            self._refuse_saturated(f"covariance={kind!r}")
             bread = self.bread(self.sums.observed)
             if kind in ("HC0", "HC1"):
                 assert self.sums.meat is not None
@@ -174,10 +181,7 @@ class Information:
             Fewer rows than parameters, columns without variation, collinear columns, separated classes.
         """
         sums, names = self.sums, self.design.names
-        if self.count <= self.design.size:
-            raise DataError(
-                f"{self.count:g} rows for {self.design.size} parameters: standard errors need more rows than parameters"
-            )
+        self._refuse_few()
         matrix, kept = sums.observed, np.arange(self.design.size)
         diagonal = matrix.diagonal().copy()
         share = np.ones(self.design.size)
@@ -213,6 +217,19 @@ class Information:
                 "them out, or penalise"
             )
 
+    def _refuse_few(self) -> None:
+        """Refuse fewer rows than parameters; as many are enough where each is many trials, whose variance is known."""
+        count, size = self.count, self.design.size
+        if count > size or (count == size and self.weights.precision and are_trials(self.design, self.sums)):
+            return
+        raise DataError(f"{count:g} rows for {size} parameters: standard errors need more rows than parameters")
+
+    def _refuse_saturated(self, what: str) -> None:
+        if self.count <= self.degrees:
+            raise DataError(
+                f"{self.count:g} rows for {self.design.size} parameters, which fit each of them: {what} needs residuals"
+            )
+
     def _refuse_separated(self, curvature: Array, kept: Array) -> None:
         sums, width = self.sums, self.design.width
         total = self.sums.weight if self.weights.factors is None else float(sums.totals[0])
@@ -232,8 +249,13 @@ class Information:
         )
 
 
-def weights_of(design: Design, data: Data, precision: bool) -> Weights:
-    """What the weights of this fit mean; one pass where classes are balanced."""
+def are_trials(design: Design, sums: Sums) -> bool:
+    """Whether weights are numbers of trials: there are shares, which no single trial gives."""
+    return design.fitted.family.loss == "binomial" and sums.fractions > 0 and sums.weighed
+
+
+def weights_of(design: Design, data: Data, weights: str | None) -> Weights:
+    """What the weights of this fit mean, as far as it was said; one pass where classes are balanced."""
     fitted, factors = design.fitted, None
     if fitted.class_weight is not None:
         assert fitted.classes is not None
@@ -242,7 +264,7 @@ def weights_of(design: Design, data: Data, precision: bool) -> Weights:
             factors = of_class.sum() / (len(of_class) * np.maximum(of_class, np.finfo(np.float64).tiny))
         else:
             factors = np.array([float(fitted.class_weight.get(one, 1.0)) for one in fitted.classes.tolist()])
-    return Weights(precision, factors)
+    return Weights(weights == "precision", factors)
 
 
 def from_clusters(

@@ -209,6 +209,14 @@ class Family:
         variance = self.of_mean.variance_at(eta[:, 0])
         return np.asarray((y - mean[:, 0]) ** 2 / np.maximum(variance, _TINY))
 
+    def fractions(self, y: Array) -> int:
+        """How many targets are none of one trial or one count: shares of several, or rates."""
+        if self.loss == "binomial":
+            return int(np.count_nonzero((y > 0) & (y < 1)))
+        if self.loss in ("poisson", "negative.binomial"):
+            return int(np.count_nonzero(y != np.rint(y)))
+        return 0
+
     def constants(self, y: Array) -> Array:
         """(n,) what the logarithm of the density has of the target alone, where that must be summed over rows."""
         if self.loss == "poisson":

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
 from ..wording.arguments import is_number
 from .covariance import Information
 from .design import Design, FittedLinear
@@ -64,6 +65,10 @@ class FitMeasures:
             return float(self.asked_dispersion)  # type: ignore[arg-type]
         if not self._estimated:
             return 1.0
+        if not self.df_residual > 0:
+            raise DataError(
+                "there are as many parameters as rows, which leave no residuals to estimate a dispersion by"
+            )
         return self.dispersions[str(self.asked_dispersion or "pearson")]
 
     @property

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ..protocols.rows import is_sparse
 from .design import Design
-from .sums import Counting, Weights, leverages
+from .sums import Counting, leverages
+from .weights import Weights
 
 Array = npt.NDArray[Any]
 

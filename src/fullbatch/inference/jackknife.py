@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from .design import Design
-from .sums import ClusterSums, Weights, information, pieces
+from .sums import ClusterSums, information, pieces
+from .weights import Weights
 
 Array = npt.NDArray[Any]
 

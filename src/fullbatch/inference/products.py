@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from ..protocols.rows import is_sparse
 from .design import Design
-from .sums import ClusterSums, SeveralSums, Sums, Weights, gram, pairs, pieces
+from .sums import ClusterSums, SeveralSums, Sums, gram, pairs, pieces
+from .weights import Weights
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,7 @@ class DiagonalsAt:
         size, zeros = design.size, np.zeros((2, design.size))
         expected = zeros if family.canonical else zeros.copy()
         width, none = np.zeros(design.width), np.zeros(size)
-        total = Sums(0, 0.0, 0.0, 0.0, 0.0, 0.0, width, width, 0.0, none, zeros, expected, None)
+        total = Sums(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, width, width, 0.0, none, zeros, expected, None)
         for X, y, weight, eta, _, _ in pieces(design, self.beta, source):
             rates, of_loss = family.rates(y, eta), self.weights.of_loss(y, weight)
             squares = X.multiply(X).tocsr() if is_sparse(X) else X * X
@@ -42,6 +43,7 @@ class DiagonalsAt:
                 float(of_loss @ family.squares(y, eta)) if family.likelihood else 0.0,
                 float(of_loss @ family.constants(y)),
                 float(0.5 * np.log(weight).sum()),
+                family.fractions(y),
                 np.asarray(X.T @ of_loss),
                 np.asarray(squares.T @ of_loss),
                 float((of_loss[:, None] * rates.observed[:, each, each]).sum() / len(each)),

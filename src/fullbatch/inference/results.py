@@ -15,6 +15,7 @@ from .data import Data
 from .design import Design, FittedLinear
 from .fit_measures import check_dispersion
 from .hypotheses import Test, restriction_of, tested, wald
+from .notices import notices_of
 from .of_rows import OfRows
 from .pandas_ import as_frame
 from .profiles import profile_interval
@@ -25,9 +26,6 @@ from .table import estimates, quantile
 Array = npt.NDArray[Any]
 
 METHODS = ("wald", "likelihood-ratio", "score")
-
-# Fewer clusters than these leave errors too small; Pearson's dispersion of counts that is more than chance.
-_FEW, OVER_DISPERSED = 40, 1.5
 
 # Standard errors that the coefficients may be away from the optimum without a word.
 _NEAR, _ANOTHER = 0.05, 10.0
@@ -59,6 +57,8 @@ class Inference(OfRows):
         What the variance is multiplied by; 1 for the binomial, multinomial and Poisson families unless asked otherwise.
     n_rows : int
         Rows of a positive weight.
+    weights : str
+        What sample weights mean, "frequency" or "precision"; of shares with numbers of trials the latter, unless told.
     count : float
         What N is in formulas: the sum of weights that count rows, else the rows.
     df_model : float
@@ -83,7 +83,7 @@ class Inference(OfRows):
         data: Data,
         *,
         covariance: str | None,
-        weights: str,
+        weights: str | None,
         dispersion: str | float | None,
         reference: Mapping[str, Any] | None,
         given: Callable[[Any, Any], Any],
@@ -92,7 +92,7 @@ class Inference(OfRows):
         design = Design.of(fitted, reference)
         kind = kind_of(covariance, fitted, data)
         check_dispersion(dispersion, fitted)
-        information = Information.of(design, data, weights == "precision")
+        information = Information.of(design, data, weights)
         made = cls(information, dispersion, kind, given, np.zeros((0, 0)), ())
         made._check_rows()
         information.refuse_unknown()
@@ -166,6 +166,11 @@ class Inference(OfRows):
         return self.information.sums.rows
 
     @property
+    def weights(self) -> str:
+        """What sample weights mean: "frequency" or "precision"."""
+        return self.information.weights.meaning
+
+    @property
     def df(self) -> float:
         """Degrees of t and F."""
         if self.kind in ("cluster", "CRV3"):
@@ -175,34 +180,7 @@ class Inference(OfRows):
     @property
     def notices(self) -> tuple[Notice, ...]:
         """What the reader of the numbers must know."""
-        said, fitted = [], self._design.fitted
-        if self.information.penalised:
-            said.append(
-                Notice(
-                    "penalised",
-                    "L2 penalty: errors are those of penalised estimates about their own mean, which is drawn to zero; "
-                    "that bias is not in them, and intervals do not cover the unpenalised coefficients as often as "
-                    "they say",
-                )
-            )
-        if fitted.class_weight is not None:
-            words = "class_weight: the rows count otherwise than they were drawn, above all in the intercept"
-            said.append(Notice("class-weight", words))
-        if self.clusters and min(self.clusters) < _FEW and self.kind == "cluster":
-            words = (
-                f"{min(self.clusters)} clusters: with fewer than about {_FEW}, or few large ones, such errors are too "
-                'small on average; covariance="CRV3" is made for few'
-            )
-            said.append(Notice("few-clusters", words))
-        if fitted.family.loss == "poisson" and not self._estimated and self.kind in ("classical", "observed"):
-            ratio = self.dispersions["pearson"]
-            if ratio > OVER_DISPERSED:
-                words = (
-                    f"Pearson's dispersion is {ratio:.3g}: the counts vary more than Poisson's, and these errors are "
-                    'too small; ask for covariance="HC1" or dispersion="pearson"'
-                )
-                said.append(Notice("over-dispersed", words))
-        return tuple(said)
+        return notices_of(self)
 
     @property
     def notes(self) -> list[str]:
@@ -335,6 +313,7 @@ class Inference(OfRows):
         """What `summary` tells, ready for JSON; None for what is not finite."""
         told: dict[str, Any] = {
             "rows": self.n_rows,
+            "weights": self.weights,
             "covariance": self.kind,
             "clusters": list(self.clusters),
             "reference": self.reference,

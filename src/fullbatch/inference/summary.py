@@ -20,6 +20,7 @@ _KINDS = {
     "cluster": "by cluster, G / (G - 1) (N - 1) / (N - K)",
     "CRV3": "by cluster, CRV3: jackknife of clusters",
 }
+_WEIGHTS = {"frequency": "frequency: numbers of rows", "precision": "precision: of one row, such as its trials"}
 
 
 def summary_of(inference: Any, columns: Mapping[str, Any], level: float) -> str:
@@ -29,6 +30,8 @@ def summary_of(inference: Any, columns: Mapping[str, Any], level: float) -> str:
         pair(f"Family: {family.words}", f"Rows: {inference.n_rows:,}"),
         pair(f"Errors: {_KINDS[inference.kind]}", f"Residual df: {inference.df_residual:,.6g}"),
     ]
+    if inference.information.sums.weighed:
+        lines.append(f"Weights: {_WEIGHTS[inference.weights]}")
     if inference.clusters:
         names = inference.information.data.clusters
         told = ", ".join(f"{count:,} of {name}" for name, count in zip(names, inference.clusters, strict=True))

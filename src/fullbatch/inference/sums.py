@@ -12,41 +12,12 @@ from ..protocols.rows import Rows, is_sparse
 from .data import read
 from .design import Design
 from .families import Rates
+from .weights import Weights
 
 Array = npt.NDArray[Any]
 
 # Numbers of the copied rows that are worked on at a time: 16 MB.
 _NUMBERS = 2**18
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """What sample weights mean.
-
-    Parameters
-    ----------
-    precision : bool
-        A weight divides the variance of one row; otherwise it counts rows that are alike.
-    factors : (K,) array or None
-        What the weights of each class are multiplied by in the loss.
-    """
-
-    precision: bool = False
-    factors: Array | None = None
-
-    def of_loss(self, y: Array, weight: Array) -> Array:
-        """(n,) what each row's loss is multiplied by."""
-        return weight if self.factors is None else weight * self.factors[y.astype(np.intp)]
-
-    def of_squares(self, y: Array, weight: Array) -> Array:
-        """(n,) what each row's squared score is multiplied by."""
-        of_loss = self.of_loss(y, weight)
-        return of_loss**2 if self.precision else of_loss**2 / weight
-
-    def of_leverage(self, y: Array, weight: Array) -> Array:
-        """(n,) what the curvature of a row, or of one of those it counts, is multiplied by in its leverage."""
-        of_loss = self.of_loss(y, weight)
-        return of_loss if self.precision else of_loss / weight
 
 
 class Piece(NamedTuple):
@@ -170,6 +141,8 @@ class Sums:
         Weighted sums of `Family.deviances`, `squares` and `constants`.
     logs : float
         Sum of half the logarithms of the weights.
+    fractions : int
+        Rows whose target is none of a single trial or count: `Family.fractions`.
     totals, lengths : (width,) arrays
         Weighted sums of the columns, and of their squares.
     curvature : float
@@ -188,6 +161,7 @@ class Sums:
     squares: float
     constant: float
     logs: float
+    fractions: int
     totals: Array
     lengths: Array
     curvature: float
@@ -195,6 +169,11 @@ class Sums:
     observed: Array
     expected: Array
     meat: Array | None
+
+    @property
+    def weighed(self) -> bool:
+        """Whether there are other weights than 1: of such a sum as there are rows the logarithms' is below zero."""
+        return self.weight != self.rows or self.logs != 0.0
 
     def __add__(self, other: "Sums") -> "Sums":
         observed = self.observed + other.observed
@@ -206,6 +185,7 @@ class Sums:
             self.squares + other.squares,
             self.constant + other.constant,
             self.logs + other.logs,
+            self.fractions + other.fractions,
             self.totals + other.totals,
             self.lengths + other.lengths,
             self.curvature + other.curvature,
@@ -240,6 +220,7 @@ class SumsAt:
                 float(of_loss @ family.squares(y, eta)) if family.likelihood else 0.0,
                 float(of_loss @ family.constants(y)),
                 float(0.5 * np.log(weight).sum()),
+                family.fractions(y),
                 np.asarray(X.T @ of_loss),
                 np.asarray(squares.T @ of_loss),
                 float((of_loss[:, None] * rates.observed[:, each, each]).sum() / len(each)),
@@ -256,7 +237,7 @@ def _nothing(design: Design, meat: bool) -> Sums:
     width, grad = np.zeros(design.width), np.zeros(design.size)
     canonical = design.fitted.family.canonical
     expected = zeros if canonical else zeros.copy()
-    return Sums(0, 0.0, 0.0, 0.0, 0.0, 0.0, width, width, 0.0, grad, zeros, expected, zeros.copy() if meat else None)
+    return Sums(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, width, width, 0.0, grad, zeros, expected, zeros.copy() if meat else None)
 
 
 # --- what only some covariances need --------------------------------------------------------------------------------
