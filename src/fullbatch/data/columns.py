@@ -188,7 +188,8 @@ class Columns:
         categories = tuple(values(arrow.category, name, name not in self.guessed) for name in self.categorical)
         if bad:
             raise DataError(min(bad, key=lambda error: error.row).told(None if self.every_row else self.door))
-        return Rows(X, y, weight, 1.0, offset, categories, self.features)
+        stayed = None if len(rows) == table.num_rows else np.isin(first_to_last, rows)
+        return Rows(X, y, weight, 1.0, offset, categories, self.features, stayed)
 
     def of_fit(self, features: Features, missing: Mapping[str, Any], where: str) -> "Columns":
         """The columns of a fit out of these, in its order, with missing values filled as there unless told otherwise.

@@ -81,7 +81,7 @@ class Design:
         """
         rows = matched(levelled(rows, self.terms.levelled), self.features, missing, source)
         X = self.matrix(self.frame(rows, unknown, source), source)
-        return Rows(X, rows.y, rows.weight, 1.0, rows.offset, (), self.names)
+        return Rows(X, rows.y, rows.weight, 1.0, rows.offset, (), self.names, rows.stayed)
 
     def frame(self, rows: Rows, unknown: str, source: Any) -> Any:
         """The variables of rows as a frame of pandas, categories with the levels of the fit."""
@@ -325,7 +325,7 @@ def levelled(rows: Rows, names: frozenset[str]) -> Rows:
     kept = [place for place in range(p) if place not in places]
     own = [rows.names[place] for place in places]
     named = (*(rows.names[place] for place in kept), *rows.names[p:], *own)
-    return Rows(X[:, kept], rows.y, rows.weight, rows.scale, rows.offset, (*rows.categories, *categories), named)
+    return replace(rows, X=X[:, kept], categories=(*rows.categories, *categories), names=named)
 
 
 def _union(levels: list[Array], name: str) -> Array:

@@ -151,7 +151,7 @@ def without_holes(rows: Rows) -> Rows:
     if not absent.any():
         return rows
     y, weight, offset = (None if values is None else values[~absent] for values in beside)
-    return replace(rows, X=X[~absent], y=y, weight=weight, offset=offset)
+    return replace(rows, X=X[~absent], y=y, weight=weight, offset=offset, stayed=~absent)
 
 
 def _dropping(source: Any) -> Any:

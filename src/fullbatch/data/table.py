@@ -174,7 +174,10 @@ def _joined(read: list[Rows]) -> Rows:
         levels = _union([column.levels for column in columns])
         codes = [np.searchsorted(levels, column.levels).astype(np.int32)[column.codes] for column in columns]
         categories.append(Category(np.concatenate(codes), levels, columns[0].asked))
-    first = read[0]
+    first, stayed = read[0], None
+    if any(rows.stayed is not None for rows in read):
+        each = [np.ones(len(rows.X), bool) if rows.stayed is None else rows.stayed for rows in read]
+        stayed = np.concatenate(each)
     return Rows(
         np.concatenate([rows.X for rows in read]),
         _targets(read),
@@ -183,6 +186,7 @@ def _joined(read: list[Rows]) -> Rows:
         join(lambda rows: rows.offset),
         tuple(categories),
         first.names,
+        stayed,
     )
 
 

@@ -112,6 +112,7 @@ class Inferred:
             The rows do not tell the parameters (fewer rows than these, collinear columns, separated classes, one
             cluster), or are not those of the fit.
         """
+        from ..inference.clusters import column_of, named_clusters
         from ..inference.data import Data
         from ..inference.results import Inference
         from ..inference.weights import check_meaning
@@ -124,10 +125,10 @@ class Inferred:
                 "them once more, as to fit, inference(X, y, ...)"
             )
         fitted = self._for_inference()
-        names = _clusters(clusters)
+        names = named_clusters(clusters, X)
         given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
         if isinstance(given, Rows):
-            names = {name: _column(X, name) if values is None else values for name, values in names.items()}
+            names = {name: column_of(X, name) if values is None else values for name, values in names.items()}
 
         def read_others(X: Any, offset: Any) -> Any:
             return given_to_predict(X, self._fitted(), offset)
@@ -197,31 +198,3 @@ class Inferred:
             None if self.formula_ is None else self.formula,
             "error" if self.unknown == "error" else "ignore",
         )
-
-
-def _clusters(given: Any) -> dict[str, Any]:
-    """Names, and ids or None for a column of that name."""
-    if given is None:
-        return {}
-    several = isinstance(given, Sequence) and not isinstance(given, str) and len(given) <= 2
-    listed = list(given) if several and any(isinstance(one, str) or np.ndim(one) == 1 for one in given) else [given]
-    names = {
-        one if isinstance(one, str) else str(getattr(one, "name", None) or f"clusters {number}"): (
-            None if isinstance(one, str) else one
-        )
-        for number, one in enumerate(listed, 1)
-    }
-    if len(names) < len(listed):
-        raise ValueError("clusters: both ways have the same name: rename one")
-    return names
-
-
-def _column(X: Any, name: str) -> Array:
-    """Ids in a column of a table in memory."""
-    try:
-        column = X[name]
-    except (KeyError, TypeError, IndexError, ValueError):
-        raise ValueError(
-            f"clusters: X has no column {name!r}: name one of a table, or give an id for each row"
-        ) from None
-    return np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ..engines import make_engine
 from ..engines.tree import Part, TreeSum
-from ..errors import DataError
+from ..errors import located
 from ..protocols.rows import Category, Rows, Source
+from .clusters import ids_of
 
 Array = npt.NDArray[Any]
 
@@ -83,11 +84,12 @@ class Data:
         """
         names = tuple(clusters)
         if isinstance(given, Rows):
-            n = given.X.shape[0]
-            ids = tuple(_ids(values, name) for name, values in clusters.items())
-            for name, values in zip(names, ids, strict=True):
-                if values.shape != (n,):
-                    raise DataError(f"{n} rows and clusters {name!r} of shape {values.shape}: it must be ({n},)")
+            stayed, n = given.stayed, given.X.shape[0]
+            place = np.arange(n) if stayed is None else np.flatnonzero(stayed)
+            read = n if stayed is None else len(stayed)
+            ids = tuple(
+                ids_of(values, name, read, stayed, lambda row: f"row {place[row]}") for name, values in clusters.items()
+            )
             parts = range(0, max(n, 1), _ROWS_AT_ONCE)
             return cls([_part(given, ids, first) for first in parts], "threads", names)
         for name, values in clusters.items():
@@ -122,7 +124,12 @@ def read(source: Any, clusters: tuple[str, ...]) -> Read:
     if not clusters:
         return Read(source.read())
     rows, kept = source.read_with_kept()
-    return Read(rows, tuple(_ids(kept[name].to_numpy(), name) for name in clusters))
+
+    def where(row: int) -> str:
+        return located(source, row)
+
+    each = [(kept[name].to_numpy(), name) for name in clusters]
+    return Read(rows, tuple(ids_of(values, name, kept.num_rows, rows.stayed, where) for values, name in each))
 
 
 def _part(rows: Rows, ids: tuple[Array, ...], first: int) -> _Held:
@@ -141,18 +148,3 @@ def _part(rows: Rows, ids: tuple[Array, ...], first: int) -> _Held:
         categories=categories,
     )
     return _Held(held, tuple(values[part] for values in ids), first)
-
-
-def _ids(values: Any, name: str) -> Array:
-    """Ids in a type that sorts; missing ones are refused."""
-    ids = np.asarray(values)
-    if ids.ndim == 2 and ids.shape[1] == 1:
-        ids = ids[:, 0]
-    missing = np.zeros(0, bool)
-    if ids.dtype.kind == "f":
-        missing = np.isnan(ids)
-    elif ids.dtype.kind == "O":
-        missing = np.array([one is None or one != one for one in ids], bool)
-    if missing.any():
-        raise DataError(f"clusters {name!r}: row {int(np.flatnonzero(missing)[0])} has none: fill it in")
-    return ids.astype(str) if ids.dtype.kind == "O" else ids

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..protocols.rows import Rows, is_sparse
+from .clusters import check_alike
 from .data import read
 from .design import Design
 from .families import Rates
@@ -306,6 +307,7 @@ class ClusterSums:
     def __add__(self, other: "ClusterSums") -> "ClusterSums":
         if not len(self.ids) or not len(other.ids):
             return self if len(self.ids) else other
+        check_alike(self.ids.dtype, other.ids.dtype)
         return ClusterSums.of(np.concatenate((self.ids, other.ids)), np.concatenate((self.scores, other.scores)))
 
     @property

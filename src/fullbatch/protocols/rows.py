@@ -51,6 +51,9 @@ class Rows:
         Categorical columns, which stand behind those of X; for dense X without a scale.
     names : tuple of str
         Names of the columns of X and of the categorical ones; empty where they have none.
+    stayed : (m,) bool array or None
+        Which of the m rows that were read these are, where some were left out; None where all are there. It is what a
+        source says of its rows, for values that stand beside them: who takes some of the rows need not keep it.
     """
 
     X: Any
@@ -60,6 +63,7 @@ class Rows:
     offset: Array | None = None
     categories: tuple[Category, ...] = ()
     names: tuple[str, ...] = ()
+    stayed: Array | None = None
 
 
 class Size(NamedTuple):
