@@ -379,3 +379,17 @@ def test_average_effects_follow_the_link():
     assert_allclose(told["effect"], wanted.margeff, rtol=1e-6)
     observed = model.inference(X, y, covariance="observed").marginal_effects()
     assert_allclose(observed["std_err"], wanted.margeff_se, rtol=1e-5)
+
+
+def test_a_fitted_theta_is_a_parameter_of_the_criteria():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((300, 2))
+    y = rng.poisson(np.exp(0.5 + X @ [0.3, -0.2]) * rng.gamma(1.25, 0.8, 300)).astype(float)
+    model = GeneralizedLinearRegressor(family="negative.binomial", loss_options={"theta": "likelihood"}, tol=1e-10)
+    told = model.fit(X, y).inference(X, y)
+    fit = sm.NegativeBinomial(y, sm.add_constant(X)).fit(disp=0, method="newton", maxiter=200)
+    assert_allclose([told.log_likelihood(), told.aic, told.bic], [fit.llf, fit.aic, fit.bic], rtol=1e-7)
+    assert_allclose(told.aicc, fit.aic + 2 * 4 * 5 / (300 - 5), rtol=1e-7)
+    given = GeneralizedLinearRegressor(family=f"negative.binomial({model.theta_!r})", tol=1e-10).fit(X, y)
+    assert_allclose(given.inference(X, y).aic, fit.aic - 2, rtol=1e-7)
+    assert_allclose(given.inference(X, y).std_err, told.std_err, rtol=1e-6)

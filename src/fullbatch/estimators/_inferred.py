@@ -142,6 +142,11 @@ class Inferred:
             return ChosenInference.of_columns(fitted, data, columns, **asked)
         return Inference.of(fitted, data, **asked)
 
+    @property
+    def _found_with(self) -> int:
+        """Parameters of the family that were fitted with the coefficients."""
+        return 0
+
     def _for_inference(self) -> Any:
         if self._no_inference:
             raise ValueError(f"{type(self).__name__} has no standard errors: {self._no_inference}")
@@ -197,4 +202,5 @@ class Inferred:
             held_at_zero(self.base_, self.features_),
             None if self.formula_ is None else self.formula,
             "error" if self.unknown == "error" else "ignore",
+            self._found_with,
         )

@@ -177,6 +177,10 @@ class GeneralizedLinearRegressor(Grouped, Exposed):  # type: ignore[misc]
         return isinstance(theta, str) and theta == LIKELIHOOD and self.family is not None
 
     @property
+    def _found_with(self) -> int:
+        return int(self._by_likelihood)
+
+    @property
     def _no_together(self) -> str:  # type: ignore[override]
         return "its theta is fitted too: give one" if self._by_likelihood else ""
 

@@ -62,6 +62,8 @@ class FittedLinear:
         What makes the columns from those of the data.
     unknown : {"error", "ignore"}
         What the model does with unknown levels.
+    found_with : int
+        Parameters of the family that were fitted with the coefficients: theta.
     """
 
     features: Features
@@ -79,6 +81,7 @@ class FittedLinear:
     held: Array | None = None
     formula: str | None = None
     unknown: Unknown = "error"
+    found_with: int = 0
 
     def targets(self, rows: Rows, source: Any) -> Array:
         """(n,) numbers, or numbers of classes; rows that cannot be used are refused.

@@ -144,12 +144,15 @@ class FitMeasures:
 
     @property
     def _parameters(self) -> float:
-        """Those that an information criterion counts: an estimated dispersion too."""
-        return self.df_model + float(self._design.fitted.family.dispersed)
+        """Those that an information criterion counts: an estimated dispersion, or theta, too."""
+        fitted = self._design.fitted
+        return self.df_model + float(fitted.family.dispersed) + fitted.found_with
 
     @property
     def aic(self) -> float:
-        """Akaike's: -2 log-likelihood + 2 parameters, a dispersion counted; with a penalty by effective parameters."""
+        """Akaike's: -2 log-likelihood + 2 parameters, a dispersion and a fitted theta counted; with a penalty by
+        effective parameters.
+        """
         return -2.0 * self.log_likelihood() + 2.0 * self._parameters
 
     @property
