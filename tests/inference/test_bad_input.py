@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fullbatch import DataError, GeneralizedLinearRegressor, LogisticRegression, load_model
+from fullbatch import DataError, FitWarning, GeneralizedLinearRegressor, LogisticRegression, load_model
 
 
 def fitted(X, y, weight=None, kind=None):
@@ -99,3 +99,50 @@ def test_a_column_called_intercept_is_refused_beside_the_intercept():
         GeneralizedLinearRegressor().fit(frame, y).inference(frame, y)
     told = GeneralizedLinearRegressor(fit_intercept=False).fit(frame, y).inference(frame, y)
     assert told.names == ["intercept", "x"]
+
+
+@pytest.mark.parametrize("chosen", [None, ["a"]])
+def test_a_part_of_the_rows_is_told(chosen):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.standard_normal((20_000, 1)), columns=["a"])
+    y = rng.poisson(np.exp(0.3 * X["a"])).astype(float)
+    model = fitted(X, y, kind=GeneralizedLinearRegressor("poisson", tol=1e-9))
+    whole = model.inference(X, y, columns=chosen)
+    assert whole.notices == ()
+    words = r"10,000 rows with a total weight of 10,000, and 20,000 with one of 20,000 in the fit.*about 1.41 times"
+    with pytest.warns(FitWarning, match=r"\[other-rows\] " + words) as said:
+        half = model.inference(X[:10_000], y[:10_000], columns=chosen)
+    assert len(said) == 1  # nothing of tol, which is not what is wrong
+    assert 1.3 < half.std_err[-1] / whole.std_err[-1] < 1.5
+    assert [notice.code for notice in half.with_covariance("HC1").notices] == ["other-rows"]
+    with pytest.warns(FitWarning, match="19,990 rows with a total weight of 19,990"):
+        model.inference(X[:-10], y[:-10], columns=chosen)
+    weight = rng.integers(1, 4, 20_000).astype(float)
+    model = fitted(X, y, weight, kind=GeneralizedLinearRegressor("poisson", tol=1e-9))
+    words = f"20,000 rows with a total weight of 20,000, and 20,000 with one of {weight.sum():,.6g} in the fit"
+    with pytest.warns(FitWarning, match=words):
+        model.inference(X, y, columns=chosen)
+    assert model.inference(X, y, weight, columns=chosen).notices == ()
+
+
+def test_rows_of_no_weight_may_be_left_out(tmp_path):
+    X, y = rows(200)
+    weight = np.arange(200.0) % 3
+    model = fitted(X, y, weight)
+    model.save(tmp_path / "model.fb")
+    counts = weight > 0
+    loaded = load_model(tmp_path / "model.fb")
+    for one in (model, loaded):
+        assert one.inference(X[counts], y[counts], weight[counts]).notices == ()
+        with pytest.warns(FitWarning, match="other-rows"):
+            one.inference(X[counts], y[counts], 2 * weight[counts])
+    del loaded.weight_sum_  # as of a file of an earlier version
+    with pytest.warns(FitWarning, match="133 rows of a positive weight, and 200 rows in the fit: unless the others"):
+        loaded.inference(X[counts], y[counts], weight[counts])
+
+
+def test_other_weights_of_precision_claim_nothing_of_the_size():
+    X, y = rows()
+    model = fitted(X, y)
+    with pytest.warns(FitWarning, match=r"errors are not those of the fit; give all rows"):
+        model.inference(X, y, np.full(60, 2.0), weights="precision")

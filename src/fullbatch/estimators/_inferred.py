@@ -203,4 +203,5 @@ class Inferred:
             None if self.formula_ is None else self.formula,
             "error" if self.unknown == "error" else "ignore",
             self._found_with,
+            getattr(self, "weight_sum_", None),
         )

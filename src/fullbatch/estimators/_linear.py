@@ -116,6 +116,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         Iterations: in an array where scikit-learn's estimator of that name has one.
     n_samples_fit_ : int
         Rows seen in fit.
+    weight_sum_ : float
+        Sum of their sample weights.
     l2_, l1_ : float
         Strengths of the penalty on the mean loss: l2_ ||coef||^2 / 2 + l1_ ||coef||_1.
     status_ : str
@@ -288,6 +290,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         factors = linear.class_factors(schema)
         weight = schema.weight if factors is None else float(factors @ schema.class_weight)
         strength, self.n_samples_fit_ = self._strength(weight), schema.n_rows
+        self.weight_sum_ = schema.weight
         self._share_out(strength, share)
         if (share or self._group_share()) and not strength and "l1_ratio" in self.get_params(deep=False):
             what = "l1_ratio is a share" if share else "norms of groups are a part"

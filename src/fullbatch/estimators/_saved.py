@@ -70,6 +70,7 @@ class Saved:
     formula_: Design | None
     indicators_: tuple[int, ...]
     n_samples_fit_: int
+    weight_sum_: float
     l2_: float
     l1_: float
     status_: str
@@ -133,7 +134,7 @@ class Saved:
             "base": LEVELS,
             "formula": Either(Null(), Text()),
             "indicators": Each(Number(0, whole=True)),
-            "fit": Parts(_OF_FIT, optional=frozenset({"l21", "separable"})),
+            "fit": Parts(_OF_FIT, optional=frozenset({"l21", "separable", "weight_sum"})),
         }
         return Contents(
             values,
@@ -222,6 +223,7 @@ _LATER |= {"intercept_scaling"}
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {
     "rows": Number(0, whole=True),
+    "weight_sum": Number(0),
     "l2": Number(0),
     "l1": Number(0),
     "l21": Number(0),

@@ -62,7 +62,7 @@ class Template:
         self.objective.num_setup_passes += self.given.reads
         factors = linear.class_factors(schema)
         self.weight = schema.weight if factors is None else float(factors @ schema.class_weight)
-        self.learner.n_samples_fit_ = schema.n_rows
+        self.learner.n_samples_fit_, self.learner.weight_sum_ = schema.n_rows, schema.weight
         self.start = self.learner._first_guess(self.objective, schema)
 
     @property

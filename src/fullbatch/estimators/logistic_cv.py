@@ -202,6 +202,7 @@ class LogisticRegressionCV(CrossValidated, LogisticRegression):  # type: ignore[
         else:
             self.__dict__.pop("result_", None)  # of an earlier fit
             strength, self.n_samples_fit_ = self._strength(template.weight), template.learner.n_samples_fit_
+            self.weight_sum_ = template.learner.weight_sum_
             self.l2_, self.l1_ = (1.0 - self._share) * strength, self._share * strength
             objective = template.objective.with_penalty(template.penalty(strength, self._share))
             self._set_theta(self.__dict__.pop("_mean_theta"), objective, template.given)

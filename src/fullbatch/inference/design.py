@@ -64,6 +64,8 @@ class FittedLinear:
         What the model does with unknown levels.
     found_with : int
         Parameters of the family that were fitted with the coefficients: theta.
+    weight_sum : float or None
+        Sum of the sample weights of the fit; None where that is not known.
     """
 
     features: Features
@@ -82,6 +84,7 @@ class FittedLinear:
     formula: str | None = None
     unknown: Unknown = "error"
     found_with: int = 0
+    weight_sum: float | None = None
 
     def targets(self, rows: Rows, source: Any) -> Array:
         """(n,) numbers, or numbers of classes; rows that cannot be used are refused.

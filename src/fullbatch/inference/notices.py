@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from ..run.result import Notice
 from .covariance import are_trials
 
 # Fewer clusters than these leave errors too small; a dispersion that is more than chance.
 _FEW, OVER_DISPERSED = 40, 1.5
+
+# By how much sums of the same weights differ at the most, relative to them.
+_SAME = 1e-6
 
 
 def notices_of(inference: Any) -> tuple[Notice, ...]:
@@ -17,6 +22,8 @@ def notices_of(inference: Any) -> tuple[Notice, ...]:
 
 def _found(inference: Any) -> Iterator[Notice]:
     information, fitted, kind = inference.information, inference.information.design.fitted, inference.kind
+    if others := other_rows(inference):
+        yield Notice("other-rows", others)
     if information.penalised:
         yield Notice(
             "penalised",
@@ -45,6 +52,31 @@ def _found(inference: Any) -> Iterator[Notice]:
                 f"Pearson's dispersion is {ratio:.3g}: {over_dispersed(trials)}, and these errors are too small; ask "
                 'for covariance="HC1" or dispersion="pearson"',
             )
+
+
+def other_rows(inference: Any) -> str | None:
+    """What is to be said of rows that cannot be all of the fit's, or have other weights, whose gradient may be small
+    all the same.
+    """
+    information = inference.information
+    sums, fitted = information.sums, information.design.fitted
+    of_fit, advice = fitted.weight_sum, "give all rows of the fit, with the weights they had there"
+    if of_fit is None:  # of a file of an earlier fullbatch
+        if fitted.n_rows is None or sums.rows == fitted.n_rows:
+            return None
+        return (
+            f"{sums.rows:,} rows of a positive weight, and {fitted.n_rows:,} rows in the fit: unless the others had no "
+            f"weight there, these errors are not those of the fit; {advice}"
+        )
+    if abs(sums.weight - of_fit) <= _SAME * of_fit:
+        return None
+    size = ""
+    if not (information.weights.precision or information.penalised):
+        size = f", about {np.sqrt(of_fit / sums.weight):.3g} times as large"
+    return (
+        f"{sums.rows:,} rows with a total weight of {sums.weight:,.6g}, and {fitted.n_rows or 0:,} with one of "
+        f"{of_fit:,.6g} in the fit: these errors are not those of the fit{size}; {advice}"
+    )
 
 
 def over_dispersed(trials: bool) -> str:

@@ -15,7 +15,7 @@ from .data import Data
 from .design import Design, FittedLinear
 from .fit_measures import check_dispersion
 from .hypotheses import Test, restriction_of, tested, wald
-from .notices import notices_of
+from .notices import notices_of, other_rows
 from .of_rows import OfRows
 from .pandas_ import as_frame
 from .profiles import profile_interval
@@ -136,10 +136,12 @@ class Inference(OfRows):
                 f"the coefficients are {distance:.3g} standard errors from the optimum on these rows: give the rows, "
                 "weights and offsets of the fit; if they are, fit on until it converges"
             )
-        if distance > _NEAR:
+        if words := other_rows(self):  # whose optimum is another one
+            warn(f"[other-rows] {words}", FitWarning)
+        elif distance > _NEAR:
             warn(
-                f"[not-at-optimum] the coefficients are up to {distance:.2g} standard errors from the optimum: fit "
-                "with a smaller tol",
+                f"[not-at-optimum] the coefficients are up to {distance:.2g} standard errors from the optimum on these "
+                "rows: fit with a smaller tol; if these are not the rows, weights and offsets of the fit, give those",
                 FitWarning,
             )
 
