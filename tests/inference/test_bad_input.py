@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 
 from fullbatch import DataError, FitWarning, GeneralizedLinearRegressor, LogisticRegression, load_model
 
@@ -146,3 +147,24 @@ def test_other_weights_of_precision_claim_nothing_of_the_size():
     model = fitted(X, y)
     with pytest.warns(FitWarning, match=r"errors are not those of the fit; give all rows"):
         model.inference(X, y, np.full(60, 2.0), weights="precision")
+
+
+@pytest.mark.parametrize("chosen", [None, ["a"]])
+def test_weights_that_sum_to_one(chosen):
+    X, y = rows(400)
+    weight = np.full(400, 1 / 400)
+    model = fitted(X, y, weight, kind=GeneralizedLinearRegressor(tol=1e-10))
+    words = r'the weights of 400 rows add up to 1, so many rows for 3 parameters by weights="frequency"'
+    with pytest.raises(DataError, match=words + '.*ask for weights="precision"'):
+        model.inference(X, y, weight, columns=chosen)
+    plain = fitted(X, y, kind=GeneralizedLinearRegressor(tol=1e-10)).inference(X, y, columns=chosen)
+    told = model.inference(X, y, weight, weights="precision", columns=chosen)
+    assert_allclose(told.std_err, plain.std_err, rtol=1e-6)
+    robust = told.with_covariance("HC1").std_err
+    assert_allclose(robust, plain.with_covariance("HC1").std_err, rtol=1e-6)
+    tenths = np.full(400, 0.1)
+    model = fitted(X, y, tenths, kind=GeneralizedLinearRegressor(tol=1e-10))
+    (notice,) = model.inference(X, y, tenths, columns=chosen).notices
+    assert notice.code == "weights-below-one"
+    assert "the weights of 400 rows add up to 40, less than one each" in notice.words
+    assert model.inference(X, y, tenths, columns=chosen, weights="precision").notices == ()

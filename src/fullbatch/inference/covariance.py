@@ -21,7 +21,7 @@ from .data import Data
 from .design import Design
 from .jackknife import ClusterInformation, jackknifed
 from .sums import ClassWeights, Clustered, ClusterSums, LeveragedMeat, Spreads, Sums, SumsAt
-from .weights import Weights
+from .weights import NO_COUNTS, Weights
 
 Array = npt.NDArray[Any]
 
@@ -222,7 +222,13 @@ class Information:
         count, size = self.count, self.design.size
         if count > size or (count == size and self.weights.precision and are_trials(self.design, self.sums)):
             return
-        raise DataError(f"{count:g} rows for {size} parameters: standard errors need more rows than parameters")
+        told = f"{count:g} rows for {size} parameters: standard errors need more rows than parameters"
+        if not self.weights.precision and self.sums.rows > size:
+            told = (
+                f"the weights of {self.sums.rows:,} rows add up to {count:.6g}, so many rows for {size} parameters by "
+                f'weights="frequency": {NO_COUNTS}'
+            )
+        raise DataError(told)
 
     def _refuse_saturated(self, what: str) -> None:
         if self.count <= self.degrees:

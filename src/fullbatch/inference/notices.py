@@ -7,6 +7,7 @@ import numpy as np
 
 from ..run.result import Notice
 from .covariance import are_trials
+from .weights import NO_COUNTS
 
 # Fewer clusters than these leave errors too small; a dispersion that is more than chance.
 _FEW, OVER_DISPERSED = 40, 1.5
@@ -36,6 +37,12 @@ def _found(inference: Any) -> Iterator[Notice]:
         yield Notice("class-weight", words)
     if of_means := fractional(fitted.family.loss, information.sums, information.weights.precision):
         yield Notice("weights-of-means", of_means)
+    elif not information.weights.precision and information.sums.weight < (1.0 - _SAME) * information.sums.rows:
+        words = (
+            f"the weights of {information.sums.rows:,} rows add up to {information.sums.weight:.6g}, less than one "
+            f"each, and were taken as numbers of rows: {NO_COUNTS}"
+        )
+        yield Notice("weights-below-one", words)
     if inference.clusters and min(inference.clusters) < _FEW and kind == "cluster":
         words = (
             f"{min(inference.clusters)} clusters: with fewer than about {_FEW}, or few large ones, such errors are too "

@@ -10,6 +10,12 @@ Array = npt.NDArray[Any]
 
 MEANINGS = ("frequency", "precision")
 
+# What to do about weights that cannot be numbers of rows.
+NO_COUNTS = (
+    'if the weights are no numbers of rows, ask for weights="precision"; their scale does not matter then where a '
+    "dispersion is estimated, or to a sandwich"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
