@@ -261,3 +261,9 @@ def test_what_cannot_be_told_of_numbers():
     assert "dispersion" not in few.measures
     with pytest.raises(DataError, match="a dispersion needs more rows than there are coefficients"):
         few.quantile_residuals()
+
+
+def test_checks_without_rows_say_that_there_are_none():
+    model = checked("poisson", table())[0]
+    with pytest.raises(DataError, match="a model is checked on rows whose targets are known, and keeps none"):
+        model.checks()

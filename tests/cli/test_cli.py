@@ -573,3 +573,15 @@ def test_numbers_in_disguise_are_read_with_the_options_that_the_error_names(tmp_
     done = fullbatch(*fit, *told, "--missing", "drop", "--save", model, "--json")
     assert json.loads(done.stdout)["rows"] == 80
     fullbatch("evaluate", model, file, "--target", "y", "--delimiter", ";", *told, "--missing", "drop")
+
+
+def test_rows_that_a_saved_model_does_not_keep_are_asked_for(tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    fullbatch("fit", "t.csv", "--target", "y", "--save", "m.fb", cwd=tmp_path)
+    told = " ".join(fullbatch("summary", "m.fb", cwd=tmp_path, code=2).stderr.split())
+    assert (
+        "Missing argument 'DATA'. Standard errors are made from the rows of the fit, which a model does not keep"
+        in told
+    )
+    told = " ".join(fullbatch("check", "m.fb", cwd=tmp_path, code=2).stderr.split())
+    assert "Missing argument 'DATA'. A model is checked on rows whose targets are known, and keeps none" in told

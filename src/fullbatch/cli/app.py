@@ -46,6 +46,14 @@ _WORDS = [
     (r".* is not in the range (\S+)<=x<=(\S+)\.$", r"it must be from \1 to \2"),
 ]
 
+# What commands need beside a model, which does not keep it, where nothing is named.
+_ROWS = {
+    "summary": "Standard errors are made from the rows of the fit, which a model does not keep: name their files, with "
+    "the options that fit had",
+    "check": "A model is checked on rows whose targets are known, and keeps none: name files of those of the fit, or "
+    "better of others",
+}
+
 
 class _Commands(TyperGroup):
     """Values that are none are told in plain words, and Ctrl-C by the exit code."""
@@ -54,6 +62,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
+            if error.param is not None and error.ctx is not None and error.param.name == "data" and not error.message:
+                error.message = _ROWS.get(str(error.ctx.info_name), "")
             error.message = in_plain_words(error.message)
             if screen.is_terminal:
                 before = len(f"Error: {error.format_message()}") - len(error.message)  # as Click puts it

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.fitted import given_to_evaluate
+from ..errors import DataError
 from ._base_levels import unknown_to
 from ._inferred import Inferred
 
@@ -25,7 +26,7 @@ class Checked(Inferred):
 
     def checks(
         self,
-        X: Any,
+        X: Any = None,
         y: Any = None,
         sample_weight: Any = None,
         *,
@@ -63,6 +64,11 @@ class Checked(Inferred):
         check_is_fitted(self)
         if self._no_checks:
             raise ValueError(f"{type(self).__name__} has no checks: {self._no_checks}")
+        if X is None:
+            raise DataError(
+                "a model is checked on rows whose targets are known, and keeps none, saved or not: give those of the "
+                "fit, or better others, checks(X, y, ...)"
+            )
         if np.ndim(self.coef_) == 2 and not hasattr(self, "classes_"):
             raise ValueError("there are no checks of models of several targets: fit a model to each of them")
         fitted = self._as_fitted(np.zeros(self.features_.size))
