@@ -219,6 +219,48 @@ def test_wrong_hypotheses(hypothesis, words):
         logistic(frame).inference(frame[COLUMNS], frame["y"]).test(hypothesis)
 
 
+@pytest.mark.parametrize(
+    ("hypothesis", "matrix", "value"),
+    [
+        ("(age + region=north)/2 = 0", [0, 0.5, 0, 0.5, 0], 0),
+        ("2 * (age - (income - 1)) = 3", [0, 2, -2, 0, 0], 1),
+        ("-(age + 1) = 2 * -income", [0, -1, 2, 0, 0], 1),
+        ("(age) = ((0.5))", [0, 1, 0, 0, 0], 0.5),
+        ("(`age` + income) * 3 / (1 + 1) = 0", [0, 1.5, 1.5, 0, 0], 0),
+    ],
+)
+def test_parentheses(hypothesis, matrix, value):
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    assert told.names == ["intercept", "age", "income", "region=north", "region=south"]
+    gap = np.dot(matrix, told.coef) - value
+    assert_allclose(told.test(hypothesis).statistic, gap**2 / (np.array(matrix) @ told.matrix @ matrix), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "words"),
+    [
+        ("(age + income = 0", "an operator or a closing parenthesis is missing before '= 0'"),
+        ("(age + income", "an operator or a closing parenthesis is missing before ''"),
+        ("age + income) = 0", "an operator, = or a comma is missing before '\\) = 0'"),
+        ("(age + 1) * (income - 2)", "a product of parameters is not linear"),
+        ("2 / (age - age)", "only numbers other than 0 may be divided by"),
+        ("age=0, age=1", "these contradict one another, as no parameters hold all of them"),
+        ("age = income, 2*age - 2*income = 1e-9", "these contradict one another"),
+        ("age = age + 1", "these contradict one another"),
+        (["age = 0", "age = 1"], "these contradict one another"),
+        (([[0, 1, 0, 0, 0], [0, 1, 0, 0, 0]], [0, 1]), "these contradict one another"),
+        ("age=0, 2*age=0", "some restrictions say what others do"),
+        ("age = 1e9, 2*age = 2e9", "some restrictions say what others do"),
+    ],
+)
+def test_parentheses_and_equations_that_cannot_be(hypothesis, words):
+    frame = table()
+    told = logistic(frame).inference(frame[COLUMNS], frame["y"])
+    with pytest.raises(ValueError, match=words):
+        told.test(hypothesis)
+
+
 def test_too_few_clusters_for_a_hypothesis():
     frame = table()
     told = logistic(frame).inference(frame[COLUMNS], frame["y"], clusters=frame["firm"] % 2)

@@ -95,15 +95,15 @@ def restriction_of(hypothesis: Any, design: Design) -> tuple[Restriction, str]:
     ----------
     hypothesis : str, sequence of str, (q, size) array_like, or (matrix, value)
         A column of the data: all of its coefficients are zero, those of all levels of a category. Parameters: each is
-        zero. Equations with numbers, +, -, *, /, several with commas between them; names that do not read as one word
-        may stand in backticks. A matrix says that its product with the parameters is zero, or `value`.
+        zero. Equations with numbers, +, -, *, / and parentheses, several with commas between them; names that do not
+        read as one word may stand in backticks. A matrix says that its product with the parameters is zero, or `value`.
     design : Design
         The parameters.
 
     Raises
     ------
     ValueError
-        It cannot be read, or says the same twice.
+        It cannot be read, says the same twice, or contradicts itself.
     """
     if isinstance(hypothesis, str):
         words = hypothesis
@@ -124,7 +124,10 @@ def restriction_of(hypothesis: Any, design: Design) -> tuple[Restriction, str]:
     R = restriction.matrix
     if R.ndim != 2 or R.shape[1] != design.size or not np.isfinite(R).all():
         raise ValueError(f"a hypothesis about {design.size} parameters is a matrix of as many columns, got {R.shape}")
-    if not len(R) or np.linalg.matrix_rank(R) < len(R):
+    rank = np.linalg.matrix_rank(R) if len(R) else 0
+    if rank < len(R) and np.linalg.matrix_rank(np.column_stack((R, restriction.value))) > rank:
+        raise ValueError(f"{words}: these contradict one another, as no parameters hold all of them: correct one")
+    if rank < len(R) or not len(R):
         raise ValueError(f"{words}: some restrictions say what others do, or nothing: leave them out")
     return restriction, words
 
@@ -211,6 +214,13 @@ class _Reader:
             constant = np.zeros(self._size + 1)
             constant[-1] = float(number[0])
             return constant
+        if self._take("-"):
+            return -self._factor()
+        if self._take("("):
+            inner = self._side()
+            if not self._take(")"):
+                raise self._error("an operator or a closing parenthesis")
+            return inner
         raise self._error("a parameter or a number")
 
     def _rest(self) -> str:
