@@ -1,5 +1,6 @@
 """Formulas: the model of statsmodels by the same formula, however the rows are spread, saved and asked."""
 
+import json
 from importlib import import_module
 
 import numpy as np
@@ -238,7 +239,20 @@ def test_what_does_not_fit_the_data_is_told():
 def test_a_formula_that_was_not_saved_so_is_damaged(tmp_path):
     saved = poisson(FORMULA).fit(FRAME).formula_.saved()
     assert Design.of_saved(saved).saved() == saved
-    for wrong in ("", "[]", "{}", saved.replace("2021", '"a"'), saved.replace("true", "1"), "[" * 100_000):
+    before = json.loads(saved)
+    assert Design.of_saved(json.dumps(before[:6])).parts == ()  # of a file that says nothing of terms
+    assert sum(count for _, count in before[6]) == len(before[4])
+    more = [json.dumps([*before[:6], parts]) for parts in ([["age", 1]], [["age"]], 1, [["age", -1]], [[1, 2]])]
+    for wrong in (
+        *more,
+        json.dumps([*before, []]),
+        "",
+        "[]",
+        "{}",
+        saved.replace("2021", '"a"'),
+        saved.replace("true", "1"),
+        "[" * 100_000,
+    ):
         with pytest.raises(ValueError, match="the formula is not as it was saved"):
             Design.of_saved(wrong)
     assert issubclass(DamagedError, ValueError)

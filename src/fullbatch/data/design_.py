@@ -41,6 +41,9 @@ class Design:
         What its parts have learnt, as formulaic keeps it: numbers, texts, lists and mappings.
     names : tuple of str
         Of the columns that it makes.
+    parts : tuple of (str, int)
+        Its terms but the intercept, each with how many of these columns it makes, one after another; of designs that an
+        earlier fullbatch has saved none are known.
     """
 
     text: str
@@ -49,6 +52,7 @@ class Design:
     levels: Mapping[str, Array]
     learnt: Mapping[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def features(self) -> Features:
@@ -144,7 +148,7 @@ class Design:
     def saved(self) -> str:
         """All of it as JSON."""
         levels = [[name, values.tolist()] for name, values in self.levels.items()]
-        told = (self.text, self.intercept, self.numbers, levels, self.names, _as_json(self.learnt))
+        told = (self.text, self.intercept, self.numbers, levels, self.names, _as_json(self.learnt), self.parts)
         return json.dumps(told, allow_nan=False)
 
     @classmethod
@@ -157,14 +161,18 @@ class Design:
             It is none.
         """
         try:
-            text, intercept, numbers, levels, names, learnt = json.loads(saved)
-            texts = [text, *numbers, *names, *(name for name, _ in levels)]
+            text, intercept, numbers, levels, names, learnt, *later = json.loads(saved)
+            (parts,) = later or [[]]  # which an earlier fullbatch did not save
+            texts = [text, *numbers, *names, *(name for name, _ in levels), *(name for name, _ in parts)]
             by_name = {name: np.array(values) for name, values in levels}
             right = all(isinstance(one, str) for one in texts) and isinstance(intercept, bool)
             right &= all(values.ndim == 1 and values.size and values.dtype.kind in "iU" for values in by_name.values())
+            right &= all(type(count) is int and count >= 0 for _, count in parts)
+            right &= sum(count for _, count in parts) == len(names) or not parts
             if not right:
                 raise TypeError
-            design = cls(text, intercept, tuple(numbers), by_name, _of_json(learnt), tuple(names))
+            of_terms = tuple((name, count) for name, count in parts)
+            design = cls(text, intercept, tuple(numbers), by_name, _of_json(learnt), tuple(names), of_terms)
         except (TypeError, ValueError, KeyError, RecursionError):
             raise ValueError("the formula is not as it was saved") from None
         return design
@@ -242,8 +250,8 @@ def learn_design(
             )
         design = Design(terms.text, intercept, numbers, levels, learnt[0] if learnt else {})
         reads += 1
-    names = next(filter(None, engine.map(_NamesOf(design), sources[:1])), ())
-    return Design(terms.text, intercept, numbers, levels, design.learnt, names), reads
+    names, parts = next(iter(engine.map(_NamesOf(design), sources[:1])), ((), ()))
+    return Design(terms.text, intercept, numbers, levels, design.learnt, names, parts), reads
 
 
 @dataclass(frozen=True)
@@ -293,15 +301,17 @@ class _Learn:
 
 @dataclass(frozen=True)
 class _NamesOf:
-    """Names of the columns that a formula makes."""
+    """Names of the columns that a formula makes, and its terms with their numbers of columns."""
 
     design: Design
 
-    def __call__(self, index: int, source: Any) -> tuple[str, ...]:
+    def __call__(self, index: int, source: Any) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
         design = self.design
         rows = matched(levelled(source.read(), design.terms.levelled), design.features, {}, source)
         made = design.made(design.frame(rows, "error", source).iloc[:1], "numpy", source)
-        return tuple(made.model_spec.column_names[int(design.intercept) :])
+        of_terms = [(str(term), len(places)) for term, places in made.model_spec.term_indices.items()]
+        first = int(design.intercept)
+        return tuple(made.model_spec.column_names[first:]), tuple(of_terms[first:])
 
 
 def levelled(rows: Rows, names: frozenset[str]) -> Rows:

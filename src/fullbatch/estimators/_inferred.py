@@ -96,9 +96,10 @@ class Inferred:
             Which level of a categorical column the others are compared with; default: the base level of the fit, or
             the first.
         columns : sequence of str, optional
-            Columns of the data, or parameters, that are told alone: for more parameters than a matrix can be made for.
-            Their errors are found by conjugate gradients, a pass an iteration, in memory that grows with the number
-            of parameters times that of the chosen ones. Effects, errors of predictions and other fits need all.
+            Columns of the data, terms of the formula, or parameters, that are told alone: for more parameters than a
+            matrix can be made for. Their errors are found by conjugate gradients, a pass an iteration, in memory that
+            grows with the number of parameters times that of the chosen ones. Effects, errors of predictions and other
+            fits need all.
 
         Returns
         -------
@@ -204,4 +205,5 @@ class Inferred:
             "error" if self.unknown == "error" else "ignore",
             self._found_with,
             getattr(self, "weight_sum_", None),
+            () if self.formula_ is None else self.formula_.parts,
         )

@@ -308,8 +308,8 @@ def _places(columns: Sequence[str], design: Design) -> Array:
     found: set[int] = set()
     number = {name: place for place, name in enumerate(design.names)}
     for name in columns:
-        if name in design.terms:
-            found.update(design.terms[name])
+        if (term := design.term(name)) is not None:
+            found.update(design.terms[term])
         elif name in number:
             found.add(number[name])
         else:

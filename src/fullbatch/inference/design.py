@@ -66,6 +66,8 @@ class FittedLinear:
         Parameters of the family that were fitted with the coefficients: theta.
     weight_sum : float or None
         Sum of the sample weights of the fit; None where that is not known.
+    parts : tuple of (str, int)
+        Terms of the formula, each with how many columns of the model it makes; of numbers none.
     """
 
     features: Features
@@ -85,6 +87,14 @@ class FittedLinear:
     unknown: Unknown = "error"
     found_with: int = 0
     weight_sum: float | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def terms(self) -> tuple[tuple[str, int], ...]:
+        """Columns of the data, or terms of the formula, with their numbers of columns of the model, in its order."""
+        features = self.features
+        counts = [1] * features.numeric + [len(levels) for levels in features.levels]
+        return self.parts or tuple(zip(features.data_names(), counts, strict=True))
 
     def targets(self, rows: Rows, source: Any) -> Array:
         """(n,) numbers, or numbers of classes; rows that cannot be used are refused.
@@ -261,16 +271,25 @@ class Design:
 
     @cached_property
     def terms(self) -> dict[str, list[int]]:
-        """The parameters of each column of the data, of all classes; those of all levels of a categorical one."""
-        features, first = self.fitted.features, int(self.fitted.fit_intercept)
-        of_column = np.concatenate(
-            [np.arange(features.numeric), *(np.full(len(of), features.numeric + j) for j, of in _each(features))]
-        )[self.columns]
-        terms = {}
-        for number, name in enumerate(features.data_names()):
-            own = first + np.flatnonzero(of_column == number)
-            terms[name] = [int(one) for k in range(self.outputs) for one in own + k * self.width]
-        return terms
+        """The parameters of each column of the data, of all classes; those of all levels of a categorical one. Of a
+        formula those of each term.
+        """
+        first, told = int(self.fitted.fit_intercept), self.fitted.terms
+        of_term = np.repeat(np.arange(len(told)), [count for _, count in told])[self.columns]
+        until = first + np.searchsorted(of_term, np.arange(len(told) + 1))
+        return {
+            name: [int(one) + k * self.width for k in range(self.outputs) for one in range(*until[place : place + 2])]
+            for place, (name, _) in enumerate(told)
+        }
+
+    def term(self, name: str) -> str | None:
+        """The term of this name, with or without blanks in it; None where there is none."""
+        if name in self.terms:
+            return name
+        if self.fitted.formula is None:
+            return None
+        dense = "".join(name.split())
+        return next((term for term in self.terms if "".join(term.split()) == dense), None)
 
     @cached_property
     def of_theta(self) -> Any:

@@ -94,7 +94,8 @@ def restriction_of(hypothesis: Any, design: Design) -> tuple[Restriction, str]:
     Parameters
     ----------
     hypothesis : str, sequence of str, (q, size) array_like, or (matrix, value)
-        A column of the data: all of its coefficients are zero, those of all levels of a category. Parameters: each is
+        A column of the data, or a term of the formula: all of its coefficients are zero, those of all levels of a
+        category. Parameters: each is
         zero. Equations with numbers, +, -, *, / and parentheses, several with commas between them; names that do not
         read as one word may stand in backticks. A matrix says that its product with the parameters is zero, or `value`.
     design : Design
@@ -133,8 +134,8 @@ def restriction_of(hypothesis: Any, design: Design) -> tuple[Restriction, str]:
 
 
 def _of_text(text: str, design: Design) -> Restriction:
-    if text in design.terms:
-        return Restriction(np.eye(design.size)[design.terms[text]], np.zeros(len(design.terms[text])))
+    if (term := design.term(text)) is not None:
+        return Restriction(np.eye(design.size)[design.terms[term]], np.zeros(len(design.terms[term])))
     equations = _Reader(text, design).equations()
     return Restriction(np.array([one[:-1] for one in equations]), -np.array([one[-1] for one in equations]))
 

@@ -260,7 +260,8 @@ class Inference(OfRows):
         Parameters
         ----------
         hypothesis : str, sequence of str, (q, k) array_like, or (matrix, value)
-            The name of a column of the data: none of its coefficients, of all levels of a category, is other than zero.
+            The name of a column of the data, or of a term of the formula: none of its coefficients, of all levels of a
+            category, is other than zero.
             Equations of parameters, such as "age = 2 * income, region=north = 0"; without "=" they are zero. Or a
             matrix whose product with the parameters is zero, or `value`.
         method : {"wald", "likelihood-ratio", "score"}
@@ -290,7 +291,7 @@ class Inference(OfRows):
         return float(grad @ self.information.bread(at.sums.expected) @ grad) / self.dispersion
 
     def test_terms(self, method: str = "wald") -> Any:
-        """Each column of the data tested: all levels of a category together.
+        """Each column of the data, or term of the formula, tested: all levels of a category together.
 
         Returns
         -------
