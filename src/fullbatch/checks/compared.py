@@ -13,6 +13,7 @@ from ..inference.data import read
 from ..inference.design import FittedLinear
 from ..protocols.rows import Rows, is_sparse
 from .histogram import Histogram
+from .other_columns import ByValue, column_values
 
 Array = npt.NDArray[Any]
 
@@ -43,6 +44,8 @@ class Scored(NamedTuple):
         Where they stand in the block.
     total : int
         Rows of the block.
+    others : tuple of (n,) arrays
+        Values in other columns than the model's, as `column_values` has them.
     """
 
     rows: Rows
@@ -52,6 +55,7 @@ class Scored(NamedTuple):
     expected: Array
     places: Array
     total: int
+    others: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +78,11 @@ class Scoring:
         """Whether it predicts means or probabilities."""
         return self.fitted.family.loss != "squared_hinge"
 
-    def counting(self, source: Any) -> tuple[Rows, Array, Array, int]:
+    def counting(self, source: Any, others: tuple[str, ...] = ()) -> tuple[Rows, Array, Array, int, tuple[Array, ...]]:
         """The rows of a source that have a weight, with the columns of the model and targets as the family takes them;
-        their weights, where they stand, and how many rows there are.
+        their weights, where they stand, how many rows there are, and their values in other columns.
         """
-        rows = read(source, ()).rows
+        rows, beside = read(source, others, column_values)
         y = self.fitted.targets(rows, source)
         total, places = len(y), np.arange(len(y))
         rows = replace(self.fitted.encoded(rows, source, self.unknown), y=y)
@@ -87,13 +91,13 @@ class Scoring:
             offset = None if rows.offset is None else np.asarray(rows.offset)[places]
             rows = replace(rows, X=rows.X[places], y=y[places], offset=offset)
         weight = np.ones(total) if rows.weight is None else np.asarray(rows.weight, np.float64)
-        return rows, weight[places], places, total
+        return rows, weight[places], places, total, tuple(values[places] for values in beside)
 
-    def of(self, source: Any) -> Scored:
+    def of(self, source: Any, others: tuple[str, ...] = ()) -> Scored:
         """The rows of a source, scored."""
-        rows, weight, places, total = self.counting(source)
+        rows, weight, places, total, values = self.counting(source, others)
         eta = self._predictors(rows)
-        return Scored(rows, weight, eta, *self._compared(np.asarray(rows.y), eta), places, total)
+        return Scored(rows, weight, eta, *self._compared(np.asarray(rows.y), eta), places, total, values)
 
     def _predictors(self, rows: Rows) -> Array:
         n, coef = rows.X.shape[0], (self.fitted.coef * rows.scale).T
@@ -165,6 +169,8 @@ class Compared:
     columns : tuple of Histogram or array
         By value of each column that is looked at: weight, rows, and of each class weighted targets and predictions. Of
         categories an array with a row for each level, and one for those that the fit has not seen.
+    others : tuple of ByValue
+        The same by the values of columns that the model has not.
     """
 
     read: tuple[int, ...]
@@ -179,6 +185,7 @@ class Compared:
     scores: tuple[Histogram, ...]
     targets: Histogram | None
     columns: tuple[Any, ...]
+    others: tuple[ByValue, ...] = ()
 
     def __add__(self, other: "Compared") -> "Compared":
         both = [self.targets, other.targets]
@@ -195,6 +202,7 @@ class Compared:
             tuple(mine + others for mine, others in zip(self.scores, other.scores, strict=True)),
             None if None in both else both[0] + both[1],  # type: ignore[operator]
             tuple(mine + others for mine, others in zip(self.columns, other.columns, strict=True)),
+            tuple(mine + others for mine, others in zip(self.others, other.others, strict=True)),
         )
 
 
@@ -207,13 +215,16 @@ class Compare:
     scoring : Scoring
     columns : tuple of int
         Numbers of the columns of the data that are looked at.
+    others : tuple of str
+        Other columns that are.
     """
 
     scoring: Scoring
     columns: tuple[int, ...]
+    others: tuple[str, ...] = ()
 
     def __call__(self, index: int, source: Any) -> Compared:
-        scored, fitted = self.scoring.of(source), self.scoring.fitted
+        scored, fitted = self.scoring.of(source, self.others), self.scoring.fitted
         weight, actual, expected = scored.weight, scored.actual, scored.expected
         both = np.stack((actual, expected), axis=2) * weight[:, None, None]
         sums = np.column_stack((weight, np.ones(len(weight))))
@@ -236,13 +247,21 @@ class Compare:
             tuple(scores),
             Histogram.of(actual[:, 0], np.column_stack((weight, both[:, 0, 0])), _SCORES) if is_number else None,
             tuple(self._by_value(scored.rows, column, of_columns) for column in self.columns),
+            tuple(
+                ByValue.of(name, values, of_columns, self._most)
+                for name, values in zip(self.others, scored.others, strict=True)
+            ),
         )
+
+    @property
+    def _most(self) -> int:
+        """Cells of one column."""
+        return min(_VALUES, max(_ALL_VALUES // max(len(self.columns) + len(self.others), 1), _FEWEST_VALUES))
 
     def _by_value(self, rows: Rows, column: int, sums: Array) -> Any:
         features = self.scoring.fitted.features
         if column < features.numeric:
-            most = min(_VALUES, max(_ALL_VALUES // max(len(self.columns), 1), _FEWEST_VALUES))
-            return Histogram.of(values_of(rows, column), sums, most)
+            return Histogram.of(values_of(rows, column), sums, self._most)
         counts = [len(levels) for levels in features.levels]
         which = column - features.numeric
         level = levels_of(rows, features.numeric + sum(counts[:which]), counts[which])

@@ -64,7 +64,7 @@ class ScatterOf:
         first = int(self.design.fitted.fit_intercept)
         p = self.design.width - first
         total = Scatter(0.0, np.zeros(p), np.zeros((p, p)))
-        rows, weight, _, _ = self.scoring.counting(source)
+        rows, weight, *_ = self.scoring.counting(source)
         with one_thread():
             for part in stretches(len(weight), p):
                 total += Scatter.of(self.design.matrix(rows, part)[:, first:], weight[part])

@@ -74,7 +74,7 @@ class Checks(ByPrediction):
             )
         looked_at = _numbers(columns, fitted.features.data_names())
         scoring = Scoring(fitted, unknown)
-        compared: Compared = data.total(Compare(scoring, looked_at))
+        compared: Compared = data.total(Compare(scoring, looked_at, data.beside))
         if not compared.rows:
             raise DataError("no row has a positive weight: nothing can be told")
         trials = weights is None and fitted.family.loss == "binomial" and compared.fractions > 0 and compared.weighed
@@ -88,10 +88,10 @@ class Checks(ByPrediction):
         Parameters
         ----------
         column : str
-            One of `columns`.
+            One of `columns`; it need not be one of the model.
         bins : int
             Parts of equal weight that numbers are told by; where there are no more distinct ones, each by itself.
-            Categories are told by level.
+            Categories are told by level. Of columns that the model has not missing values are told in the last row.
         label : object, optional
             Which class, where there are more than two.
 
@@ -105,8 +105,10 @@ class Checks(ByPrediction):
         check_whole("bins", bins, 1)
         if column not in self.columns:
             raise ValueError(f"column {column!r} was not looked at: those are {shortened(self.columns) or 'none'}")
-        which = self.columns.index(column)
-        number, sums, k = self.looked_at[which], self.compared.columns[which], self._number(label)
+        which, k = self.columns.index(column), self._number(label)
+        if column in self.others:
+            return as_frame(self.compared.others[which - len(self.looked_at)].table(bins, k))
+        number, sums = self.looked_at[which], self.compared.columns[which]
         if isinstance(sums, Histogram):
             distinct = len(sums.keys) <= bins
             return as_frame(parts_of(sums, np.arange(len(sums.keys)) if distinct else sums.parts(bins), k))
@@ -325,7 +327,9 @@ class Checks(ByPrediction):
                     "rows is at infinity; add one, and look for a column that knows the label",
                 )
                 break
-        names = [f"{column}={level}" for column in self.columns for level in self._decided(column)]
+        names = [
+            f"{column}={level}" for column in self.columns[: len(self.looked_at)] for level in self._decided(column)
+        ]
         if names:
             yield Notice(
                 "separable",
@@ -374,7 +378,10 @@ def _numbers(columns: Sequence[str] | None, names: list[str]) -> tuple[int, ...]
     if columns is None:
         return tuple(range(len(names) if len(names) <= MOST_COLUMNS else 0))
     chosen = [columns] if isinstance(columns, str) else list(columns)
-    for name in chosen:
-        if name not in names:
-            raise ValueError(f"columns: there is no column {name!r}: those of the fit are {shortened(names)}")
-    return tuple(names.index(name) for name in dict.fromkeys(chosen))
+    return tuple(names.index(name) for name in dict.fromkeys(chosen) if name in names)
+
+
+def others_of(columns: Sequence[str] | None, names: Sequence[str]) -> list[str]:
+    """Those of the columns that are asked for that the model, whose columns have these names, has not."""
+    chosen = [columns] if isinstance(columns, str) else list(columns or ())
+    return [name for name in dict.fromkeys(chosen) if name not in names]

@@ -42,7 +42,7 @@ def summary_of(checks: Any, by: Sequence[str], bins: int) -> str:
     shown = [f"{_TITLES[name] + ':':<20}{_with_error(measures, name):>16}" for name in _TITLES if name in measures]
     shown += [""] * (len(shown) % 2)
     lines += [f"{one:<42}{other}".rstrip() for one, other in zip(shown[::2], shown[1::2], strict=True)]
-    for title, table in _tables(told):
+    for title, table in _tables(told, checks.others):
         lines += [bar(), title, *as_text({name: table[name] for name in _SHOWN if name in table}, WIDTH)]
     lines.append(bar())
     for notice in told["notices"]:
@@ -55,25 +55,27 @@ def _with_error(measures: Mapping[str, float], name: str) -> str:
     return f"{measures[name]:.6g}" + (f" +-{error:.1g}" if error > 0 else "")
 
 
-def _tables(told: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _tables(told: Mapping[str, Any], others: Sequence[str]) -> list[tuple[str, Any]]:
     titles = {"by_class": "Each class against the rest", "calibration": "By prediction", "lift": "By prediction"}
     found = [(title, _named(told[name])) for name, title in titles.items() if told.get(name)]
     for column, tables in told["by_column"].items():
+        none = "(missing)" if column in others else "(not seen)"
         if told["by_class"] is None:
-            found.append((f"By {column}", _named(tables)))
+            found.append((f"By {column}", _named(tables, none)))
         else:
-            found += [(f"By {column}, class {label}", _named(table)) for label, table in tables.items()]
+            found += [(f"By {column}, class {label}", _named(table, none)) for label, table in tables.items()]
     return [*found, ("Variance inflation", told["vif"])] if told["vif"] else found
 
 
-def _named(table: Mapping[str, list[Any]]) -> Mapping[str, list[Any]]:
+def _named(table: Mapping[str, list[Any]], none: str = "") -> Mapping[str, list[Any]]:
     """A table whose rows have names: of parts the values that they hold."""
     if "name" in table:
-        return {**table, "name": ["(not seen)" if name is None or name != name else name for name in table["name"]]}
+        return {**table, "name": [none if name is None or name != name else name for name in table["name"]]}
     ends = [f"{value:.4g}" for value in table["lower"]]
     if "upper" in table:
         uppers = [f"{value:.4g}" for value in table["upper"]]
         ends = [low if low == high else f"{low} to {high}" for low, high in zip(ends, uppers, strict=True)]
+        ends = [none if end == "nan" else end for end in ends]
     return {"name": ends, **table}
 
 

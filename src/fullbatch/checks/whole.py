@@ -84,7 +84,12 @@ class Whole:
     def columns(self) -> tuple[str, ...]:
         """Which columns `by_column` tells of."""
         names = self._fitted.features.data_names()
-        return tuple(names[number] for number in self.looked_at)
+        return (*(names[number] for number in self.looked_at), *self.others)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those of them that the model has not."""
+        return tuple(one.name for one in self.compared.others)
 
     @property
     def dispersion(self) -> float:

@@ -38,7 +38,11 @@ def check(
     files: FileOptions,
     by: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Columns by which to hold actual against expected.", show_default=False),
+        typer.Option(
+            metavar="A,B,...",
+            help="Columns by which to hold actual against expected, of the model or others.",
+            show_default=False,
+        ),
     ] = None,
     bins: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Parts of tables.")] = 10,
     weights: MeaningOfWeights = None,
@@ -66,7 +70,8 @@ def check(
     for path in (plot, residuals):
         if path is not None:
             refuse_overwriting(path, model, data)
-    looked_at = None if len(fitted.features_.data_names()) <= MOST_COLUMNS else columns
+    names = fitted.features_.data_names()
+    looked_at = [*(names if len(names) <= MOST_COLUMNS else []), *columns]
     with closing(_opened(fitted, engine, workers)):
         checks = fitted.checks(open_files_for(fitted, data, files), columns=looked_at, weights=weights)
         if plot is not None:

@@ -122,7 +122,9 @@ def given_to_predict(X: Any, fitted: Fitted, offset: Any = None) -> Rows | list[
     return fitted.designed(_for_fit(X, kind, {"offset": offset}, fitted))  # type: ignore[no-any-return]
 
 
-def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any = None) -> Rows | list[Any]:
+def given_to_evaluate(
+    X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any = None, keep: Sequence[str] = ()
+) -> Rows | list[Any]:
     """Rows in memory, or sources of rows that are elsewhere, whose predictions are compared with their targets.
 
     Parameters
@@ -131,6 +133,8 @@ def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any =
         Features, targets, sample weights and offsets.
     fitted : Fitted
         What is known of the fit.
+    keep : sequence of str
+        Columns of a table that is spread over processes, to be read beside the features.
     """
     kind = kind_of(X)
     if kind is Kind.SOURCES:
@@ -140,7 +144,7 @@ def given_to_evaluate(X: Any, y: Any, weight: Any, fitted: Fitted, offset: Any =
     target = fitted.design.terms.target if isinstance(fitted.design, Design) and y is None else y
     refuse_unready(X, kind, target, fitted.name)
     beside = {"target": target, "weight": weight, "offset": offset}
-    return fitted.designed(_for_fit(X, kind, beside, fitted))  # type: ignore[no-any-return]
+    return fitted.designed(_for_fit(X, kind, beside, fitted, keep))  # type: ignore[no-any-return]
 
 
 def given_to_write(X: Any, fitted: Fitted, offset: Any, keep: Sequence[str]) -> list[Any]:
@@ -217,14 +221,16 @@ def _keeping(source: Any, keep: Sequence[str]) -> TableSource:
 # --- tables and matrices --------------------------------------------------------------------------------------------
 
 
-def _for_fit(X: Any, kind: Kind, beside: Mapping[str, Any], fitted: Fitted) -> Rows | list[Any]:
+def _for_fit(
+    X: Any, kind: Kind, beside: Mapping[str, Any], fitted: Fitted, keep: Sequence[str] = ()
+) -> Rows | list[Any]:
     drops = fitted.drops and "target" in beside
     if kind is Kind.DASK_ARRAY:
         refuse_names(beside, X)
         sources = array_sources(X, beside.get("target"), beside.get("weight"), beside["offset"])
         return [Filled(source, drop=True) for source in sources] if drops else sources
     if kind in _SPREAD:
-        return _table_sources(X, kind, beside, fitted)
+        return _table_sources(X, kind, beside, fitted, keep)
     features = fitted.features
     names: tuple[str, ...] = ()
     if features.names and (kind is Kind.TABLE or (kind is Kind.NUMBERS_TABLE and names_of_matrix(X))):
@@ -260,7 +266,7 @@ def _table_sources(
 ) -> list[TableSource]:
     """Sources of a table, of the fit's columns."""
     features = fitted.features
-    roles: dict[str, Any] = {"exclude": tuple(keep)}
+    roles: dict[str, Any] = {"exclude": tuple(name for name in keep if name not in features.names)}
     if features.names:
         roles = {"features": features.names, "categorical": features.names[features.numeric :]}
         roles["missing"] = fitted.filled or ("drop" if fitted.drops and "target" in beside else "error")

@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.fitted import given_to_evaluate
-from ..errors import DataError
+from ..errors import DataError, shortened
+from ..protocols.rows import Rows
 from ._base_levels import unknown_to
 from ._inferred import Inferred
 
@@ -41,7 +42,8 @@ class Checked(Inferred):
         X, y, sample_weight, offset
             Rows whose targets are known, given as for `fit`: those of the fit, or better others.
         columns : sequence of str, optional
-            Columns of the data by which actual is held against expected; default: all, if they are no more than 100.
+            Columns of the data by which actual is held against expected, of the model or other ones of a table, which a
+            model may lack; default: all of the model, if they are no more than 100.
         weights : {"frequency", "precision"}, optional
             A sample weight counts rows that are alike, or divides the variance of one row; tables weigh rows either
             way, dispersions and residuals depend on it. Default: "precision" where a target of the binomial family is
@@ -58,7 +60,9 @@ class Checked(Inferred):
         DataError
             The data cannot be used, or has labels that the fit has not seen; says where and why.
         """
-        from ..checks.results import Checks
+        from ..checks.other_columns import column_values
+        from ..checks.results import Checks, others_of
+        from ..inference.clusters import column_of
         from ..inference.data import Data
 
         check_is_fitted(self)
@@ -72,6 +76,18 @@ class Checked(Inferred):
         if np.ndim(self.coef_) == 2 and not hasattr(self, "classes_"):
             raise ValueError("there are no checks of models of several targets: fit a model to each of them")
         fitted = self._as_fitted(np.zeros(self.features_.size))
-        given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
+        names = fitted.features.data_names()
+        others = others_of(columns, names)
+        given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset, others)
+        beside: dict[str, Any] = dict.fromkeys(others)
+        if isinstance(given, Rows):
+            for name in others:
+                try:
+                    beside[name] = column_of(X, name)
+                except DataError:
+                    raise DataError(
+                        f"columns: there is no column {name!r}: those of the fit are {shortened(names)}, and X has no "
+                        "other of that name"
+                    ) from None
         unknown = unknown_to(self.unknown, self.base_, self.features_)
-        return Checks.of(fitted, Data.of(given, self.engine, {}), unknown, columns, weights)
+        return Checks.of(fitted, Data.of(given, self.engine, beside, column_values), unknown, columns, weights)

@@ -127,7 +127,9 @@ class Inferred:
             )
         fitted = self._for_inference()
         names = named_clusters(clusters, X)
-        given = given_to_evaluate(X, y, sample_weight, self._fitted(), offset)
+        given = given_to_evaluate(
+            X, y, sample_weight, self._fitted(), offset, [name for name, values in names.items() if values is None]
+        )
         if isinstance(given, Rows):
             names = {name: column_of(X, name) if values is None else values for name, values in names.items()}
 

@@ -73,7 +73,7 @@ class ChosenInformation(Information):
                 bread = self._columns(kind == "classical")[self.places]
                 return dispersion * 0.5 * (bread + bread.T), ()
             self._refuse_saturated(f"covariance={kind!r}")
-            clusters = self.data.clusters if kind == "cluster" else ()
+            clusters = self.data.beside if kind == "cluster" else ()
             columns = self._columns(False)
             task = ProjectedScores(self.design, self.design.beta, self.weights, columns, clusters)
             told = self.data.total(task)

@@ -65,7 +65,13 @@ def _ways(given: Any) -> list[Any]:
 
 
 def column_of(X: Any, name: str) -> Any:
-    """Ids in a column of a table in memory."""
+    """A column of a table in memory.
+
+    Raises
+    ------
+    DataError
+        X has no such column.
+    """
     try:
         return X[name]
     except (KeyError, TypeError, IndexError, ValueError):

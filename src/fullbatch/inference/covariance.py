@@ -157,16 +157,16 @@ class Information:
             return self._clustered(bread, (N - 1.0) / (N - K))
 
     def _jackknifed(self) -> tuple[Array, tuple[int, ...]]:
-        if len(self.data.clusters) > 1:
+        if len(self.data.beside) > 1:
             raise ValueError('CRV3 is for one way of clusters: name one, or ask for "cluster"')
         if self.penalised:
             raise ValueError('CRV3 is of fits without a penalty: ask for "cluster"')
-        (cluster,) = self.data.clusters
+        (cluster,) = self.data.beside
         parts = self.data.total(ClusterInformation(self.design, self.design.beta, self.weights, cluster))
         return _symmetric(jackknifed(parts, self.sums.observed, cluster, inverse)), (len(parts.ids),)
 
     def _clustered(self, bread: Array, factor: float) -> tuple[Array, tuple[int, ...]]:
-        names = self.data.clusters
+        names = self.data.beside
         parts = self.data.total(Clustered(self.design, self.design.beta, self.weights, names)).parts
         return from_clusters(parts, names, bread, factor)
 

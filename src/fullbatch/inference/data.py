@@ -1,6 +1,6 @@
 """The rows of a fit, given again: where they are read, and what is summed over them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -16,6 +16,9 @@ from .clusters import ids_of
 
 Array = npt.NDArray[Any]
 
+# Makes an array of values: of those, their name, the number of rows, which of them stayed, and where a row stands.
+Convert = Callable[[Any, str, int, Array | None, Callable[[int], str]], Array]
+
 # Rows in memory that are summed by themselves; how they are cut decides the last bits of the sums.
 _ROWS_AT_ONCE = 65_536
 
@@ -27,12 +30,12 @@ class Read(NamedTuple):
     ----------
     rows : Rows
         As a source reads them.
-    ids : tuple of arrays
-        What tells their clusters, each (n,).
+    beside : tuple of arrays
+        Other columns that were asked for, each (n,), such as what tells the clusters of rows.
     """
 
     rows: Rows
-    ids: tuple[Array, ...] = ()
+    beside: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class _Held:
     """Some of the rows that are in memory."""
 
     rows: Rows
-    ids: tuple[Array, ...]
+    beside: tuple[Array, ...]
     first: int
 
     def locate(self, row: int) -> str:
@@ -61,16 +64,19 @@ class Data:
         One a block.
     engine : str or Engine
         An object stays open.
-    clusters : tuple of str
-        Columns of the sources that tell the clusters of rows; of rows in memory, their names.
+    beside : tuple of str
+        Columns of the sources that are read beside the features, such as ids of clusters; of rows in memory, the names
+        of what stands beside them.
     """
 
     sources: Sequence[Any]
     engine: Any
-    clusters: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, given: Rows | list[Source], engine: Any, clusters: dict[str, Any]) -> "Data":
+    def of(
+        cls, given: Rows | list[Source], engine: Any, beside: Mapping[str, Any], convert: Convert = ids_of
+    ) -> "Data":
         """Of what was given again.
 
         Parameters
@@ -79,26 +85,29 @@ class Data:
             Rows in memory are summed in this process.
         engine : str or Engine
             Where sources are read.
-        clusters : dict of name to (n,) array, or None
+        beside : mapping of name to (n,) array_like, or None
             None is a column of that name of the sources.
+        convert : callable
+            Makes an array of these, as `read` does; of ids of clusters by default.
         """
-        names = tuple(clusters)
+        names = tuple(beside)
         if isinstance(given, Rows):
             stayed, n = given.stayed, given.X.shape[0]
             place = np.arange(n) if stayed is None else np.flatnonzero(stayed)
             read = n if stayed is None else len(stayed)
-            ids = tuple(
-                ids_of(values, name, read, stayed, lambda row: f"row {place[row]}") for name, values in clusters.items()
+            made = tuple(
+                convert(values, name, read, stayed, lambda row: f"row {place[row]}") for name, values in beside.items()
             )
             parts = range(0, max(n, 1), _ROWS_AT_ONCE)
-            return cls([_part(given, ids, first) for first in parts], "threads", names)
-        for name, values in clusters.items():
+            return cls([_part(given, made, first) for first in parts], "threads", names)
+        for name, values in beside.items():
             if values is not None:
                 raise ValueError(f"clusters {name!r}: of sources name a column, got {type(values).__name__}")
         if names:
             for source in given:
                 if not hasattr(source, "keeping"):
-                    raise ValueError(f"clusters name columns, and {source} has no names of columns: give a table")
+                    what = "clusters" if convert is ids_of else "columns"
+                    raise ValueError(f"{what} name columns, and {source} has no names of columns: give a table")
             given = [source.keeping(names) for source in given]  # type: ignore[attr-defined]
         return cls(given, engine, names)
 
@@ -117,22 +126,22 @@ class Data:
             yield from opened.map(task, self.sources)
 
 
-def read(source: Any, clusters: tuple[str, ...]) -> Read:
-    """The rows of a block, with what tells their clusters."""
+def read(source: Any, beside: tuple[str, ...], convert: Convert = ids_of) -> Read:
+    """The rows of a block, with other columns, such as what tells their clusters."""
     if isinstance(source, _Held):
-        return Read(source.rows, source.ids)
-    if not clusters:
+        return Read(source.rows, source.beside)
+    if not beside:
         return Read(source.read())
     rows, kept = source.read_with_kept()
 
     def where(row: int) -> str:
         return located(source, row)
 
-    each = [(kept[name].to_numpy(), name) for name in clusters]
-    return Read(rows, tuple(ids_of(values, name, kept.num_rows, rows.stayed, where) for values, name in each))
+    each = [(kept[name].to_numpy(), name) for name in beside]
+    return Read(rows, tuple(convert(values, name, kept.num_rows, rows.stayed, where) for values, name in each))
 
 
-def _part(rows: Rows, ids: tuple[Array, ...], first: int) -> _Held:
+def _part(rows: Rows, beside: tuple[Array, ...], first: int) -> _Held:
     part = slice(first, first + _ROWS_AT_ONCE)
 
     def cut(values: Any) -> Any:
@@ -147,4 +156,4 @@ def _part(rows: Rows, ids: tuple[Array, ...], first: int) -> _Held:
         offset=cut(rows.offset),
         categories=categories,
     )
-    return _Held(held, tuple(values[part] for values in ids), first)
+    return _Held(held, tuple(values[part] for values in beside), first)

@@ -344,12 +344,12 @@ def kind_of(covariance: str | None, fitted: FittedLinear, data: Data) -> str:
     elif fitted.class_weight is not None:
         robust_only = "class_weight changes the likelihood"
     if covariance is None:
-        return "cluster" if data.clusters else "HC1" if robust_only else "classical"
+        return "cluster" if data.beside else "HC1" if robust_only else "classical"
     if not (isinstance(covariance, str) and covariance in KINDS):
         raise ValueError(f"covariance must be one of {', '.join(KINDS)}, got {covariance!r}")
     if robust_only and covariance in ("classical", "observed"):
         raise ValueError(f"{robust_only}, so that {covariance} errors would be wrong: ask for HC1 or clusters")
-    if covariance in ("cluster", "CRV3") and not data.clusters:
+    if covariance in ("cluster", "CRV3") and not data.beside:
         raise ValueError(f'covariance="{covariance}" needs clusters=...: a column, or an id for each row')
     if covariance in ("HC2", "HC3") and not fitted.family.likelihood:
         raise ValueError(f"{robust_only}, and has no leverages: ask for HC0 or HC1")

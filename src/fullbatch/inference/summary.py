@@ -33,7 +33,7 @@ def summary_of(inference: Any, columns: Mapping[str, Any], level: float) -> str:
     if inference.information.sums.weighed:
         lines.append(f"Weights: {_WEIGHTS[inference.weights]}")
     if inference.clusters:
-        names = inference.information.data.clusters
+        names = inference.information.data.beside
         told = ", ".join(f"{count:,} of {name}" for name, count in zip(names, inference.clusters, strict=True))
         lines.append(f"Clusters: {told}")
     references = inference.information.design.reference

@@ -64,7 +64,7 @@ class Counting:
         given = read(source, clusters)
         y = design.fitted.targets(given.rows, source)
         rows = replace(design.fitted.encoded_of_fit(given.rows, source), y=y)
-        total, ids = len(y), given.ids
+        total, ids = len(y), given.beside
         places = np.arange(total)
         if rows.weight is not None and not np.all(np.asarray(rows.weight) > 0):
             places = np.flatnonzero(np.asarray(rows.weight) > 0)
