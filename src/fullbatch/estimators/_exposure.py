@@ -76,7 +76,14 @@ class Exposed(Regression):
         return super().evaluate(X, y, sample_weight, offset=offset)
 
     def checks(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None, **how: Any
+        self,
+        X: Any = None,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        **how: Any,
     ) -> Any:
         """As for every linear model; `exposure` as for `fit`."""
         X, offset = self._with_exposure(X, offset, exposure)
@@ -97,7 +104,7 @@ class Exposed(Regression):
         return super().inference(X, y, sample_weight, offset=offset, **how)
 
     def _with_exposure(self, X: Any, offset: Any, exposure: Any) -> tuple[Any, Any]:
-        if exposure is None:
+        if exposure is None or X is None:  # which is told of
             return X, offset
         self._check_parameters()
         if (link := self._family.link.name) != "log":
