@@ -114,4 +114,6 @@ def _in_json(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [_in_json(one) for one in value]
     value = plain(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -177,3 +177,10 @@ class Formula:
 def plain(value: Any) -> Any:
     """A level or label as Python has it."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def refuse_bytes(formula: Formula, to: str) -> None:
+    """Refuse labels that are bytes, which Python and NumPy have."""
+    if formula.classes is not None and formula.classes.dtype.kind == "S":
+        label = formula.classes.tolist()[0]
+        raise ValueError(f"labels are bytes, such as {label!r}, and {to} has text: fit with text, or use scikit-learn")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import MissingExtraError
 from ..models.links import LARGEST_ETA
-from .formula import Formula, Levels, plain
+from .formula import Formula, Levels, plain, refuse_bytes
 
 # Of the standard's operators, and of those for machine learning.
 _OPSET, _ML_OPSET = 17, 4
@@ -25,12 +25,14 @@ def onnx_model(formula: Formula) -> Any:
     MissingExtraError
         onnx is not installed.
     ValueError
-        A column has the name of an output, the link is probit, or missing text cannot be told from a level.
+        A column has the name of an output, labels are bytes, the link is probit, or missing text cannot be told from a
+        level.
     """
     try:
         import onnx
     except ImportError:
         raise MissingExtraError("onnx", "onnx") from None
+    refuse_bytes(formula, "ONNX")
     if taken := {"prediction", "label", "probabilities", "decision"}.intersection(formula.columns):
         raise ValueError(f"a column is named {min(taken)!r}, as the graph's output is: rename it")
     graph = _Graph(onnx, formula.columns)
