@@ -24,6 +24,7 @@ from fullbatch import (
 )
 from fullbatch.cli._screen import in_options
 from fullbatch.cli.app import app
+from fullbatch.saving.files import read, write
 
 ROLES = {"target": "y", "features": ["a", "b", "region"]}
 FEATURES = ["--features", "a,b,region"]
@@ -722,6 +723,37 @@ def test_export_writes_what_the_ending_says(churn):
     with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
         run("export", "m.fb", "m.fb", "--format", "sql")
     assert "only SQL has it" in run("export", "m.fb", "m.onnx", "--dialect", "postgres", code=2).stderr
+
+
+def test_the_columns_of_a_fit_go_by_their_names(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.to_csv("train.csv", index=False)
+    run("fit", "train.csv", *POISSON, "--offset", "off", "--save", "m.fb")
+    model = load_model("m.fb")
+    assert (model.target_name_, model.offset_name_) == ("c", "off")
+    for asked, name in ([], "off"), (["--offset", "log_n"], "log_n"):
+        run("export", "m.fb", "m.sql", *asked)
+        assert f'CAST(t."{name}" AS DOUBLE)' in Path("m.sql").read_text()
+        run("export", "m.fb", "m.json", *asked)
+        assert json.loads(Path("m.json").read_text())["columns"][-1] == {
+            "name": name,
+            "type": "offset",
+            "missing": None,
+        }
+    assert "relativities tell of no offset" in run("export", "m.fb", "m.csv", "--offset", "off", code=2).stderr
+    for command in ("evaluate", "summary", "check"):
+        by_name = told(command, "m.fb", "train.csv", "--target", "c", "--offset", "off")
+        assert told(command, "m.fb", "train.csv") == by_name
+    run("predict", "m.fb", "train.csv", "--output", "p.csv")
+    wanted = model.predict(table[["a", "b"]], offset=table["off"])
+    assert_array_equal(pd.read_csv("p.csv")["prediction"], wanted)
+    # Files of before do not tell: names are then needed as they were.
+    kind, arrays, metadata = read(Path("m.fb"))
+    write("m.fb", kind, arrays, {name: value for name, value in metadata.items() if name != "named"})
+    run("export", "m.fb", "m.sql")
+    assert 'CAST(t."offset" AS DOUBLE)' in Path("m.sql").read_text()
+    with pytest.raises(DataError, match="the model was fitted with an offset and there is none here"):
+        run("evaluate", "m.fb", "train.csv", "--target", "c")
 
 
 @pytest.mark.parametrize(

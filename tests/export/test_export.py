@@ -241,7 +241,7 @@ def test_cards_say_what_the_model_is(tmp_path):
     model = fitted(LogisticRegression(), "label", 300)
     model.export(tmp_path / "m.json", measures={"accuracy": 0.9})
     told = json.loads((tmp_path / "m.json").read_text())
-    assert [column["name"] for column in told["columns"]] == ["age", "in come", "region", "band", "offset"]
+    assert [column["name"] for column in told["columns"]] == ["age", "in come", "region", "band", "exposure"]
     assert told["columns"][0]["missing"] == 40.5
     assert told["target"]["classes"] == ["a", "b"]
     assert told["fit"]["rows"] == 300

@@ -29,6 +29,9 @@ class ExportFormat(StrEnum):
     card_json = "card-json"
 
 
+_RELATIVITIES = (ExportFormat.relativities, ExportFormat.relativities_excel)
+
+
 def export(
     model: ModelFile,
     output: Annotated[
@@ -52,21 +55,26 @@ def export(
         str | None, typer.Option(metavar="NAME", help="Make SQL a view of this name.", show_default=False)
     ] = None,
     offset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the offsets' column; default: offset.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of the offsets' column; default: as in the fit, else offset.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a saved model as SQL, ONNX, PMML, a skops file, a table of relativities or a model card."""
     from ..estimators import load_model
+    from ..estimators._handed_over import ENDINGS
 
     fitted = load_model(model)
     refuse_overwriting(output, model)
     options: dict[str, Any] = {"dialect": dialect, "table": table, "view": view, "offset": offset}
     given = {name: value for name, value in options.items() if value is not None}
-    kind = None if format_ is None else format_.value
-    is_sql = kind == "sql" or (kind is None and output.suffix.lower() == ".sql")
+    kind = ENDINGS.get(output.suffix.lower()) if format_ is None else format_.value
     for name in given:
-        if name != "offset" and not is_sql:
+        if name != "offset" and kind != "sql":
             raise typer.BadParameter("only SQL has it: leave it out", param_hint=f"--{name}")
+        if name == "offset" and kind in _RELATIVITIES:
+            raise typer.BadParameter("relativities tell of no offset: leave it out", param_hint="--offset")
     fitted.export(output, format=kind, **given)
     show({"model": str(model), "exported": str(output), "bytes": output.stat().st_size}, as_json)

@@ -21,7 +21,7 @@ from ._base_levels import unknown_to
 Array = npt.NDArray[Any]
 
 # Formats by the endings of files.
-_ENDINGS = {
+ENDINGS = {
     ".sql": "sql",
     ".onnx": "onnx",
     ".pmml": "pmml",
@@ -39,6 +39,7 @@ class HandedOver:
     features_: Features
     missing_: dict[str, Any]
     has_offset_: bool
+    offset_name_: str | None
     base_: dict[str, Any]
     formula_: Design | None
     indicators_: tuple[int, ...]
@@ -54,7 +55,7 @@ class HandedOver:
     def _matrix(self) -> tuple[Array, Array]:
         """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
 
-    def _formula(self, offset: str = "offset") -> Any:
+    def _formula(self, offset: str | None = None) -> Any:
         from ..export.formula import Formula
 
         check_is_fitted(self)
@@ -75,7 +76,7 @@ class HandedOver:
             features,
             np.delete(coef, beside, axis=1),
             intercept,
-            offset=offset if self.has_offset_ else None,
+            offset=self._offset_called(offset) if self.has_offset_ else None,
             classes=getattr(self, "classes_", None),
             missing=self.missing_,
             ignore_unknown=unknown_to(self.unknown, self.base_, self.features_) == "ignore",
@@ -86,13 +87,18 @@ class HandedOver:
             names=tuple(getattr(self, "feature_names_in_", ())),
         )
 
-    def to_sklearn(self, *, offset: str = "offset") -> Any:
+    def _offset_called(self, name: str | None) -> str:
+        """The column of offsets: as told here, or as in the fit."""
+        return name or self.offset_name_ or "offset"
+
+    def to_sklearn(self, *, offset: str | None = None) -> Any:
         """The model as a plain, fitted estimator of scikit-learn.
 
         Parameters
         ----------
-        offset : str
-            Name of the column of offsets, if the model has them: it is a column of X with the coefficient 1.
+        offset : str, optional
+            Name of the column of offsets, if the model has them: it is a column of X with the coefficient 1. Default:
+            its name in the fit, where it was told, else "offset".
 
         Returns
         -------
@@ -111,7 +117,7 @@ class HandedOver:
 
         return as_sklearn(self._formula(offset))
 
-    def to_sql(self, table: str, *, dialect: str = "duckdb", view: str | None = None, offset: str = "offset") -> str:
+    def to_sql(self, table: str, *, dialect: str = "duckdb", view: str | None = None, offset: str | None = None) -> str:
         """A query that adds linear predictors and predictions to the rows of a table, in double precision.
 
         Parameters
@@ -122,8 +128,8 @@ class HandedOver:
             "duckdb", or another that sqlglot writes: "postgres", "bigquery", "snowflake", "spark", "tsql", ...
         view : str, optional
             Make a view of this name instead.
-        offset : str
-            Name of the column of offsets, if the model has them.
+        offset : str, optional
+            Name of the column of offsets, if the model has them; default: as for `to_sklearn`.
 
         Returns
         -------
@@ -142,7 +148,7 @@ class HandedOver:
 
         return query(self._formula(offset), table, dialect, view)
 
-    def to_onnx(self, *, offset: str = "offset") -> Any:
+    def to_onnx(self, *, offset: str | None = None) -> Any:
         """The model as an ONNX graph in double precision, an `onnx.ModelProto`.
 
         The input is one matrix "X" (rows, p) where columns have neither names nor categories nor an offset, else one
@@ -152,8 +158,8 @@ class HandedOver:
 
         Parameters
         ----------
-        offset : str
-            Name of the input of offsets, if the model has them.
+        offset : str, optional
+            Name of the input of offsets, if the model has them; default: as for `to_sklearn`.
 
         Raises
         ------
@@ -165,7 +171,7 @@ class HandedOver:
 
         return onnx_model(self._formula(offset))
 
-    def to_pmml(self, *, offset: str = "offset") -> str:
+    def to_pmml(self, *, offset: str | None = None) -> str:
         """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`.
 
         Its readers must be given truth values as 0 and 1: PMML4S takes others for missing values.
@@ -196,17 +202,19 @@ class HandedOver:
 
         return relativities(self._formula(), inference)
 
-    def model_card(self, measures: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def model_card(self, measures: Mapping[str, Any] | None = None, *, offset: str | None = None) -> dict[str, Any]:
         """What the model takes, how it was fitted and how good it is, ready for JSON.
 
         Parameters
         ----------
         measures : mapping of str to float, optional
             Such as those of `evaluate` on rows that the fit has not seen.
+        offset : str, optional
+            Name of the column of offsets, if the model has them; default: as for `to_sklearn`.
         """
         from ..export.card import card
 
-        formula = self._formula()
+        formula = self._formula(offset)
         parameters = {name: getattr(self, name) for name in self._saved_parameters if name != "unknown"}  # type: ignore[attr-defined]
         objective = {name: _said(value) for name, value in parameters.items() if value is not None}
         for name in ("l2_", "l1_", "l21_"):
@@ -235,11 +243,11 @@ class HandedOver:
             Of the method: `table` (default "data"), `dialect`, `view` for SQL; `offset`; `inference`; `measures`.
         """
         path = Path(path)
-        kind = format or _ENDINGS.get(path.suffix.lower())
-        if kind is None or kind not in _ENDINGS.values():
+        kind = format or ENDINGS.get(path.suffix.lower())
+        if kind is None or kind not in ENDINGS.values():
             raise ValueError(
-                f"{path}: unknown format {kind or path.suffix!r}: end the path in {', '.join(_ENDINGS)}, or tell it "
-                f"with format: {', '.join(_ENDINGS.values())}"
+                f"{path}: unknown format {kind or path.suffix!r}: end the path in {', '.join(ENDINGS)}, or tell it "
+                f"with format: {', '.join(ENDINGS.values())}"
             )
         content = self._written(kind, options)
         try:

@@ -129,6 +129,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
     has_offset_ : bool
         Whether the rows had offsets, which predictions then need too.
+    target_name_, offset_name_ : str or None
+        Names of the columns of targets and of offsets, where they were told by name.
     zero_based_ : bool or None
         Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
     missing_ : dict of str to value

@@ -65,6 +65,8 @@ class Saved:
     n_iter_: Any
     has_offset_: bool
     zero_based_: bool | None
+    target_name_: str | None
+    offset_name_: str | None
     missing_: dict[str, Any]
     base_: dict[str, Any]
     formula_: Design | None
@@ -102,6 +104,7 @@ class Saved:
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
         metadata["indicators"] = list(self.indicators_)
+        metadata["named"] = {"target": self.target_name_, "offset": self.offset_name_}
         metadata["formula"] = None if self.formula_ is None else self.formula_.saved()
         # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
         if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
@@ -133,6 +136,7 @@ class Saved:
             "base": LEVELS,
             "formula": Either(Null(), Text()),
             "indicators": Each(Number(0, whole=True)),
+            "named": Parts(_NAMED),
             "fit": Parts(_OF_FIT, optional=frozenset({"l21", "separable"})),
         }
         return Contents(
@@ -140,7 +144,7 @@ class Saved:
             cls._saved_members,
             _sizes,
             _TOLD_BY,
-            defaults={"missing": {}, "base": {}, "formula": None, "indicators": [], "fit": None},
+            defaults={"missing": {}, "base": {}, "formula": None, "indicators": [], "fit": None, **LATER_VALUES},
         )
 
     @classmethod
@@ -166,6 +170,8 @@ class Saved:
         model.n_features_in_ = model.features_.numeric + len(levels)
         model.n_iter_ = model._counted(int(arrays["n_iter"][0]))
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
+        named = metadata.get("named", {})
+        model.target_name_, model.offset_name_ = named.get("target"), named.get("offset")
         model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
         model.formula_, model.indicators_ = None, tuple(metadata.get("indicators", ()))
         model.n_features_in_ -= len(model.indicators_)
@@ -218,6 +224,12 @@ class Saved:
 _LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "family", "link"})
 _LATER |= {"missing", "missing_indicator", "formula", "base", "groups", "group_ratio", "group_weights"}
 _LATER |= {"intercept_scaling"}
+
+# Names of columns beside the features.
+_NAMED = {"target": Either(Null(), Text()), "offset": Either(Null(), Text())}
+
+# Values that older files of any kind of model do not have.
+LATER_VALUES: dict[str, Any] = {"named": None}
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

@@ -148,7 +148,7 @@ class ForTargets:
             raise ValueError(f"there are no standard errors of models {_ONE}")
         return super()._for_inference()  # type: ignore[misc]
 
-    def _formula(self, offset: str = "offset") -> Any:
+    def _formula(self, offset: str | None = None) -> Any:
         if self._is_of_several:
             raise ValueError(f"no model can be handed over that is {_ONE}")
         return super()._formula(offset)  # type: ignore[misc]
