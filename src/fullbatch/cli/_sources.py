@@ -63,7 +63,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions, targets
     _refuse_learnt(options["missing"], levels)
     if kind not in _NAMELESS:
         if targets and options["target"] is None:
-            options["target"] = fitted.target_name_
+            options["target"] = fitted.target_name_ if isinstance(fitted.target_name_, str) else None
         if options["offset"] is None and fitted.has_offset_:
             options["offset"] = fitted.offset_name_
     if targets and options["target"] is None and fitted.formula_ is not None:

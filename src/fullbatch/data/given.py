@@ -60,7 +60,8 @@ class Given:
     design : Design, Indicators or None
         What makes the model's columns: a formula with what it has learnt, or indicators of what is missing.
     target, offset : str or None
-        Names of these columns, as they were told; None where they were values, or sources do not say.
+        Names of these columns, as they were told (a list of several targets'); None where they were values, or sources
+        do not say.
     """
 
     sources: list[Any]
@@ -70,7 +71,7 @@ class Given:
     reads: int = 0
     terms: Terms | None = None
     design: Design | Indicators | None = None
-    target: str | None = None
+    target: str | list[str] | None = None
     offset: str | None = None
 
     def prepared(self, missing: MissingOfFit, indicate: bool, intercept: bool, engine: Any) -> "Given":
@@ -130,7 +131,7 @@ def given_to_fit(
     if kind is Kind.SOURCES:
         sources = listed(X)
         refuse_beside_sources(y, weight, offset)
-        named = {meaning: _named_by(sources, meaning) for meaning in ("target", "offset")}
+        named: dict[str, Any] = {meaning: _named_by(sources, meaning) for meaning in ("target", "offset")}
         return Given(sources, zero_based=_first_column(sources), missing=rules(sources), **named)
     refuse_unready(X, kind, y, asked_by)
     refuse_several_names(X, kind, y, asked_by)

@@ -29,7 +29,7 @@ class Fitting:
     features_: Features
     zero_based_: bool | None
     missing_: dict[str, Any]
-    target_name_: str | None
+    target_name_: str | list[str] | None
     offset_name_: str | None
     base_: dict[str, Any]
 

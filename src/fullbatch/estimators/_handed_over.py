@@ -17,6 +17,7 @@ from ..errors import DataError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ._base_levels import unknown_to
+from ._runs import in_a_card
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +40,7 @@ class HandedOver:
     features_: Features
     missing_: dict[str, Any]
     has_offset_: bool
+    target_name_: str | list[str] | None
     offset_name_: str | None
     base_: dict[str, Any]
     formula_: Design | None
@@ -56,16 +58,26 @@ class HandedOver:
         """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
 
     def _formula(self, offset: str | None = None) -> Any:
-        from ..export.formula import Formula
-
+        """What formats are written from."""
         check_is_fitted(self)
+        self._refuse_hand_over()
+        return self._as_formula(offset)
+
+    def _refuse_hand_over(self) -> None:
+        """Refuse a model that other packages have no words for."""
         if self._no_hand_over:
             raise ValueError(f"{type(self).__name__} cannot be handed over: {self._no_hand_over}")
         if self.formula_ is not None:
             raise ValueError(
                 f"a model of the formula {self.formula_.text!r} cannot be handed over: other packages have no words "
-                "for what it makes of its columns. Make these columns before the fit, or save the model"
+                "for what it makes of its columns. Make these columns before the fit, or save the model; model_card() "
+                "tells what it is"
             )
+
+    def _as_formula(self, offset: str | None) -> Any:
+        """The linear predictors, whatever makes their columns."""
+        from ..export.formula import Formula
+
         coef: Any
         coef, intercept = self._matrix()
         coef = coef.toarray() if is_sparse(coef) else coef
@@ -211,23 +223,39 @@ class HandedOver:
             Such as those of `evaluate` on rows that the fit has not seen.
         offset : str, optional
             Name of the column of offsets, if the model has them; default: as for `to_sklearn`.
+
+        Returns
+        -------
+        dict
+            Of a loaded model too, but for the solver, passes and seconds of its fit, which its file does not tell.
         """
         from ..export.card import card
 
-        formula = self._formula(offset)
+        check_is_fitted(self)
+        formula = self._as_formula(offset)
         parameters = {name: getattr(self, name) for name in self._saved_parameters if name != "unknown"}  # type: ignore[attr-defined]
         objective = {name: _said(value) for name, value in parameters.items() if value is not None}
         for name in ("l2_", "l1_", "l21_"):
-            if hasattr(self, name) and (name != "l21_" or getattr(self, name)):
+            if hasattr(self, name) and (name != "l21_" or np.any(getattr(self, name))):
                 objective[name] = getattr(self, name)
-        fit: dict[str, Any] = {"iterations": int(np.ravel(self.n_iter_)[0])}  # type: ignore[attr-defined]
+        iterations = np.ravel(self.n_iter_).tolist()  # type: ignore[attr-defined]
+        fit: dict[str, Any] = {"iterations": iterations if len(iterations) > 1 else iterations[0]}
         if hasattr(self, "status_"):
             fit |= {"rows": self.n_samples_fit_, "status": self.status_}  # type: ignore[attr-defined]
-        if (result := getattr(self, "result_", None)) is not None:
-            names = ("message", "value", "remaining_r2", "known_by", "solver", "passes", "setup_passes", "seconds")
-            fit |= {name: getattr(result, name) for name in names}
-            fit["notices"] = [str(notice) for notice in result.notices]
-        return card(formula, type(self).__name__, objective, fit, measures or {})
+        runs = [in_a_card(told) for told in self._told_runs()]  # type: ignore[attr-defined]
+        for told, result in zip(runs, self._results(), strict=False):  # type: ignore[attr-defined]
+            told |= {name: getattr(result, name) for name in ("solver", "passes", "setup_passes", "seconds")}
+        fit |= {"targets": runs} if len(runs) > 1 else runs[0] if runs else {}
+        return card(
+            formula,
+            type(self).__name__,
+            objective,
+            fit,
+            measures or {},
+            target=self.target_name_,
+            design=self.formula_,
+            missing=self.missing_,
+        )
 
     def export(self, path: str | PathLike[str], *, format: str | None = None, **options: Any) -> None:
         """Write the model for others, in a format that the path's ending tells.

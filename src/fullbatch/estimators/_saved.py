@@ -16,11 +16,12 @@ from ..data.design_ import Design
 from ..errors import DamagedError, ModelFileError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
-from ..run.result import Status
+from ..run.result import Result, Status
 from ..saving import files
 from ..saving.contents import Contents, Each, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
 from ._base_levels import BASE, LEVELS
 from ._per_column import PER_COLUMN, as_text, of_text
+from ._runs import NAMED, RUNS, told_of
 
 Array = npt.NDArray[Any]
 
@@ -65,7 +66,7 @@ class Saved:
     n_iter_: Any
     has_offset_: bool
     zero_based_: bool | None
-    target_name_: str | None
+    target_name_: str | list[str] | None
     offset_name_: str | None
     missing_: dict[str, Any]
     base_: dict[str, Any]
@@ -76,6 +77,7 @@ class Saved:
     l1_: float
     status_: str
     separable_: bool
+    result_: Result
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the fitted model; `fullbatch.load_model` reads it.
@@ -105,6 +107,7 @@ class Saved:
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
         metadata["indicators"] = list(self.indicators_)
         metadata["named"] = {"target": self.target_name_, "offset": self.offset_name_}
+        metadata["runs"] = self._told_runs()
         metadata["formula"] = None if self.formula_ is None else self.formula_.saved()
         # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
         if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
@@ -115,6 +118,14 @@ class Saved:
         for name, problem in self._contents().problems(metadata, arrays):
             raise ModelFileError(f"cannot save to {path}: {name} {problem}")
         files.write(path, type(self).__name__, arrays, metadata)
+
+    def _results(self) -> tuple[Result, ...]:
+        """Of the runs of the fit: one, or one for each target; none of a model that was loaded."""
+        return (self.result_,) if hasattr(self, "result_") else ()
+
+    def _told_runs(self) -> list[dict[str, Any]]:
+        """What is known of these runs, also of a model that was loaded, unless its file is an older one."""
+        return [told_of(result) for result in self._results()] or getattr(self, "_runs_of_file", [])
 
     def _parameters_found(self) -> dict[str, Array]:
         """The arrays that the fit has found."""
@@ -136,7 +147,8 @@ class Saved:
             "base": LEVELS,
             "formula": Either(Null(), Text()),
             "indicators": Each(Number(0, whole=True)),
-            "named": Parts(_NAMED),
+            "named": Parts(NAMED),
+            "runs": RUNS,
             "fit": Parts(_OF_FIT, optional=frozenset({"l21", "separable"})),
         }
         return Contents(
@@ -172,6 +184,7 @@ class Saved:
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
         named = metadata.get("named", {})
         model.target_name_, model.offset_name_ = named.get("target"), named.get("offset")
+        model._runs_of_file = metadata.get("runs", [])
         model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
         model.formula_, model.indicators_ = None, tuple(metadata.get("indicators", ()))
         model.n_features_in_ -= len(model.indicators_)
@@ -225,11 +238,8 @@ _LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1",
 _LATER |= {"missing", "missing_indicator", "formula", "base", "groups", "group_ratio", "group_weights"}
 _LATER |= {"intercept_scaling"}
 
-# Names of columns beside the features.
-_NAMED = {"target": Either(Null(), Text()), "offset": Either(Null(), Text())}
-
 # Values that older files of any kind of model do not have.
-LATER_VALUES: dict[str, Any] = {"named": None}
+LATER_VALUES: dict[str, Any] = {"named": None, "runs": None}
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

@@ -128,7 +128,7 @@ class Formula:
             categories.append(Levels(str(known[j]), levels, weights, missing.get(known[j])))
             first += len(levels)
         outputs = len(coef)
-        link = "softmax" if outputs > 1 else "logit" if classes is not None else family_of(loss, options).link.name
+        link = family_of(loss, options).link.name if classes is None else "softmax" if outputs > 1 else "logit"
         if loss == "squared_hinge":
             link = "margin"
         taken = {one.name for one in numbers} | {one.name for one in categories}
