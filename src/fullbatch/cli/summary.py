@@ -27,27 +27,32 @@ Example:
   fullbatch summary model.fb train.csv --target churned --covariance HC1"""
 
 
+Covariance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="classical, observed, HC0 to HC3, cluster or CRV3; default: classical, or cluster with --clusters.",
+        show_default=False,
+    ),
+]
+Clusters = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="One or two columns of ids of rows that belong together.", show_default=False),
+]
+Weights = Annotated[
+    str, typer.Option(metavar="frequency|precision", help="What sample weights mean: rows, or precisions.")
+]
+
+
 @with_file_options(without=OF_A_FIT)
 def summary(
     model: ModelFile,
     data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}: the rows of the fit.")],
     *,
     files: FileOptions,
-    covariance: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="classical, observed, HC0 to HC3, cluster or CRV3; default: classical, or cluster with --clusters.",
-            show_default=False,
-        ),
-    ] = None,
-    clusters: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="One or two columns of ids of rows that belong together.", show_default=False),
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(metavar="frequency|precision", help="What sample weights mean: rows, or precisions.")
-    ] = "frequency",
+    covariance: Covariance = None,
+    clusters: Clusters = None,
+    weights: Weights = "frequency",
     influence: Annotated[
         Path | None,
         typer.Option(

@@ -78,6 +78,7 @@ class Saved:
     status_: str
     separable_: bool
     result_: Result
+    _runs_of_file: list[dict[str, Any]]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the fitted model; `fullbatch.load_model` reads it.
