@@ -78,7 +78,10 @@ def test_pmml_read_by_others(target, pmml_reader):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "target"), [model for model in MODELS if "LinearSVC" not in model.id])
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [model for model in MODELS if model.id.split("-")[0] not in ("LinearSVC", "OrdinalLogisticRegression")],
+)
 def test_pmml_of_every_estimator_read_by_others(kind, target, pmml_reader):
     same_in_pmml(fitted(kind, target), rows(), pmml_reader)
 

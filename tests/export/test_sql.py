@@ -14,10 +14,18 @@ import sqlglot
 from numpy.testing import assert_allclose
 from tests.export.handed import same
 
-from fullbatch import GeneralizedLinearRegressor, LinearRegression, LinearSVC, LogisticRegression, table_sources
+from fullbatch import (
+    GeneralizedLinearRegressor,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    OrdinalLogisticRegression,
+    table_sources,
+)
 
 # Names that the query gives to what it computes, now or formerly.
 NAMES = ["eta", "eta_0", "eta_1", "eta_top", "fullbatch_eta", "fullbatch_eta_1", "fullbatch_eta_top", "prediction"]
+NAMES += ["fullbatch_likeliest", "probability_low"]
 
 
 def in_duckdb(model, table, **options):
@@ -58,7 +66,7 @@ def frame(n=60):
 def fitted(kind):
     d = frame()
     counts = np.arange(60) % 3
-    if isinstance(kind, LogisticRegression | LinearSVC):
+    if isinstance(kind, LogisticRegression | LinearSVC | OrdinalLogisticRegression):
         return kind.fit(d, np.array(["low", "mid", "top"])[counts])
     return kind.fit(d, counts + 1)
 
@@ -66,6 +74,7 @@ def fitted(kind):
 MODELS = [
     pytest.param(LogisticRegression(), id="classes"),
     pytest.param(LinearSVC(), id="margin"),
+    pytest.param(OrdinalLogisticRegression(classes=["mid", "low", "top"]), id="ordered"),
     pytest.param(LinearRegression(), id="identity"),
     pytest.param(GeneralizedLinearRegressor("poisson"), id="log"),
     pytest.param(GeneralizedLinearRegressor(family="gamma", link="inverse"), id="inverse"),

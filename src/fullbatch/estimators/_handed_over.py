@@ -97,6 +97,7 @@ class HandedOver:
             loss=loss,
             options=dict(options or {}),
             names=tuple(getattr(self, "feature_names_in_", ())),
+            ranks=getattr(self, "ranks_", None),
         )
 
     def _offset_called(self, name: str | None) -> str:
@@ -147,7 +148,8 @@ class HandedOver:
         -------
         str
             Adds "prediction", "probability_<label>" of classes, and "fullbatch_eta", the linear predictor, or one for
-            each class and "fullbatch_eta_top". NULL is predicted where a value is missing (NULL or NaN) that the fit
+            each class and "fullbatch_eta_top"; of ordered classes one without the thresholds, and the largest
+            probability, "fullbatch_likeliest". NULL is predicted where a value is missing (NULL or NaN) that the fit
             had no value for, and for an unknown level unless `unknown` is "ignore" or "base".
 
         Raises

@@ -159,7 +159,8 @@ def signature_of(model: LinearEstimator, *, predict: str = "predict", offset: st
     shape: tuple[int, ...] = (-1,)
     if predict == "predict" and formula.classes is not None:
         labels = formula.classes.dtype if formula.classes.dtype.kind != "U" else np.dtype(object)
-    if formula.classes is not None and predict != "predict" and (predict == "predict_proba" or formula.outputs > 1):
+    several = formula.outputs > 1 or (formula.cuts is not None and len(formula.cuts) > 1)
+    if formula.classes is not None and predict != "predict" and (predict == "predict_proba" or several):
         shape = (-1, len(formula.classes))
     return ModelSignature(inputs=inputs, outputs=Schema([TensorSpec(np.dtype(labels), shape)]))
 

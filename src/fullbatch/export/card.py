@@ -33,6 +33,8 @@ def fingerprint(formula: Formula, design: Design | None = None, missing: Mapping
         if number.absent is not None:
             digest.update(number.name.encode() + np.ascontiguousarray(number.absent, "<f8").tobytes())
     digest.update(np.ascontiguousarray(formula.intercept, "<f8").tobytes())
+    if formula.cuts is not None and formula.ranks is not None:
+        digest.update(np.ascontiguousarray(formula.cuts, "<f8").tobytes() + repr(formula.ranks.tolist()).encode())
     if design is not None:
         digest.update(design.saved().encode() + repr(sorted(missing.items())).encode())
     return digest.hexdigest()
@@ -74,6 +76,7 @@ def card(
             "name": target,
             "link": formula.link,
             "classes": None if formula.classes is None else formula.classes.tolist(),
+            **({} if formula.cuts is None else {"ordered_classes": formula.ordered.tolist()}),
         },
         "columns": columns,
         "unknown_levels": "count as none" if formula.ignore_unknown else "are refused",
@@ -114,11 +117,15 @@ def _variables(design: Design, missing: Mapping[str, Any]) -> list[dict[str, Any
 def as_markdown(told: Mapping[str, Any]) -> str:
     """The same for people."""
     lines = [f"# Model card: {told['kind']}", "", f"Fingerprint: `{told['fingerprint']}`", ""]
-    classes = told["target"]["classes"]
+    ordered = told["target"].get("ordered_classes")
+    classes = ordered or told["target"]["classes"]
     named = told["target"]["name"]
     target = "" if named is None else f"Target: {_word(named)}; "
     link = f"link: {told['target']['link']}" if target else f"Link: {told['target']['link']}"
-    lines += [f"{target}{link}" + (f"; classes: {_listed(classes)}" if classes else ""), ""]
+    lines += [
+        f"{target}{link}" + (f"; classes{', lowest first' if ordered else ''}: {_listed(classes)}" if classes else ""),
+        "",
+    ]
     lines += ["## Columns", "", "| column | type | levels | missing |", "|---|---|---|---|"]
     for column in told["columns"]:
         levels = _listed(column["levels"]) if "levels" in column else ""

@@ -176,7 +176,10 @@ class _Graph:
     def labels(self, formula: Formula, eta: str) -> None:
         assert formula.classes is not None
         classes = formula.classes
-        if formula.outputs == 1:
+        if formula.cuts is not None:
+            probabilities = self._of_ordered(formula, eta)
+            place = self.add("ArgMax", probabilities, axis=1, keepdims=0)
+        elif formula.outputs == 1:
             positive = self.add("Greater", eta, self.constant(np.array(0.0)))
             place = self.add("Reshape", self.add("Cast", positive, to=self._type(np.int64)), self.constant([-1]))
         else:
@@ -186,7 +189,9 @@ class _Graph:
             kind = np.bool_
         values = classes if kind is np.str_ else classes.astype(kind)
         self.output(self.add("Gather", self.constant(values), place, axis=0), "label", kind, [None])
-        if formula.link == "margin":
+        if formula.cuts is not None:
+            self.output(probabilities, "probabilities", np.float64, [None, len(classes)])
+        elif formula.link == "margin":
             flat = self.add("Reshape", eta, self.constant([-1])) if formula.outputs == 1 else eta
             self.output(flat, "decision", np.float64, [None] + [formula.outputs] * (formula.outputs > 1))
         elif formula.outputs == 1:
@@ -194,6 +199,25 @@ class _Graph:
             self.output(self.add("Sigmoid", both), "probabilities", np.float64, [None, 2])
         else:
             self.output(self.add("Softmax", eta, axis=1), "probabilities", np.float64, [None, len(classes)])
+
+    def _of_ordered(self, formula: Formula, eta: str) -> str:
+        """(rows, C) probabilities in the order of the labels: P(y > c - 1) P(y <= c) times what is between.
+
+        Not by the operator Sigmoid, which takes small ones for the rest of 1.
+        """
+        assert formula.cuts is not None
+        assert formula.ranks is not None
+        above = np.concatenate(([np.inf], formula.cuts))[formula.ranks]
+        not_above = np.concatenate((-formula.cuts, [np.inf]))[formula.ranks]
+        one = self.constant(np.array(1.0))
+
+        def logistic(predictor: str) -> str:
+            return self.add("Reciprocal", self.add("Add", one, self.add("Exp", self.add("Neg", predictor))))
+
+        first = logistic(self.add("Add", eta, self.constant(above[None])))
+        second = logistic(self.add("Sub", self.constant(not_above[None]), eta))
+        between = self.constant(formula.between[formula.ranks][None])
+        return self.add("Mul", self.add("Mul", first, second), between)
 
 
 def feeds(formula: Formula, table: Any) -> dict[str, Any]:

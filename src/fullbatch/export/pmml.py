@@ -22,8 +22,8 @@ def pmml(formula: Formula) -> str:
     Raises
     ------
     ValueError
-        The model has no probabilities, labels are bytes, or there are indicators of missing values, which PMML replaces
-        before it could look at them.
+        The model has no probabilities, classes are ordered, labels are bytes, or there are indicators of missing
+        values, which PMML replaces before it could look at them.
     """
     if formula.link == "margin":
         raise ValueError(
@@ -32,6 +32,11 @@ def pmml(formula: Formula) -> str:
         )
     if any(one.absent is not None for one in formula.numbers):
         raise ValueError("PMML has no indicators of missing values beside what stands for them: fit without, or save")
+    if formula.cuts is not None:
+        raise ValueError(
+            "fullbatch does not write PMML's models of ordered classes, with which no reader of PMML was tested: use "
+            "SQL or ONNX"
+        )
     refuse_bytes(formula, "PMML")
     outputs = ["prediction"] + [f"probability_{label}" for label in _labels(formula)]
     if taken := {_TARGET, *outputs}.intersection(formula.columns):

@@ -29,8 +29,8 @@ _TRUTH = {"tsql": "BIT", "fabric": "BIT", "oracle": "INT", "teradata": "INT"}
 # Those in which other text than ASCII is N'...'; '...' would be put into the code page of the database.
 _NATIONAL = ("tsql", "fabric")
 
-# Linear predictors, and the largest of several.
-_ETA, _TOP = "fullbatch_eta", "fullbatch_eta_top"
+# Linear predictors, the largest of several, and the largest probability of ordered classes.
+_ETA, _TOP, _LIKELIEST = "fullbatch_eta", "fullbatch_eta_top", "fullbatch_likeliest"
 
 
 def predictor(formula: Formula, output: int = 0, alias: str = "") -> str:
@@ -74,7 +74,8 @@ def query(formula: Formula, table: str, dialect: str = _OWN, view: str | None = 
     """
     refuse_bytes(formula, "SQL")
     _check_names(formula, dialect)
-    text = _several(formula, table) if formula.outputs > 1 else _one(formula, table)
+    write = _ordered if formula.cuts is not None else _several if formula.outputs > 1 else _one
+    text = write(formula, table)
     if view is not None:
         text = f"CREATE VIEW {view} AS\n{text}"
     return translated(text, dialect) + ";\n"
@@ -126,6 +127,8 @@ def _check_names(formula: Formula, dialect: str) -> None:
 def _added(formula: Formula) -> list[str]:
     """Names of the columns that a query adds."""
     names = ["prediction", *_probabilities(formula)]
+    if formula.cuts is not None:
+        return [*names, _ETA, _LIKELIEST]
     return [*names, _ETA] if formula.outputs == 1 else [*names, *_etas(formula), _TOP]
 
 
@@ -134,10 +137,11 @@ def _etas(formula: Formula) -> list[str]:
 
 
 def _probabilities(formula: Formula) -> list[str]:
-    """Of the second class of two, or of each of several."""
+    """Of the second class of two, or of each of several, or of ordered ones."""
     if formula.classes is None or formula.link == "margin":
         return []
-    return [f"probability_{plain(label)}" for label in formula.classes[1 if formula.outputs == 1 else 0 :]]
+    first = 1 if formula.link == "logit" else 0
+    return [f"probability_{plain(label)}" for label in formula.classes[first:]]
 
 
 def _one(formula: Formula, table: str) -> str:
@@ -198,6 +202,32 @@ def _several(formula: Formula, table: str) -> str:
     for share, name in zip(shares, _probabilities(formula), strict=False):
         columns.append(f"{_where_finite(top, f'{share} / ({total})')} AS {_column(name)}")
     return "SELECT\n  " + ",\n  ".join([*columns, "u.*"]) + f"\nFROM (\n  {with_top}\n) AS u"
+
+
+def _ordered(formula: Formula, table: str) -> str:
+    """Of ordered classes: probabilities from the logits of P(y > c), and the likeliest, of equals the first."""
+    assert formula.classes is not None
+    assert formula.cuts is not None
+    assert formula.ranks is not None
+    names, cuts, between = _probabilities(formula), formula.cuts.tolist(), formula.between.tolist()
+    inner = f"SELECT\n    {predictor(formula, alias='t')}\n    AS {_ETA},\n    t.*\n  FROM {table} AS t"
+    probabilities = []
+    for name, rank in zip(names, formula.ranks.tolist(), strict=True):
+        parts = []
+        if rank > 0:  # above the class before
+            parts.append(f"({_mean('logit', f'(s.{_ETA} + {_literal(cuts[rank - 1])})')})")
+        if rank < len(cuts):  # and not above this one
+            parts.append(f"({_mean('logit', f'(-s.{_ETA} - {_literal(cuts[rank])})')})")
+        value = " * ".join([*parts, _literal(between[rank])])
+        probabilities.append(f"{_where_finite(f's.{_ETA}', value)} AS {_column(name)}")
+    with_each = "SELECT\n  " + ",\n  ".join([*probabilities, "s.*"]) + f"\n  FROM (\n  {inner}\n  ) AS s"
+    columns = [_column(name, "v") for name in names]
+    with_top = f"SELECT GREATEST({', '.join(columns)}) AS {_LIKELIEST}, v.*\n  FROM (\n  {with_each}\n  ) AS v"
+    labels = [_value(plain(label)) for label in formula.classes]
+    cases = " ".join(
+        f"WHEN {_column(name, 'u')} = u.{_LIKELIEST} THEN {label}" for name, label in zip(names, labels, strict=True)
+    )
+    return f"SELECT\n  CASE {cases} END AS prediction,\n  u.*\nFROM (\n  {with_top}\n) AS u"
 
 
 def _is_there(number: str) -> str:
