@@ -102,5 +102,8 @@ def test_pmml_of_what_is_refused_and_ignored(pmml_reader):
 
 
 def test_a_support_vector_machine_has_no_pmml():
-    with pytest.raises(ValueError, match=r"the squared hinge has none: use LogisticRegression, or another format"):
+    with pytest.raises(
+        ValueError,
+        match=r"the squared hinge has none: hand over SQL, ONNX or scikit-learn .*, or fit a LogisticRegression",
+    ):
         fitted(LinearSVC(), "label", 300).to_pmml(offset="exposure")

@@ -27,8 +27,9 @@ def pmml(formula: Formula) -> str:
     """
     if formula.link == "margin":
         raise ValueError(
-            "PMML's linear models of classes have probabilities, and the squared hinge has none: use "
-            "LogisticRegression, or another format (ONNX, SQL)"
+            "fullbatch writes PMML's general regression, whose models of classes have probabilities, and the squared "
+            "hinge has none: hand over SQL, ONNX or scikit-learn (to_sql, to_onnx, to_sklearn), or fit a "
+            "LogisticRegression"
         )
     if any(one.absent is not None for one in formula.numbers):
         raise ValueError("PMML has no indicators of missing values beside what stands for them: fit without, or save")
