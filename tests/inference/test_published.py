@@ -237,6 +237,16 @@ def test_petersen():
         assert_allclose(one.std_err[1], published, atol=6e-5)
 
 
+def test_petersen_by_bell_and_mccaffrey():
+    """The variances of R's sandwich, vcovCL(..., type = "HC2"), as its tests have them: they are of CR2."""
+    frame = petersen()
+    model = GeneralizedLinearRegressor(tol=TOL).fit(frame[["x"]], frame["y"])
+    told = model.inference(frame[["x"]], frame["y"], clusters=frame["firm"], covariance="CRV2")
+    # By the definition, with hat matrices of the clusters, the covariance of the two is -6.592914e-05.
+    assert_allclose(told.matrix, [[4.494487e-03, -6.592912e-05], [-6.592912e-05, 2.568236e-03]], rtol=4e-7)
+    assert_allclose(told.std_err, [0.067041, 0.050678], atol=6e-7)
+
+
 def test_summary_of_petersen_fits_in_80_columns():
     frame = petersen()
     told = GeneralizedLinearRegressor(tol=TOL).fit(frame[["x"]], frame["y"])

@@ -31,7 +31,7 @@ Covariance = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="classical, observed, HC0 to HC3, cluster or CRV3; default: classical, or cluster with --clusters.",
+        help="classical, observed, HC0 to HC3, cluster, CRV2 or CRV3; default: classical, or cluster with --clusters.",
         show_default=False,
     ),
 ]
