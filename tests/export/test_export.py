@@ -1,11 +1,9 @@
 """Models in other hands predict the same: scikit-learn, skops, SQL in DuckDB, ONNX, PMML, tables and cards."""
 
-import json
 import math
 import sqlite3
 import sys
 import xml.etree.ElementTree as Xml
-from decimal import Decimal, localcontext
 
 import duckdb
 import numpy as np
@@ -20,11 +18,10 @@ from tests.export.handed import MODELS, OTHERS, fitted, own, rows, same, same_in
 import fullbatch
 from fullbatch import GeneralizedLinearRegressor, LinearSVC, LogisticRegression, OrdinalLogisticRegression, load_model
 from fullbatch.export.onnx_ import feeds
-from fullbatch.saving import files
 
 
 def test_no_estimator_is_left_out():
-    kinds = {kind for kind in fullbatch.estimators._ALL if not getattr(kind, "_no_hand_over", True)}
+    kinds = {kind for kind in fullbatch.estimators._ALL if hasattr(kind, "to_sql")}
     assert {type(one.values[0]) for one in MODELS} == kinds
 
 
@@ -241,114 +238,6 @@ def test_errors_of_other_coefficients_are_none_of_a_models(target, tmp_path):
     assert saved.relativities(saved.inference(given[half], frame[target][half])).num_rows
 
 
-def test_cards_say_what_the_model_is(tmp_path):
-    model = fitted(LogisticRegression(), "label", 300)
-    model.export(tmp_path / "m.json", measures={"accuracy": 0.9})
-    told = json.loads((tmp_path / "m.json").read_text())
-    assert [column["name"] for column in told["columns"]] == ["age", "in come", "region", "band", "exposure"]
-    assert told["columns"][0]["missing"] == 40.5
-    assert told["target"]["classes"] == ["a", "b"]
-    assert told["fit"]["rows"] == 300
-    assert told["fit"]["status"] == "converged"
-    model.save(tmp_path / "m.fb")
-    assert load_model(tmp_path / "m.fb").model_card()["fingerprint"] == told["fingerprint"]
-    model.coef_ = model.coef_ + 1e-16
-    model.coef_[0, 0] = np.nextafter(model.coef_[0, 0], 9)
-    assert model.model_card()["fingerprint"] != told["fingerprint"]
-    model.export(tmp_path / "m.md")
-    assert "| age | number |  | counts as 40.5 |" in (tmp_path / "m.md").read_text()
-
-
-def test_cards_of_saved_models_say_how_the_fit_ended(tmp_path):
-    frame = rows(300, missing=False)[["age", "in come", "three"]].assign(twice=lambda one: 2 * one["age"])
-    models = [
-        LogisticRegression(C=0.5).fit(frame, "three"),
-        GeneralizedLinearRegressor("poisson", max_iter=1, tol=0).fit(frame, "three"),
-    ]
-    for model in models:
-        model.save(tmp_path / "m.fb")
-        loaded = load_model(tmp_path / "m.fb")
-        loaded.save(tmp_path / "again.fb")
-        assert (tmp_path / "again.fb").read_bytes() == (tmp_path / "m.fb").read_bytes()
-        fit, result = loaded.model_card()["fit"], model.result_
-        assert fit["value"] == result.value
-        assert fit["message"] == result.message
-        assert fit["notices"] == [str(notice) for notice in result.notices]
-        bound = result.certificate.bound
-        assert fit["certificate"]["bound"] == (bound if np.isfinite(bound) else None)
-        assert fit["certificate"]["words"] == result.certificate.words
-        assert loaded.model_card()["target"]["name"] == "three"
-        told = model.model_card()["fit"]
-        assert {name: told[name] for name in fit} == fit
-        assert told.keys() - fit.keys() == {"solver", "passes", "setup_passes", "seconds"}
-    loaded.export(tmp_path / "m.md")
-    text = (tmp_path / "m.md").read_text()
-    assert "Target: three; link: log" in text
-    assert f"| message | {models[1].result_.message} |" in text
-    # F by its definition: logistic loss per row, and the penalty of C on the sum.
-    X, y = frame[["age", "in come", "twice"]].to_numpy(), np.searchsorted(models[0].classes_, frame["three"])
-    eta = X @ models[0].coef_.T + models[0].intercept_
-    loss = np.log(np.exp(eta).sum(axis=1)) - eta[np.arange(300), y]
-    value = loss.mean() + (models[0].coef_ ** 2).sum() / (2 * 0.5 * 300)
-    assert_allclose(models[0].model_card()["fit"]["value"], value, rtol=1e-12)
-
-
-def test_cards_of_files_of_before(tmp_path):
-    model = fitted(LogisticRegression(), "label", 300)
-    model.save(tmp_path / "m.fb")
-    kind, arrays, metadata = files.read(tmp_path / "m.fb")
-    files.write(tmp_path / "m.fb", kind, arrays, {name: metadata[name] for name in metadata if name != "runs"})
-    fit = load_model(tmp_path / "m.fb").model_card()["fit"]
-    assert fit == {"iterations": int(model.n_iter_[0]), "rows": 300, "status": "converged"}
-    for wrong in ([1], [{**metadata["runs"][0], "value": "much"}], [{**metadata["runs"][0], "more": 1}], {}):
-        files.write(tmp_path / "m.fb", kind, arrays, {**metadata, "runs": wrong})
-        with pytest.raises(fullbatch.ModelFileError, match="is damaged: runs"):
-            load_model(tmp_path / "m.fb")
-
-
-def test_cards_of_several_targets(tmp_path):
-    frame = rows(300, missing=False)[["age", "in come", "y", "three"]]
-    model = fullbatch.Ridge(alpha=2.0).fit(frame, ["y", "three"])
-    model.save(tmp_path / "m.fb")
-    loaded = load_model(tmp_path / "m.fb")
-    for card in (model.model_card(), loaded.model_card()):
-        assert card["target"] == {"name": ["y", "three"], "link": "identity", "classes": None}
-        assert [column["name"] for column in card["columns"]] == ["age", "in come"]
-        assert [one["value"] for one in card["fit"]["targets"]] == [one.value for one in model.results_]
-    assert loaded.model_card()["fingerprint"] == model.model_card()["fingerprint"]
-    loaded.coef_[1, 0] += 1e-9
-    assert loaded.model_card()["fingerprint"] != model.model_card()["fingerprint"]
-    model.export(tmp_path / "m.md")
-    assert "| target 1: message | " in (tmp_path / "m.md").read_text()
-    with pytest.raises(ValueError, match="no model can be handed over that is of several targets"):
-        model.to_sql("t")
-
-
-def test_cards_of_formulas(tmp_path):
-    frame = rows(300, missing=False)[["age", "in come", "region", "y", "exposure"]]
-    frame.loc[::7, "age"] = np.nan
-    told = fullbatch.GammaRegressor(formula="y ~ C(region) + bs(age, df=4)", missing={"age": "mean"})
-    model = told.fit(frame, offset="exposure")
-    model.save(tmp_path / "m.fb")
-    for card in (model.model_card(), load_model(tmp_path / "m.fb").model_card()):
-        assert card["columns"] == [
-            {"name": "age", "type": "number", "missing": model.missing_["age"]},
-            {"name": "region", "type": "category", "levels": sorted(set(frame["region"])), "missing": None},
-            {"name": "exposure", "type": "offset", "missing": None},
-        ]
-        assert card["target"]["name"] == "y"
-        assert card["objective"]["formula"] == "y ~ C(region) + bs(age, df=4)"
-        assert card["fingerprint"] == model.model_card()["fingerprint"]
-    other = told.fit(frame[frame["age"].isna() | (frame["age"] > 22)], offset="exposure")
-    fingerprint = other.model_card()["fingerprint"]
-    other.missing_ = {"age": 50.0}  # which no coefficient tells
-    assert other.model_card()["fingerprint"] != fingerprint
-    with pytest.raises(
-        ValueError, match=r"cannot be handed over: .*, or save the model; model_card\(\) tells what it is"
-    ):
-        model.to_onnx()
-
-
 def test_the_ending_of_a_path_tells_the_format(tmp_path):
     model = fitted(LogisticRegression(), "label", 300)
     model.export(tmp_path / "m.onnx", offset="exposure")
@@ -365,17 +254,6 @@ def test_the_ending_of_a_path_tells_the_format(tmp_path):
         model.export(tmp_path / "m.txt")
     with pytest.raises(fullbatch.DataError, match=r"cannot write to .*no folder.m.json: No such file or directory"):
         model.export(tmp_path / "no folder" / "m.json")
-
-
-def test_cards_say_parameters_of_columns_and_of_levels():
-    frame = rows(300, missing=False)[["age", "in come"]]
-    target = rows(300, missing=False)["y"]
-    model = GeneralizedLinearRegressor(
-        alpha=0.1, P2={"age": 2.0}, lower_bounds=[-np.inf, -1.0], group_ratio=None, engine="serial"
-    ).fit(frame, target)
-    said = json.loads(json.dumps(model.model_card()))["objective"]
-    assert said["P2"] == {"age": 2.0}
-    assert said["lower_bounds"] == ["-inf", -1.0]
 
 
 @pytest.mark.parametrize(("to", "name"), [("to_onnx", "label"), ("to_pmml", "target"), ("to_pmml", "probability_1")])
@@ -423,76 +301,6 @@ def test_relativities_of_a_support_vector_machine_are_coefficients():
     assert table["class"].unique().tolist() == ["3", "5", "7"]
     of_age = table[table["term"] == "age"]["coefficient"]
     assert of_age.tolist() == model.coef_[:, 0].tolist()
-
-
-def ordinal(coef, intercept, labels=("low", "mid", "high")):
-    """A model of one column with these coefficients, whose labels are in this order."""
-    model = OrdinalLogisticRegression(classes=list(labels))
-    model.fit(np.arange(9.0)[:, None], np.resize(np.array(labels), 9))
-    model.coef_, model.intercept_ = np.array([[coef]]), np.array(intercept)
-    return model
-
-
-def test_ordered_classes_far_away_and_next_to_each_other():
-    """Probabilities by their definition, differences of logistic functions, in as many digits as they need."""
-    cuts = [1.0, 1.0 - 1e-9]
-    model = ordinal(1.0, cuts)
-    x = [-1e5, -800.0, -720.0, -600.0, -30.0, -1.0, 0.0, 30.0, 600.0, 720.0, 800.0, 1e5]
-    with localcontext(prec=400):
-        above = [[1 / (1 + (-Decimal(one) - Decimal(cut)).exp()) for cut in cuts] for one in x]
-        wanted = np.array([[float(b), float(1 - a), float(a - b)] for a, b in above])
-    assert model.classes_.tolist() == ["high", "low", "mid"]
-    names = ["probability_high", "probability_low", "probability_mid"]
-    told = duckdb.query_df(pd.DataFrame({"x0": x}), "t", model.to_sql("t")).df()
-    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
-    label, probabilities = session.run(None, {"X": np.array(x)[:, None]})
-    likeliest = model.classes_[wanted.argmax(axis=1)]
-    for found, found_label in ((told[names], told["prediction"]), (probabilities, label)):
-        assert_allclose(found, wanted, rtol=1e-6, atol=1e-300)  # 1e-9 has lost digits in 1 - 1e-9
-        assert found_label.tolist() == likeliest.tolist() == model.predict(np.array(x)[:, None]).tolist()
-    assert_allclose(told[names], model.predict_proba(np.array(x)[:, None]), rtol=1e-9, atol=1e-300)
-    strange = duckdb.query_df(pd.DataFrame({"x0": [np.inf, None, np.nan]}), "t", model.to_sql("t")).df()
-    assert strange[["prediction", *names]].isna().all(axis=None)
-    assert np.isnan(session.run(None, {"X": np.array([[np.inf], [np.nan]])})[1]).all()
-
-
-def test_relativities_of_ordered_classes_are_of_the_odds_of_a_higher_one():
-    frame = rows(600, missing=False)
-    X, y = frame[["age", "region"]], frame["three"]
-    model = OrdinalLogisticRegression(classes=[5, 3, 7]).fit(X, y)
-    table = model.relativities().to_pandas()
-    first, second, third = (X[:1].assign(age=30.0 + k, region=one) for k, one in enumerate(["east", "east", "süd"]))
-    low = [model.predict_proba(one)[0, [1, 0, 2]].cumsum()[:2] for one in (first, second, third)]  # of 5, and 5 or 3
-    odds = [(1 - one) / one for one in low]
-    assert table["term"].tolist() == ["intercept", "intercept", "age", "region", "region", "region"]
-    assert table["level"].tolist()[:2] == ["above 5", "above 3"]
-    relativity = table["relativity"].to_numpy()
-    assert_allclose(odds[1] / odds[0], relativity[2], rtol=1e-9)
-    assert_allclose(odds[2] / odds[1], relativity[2] * relativity[5], rtol=1e-9)
-    assert_allclose(odds[0], relativity[:2] * relativity[2] ** 30, rtol=1e-9)
-    told = GeneralizedLinearRegressor().fit(X, y).inference(X, y)
-    with pytest.raises(ValueError, match="there are no standard errors of ordered classes"):
-        model.relativities(told)
-
-
-def test_ordered_classes_in_cards_and_where_there_are_no_words_for_them(tmp_path):
-    model = ordinal(0.5, [0.3, -0.7])
-    told = model.model_card()
-    assert told["target"]["ordered_classes"] == ["low", "mid", "high"]
-    assert told["target"]["classes"] == ["high", "low", "mid"]
-    model.export(tmp_path / "m.md")
-    assert "classes, lowest first: low, mid, high" in (tmp_path / "m.md").read_text()
-    model.save(tmp_path / "m.fb")
-    assert load_model(tmp_path / "m.fb").model_card()["fingerprint"] == told["fingerprint"]
-    assert ordinal(0.5, [0.3, -0.6]).model_card()["fingerprint"] != told["fingerprint"]
-    other = ordinal(0.5, [0.3, -0.7], ("high", "mid", "low"))
-    assert other.model_card()["fingerprint"] != told["fingerprint"]
-    with pytest.raises(ValueError, match="scikit-learn has no model of ordered classes: use SQL or ONNX"):
-        model.to_sklearn()
-    with pytest.raises(
-        ValueError, match=r"fullbatch does not write PMML's models of ordered classes, .*: use SQL or ONNX"
-    ):
-        model.to_pmml()
 
 
 LINKS = [

@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 
 from ..errors import DataError
 from ..protocols.schema import Features
-from .around import Around
+from .around import Around, named_by
 from .arrays import ArraySource, array_sources
 from .arrow import as_table, expanded
 from .beside import (
@@ -131,7 +131,7 @@ def given_to_fit(
     if kind is Kind.SOURCES:
         sources = listed(X)
         refuse_beside_sources(y, weight, offset)
-        named: dict[str, Any] = {meaning: _named_by(sources, meaning) for meaning in ("target", "offset")}
+        named: dict[str, Any] = {meaning: named_by(sources, meaning) for meaning in ("target", "offset")}
         return Given(sources, zero_based=_first_column(sources), missing=rules(sources), **named)
     refuse_unready(X, kind, y, asked_by)
     refuse_several_names(X, kind, y, asked_by)
@@ -233,17 +233,6 @@ def _first_column(sources: list[Any]) -> bool | None:
     if len(told) > 1:
         raise DataError("columns are counted from 0 in some sources and from 1 in others: tell zero_based for all")
     return told.pop() if told else None
-
-
-def _named_by(sources: list[Any], meaning: str) -> str | None:
-    """The column that sources of tables read for this; None where they do not say, or not the same."""
-    told = set()
-    for source in sources:
-        while isinstance(source, Around):
-            source = source.source
-        told.add(getattr(getattr(source, "columns", None), meaning, None))
-    name = told.pop() if len(told) == 1 else None
-    return name if isinstance(name, str) else None
 
 
 def refuse_beside_sources(*columns: Any) -> None:

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +47,6 @@ class HandedOver:
     indicators_: tuple[int, ...]
     unknown: str
 
-    _no_hand_over: ClassVar[str] = ""  # why not
-
     @abstractmethod
     def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
         """Name and options of the loss of one linear predictor."""
@@ -65,8 +63,6 @@ class HandedOver:
 
     def _refuse_hand_over(self) -> None:
         """Refuse a model that other packages have no words for."""
-        if self._no_hand_over:
-            raise ValueError(f"{type(self).__name__} cannot be handed over: {self._no_hand_over}")
         if self.formula_ is not None:
             raise ValueError(
                 f"a model of the formula {self.formula_.text!r} cannot be handed over: other packages have no words "
