@@ -12,6 +12,9 @@ from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
 
+# Below this predictor a mean under the cloglog link is a series of its rate: 1 - exp(-rate) has lost digits there.
+SMALL_CLOGLOG = -9.0
+
 
 class Number(NamedTuple):
     """A column of numbers.

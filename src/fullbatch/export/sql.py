@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import MissingExtraError
 from ..models.links import LARGEST_ETA
-from .formula import Formula, Levels, plain, refuse_bytes
+from .formula import SMALL_CLOGLOG, Formula, Levels, plain, refuse_bytes
 
 # The language that is written; others are translated from it.
 _OWN = "duckdb"
@@ -175,9 +175,10 @@ def _mean(link: str, eta: str) -> str:
         "log": f"CASE WHEN {eta} > {most} THEN {largest} WHEN {eta} < {least} THEN 0e0 ELSE EXP({eta}) END",
         "logit": f"CASE WHEN {eta} > {most} THEN 1e0 WHEN {eta} >= 0 THEN 1e0 / (1e0 + EXP(-{eta})) "
         f"WHEN {eta} < {least} THEN 0e0 ELSE EXP({eta}) / (1e0 + EXP({eta})) END",
-        # Of a small rate t, 1 - EXP(-t) has lost the digits that t - t^2 / 2 has; above EXP(6) it is 1 to the last one.
+        # Of a small rate t, 1 - EXP(-t) has lost digits that a series has; above EXP(6) it is 1 to the last one.
         "cloglog": f"CASE WHEN {eta} > 6e0 THEN 1e0 WHEN {eta} < {least} THEN 0e0 "
-        f"WHEN {eta} < -18e0 THEN EXP({eta}) * (1e0 - EXP({eta}) / 2e0) ELSE 1e0 - EXP(-EXP({eta})) END",
+        f"WHEN {eta} < {_literal(SMALL_CLOGLOG)} THEN EXP({eta}) * (1e0 - EXP({eta}) / 2e0 * (1e0 - EXP({eta}) / 3e0 "
+        f"* (1e0 - EXP({eta}) / 4e0))) ELSE 1e0 - EXP(-EXP({eta})) END",
     }[link]
 
 
