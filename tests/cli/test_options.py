@@ -1,14 +1,16 @@
 """Every option of the command line, in this process: what a command does with it is what the library does."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import typer
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from typer.testing import CliRunner
 
 import fullbatch
@@ -24,6 +26,7 @@ from fullbatch import (
 )
 from fullbatch.cli._screen import in_options
 from fullbatch.cli.app import app
+from fullbatch.saving.files import read, write
 
 ROLES = {"target": "y", "features": ["a", "b", "region"]}
 FEATURES = ["--features", "a,b,region"]
@@ -722,6 +725,88 @@ def test_export_writes_what_the_ending_says(churn):
     with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
         run("export", "m.fb", "m.fb", "--format", "sql")
     assert "only SQL has it" in run("export", "m.fb", "m.onnx", "--dialect", "postgres", code=2).stderr
+
+
+def test_relativities_have_errors_where_the_rows_are_named(churn, table):
+    run("export", "m.fb", "plain.csv")
+    assert "std_err" not in pd.read_csv("plain.csv")
+    # Dummies against the first region, in statsmodels.
+    design = pd.get_dummies(table[["a", "b", "region"]], columns=["region"], drop_first=True, dtype=float)
+    truth = (table["y"] == sorted(set(table["y"]))[1]).astype(float)
+    names = ["const", "a", "b", "region_s", "region_w"]
+    for asked, options in (
+        ([], {}),
+        (["--covariance", "HC0"], {"cov_type": "HC0"}),
+        (["--clusters", "shop"], {"cov_type": "cluster", "cov_kwds": {"groups": np.arange(len(table)) % 20}}),
+    ):
+        fit = sm.GLM(truth, sm.add_constant(design), sm.families.Binomial()).fit(tol=1e-12, **options)
+        told = run("export", "m.fb", "r.csv", "--data", "train.csv", "--target", "y", *asked)
+        assert "r.csv" in told.stdout
+        found = pd.read_csv("r.csv")
+        assert found["std_err"].tolist()[3] == 0.0  # the first region
+        found = found.drop(index=3)
+        assert_allclose(found["std_err"], (np.exp(fit.params) * fit.bse)[names], rtol=1e-5)
+    # By the columns of the fit; files in another format, and read otherwise.
+    run("export", "m.fb", "again.csv", "--data", "train.csv")
+    table.to_csv("semicolons.txt", index=False, sep=";")
+    reading = ["--data-format", "csv", "--delimiter", ";", "--format", "relativities"]
+    run("export", "m.fb", "other.txt", "--data", "semicolons.txt", *reading)
+    assert Path("other.txt").read_text() == Path("again.csv").read_text()
+    run("export", "m.fb", "r.xlsx", "--data", "train.csv")
+    assert pd.read_excel("r.xlsx")["std_err"].tolist() == pytest.approx(pd.read_csv("again.csv")["std_err"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["m.onnx", "--data", "train.csv"], r"only relativities \(.csv, .xlsx\) have standard errors"),
+        (["r.csv", "--covariance", "HC1"], r"--covariance.*it is of rows: name their files with --data"),
+        (["r.csv", "--clusters", "shop"], r"--clusters.*it is of rows: name their files with --data"),
+        (["r.csv", "--weights", "precision"], r"--weights.*it is of rows: name their files with --data"),
+        (["m.sql", "--delimiter", ";"], r"--delimiter.*it is of rows: name their files with --data"),
+        (["m.sql", "--data-format", "csv"], r"--data-format.*it is of rows: name their files with --data"),
+    ],
+)
+@pytest.mark.usefixtures("churn")
+def test_options_of_rows_without_rows(asked, message):
+    assert re.search(message, " ".join(run("export", "m.fb", *asked, code=2).stderr.split()))
+
+
+@pytest.mark.usefixtures("churn")
+def test_rows_are_not_overwritten_by_relativities():
+    with pytest.raises(fullbatch.DataError, match="it is one of the files to read"):
+        run("export", "m.fb", "train.csv", "--data", "train.csv")
+
+
+def test_the_columns_of_a_fit_go_by_their_names(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.to_csv("train.csv", index=False)
+    run("fit", "train.csv", *POISSON, "--offset", "off", "--save", "m.fb")
+    model = load_model("m.fb")
+    assert (model.target_name_, model.offset_name_) == ("c", "off")
+    for asked, name in ([], "off"), (["--offset", "log_n"], "log_n"):
+        run("export", "m.fb", "m.sql", *asked)
+        assert f'CAST(t."{name}" AS DOUBLE)' in Path("m.sql").read_text()
+        run("export", "m.fb", "m.json", *asked)
+        assert json.loads(Path("m.json").read_text())["columns"][-1] == {
+            "name": name,
+            "type": "offset",
+            "missing": None,
+        }
+    assert "relativities tell of no offset" in run("export", "m.fb", "m.csv", "--offset", "off", code=2).stderr
+    for command in ("evaluate", "summary", "check"):
+        by_name = told(command, "m.fb", "train.csv", "--target", "c", "--offset", "off")
+        assert told(command, "m.fb", "train.csv") == by_name
+    run("predict", "m.fb", "train.csv", "--output", "p.csv")
+    wanted = model.predict(table[["a", "b"]], offset=table["off"])
+    assert_array_equal(pd.read_csv("p.csv")["prediction"], wanted)
+    # Files of before do not tell: names are then needed as they were.
+    kind, arrays, metadata = read(Path("m.fb"))
+    write("m.fb", kind, arrays, {name: value for name, value in metadata.items() if name != "named"})
+    run("export", "m.fb", "m.sql")
+    assert 'CAST(t."offset" AS DOUBLE)' in Path("m.sql").read_text()
+    with pytest.raises(DataError, match="the model was fitted with an offset and there is none here"):
+        run("evaluate", "m.fb", "train.csv", "--target", "c")
 
 
 @pytest.mark.parametrize(

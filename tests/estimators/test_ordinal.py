@@ -311,8 +311,6 @@ def test_what_it_has_not():
     model = OrdinalLogisticRegression(engine="serial").fit(X, y)
     with pytest.raises(ValueError, match=r"no standard errors: its thresholds are fitted too.*OrderedModel"):
         model.inference(X, y)
-    with pytest.raises(ValueError, match="cannot be handed over: its thresholds are fitted too"):
-        model.to_sql("data")
     with pytest.raises(ValueError, match="bootstrap does not take OrdinalLogisticRegression: its thresholds"):
         bootstrap(model, X, y)
 

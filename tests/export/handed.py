@@ -8,7 +8,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 import fullbatch
-from fullbatch import GeneralizedLinearRegressor, LinearSVC, LogisticRegression, LogisticRegressionCV, table_sources
+from fullbatch import (
+    GeneralizedLinearRegressor,
+    LinearSVC,
+    LogisticRegression,
+    LogisticRegressionCV,
+    OrdinalLogisticRegression,
+    table_sources,
+)
 
 ROWS = 10_000
 REGRESSIONS = [
@@ -76,6 +83,8 @@ def models():
     for kind in (LogisticRegression(), LogisticRegressionCV(scoring="neg_log_loss"), LinearSVC()):
         for target in ("label", "three"):
             yield pytest.param(kind, target, id=f"{type(kind).__name__}-{target}")
+    for target, classes in (("three", [5, 3, 7]), ("label", ["b", "a"])):  # none in the order in which they sort
+        yield pytest.param(OrdinalLogisticRegression(classes=classes), target, id=f"OrdinalLogisticRegression-{target}")
     for loss, options in REGRESSIONS:
         yield pytest.param(GeneralizedLinearRegressor(loss, loss_options=options), "y", id=loss)
     for name in OTHERS:

@@ -1,20 +1,32 @@
 """SQL reads only what it means to: no other column by the name of ours, and NaN as missing."""
 
+import json
 import math
 import sqlite3
+from decimal import Decimal, localcontext
 
 import duckdb
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pyarrow as pa
 import pytest
+import sqlglot
 from numpy.testing import assert_allclose
 from tests.export.handed import same
 
-from fullbatch import GeneralizedLinearRegressor, LinearRegression, LinearSVC, LogisticRegression, table_sources
+from fullbatch import (
+    GeneralizedLinearRegressor,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    OrdinalLogisticRegression,
+    table_sources,
+)
 
 # Names that the query gives to what it computes, now or formerly.
 NAMES = ["eta", "eta_0", "eta_1", "eta_top", "fullbatch_eta", "fullbatch_eta_1", "fullbatch_eta_top", "prediction"]
+NAMES += ["fullbatch_likeliest", "probability_low"]
 
 
 def in_duckdb(model, table, **options):
@@ -23,9 +35,19 @@ def in_duckdb(model, table, **options):
         return base.sql(model.to_sql("policies", **options)).df()
 
 
+def strict_exp(eta):
+    """As PostgreSQL's: what is out of the range of a double is an error, 0 as well as infinity."""
+    if eta is None:
+        return None
+    value = math.exp(eta)  # OverflowError
+    if not value:
+        raise ValueError("value out of range: underflow")
+    return value
+
+
 def in_sqlite(model, table, **options):
     base = sqlite3.connect(":memory:")
-    base.create_function("EXP", 1, lambda eta: None if eta is None else math.exp(eta))
+    base.create_function("EXP", 1, strict_exp)
     table.to_sql("policies", base, index=False)
     text = model.to_sql("policies", dialect="sqlite", view="scored", **options)
     base.executescript(text)
@@ -45,7 +67,7 @@ def frame(n=60):
 def fitted(kind):
     d = frame()
     counts = np.arange(60) % 3
-    if isinstance(kind, LogisticRegression | LinearSVC):
+    if isinstance(kind, LogisticRegression | LinearSVC | OrdinalLogisticRegression):
         return kind.fit(d, np.array(["low", "mid", "top"])[counts])
     return kind.fit(d, counts + 1)
 
@@ -53,6 +75,7 @@ def fitted(kind):
 MODELS = [
     pytest.param(LogisticRegression(), id="classes"),
     pytest.param(LinearSVC(), id="margin"),
+    pytest.param(OrdinalLogisticRegression(classes=["mid", "low", "top"]), id="ordered"),
     pytest.param(LinearRegression(), id="identity"),
     pytest.param(GeneralizedLinearRegressor("poisson"), id="log"),
     pytest.param(GeneralizedLinearRegressor(family="gamma", link="inverse"), id="inverse"),
@@ -162,3 +185,131 @@ def test_nan_where_levels_are_numbers(rule, unknown):
     if rule == "median":
         wanted = model.predict(pd.DataFrame({"band": [np.nan, 2.0]}))
         assert_allclose(told[[0, 1, 2]], wanted[[0, 0, 1]], rtol=1e-12)
+
+
+def truths(dialect):
+    """A model of truth values on columns of text, and what a dialect's query of it says in DuckDB."""
+    d = frame().replace({"region": {"u": "süd"}})
+    model = LogisticRegression().fit(d, (np.arange(60) % 3 > 1) ^ (d["age"] > 0).to_numpy())
+    text = model.to_sql("policies", dialect=dialect)
+    # sqlglot takes FLOAT for 24 bits, and knows no text of nations in DuckDB.
+    tree = sqlglot.parse_one(text.replace(" AS FLOAT)", " AS DOUBLE)"), read=dialect)
+    tree = tree.transform(
+        lambda node: sqlglot.exp.Literal.string(node.name) if isinstance(node, sqlglot.exp.National) else node
+    )
+    with duckdb.connect() as base:
+        base.register("policies", d)
+        told = base.sql(tree.sql("duckdb").replace(" AS BIT)", " AS BOOLEAN)")).df()
+    return d, model, text, told
+
+
+@pytest.mark.parametrize("dialect", ["tsql", "fabric", "oracle", "teradata"])
+def test_databases_without_truth_values_get_numbers(dialect):
+    d, model, text, told = truths(dialect)
+    kind = "BIT" if dialect in ("tsql", "fabric") else "INT"
+    assert f"CAST(1 AS {kind})" in text
+    assert f"CAST(0 AS {kind})" in text
+    for word in ("TRUE", "FALSE", "(1 = 1)", "(1 = 0)", "1 AS BOOLEAN"):
+        assert word not in text
+    wanted = model.predict(d)
+    assert 0 < wanted.sum() < len(wanted)
+    assert told["prediction"].tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "bigquery", "snowflake", "spark", "mysql", "sqlite"])
+def test_other_databases_have_truth_values(dialect):
+    text = truths(dialect)[2]
+    assert "THEN TRUE ELSE FALSE" in text
+    assert "'süd'" in text
+    assert "N'" not in text
+
+
+def test_text_of_other_alphabets_in_sql_server():
+    """'süd' is in the code page of the database there, and N'süd' in Unicode; labels too."""
+    text = truths("tsql")[2]
+    assert "WHEN N'süd'" in text
+    assert "WHEN 'v'" in text
+    labels = np.array(["nein", "ja", "möglich"])[np.arange(60) % 3]
+    text = LogisticRegression().fit(frame(), labels).to_sql("t", dialect="tsql")
+    assert "THEN N'möglich'" in text
+    assert "THEN 'nein'" in text
+
+
+def in_onnx(model, table):
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    first, *rest = session.run(None, {"X": table.to_numpy()})
+    told = pd.DataFrame({"prediction": first})
+    for probabilities in rest:
+        told[[f"probability_{label}" for label in model.classes_]] = probabilities
+    return told
+
+
+# What a linear predictor may be, and far more than EXP has numbers for.
+FAR = [
+    -1e6,
+    -1000.0,
+    -746.0,
+    -720.0,
+    -690.0,
+    -30.0,
+    -17.9,
+    -12.0,
+    -9.1,
+    -8.9,
+    -5.0,
+    -1.0,
+    0.5,
+    6.5,
+    30.0,
+    690.0,
+    709.0,
+    720.0,
+    1000.0,
+    1e6,
+]
+
+
+@pytest.mark.parametrize("run", [*ENGINES, in_onnx])
+@pytest.mark.parametrize("kind", ["log", "logit", "cloglog", "classes", "several"])
+def test_far_rows_do_not_end_the_query(kind, run):
+    """Expected by hand: means by their definitions, in as many digits as they need."""
+    x, y = np.linspace(-1, 1, 60)[:, None], np.arange(60) % (3 if kind == "several" else 2)
+    model = {
+        "log": GeneralizedLinearRegressor("poisson"),
+        "logit": GeneralizedLinearRegressor(family="binomial"),
+        "cloglog": GeneralizedLinearRegressor(family="binomial", link="cloglog"),
+    }.get(kind, LogisticRegression())
+    model.fit(x, y)
+    model.coef_, model.intercept_ = np.ones_like(model.coef_), model.intercept_ * 0.0
+    if kind == "several":
+        model.coef_[:, 0] = [-1.0, 0.0, 1.0]
+    with localcontext(prec=400):
+        rates = [Decimal(eta).exp() for eta in FAR]
+        wanted = {
+            "log": [Decimal(min(eta, 700)).exp() for eta in FAR],
+            "cloglog": [1 - (-rate).exp() for rate in rates],
+            "several": [rate / (1 / rate + 1 + rate) for rate in rates],
+        }.get(kind, [rate / (1 + rate) for rate in rates])
+    told = run(model, pd.DataFrame({"x0": FAR}))
+    found = told[{"classes": "probability_1", "several": "probability_2"}.get(kind, "prediction")]
+    assert_allclose(found, [float(one) for one in wanted], rtol=2e-12, atol=1e-300)
+    if kind in ("classes", "several"):
+        assert told["prediction"].tolist() == model.predict(np.array(FAR)[:, None]).tolist()
+
+
+@pytest.mark.parametrize("run", ENGINES)
+def test_no_predictor_has_no_inverse(run):
+    """Division by zero ends queries of most databases."""
+    model = GeneralizedLinearRegressor(family="gamma", link="inverse").fit(np.ones((9, 1)), np.arange(9.0) + 1)
+    model.coef_, model.intercept_ = np.array([1.0]), 0.0
+    told = run(model, pd.DataFrame({"x0": [0.0, 1e-320, -0.5, 4.0]}))["prediction"]
+    assert_allclose(told, [np.nan, np.nan, -2.0, 0.25])
+
+
+def test_labels_that_are_bytes():
+    model = LogisticRegression().fit(np.arange(9.0)[:, None], np.array([b"a", b"b", b"a"] * 3))
+    for to, hand_over in (("SQL", lambda: model.to_sql("t")), ("ONNX", model.to_onnx), ("PMML", model.to_pmml)):
+        with pytest.raises(ValueError, match=rf"labels are bytes, such as b'a', and {to} has text: fit with text"):
+            hand_over()
+    assert model.to_sklearn().predict([[0.0]]).tolist() == [b"a"]
+    assert json.loads(json.dumps(model.model_card()))["target"]["classes"] == ["a", "b"]

@@ -55,7 +55,7 @@ def test_classes_that_are_separated(chosen):
         model.inference(X, X["split"] > 0, columns=chosen)
 
 
-@pytest.mark.parametrize("covariance", ["cluster", "CRV3"])
+@pytest.mark.parametrize("covariance", ["cluster", "CRV2", "CRV3"])
 def test_one_cluster(covariance):
     X, y = rows()
     with pytest.raises(DataError, match=r"all rows are in one cluster of 'firm': without at least two"):

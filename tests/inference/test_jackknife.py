@@ -56,19 +56,75 @@ def test_other_losses_are_near_fits_without_each_cluster(weighted):
     assert_allclose(sparse.matrix, told.matrix, rtol=1e-9)
 
 
-def test_what_is_refused(monkeypatch):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_crv2_is_what_square_roots_of_hat_matrices_make(weighted):
+    """Bell and McCaffrey's definition, by matrices of the size of each cluster; a weight is so many rows."""
+    X, y, ids = rows()
+    weight = np.arange(len(y)) % 3 + 1 if weighted else np.ones(len(y), int)
+    model = GeneralizedLinearRegressor(tol=TOL).fit(X, y, weight)
+    told = model.inference(X, y, weight, clusters=ids, covariance="CRV2")
+    again = np.repeat(np.arange(len(y)), weight)
+    Z = sm.add_constant(X)[again]
+    residual = y[again] - Z @ sm.OLS(y[again], Z).fit().params
+    bread = np.linalg.inv(Z.T @ Z)
+    meat = np.zeros((3, 3))
+    for one in range(12):
+        own = ids[again] == one
+        values, vectors = np.linalg.eigh(np.eye(own.sum()) - Z[own] @ bread @ Z[own].T)
+        assert values.min() > 1e-3
+        score = Z[own].T @ (vectors / np.sqrt(values)) @ vectors.T @ residual[own]
+        meat += np.outer(score, score)
+    assert_allclose(told.matrix, bread @ meat @ bread, rtol=1e-7)
+    assert (told.df, told.clusters) == (11, (12,))
+    assert "CRV2: Bell and McCaffrey's" in told.summary()
+
+
+def test_crv2_has_no_bias_where_rows_are_independent_and_alike():
+    """Bell and McCaffrey (2002): then its mean is the covariance, with few clusters of unequal sizes too.
+
+    It is a quadratic form of the targets, whose mean over independent ones of variance 1 is a sum over unit vectors.
+    """
+    X, ids = rows(n=40)[0], np.repeat(np.arange(5), [2, 4, 7, 10, 17])
+    total = np.zeros((3, 3))
+    for y in np.eye(40):
+        model = GeneralizedLinearRegressor(tol=TOL).fit(X, y)
+        total += model.inference(X, y, clusters=ids, covariance="CRV2").matrix
+    Z = sm.add_constant(X)
+    assert_allclose(total, np.linalg.inv(Z.T @ Z), rtol=1e-6, atol=1e-9)
+
+
+def test_crv2_of_other_losses_stands_between():
+    X, y, ids = rows()
+    told = GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, y).inference(X, y, clusters=ids, covariance="CRV2")
+    fit = sm.GLM(y, sm.add_constant(X), family=sm.families.Poisson()).fit(tol=1e-14)
+    Z, root = sm.add_constant(X), np.sqrt(fit.mu)[:, None]
+    bread = np.linalg.inv(Z.T @ (Z * root**2))
+    meat = np.zeros((3, 3))
+    for one in range(12):
+        own = ids == one
+        W = root[own] * Z[own]
+        values, vectors = np.linalg.eigh(np.eye(own.sum()) - W @ bread @ W.T)
+        score = W.T @ (vectors / np.sqrt(values)) @ vectors.T @ ((y - fit.mu)[own] / root[own, 0])
+        meat += np.outer(score, score)
+    assert_allclose(told.matrix, bread @ meat @ bread, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["CRV2", "CRV3"])
+def test_what_is_refused(monkeypatch, kind):
     X, y, ids = rows()
     model = GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, y)
-    with pytest.raises(ValueError, match='covariance="CRV3" needs clusters='):
-        model.inference(X, y, covariance="CRV3")
-    with pytest.raises(ValueError, match="CRV3 is for one way of clusters"):
-        model.inference(X, y, clusters=[ids, ids // 2], covariance="CRV3")
+    with pytest.raises(ValueError, match=f'covariance="{kind}" needs clusters='):
+        model.inference(X, y, covariance=kind)
+    with pytest.raises(ValueError, match=f"{kind} is for one way of clusters"):
+        model.inference(X, y, clusters=[ids, ids // 2], covariance=kind)
     with pytest.raises(DataError, match="all rows are in one cluster of 'clusters 1'"):
-        model.inference(X, y, clusters=np.zeros(len(y)), covariance="CRV3")
+        model.inference(X, y, clusters=np.zeros(len(y)), covariance=kind)
     X[:, 1] = ids == 3
     model = GeneralizedLinearRegressor("poisson", tol=TOL).fit(X, y)
     with pytest.raises(DataError, match="without the cluster 3 of 'clusters 1' some coefficients are not known"):
-        model.inference(X, y, clusters=ids, covariance="CRV3")
+        model.inference(X, y, clusters=ids, covariance=kind)
     monkeypatch.setattr(jackknife, "_MOST_NUMBERS", 50)
-    with pytest.raises(DataError, match=r"more than .* clusters of .*: CRV3 keeps a matrix of 3 parameters for each"):
-        model.inference(X, y, clusters=ids, covariance="CRV3")
+    with pytest.raises(
+        DataError, match=rf"more than .* clusters of .*: {kind} keeps a matrix of 3 parameters for each"
+    ):
+        model.inference(X, y, clusters=ids, covariance=kind)

@@ -1,12 +1,14 @@
 """Tables that others have published, to the digits given."""
 
 import io
+import math
 import re
 from importlib.resources import files
 
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from numpy.testing import assert_allclose
 
 from fullbatch import FitWarning, GeneralizedLinearRegressor, LogisticRegression
@@ -73,6 +75,16 @@ def test_clotting():
     assert_allclose([told.dispersion, told.deviance], [0.02435438, 0.16260829], atol=6e-9)
 
 
+def test_clotting_with_the_inverse_link():
+    """R's ?glm, which has the canonical link."""
+    lot = np.array([118.0, 58, 42, 35, 27, 25, 21, 19, 18])
+    model = GeneralizedLinearRegressor(family="gamma", link="inverse", tol=TOL).fit(U[:, None], lot)
+    told = model.inference(U[:, None], lot)
+    assert_allclose(told.coef, [-0.01655438, 0.01534311], atol=6e-9)
+    assert_allclose(told.std_err, [0.00092755, 0.00041496], atol=6e-9)
+    assert_allclose([told.dispersion, told.deviance], [0.00244604, 0.01672972], atol=6e-9)
+
+
 AGES = ["1", "2", "3", "4", "5"]
 CASES = {"yes": [4, 9, 4, 6, 6], "no": [2, 12, 33, 65, 93]}
 CONTROLS = {"yes": [62, 33, 26, 9, 5], "no": [224, 390, 330, 362, 301]}
@@ -100,6 +112,49 @@ def test_infarctions_by_weights_that_count():
     assert_allclose(told.null_deviance - told.deviance, 158.0085 - 6.535541598, atol=6e-5)
     ratios = told.coef_table(exponentiate=True).loc["oc=yes"]
     assert_allclose(ratios[["ratio", "lower", "upper"]].astype(float), [3.9956, 2.445, 6.529], atol=6e-4)
+
+
+def shares():
+    """The same as shares of women with an infarction, and how many women are in each cell."""
+    cells = infarctions().pivot(index=["age", "oc"], columns="mi", values="n").reset_index()
+    trials = (cells[0] + cells[1]).to_numpy(float)
+    return cells[["age", "oc"]], cells[1] / trials, trials
+
+
+def test_infarctions_as_shares_of_trials():
+    """R's glm(cbind(MI, NoMI) ~ age + oc, binomial), whose likelihood is of numbers of successes."""
+    cells, share, trials = shares()
+    model = GeneralizedLinearRegressor(family="binomial", tol=TOL).fit(cells, share, trials)
+    told = model.inference(cells, share, trials, weights="precision")
+    assert_allclose(told.coef, [-4.36985012, 1.13836240, 1.93440089, 2.64805875, 3.19429261, 1.38517585], atol=6e-9)
+    assert_allclose(told.std_err, [0.43479430, 0.47697216, 0.45838832, 0.44977375, 0.44753281, 0.25053226], atol=6e-9)
+    assert_allclose([told.null_deviance, told.deviance], [158.0085, 6.535541598], atol=6e-5)
+    assert (told.count, told.df_residual) == (10, 4)
+    assert_allclose(told.aic, 58.825, atol=6e-4)
+    X = np.column_stack([np.ones(10), *(cells["age"] == age for age in AGES[1:]), cells["oc"] == "yes"]).astype(float)
+    theirs = sm.GLM(np.column_stack((share * trials, trials - share * trials)), X, sm.families.Binomial())
+    fit, null = theirs.fit(tol=1e-14), sm.GLM(theirs.data.orig_endog, X[:, :1], sm.families.Binomial()).fit(tol=1e-14)
+    assert_allclose(told.log_likelihood(), fit.llf, rtol=1e-10)
+    assert_allclose(told.pseudo_r2, 1 - fit.llf / null.llf, rtol=1e-8)
+    assert_allclose(told.bic, -2 * fit.llf + 6 * np.log(10), rtol=1e-10)
+
+
+def test_ways_are_of_whole_numbers_of_trials_alone():
+    cells, share, trials = shares()
+    kind = GeneralizedLinearRegressor(family="binomial", tol=TOL)
+    told = kind.fit(cells, share, trials).inference(cells, share, trials, weights="precision")
+    counted = kind.inference(cells, share, trials, weights="frequency")
+    ways = sum(math.log(math.comb(int(n), round(n * one))) for n, one in zip(trials, share, strict=True))
+    assert_allclose(told.log_likelihood() - counted.log_likelihood(), ways, rtol=1e-10)
+    halves = trials.copy()
+    halves[:4] *= 0.5  # of which 33 and 31 women are whole numbers, and 113 and 211.5 not all
+    successes = halves * share
+    whole = (halves % 1 == 0) & (np.abs(successes - np.rint(successes)) < 1e-9)
+    assert 0 < (~whole).sum() < 4
+    part = kind.fit(cells, share, halves).inference(cells, share, halves, weights="precision")
+    single = kind.inference(cells, share, halves, weights="frequency")
+    ways = sum(math.log(math.comb(int(n), round(k))) for n, k in zip(halves[whole], successes[whole], strict=True))
+    assert_allclose(part.log_likelihood() - single.log_likelihood(), ways, rtol=1e-9)
 
 
 def test_rows_once_each_are_the_same_as_counted():
@@ -180,6 +235,16 @@ def test_petersen():
     for name, published in (("firm", 0.0506), ("year", 0.0334)):
         one = model.inference(rows, y, clusters=frame[name])
         assert_allclose(one.std_err[1], published, atol=6e-5)
+
+
+def test_petersen_by_bell_and_mccaffrey():
+    """The variances of R's sandwich, vcovCL(..., type = "HC2"), as its tests have them: they are of CR2."""
+    frame = petersen()
+    model = GeneralizedLinearRegressor(tol=TOL).fit(frame[["x"]], frame["y"])
+    told = model.inference(frame[["x"]], frame["y"], clusters=frame["firm"], covariance="CRV2")
+    # By the definition, with hat matrices of the clusters, the covariance of the two is -6.592914e-05.
+    assert_allclose(told.matrix, [[4.494487e-03, -6.592912e-05], [-6.592912e-05, 2.568236e-03]], rtol=4e-7)
+    assert_allclose(told.std_err, [0.067041, 0.050678], atol=6e-7)
 
 
 def test_summary_of_petersen_fits_in_80_columns():

@@ -46,7 +46,7 @@ def tables(folder, target, engine):
     model = MODELS[target].set_params(engine=engine).fit(sources)
     one = model.inference(sources, clusters="firm")
     found = {"coef": one.coef}
-    kinds = ["classical", "observed", "HC0", "HC1", "cluster", "CRV3"] + ["HC2", "HC3"] * (target != "three")
+    kinds = ["classical", "observed", "HC0", "HC1", "cluster", "CRV2", "CRV3"] + ["HC2", "HC3"] * (target != "three")
     for kind in kinds:
         told = one.with_covariance(kind)
         found |= {kind: told.matrix, f"{kind}: table": told.coef_table(), f"{kind}: bounds": told.confint(0.9)}

@@ -165,6 +165,8 @@ def test_wrong_contents_are_refused_and_named(name, tmp_path):
     kind, arrays, values = files.read(VERSION1 / name)
     if kind in _KINDS:
         values["fit"] = {"rows": 9, "l2": 0.5, "l1": 0.1, "status": "max_iter"}  # which files have by now
+        values["named"] = {"target": "y", "offset": None}
+        values["runs"] = []
     load, described = loaders(kind, values)
     path = tmp_path / "wrong.fb"
     path.write_bytes(packed(kind, arrays, values))

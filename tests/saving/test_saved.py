@@ -7,7 +7,15 @@ import pandas
 import pytest
 from wrong_contents import packed
 
-from fullbatch import LinearSVC, LogisticRegression, ModelFileError, load_model, load_state
+from fullbatch import (
+    LinearSVC,
+    LogisticRegression,
+    ModelFileError,
+    PoissonRegressor,
+    load_model,
+    load_state,
+    table_sources,
+)
 from fullbatch.saving.files import write
 
 
@@ -103,6 +111,33 @@ def rewritten(path, change):
     change(metadata, arrays)
     beside = {name: value for name, value in metadata.items() if name not in ("format", "version", "members")}
     path.write_bytes(packed(beside.pop("kind"), arrays, beside))
+
+
+NAMED_COLUMNS = pandas.DataFrame(
+    {"age": np.arange(9.0), "zone": ["n", "s", "w"] * 3, "size": 1.0, "y": [0.0, 2, 1] * 3, "off": np.ones(9)}
+)
+
+
+def test_names_of_targets_and_offsets_are_kept_where_they_were_told(tmp_path):
+    frame = NAMED_COLUMNS
+    sources = table_sources(frame, target="y", offset="off")
+    told = [((frame, "y"), {"offset": "off"}), ((sources,), {})]
+    told += [((frame.drop(columns="zone"), "y"), {"offset": "off"})]  # which is a matrix
+    for given, beside in told:
+        model = PoissonRegressor().fit(*given, **beside)
+        assert (model.target_name_, model.offset_name_) == ("y", "off")
+        model.save(tmp_path / "model.fb")
+        loaded = load_model(tmp_path / "model.fb")
+        assert (loaded.target_name_, loaded.offset_name_) == ("y", "off")
+    values = frame["y"].to_numpy(), frame["off"].to_numpy()
+    model.fit(frame[["age", "zone"]], values[0], offset=values[1])
+    assert (model.target_name_, model.offset_name_) == (None, None)
+    model = PoissonRegressor(formula="y ~ age").fit(frame)
+    assert (model.target_name_, model.offset_name_) == ("y", None)
+    part = frame.rename(columns={"y": "z"})
+    mixed = [sources[0], *table_sources(part, target="z", offset="off", features=["age", "zone", "size"])]
+    model = PoissonRegressor().fit(mixed)
+    assert (model.target_name_, model.offset_name_) == (None, "off")
 
 
 def test_the_scaling_of_an_intercept_is_kept_and_is_infinite_where_files_had_none(tmp_path):

@@ -46,7 +46,7 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions, targets
         Files.
     files : FileOptions
     targets : bool
-        Whether the targets are wanted: those that are named, or else the formula's.
+        Whether the targets are wanted: those that are named, or else the fit's, or its formula's.
     """
     from ..data.files import ENDINGS, file_format, file_sources
     from ..data.hive import folder_names
@@ -61,6 +61,11 @@ def open_files_for(fitted: Any, data: Sequence[str], files: FileOptions, targets
         known = {name: known[name] for name in folder_names(data, tuple(ENDINGS)) if name in known}
     options = files.for_sources(known)
     _refuse_learnt(options["missing"], levels)
+    if kind not in _NAMELESS:
+        if targets and options["target"] is None:
+            options["target"] = fitted.target_name_ if isinstance(fitted.target_name_, str) else None
+        if options["offset"] is None and fitted.has_offset_:
+            options["offset"] = fitted.offset_name_
     if targets and options["target"] is None and fitted.formula_ is not None:
         options["target"] = fitted.formula_.terms.target
     if kind == "libsvm":

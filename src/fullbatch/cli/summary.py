@@ -28,24 +28,28 @@ Example:
   fullbatch summary model.fb train.csv --target churned --covariance HC1"""
 
 
+Covariance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="classical, observed, HC0 to HC3, cluster, CRV2 or CRV3; default: classical, or cluster with --clusters.",
+        show_default=False,
+    ),
+]
+Clusters = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="One or two columns of ids of rows that belong together.", show_default=False),
+]
+
+
 @with_file_options(without=OF_A_FIT)
 def summary(
     model: ModelFile,
     data: Annotated[list[str], typer.Argument(metavar=DATA, help=f"{DATA_HELP}: the rows of the fit.")],
     *,
     files: FileOptions,
-    covariance: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="classical, observed, HC0 to HC3, cluster or CRV3; default: classical, or cluster with --clusters.",
-            show_default=False,
-        ),
-    ] = None,
-    clusters: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="One or two columns of ids of rows that belong together.", show_default=False),
-    ] = None,
+    covariance: Covariance = None,
+    clusters: Clusters = None,
     weights: MeaningOfWeights = None,
     influence: Annotated[
         Path | None,

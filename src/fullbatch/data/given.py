@@ -14,7 +14,7 @@ from sklearn.utils import check_array
 
 from ..errors import DataError
 from ..protocols.schema import Features
-from .around import Around
+from .around import Around, named_by
 from .arrays import ArraySource, array_sources
 from .arrow import as_table, expanded
 from .beside import (
@@ -59,6 +59,9 @@ class Given:
         What the estimator's formula says.
     design : Design, Indicators or None
         What makes the model's columns: a formula with what it has learnt, or indicators of what is missing.
+    target, offset : str or None
+        Names of these columns, as they were told (a list of several targets'); None where they were values, or sources
+        do not say.
     """
 
     sources: list[Any]
@@ -68,6 +71,8 @@ class Given:
     reads: int = 0
     terms: Terms | None = None
     design: Design | Indicators | None = None
+    target: str | list[str] | None = None
+    offset: str | None = None
 
     def prepared(self, missing: MissingOfFit, indicate: bool, intercept: bool, engine: Any) -> "Given":
         """The same with what an estimator says of missing values, and with the columns that its formula makes; what
@@ -126,11 +131,13 @@ def given_to_fit(
     if kind is Kind.SOURCES:
         sources = listed(X)
         refuse_beside_sources(y, weight, offset)
-        return Given(sources, zero_based=_first_column(sources), missing=rules(sources))
+        named: dict[str, Any] = {meaning: named_by(sources, meaning) for meaning in ("target", "offset")}
+        return Given(sources, zero_based=_first_column(sources), missing=rules(sources), **named)
     refuse_unready(X, kind, y, asked_by)
     refuse_several_names(X, kind, y, asked_by)
+    named = {meaning: name for meaning, name in names_of(beside).items() if meaning != "weight"}
     if kind in (Kind.DASK_FRAME, Kind.RAY_DATASET):
-        return Given(sources_of_spread_table(X, kind, beside, {}))
+        return Given(sources_of_spread_table(X, kind, beside, {}), **named)
     if kind is Kind.DASK_ARRAY:
         refuse_names(beside, X)
         return Given(array_sources(X, y, weight, offset))
@@ -140,14 +147,14 @@ def given_to_fit(
     if kind is Kind.TABLE:
         table, columns = joined(as_table(X), beside)
         names = tuple(name for name in expanded(table.schema).names if name not in columns.values())
-        return Given(sources_of_table(table, Roles(**columns), door=TABLE_SOURCES), names)
+        return Given(sources_of_table(table, Roles(**columns), door=TABLE_SOURCES), names, **named)
     refuse_names(beside, X)
     names = names_of_matrix(X)
     # Values are checked block by block, on the workers, where row and column can be told.
     matrix = matrix_of(X, None, asked_by, order="C", ensure_all_finite=False)
     y = targets(beside["target"], warn=True)
     weight, offset = (weights(beside[meaning], len(y)) for meaning in ("weight", "offset"))
-    return Given(array_sources(matrix, y, weight, offset, names=names), names)
+    return Given(array_sources(matrix, y, weight, offset, names=names), names, **named)
 
 
 def _of_formula(X: Any, kind: Kind, y: Any, weight: Any, offset: Any, terms: Terms) -> tuple[Any, Any, Any, Any]:

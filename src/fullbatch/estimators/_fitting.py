@@ -29,6 +29,8 @@ class Fitting:
     features_: Features
     zero_based_: bool | None
     missing_: dict[str, Any]
+    target_name_: str | list[str] | None
+    offset_name_: str | None
     base_: dict[str, Any]
 
     def _solver(self) -> Any:
@@ -65,6 +67,7 @@ class Fitting:
         if names := given.names or of_data.names:
             self.feature_names_in_ = np.array(names, object)
         self.missing_, self.base_ = given.missing, {}
+        self.target_name_, self.offset_name_ = given.target, given.offset
 
     def __setattr__(self, name: str, value: Any) -> None:
         # scikit-learn shows parameters as they are: a URL with secrets is kept as one that does not show them.

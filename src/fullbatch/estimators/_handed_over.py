@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,12 @@ from ..errors import DataError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ._base_levels import unknown_to
+from ._runs import in_a_card
 
 Array = npt.NDArray[Any]
 
 # Formats by the endings of files.
-_ENDINGS = {
+ENDINGS = {
     ".sql": "sql",
     ".onnx": "onnx",
     ".pmml": "pmml",
@@ -39,12 +40,12 @@ class HandedOver:
     features_: Features
     missing_: dict[str, Any]
     has_offset_: bool
+    target_name_: str | list[str] | None
+    offset_name_: str | None
     base_: dict[str, Any]
     formula_: Design | None
     indicators_: tuple[int, ...]
     unknown: str
-
-    _no_hand_over: ClassVar[str] = ""  # why not
 
     @abstractmethod
     def _loss(self) -> tuple[str, Mapping[str, Any] | None]:
@@ -54,17 +55,25 @@ class HandedOver:
     def _matrix(self) -> tuple[Array, Array]:
         """`coef_` and `intercept_` as (outputs, p) and (outputs,) arrays."""
 
-    def _formula(self, offset: str = "offset") -> Any:
-        from ..export.formula import Formula
-
+    def _formula(self, offset: str | None = None) -> Any:
+        """What formats are written from."""
         check_is_fitted(self)
-        if self._no_hand_over:
-            raise ValueError(f"{type(self).__name__} cannot be handed over: {self._no_hand_over}")
+        self._refuse_hand_over()
+        return self._as_formula(offset)
+
+    def _refuse_hand_over(self) -> None:
+        """Refuse a model that other packages have no words for."""
         if self.formula_ is not None:
             raise ValueError(
                 f"a model of the formula {self.formula_.text!r} cannot be handed over: other packages have no words "
-                "for what it makes of its columns. Make these columns before the fit, or save the model"
+                "for what it makes of its columns. Make these columns before the fit, or save the model; model_card() "
+                "tells what it is"
             )
+
+    def _as_formula(self, offset: str | None) -> Any:
+        """The linear predictors, whatever makes their columns."""
+        from ..export.formula import Formula
+
         coef: Any
         coef, intercept = self._matrix()
         coef = coef.toarray() if is_sparse(coef) else coef
@@ -75,7 +84,7 @@ class HandedOver:
             features,
             np.delete(coef, beside, axis=1),
             intercept,
-            offset=offset if self.has_offset_ else None,
+            offset=self._offset_called(offset) if self.has_offset_ else None,
             classes=getattr(self, "classes_", None),
             missing=self.missing_,
             ignore_unknown=unknown_to(self.unknown, self.base_, self.features_) == "ignore",
@@ -84,15 +93,21 @@ class HandedOver:
             loss=loss,
             options=dict(options or {}),
             names=tuple(getattr(self, "feature_names_in_", ())),
+            ranks=getattr(self, "ranks_", None),
         )
 
-    def to_sklearn(self, *, offset: str = "offset") -> Any:
+    def _offset_called(self, name: str | None) -> str:
+        """The column of offsets: as told here, or as in the fit."""
+        return name or self.offset_name_ or "offset"
+
+    def to_sklearn(self, *, offset: str | None = None) -> Any:
         """The model as a plain, fitted estimator of scikit-learn.
 
         Parameters
         ----------
-        offset : str
-            Name of the column of offsets, if the model has them: it is a column of X with the coefficient 1.
+        offset : str, optional
+            Name of the column of offsets, if the model has them: it is a column of X with the coefficient 1. Default:
+            its name in the fit, where it was told, else "offset".
 
         Returns
         -------
@@ -111,7 +126,7 @@ class HandedOver:
 
         return as_sklearn(self._formula(offset))
 
-    def to_sql(self, table: str, *, dialect: str = "duckdb", view: str | None = None, offset: str = "offset") -> str:
+    def to_sql(self, table: str, *, dialect: str = "duckdb", view: str | None = None, offset: str | None = None) -> str:
         """A query that adds linear predictors and predictions to the rows of a table, in double precision.
 
         Parameters
@@ -122,14 +137,15 @@ class HandedOver:
             "duckdb", or another that sqlglot writes: "postgres", "bigquery", "snowflake", "spark", "tsql", ...
         view : str, optional
             Make a view of this name instead.
-        offset : str
-            Name of the column of offsets, if the model has them.
+        offset : str, optional
+            Name of the column of offsets, if the model has them; default: as for `to_sklearn`.
 
         Returns
         -------
         str
             Adds "prediction", "probability_<label>" of classes, and "fullbatch_eta", the linear predictor, or one for
-            each class and "fullbatch_eta_top". NULL is predicted where a value is missing (NULL or NaN) that the fit
+            each class and "fullbatch_eta_top"; of ordered classes one without the thresholds, and the largest
+            probability, "fullbatch_likeliest". NULL is predicted where a value is missing (NULL or NaN) that the fit
             had no value for, and for an unknown level unless `unknown` is "ignore" or "base".
 
         Raises
@@ -142,7 +158,7 @@ class HandedOver:
 
         return query(self._formula(offset), table, dialect, view)
 
-    def to_onnx(self, *, offset: str = "offset") -> Any:
+    def to_onnx(self, *, offset: str | None = None) -> Any:
         """The model as an ONNX graph in double precision, an `onnx.ModelProto`.
 
         The input is one matrix "X" (rows, p) where columns have neither names nor categories nor an offset, else one
@@ -152,8 +168,8 @@ class HandedOver:
 
         Parameters
         ----------
-        offset : str
-            Name of the input of offsets, if the model has them.
+        offset : str, optional
+            Name of the input of offsets, if the model has them; default: as for `to_sklearn`.
 
         Raises
         ------
@@ -165,7 +181,7 @@ class HandedOver:
 
         return onnx_model(self._formula(offset))
 
-    def to_pmml(self, *, offset: str = "offset") -> str:
+    def to_pmml(self, *, offset: str | None = None) -> str:
         """The model as a PMML 4.4 document, a `GeneralRegressionModel`; `offset` as for `to_sql`.
 
         Its readers must be given truth values as 0 and 1: PMML4S takes others for missing values.
@@ -196,30 +212,48 @@ class HandedOver:
 
         return relativities(self._formula(), inference)
 
-    def model_card(self, measures: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def model_card(self, measures: Mapping[str, Any] | None = None, *, offset: str | None = None) -> dict[str, Any]:
         """What the model takes, how it was fitted and how good it is, ready for JSON.
 
         Parameters
         ----------
         measures : mapping of str to float, optional
             Such as those of `evaluate` on rows that the fit has not seen.
+        offset : str, optional
+            Name of the column of offsets, if the model has them; default: as for `to_sklearn`.
+
+        Returns
+        -------
+        dict
+            Of a loaded model too, but for the solver, passes and seconds of its fit, which its file does not tell.
         """
         from ..export.card import card
 
-        formula = self._formula()
+        check_is_fitted(self)
+        formula = self._as_formula(offset)
         parameters = {name: getattr(self, name) for name in self._saved_parameters if name != "unknown"}  # type: ignore[attr-defined]
         objective = {name: _said(value) for name, value in parameters.items() if value is not None}
         for name in ("l2_", "l1_", "l21_"):
-            if hasattr(self, name) and (name != "l21_" or getattr(self, name)):
+            if hasattr(self, name) and (name != "l21_" or np.any(getattr(self, name))):
                 objective[name] = getattr(self, name)
-        fit: dict[str, Any] = {"iterations": int(np.ravel(self.n_iter_)[0])}  # type: ignore[attr-defined]
+        iterations = np.ravel(self.n_iter_).tolist()  # type: ignore[attr-defined]
+        fit: dict[str, Any] = {"iterations": iterations if len(iterations) > 1 else iterations[0]}
         if hasattr(self, "status_"):
             fit |= {"rows": self.n_samples_fit_, "status": self.status_}  # type: ignore[attr-defined]
-        if (result := getattr(self, "result_", None)) is not None:
-            names = ("message", "value", "remaining_r2", "known_by", "solver", "passes", "setup_passes", "seconds")
-            fit |= {name: getattr(result, name) for name in names}
-            fit["notices"] = [str(notice) for notice in result.notices]
-        return card(formula, type(self).__name__, objective, fit, measures or {})
+        runs = [in_a_card(told) for told in self._told_runs()]  # type: ignore[attr-defined]
+        for told, result in zip(runs, self._results(), strict=False):  # type: ignore[attr-defined]
+            told |= {name: getattr(result, name) for name in ("solver", "passes", "setup_passes", "seconds")}
+        fit |= {"targets": runs} if len(runs) > 1 else runs[0] if runs else {}
+        return card(
+            formula,
+            type(self).__name__,
+            objective,
+            fit,
+            measures or {},
+            target=self.target_name_,
+            design=self.formula_,
+            missing=self.missing_,
+        )
 
     def export(self, path: str | PathLike[str], *, format: str | None = None, **options: Any) -> None:
         """Write the model for others, in a format that the path's ending tells.
@@ -235,11 +269,11 @@ class HandedOver:
             Of the method: `table` (default "data"), `dialect`, `view` for SQL; `offset`; `inference`; `measures`.
         """
         path = Path(path)
-        kind = format or _ENDINGS.get(path.suffix.lower())
-        if kind is None or kind not in _ENDINGS.values():
+        kind = format or ENDINGS.get(path.suffix.lower())
+        if kind is None or kind not in ENDINGS.values():
             raise ValueError(
-                f"{path}: unknown format {kind or path.suffix!r}: end the path in {', '.join(_ENDINGS)}, or tell it "
-                f"with format: {', '.join(_ENDINGS.values())}"
+                f"{path}: unknown format {kind or path.suffix!r}: end the path in {', '.join(ENDINGS)}, or tell it "
+                f"with format: {', '.join(ENDINGS.values())}"
             )
         content = self._written(kind, options)
         try:

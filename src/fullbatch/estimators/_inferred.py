@@ -80,11 +80,11 @@ class Inferred:
         clusters : str, (n,) array_like, or a list of one or two of these, optional
             What tells the clusters of rows whose errors may be correlated: columns of a table, or ids. They are no
             features, unless they were in the fit.
-        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}, optional
+        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV2", "CRV3"}, optional
             "classical": inverse of the expected information, if the model is right; "observed": of the observed one;
             sandwiches, which hold if the mean alone is right: "HC0" to "HC3" for independent rows, "cluster" for
-            independent clusters, one or two ways, "CRV3" for few of them, one way. Default: "cluster" with clusters;
-            "HC1" where there is no likelihood (huber, quantile, class_weight); else "classical".
+            independent clusters, one or two ways, "CRV2" and "CRV3" for few of them, one way. Default: "cluster" with
+            clusters; "HC1" where there is no likelihood (huber, quantile, class_weight); else "classical".
         weights : {"frequency", "precision"}, optional
             A sample weight counts rows that are alike, or divides the variance of one row (a mean of so many, such as
             the share of so many trials; sampling weights with a sandwich). Default: "precision" where a target of the

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.beside import listed_names
 from ..data.given import Given, given_to_fit
 from ..data.missing import MissingOfFit
 from ..data.terms_ import Terms, terms_of
@@ -131,6 +132,8 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         Their names, where X had any: in the order of a frame; of sources, those of the numbers come first.
     has_offset_ : bool
         Whether the rows had offsets, which predictions then need too.
+    target_name_, offset_name_ : str or None
+        Names of the columns of targets (a list where there are several) and of offsets, where they were told by name.
     zero_based_ : bool or None
         Whether columns were counted from 0 rather than 1 in the libsvm files of the fit; None of other data.
     missing_ : dict of str to value
@@ -246,11 +249,14 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
     def _fit(self, X: Any, y: Any, weight: Any, offset: Any, **told: Any) -> Self:
         """What `fit` does; a learner has what is `told` beside its parameters."""
         self._check_parameters()
+        names = listed_names(y)
         X, y = self._named_targets(X, y)
         y, targets = self._parted_targets(y)
         if targets is not None:
             told["_targets"] = targets, (X, weight, offset)
         given = given_to_fit(X, y, weight, offset, asked_by=type(self).__name__, terms=self._terms())
+        if targets is not None and names:
+            given = replace(given, target=names)
         with learning(self, told) as learner, ExitStack() as stack:
             if self.verbose:
                 stack.enter_context(compiling_shown())

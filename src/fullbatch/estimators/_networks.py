@@ -31,7 +31,7 @@ from ..wording.arguments import check_number, check_whole
 from ..wording.warned import warn
 from ._applied import Applied
 from ._fitting import Fitting, learning
-from ._saved import NO_CODE, Saved
+from ._saved import LATER_VALUES, NO_CODE, Saved
 from .early_stopping import EarlyStopping, begun, that_ended
 
 Array = npt.NDArray[Any]
@@ -316,7 +316,7 @@ class NetworkEstimator(Fitting, Applied, Saved, BaseEstimator):  # type: ignore[
             "weights": Each(Row(Text(), Each(Number(0, whole=True)))),
             "frozen": Text(),
         }
-        return replace(contents, values={**contents.values, **values}, defaults={})
+        return replace(contents, values={**contents.values, **values}, defaults=LATER_VALUES)
 
     @classmethod
     def _check_code(cls, path: str, metadata: Mapping[str, Any], code: Mapping[str, Any]) -> None:

@@ -16,11 +16,12 @@ from ..data.design_ import Design
 from ..errors import DamagedError, ModelFileError
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
-from ..run.result import Status
+from ..run.result import Result, Status
 from ..saving import files
 from ..saving.contents import Contents, Each, Either, Flag, Member, Named, Null, Number, Parts, Rule, Text
 from ._base_levels import BASE, LEVELS
 from ._per_column import PER_COLUMN, as_text, of_text
+from ._runs import NAMED, RUNS, told_of
 
 Array = npt.NDArray[Any]
 
@@ -65,6 +66,8 @@ class Saved:
     n_iter_: Any
     has_offset_: bool
     zero_based_: bool | None
+    target_name_: str | list[str] | None
+    offset_name_: str | None
     missing_: dict[str, Any]
     base_: dict[str, Any]
     formula_: Design | None
@@ -75,6 +78,8 @@ class Saved:
     l1_: float
     status_: str
     separable_: bool
+    result_: Result
+    _runs_of_file: list[dict[str, Any]]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the fitted model; `fullbatch.load_model` reads it.
@@ -103,6 +108,8 @@ class Saved:
         metadata |= {"numeric_features": self.features_.numeric, "offset": self.has_offset_}
         metadata |= {"zero_based": self.zero_based_, "missing": self.missing_, "base": self.base_}
         metadata["indicators"] = list(self.indicators_)
+        metadata["named"] = {"target": self.target_name_, "offset": self.offset_name_}
+        metadata["runs"] = self._told_runs()
         metadata["formula"] = None if self.formula_ is None else self.formula_.saved()
         # Not of models that an earlier fullbatch has saved, nor of several targets that are penalised differently.
         if hasattr(self, "status_") and not (np.ndim(self.l2_) or np.ndim(self.l1_)):
@@ -113,6 +120,14 @@ class Saved:
         for name, problem in self._contents().problems(metadata, arrays):
             raise ModelFileError(f"cannot save to {path}: {name} {problem}")
         files.write(path, type(self).__name__, arrays, metadata)
+
+    def _results(self) -> tuple[Result, ...]:
+        """Of the runs of the fit: one, or one for each target; none of a model that was loaded."""
+        return (self.result_,) if hasattr(self, "result_") else ()
+
+    def _told_runs(self) -> list[dict[str, Any]]:
+        """What is known of these runs, also of a model that was loaded, unless its file is an older one."""
+        return [told_of(result) for result in self._results()] or getattr(self, "_runs_of_file", [])
 
     def _parameters_found(self) -> dict[str, Array]:
         """The arrays that the fit has found."""
@@ -134,6 +149,8 @@ class Saved:
             "base": LEVELS,
             "formula": Either(Null(), Text()),
             "indicators": Each(Number(0, whole=True)),
+            "named": Parts(NAMED),
+            "runs": RUNS,
             "fit": Parts(_OF_FIT, optional=frozenset({"l21", "separable", "weight_sum"})),
         }
         return Contents(
@@ -141,7 +158,7 @@ class Saved:
             cls._saved_members,
             _sizes,
             _TOLD_BY,
-            defaults={"missing": {}, "base": {}, "formula": None, "indicators": [], "fit": None},
+            defaults={"missing": {}, "base": {}, "formula": None, "indicators": [], "fit": None, **LATER_VALUES},
         )
 
     @classmethod
@@ -167,6 +184,9 @@ class Saved:
         model.n_features_in_ = model.features_.numeric + len(levels)
         model.n_iter_ = model._counted(int(arrays["n_iter"][0]))
         model.has_offset_, model.zero_based_ = metadata["offset"], metadata["zero_based"]
+        named = metadata.get("named", {})
+        model.target_name_, model.offset_name_ = named.get("target"), named.get("offset")
+        model._runs_of_file = metadata.get("runs", [])
         model.missing_, model.base_ = dict(metadata.get("missing", {})), dict(metadata.get("base", {}))
         model.formula_, model.indicators_ = None, tuple(metadata.get("indicators", ()))
         model.n_features_in_ -= len(model.indicators_)
@@ -219,6 +239,9 @@ class Saved:
 _LATER = frozenset({"penalty", "l1_ratio", "lower_bounds", "upper_bounds", "P1", "P2", "family", "link"})
 _LATER |= {"missing", "missing_indicator", "formula", "base", "groups", "group_ratio", "group_weights"}
 _LATER |= {"intercept_scaling"}
+
+# Values that older files of any kind of model do not have.
+LATER_VALUES: dict[str, Any] = {"named": None, "runs": None}
 
 # What a saved model tells of its fit.
 _OF_FIT: dict[str, Rule] = {

@@ -48,6 +48,11 @@ class ForTargets:
     def _is_of_several(self) -> bool:
         return hasattr(self, "coef_") and np.ndim(self.coef_) == 2
 
+    def _results(self) -> tuple[Any, ...]:
+        if self._is_of_several:
+            return getattr(self, "results_", ())
+        return super()._results()  # type: ignore[misc, no-any-return]
+
     def _for_target(self, number: int) -> Any:
         """A learner for one of the targets."""
         learner: Any = copy(self)
@@ -148,10 +153,10 @@ class ForTargets:
             raise ValueError(f"there are no standard errors of models {_ONE}")
         return super()._for_inference()  # type: ignore[misc]
 
-    def _formula(self, offset: str = "offset") -> Any:
+    def _refuse_hand_over(self) -> None:
         if self._is_of_several:
             raise ValueError(f"no model can be handed over that is {_ONE}")
-        return super()._formula(offset)  # type: ignore[misc]
+        super()._refuse_hand_over()  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]

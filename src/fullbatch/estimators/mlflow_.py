@@ -29,7 +29,7 @@ def save_model(
     *,
     fullbatch_model: LinearEstimator | None = None,
     predict: str = "predict",
-    offset: str = "offset",
+    offset: str | None = None,
     signature: Any = None,
     input_example: Any = None,
     pip_requirements: list[str] | None = None,
@@ -47,8 +47,9 @@ def save_model(
         What is added to; MLflow's own.
     predict : {"predict", "predict_proba", "decision_function"}
         What a served model answers with.
-    offset : str
-        Name of the column of offsets, if the model has them.
+    offset : str, optional
+        Name of the column of offsets, if the model has them; default: its name in the fit, where it was told, else
+        "offset".
     signature : mlflow.models.ModelSignature, optional
         Default: columns and their types as the model knows them.
     input_example : optional
@@ -74,6 +75,7 @@ def save_model(
     if predict not in _METHODS or not hasattr(fitted, predict):
         have = [name for name in _METHODS if hasattr(fitted, name)]
         raise ValueError(f"predict must be one of {', '.join(have)} for {type(fitted).__name__}, got {predict!r}")
+    offset = fitted._offset_called(offset)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=False)
     fitted.save(folder / _FILE)
@@ -130,7 +132,7 @@ def load_model(model_uri: str) -> LinearEstimator:
     return read_model(Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri)) / _FILE)
 
 
-def signature_of(model: LinearEstimator, *, predict: str = "predict", offset: str = "offset") -> Any:
+def signature_of(model: LinearEstimator, *, predict: str = "predict", offset: str | None = None) -> Any:
     """What the model takes and answers, as `mlflow.models.ModelSignature`.
 
     A model without names, categories and offset takes a matrix; of others each column is named: numbers as double, text
@@ -157,7 +159,8 @@ def signature_of(model: LinearEstimator, *, predict: str = "predict", offset: st
     shape: tuple[int, ...] = (-1,)
     if predict == "predict" and formula.classes is not None:
         labels = formula.classes.dtype if formula.classes.dtype.kind != "U" else np.dtype(object)
-    if formula.classes is not None and predict != "predict" and (predict == "predict_proba" or formula.outputs > 1):
+    several = formula.outputs > 1 or (formula.cuts is not None and len(formula.cuts) > 1)
+    if formula.classes is not None and predict != "predict" and (predict == "predict_proba" or several):
         shape = (-1, len(formula.classes))
     return ModelSignature(inputs=inputs, outputs=Schema([TensorSpec(np.dtype(labels), shape)]))
 

@@ -97,7 +97,6 @@ class OrdinalLogisticRegression(Probable, Classifier):  # type: ignore[misc]
     _no_inference: ClassVar = f"{_of_thresholds}OrderedModel of statsmodels"
     _no_checks: ClassVar = f"{_of_thresholds}scikit-learn's metrics"
     _no_together: ClassVar = f"{_of_thresholds}scikit-learn's model selection"
-    _no_hand_over: ClassVar = f"{_of_thresholds}save(), or write_predictions()"
 
     classes: Sequence[Any] | None = None
 

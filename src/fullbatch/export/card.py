@@ -3,18 +3,24 @@
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from ..data.design_ import Design
 from .formula import Formula, plain
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 _PACKAGES = ("fullbatch", "numpy", "scipy", "scikit-learn", "numba")
 
 
-def fingerprint(formula: Formula) -> str:
-    """SHA-256 of what predictions are made of: columns, levels, coefficients to the bit, link and labels."""
+def fingerprint(formula: Formula, design: Design | None = None, missing: Mapping[str, Any] = _NONE) -> str:
+    """SHA-256 of what predictions are made of: columns, levels, coefficients to the bit, link and labels; and what a
+    formula has learnt of its columns.
+    """
     digest = hashlib.sha256()
     said = [formula.link, formula.offset is not None, formula.ignore_unknown]
     said += [[one.name, one.missing] for one in formula.numbers]
@@ -27,11 +33,22 @@ def fingerprint(formula: Formula) -> str:
         if number.absent is not None:
             digest.update(number.name.encode() + np.ascontiguousarray(number.absent, "<f8").tobytes())
     digest.update(np.ascontiguousarray(formula.intercept, "<f8").tobytes())
+    if formula.cuts is not None and formula.ranks is not None:
+        digest.update(np.ascontiguousarray(formula.cuts, "<f8").tobytes() + repr(formula.ranks.tolist()).encode())
+    if design is not None:
+        digest.update(design.saved().encode() + repr(sorted(missing.items())).encode())
     return digest.hexdigest()
 
 
 def card(
-    formula: Formula, kind: str, objective: Mapping[str, Any], fit: Mapping[str, Any], measures: Mapping[str, Any]
+    formula: Formula,
+    kind: str,
+    objective: Mapping[str, Any],
+    fit: Mapping[str, Any],
+    measures: Mapping[str, Any],
+    target: str | Sequence[str] | None = None,
+    design: Design | None = None,
+    missing: Mapping[str, Any] = _NONE,
 ) -> dict[str, Any]:
     """What is known of a model, ready for JSON: numbers that JSON has not are None.
 
@@ -42,22 +59,24 @@ def card(
         Name of the estimator.
     objective, fit, measures : mapping
         What was minimised, how the fit ended, and how good the model is on named rows.
+    target : str, or sequence of str, optional
+        Name of the column of targets, or of several.
+    design : Design, optional
+        What makes the columns of `formula` of those of the data.
+    missing : mapping of str to value
+        What stands for missing values of these.
     """
-    columns: list[dict[str, Any]] = [
-        {"name": one.name, "type": "number", "missing": one.missing} for one in formula.numbers
-    ]
-    columns += [
-        {"name": one.name, "type": "category", "levels": one.levels.tolist(), "missing": plain(one.missing)}
-        for one in formula.categories
-    ]
+    columns = _columns(formula) if design is None else _variables(design, missing)
     if formula.offset is not None:
         columns.append({"name": formula.offset, "type": "offset", "missing": None})
     told = {
         "kind": kind,
-        "fingerprint": fingerprint(formula),
+        "fingerprint": fingerprint(formula, design, missing),
         "target": {
+            "name": target,
             "link": formula.link,
             "classes": None if formula.classes is None else formula.classes.tolist(),
+            **({} if formula.cuts is None else {"ordered_classes": formula.ordered.tolist()}),
         },
         "columns": columns,
         "unknown_levels": "count as none" if formula.ignore_unknown else "are refused",
@@ -72,11 +91,41 @@ def card(
     return _in_json(told)  # type: ignore[no-any-return]
 
 
+def _columns(formula: Formula) -> list[dict[str, Any]]:
+    columns: list[dict[str, Any]] = [
+        {"name": one.name, "type": "number", "missing": one.missing} for one in formula.numbers
+    ]
+    columns += [
+        {"name": one.name, "type": "category", "levels": one.levels.tolist(), "missing": plain(one.missing)}
+        for one in formula.categories
+    ]
+    return columns
+
+
+def _variables(design: Design, missing: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Columns of the data that a formula takes."""
+    columns: list[dict[str, Any]] = [
+        {"name": name, "type": "number", "missing": plain(missing.get(name))} for name in design.numbers
+    ]
+    columns += [
+        {"name": name, "type": "category", "levels": levels.tolist(), "missing": plain(missing.get(name))}
+        for name, levels in design.levels.items()
+    ]
+    return columns
+
+
 def as_markdown(told: Mapping[str, Any]) -> str:
     """The same for people."""
     lines = [f"# Model card: {told['kind']}", "", f"Fingerprint: `{told['fingerprint']}`", ""]
-    classes = told["target"]["classes"]
-    lines += [f"Link: {told['target']['link']}" + (f"; classes: {_listed(classes)}" if classes else ""), ""]
+    ordered = told["target"].get("ordered_classes")
+    classes = ordered or told["target"]["classes"]
+    named = told["target"]["name"]
+    target = "" if named is None else f"Target: {_word(named)}; "
+    link = f"link: {told['target']['link']}" if target else f"Link: {told['target']['link']}"
+    lines += [
+        f"{target}{link}" + (f"; classes{', lowest first' if ordered else ''}: {_listed(classes)}" if classes else ""),
+        "",
+    ]
     lines += ["## Columns", "", "| column | type | levels | missing |", "|---|---|---|---|"]
     for column in told["columns"]:
         levels = _listed(column["levels"]) if "levels" in column else ""
@@ -86,7 +135,7 @@ def as_markdown(told: Mapping[str, Any]) -> str:
     for title in ("objective", "fit", "measures", "versions"):
         if told[title]:
             lines += [f"## {title.capitalize()}", "", "| | |", "|---|---|"]
-            lines += [f"| {name} | {_cell(_word(value))} |" for name, value in told[title].items()]
+            lines += [f"| {_cell(name)} | {_cell(_word(value))} |" for name, value in _flat(told[title])]
             lines.append("")
     return "\n".join(lines)
 
@@ -96,7 +145,19 @@ def _listed(values: list[Any], most: int = 12) -> str:
     return ", ".join(map(str, values[:most])) + more
 
 
+def _flat(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values; of each target, which have numbers, one after another."""
+    for name, value in told.items():
+        if name == "targets":
+            for number, one in enumerate(value):
+                yield from ((f"target {number}: {inner}", inner_value) for inner, inner_value in one.items())
+        else:
+            yield name, value
+
+
 def _word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_word(one)}" for name, one in value.items())
     if isinstance(value, float):
         return f"{value:.8g}"
     if isinstance(value, list):
@@ -114,4 +175,6 @@ def _in_json(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [_in_json(one) for one in value]
     value = plain(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -12,6 +12,9 @@ from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
 
+# Below this predictor a mean under the cloglog link is a series of its rate: 1 - exp(-rate) has lost digits there.
+SMALL_CLOGLOG = -9.0
+
 
 class Number(NamedTuple):
     """A column of numbers.
@@ -63,7 +66,7 @@ class Formula:
     intercept : (K,) array
     offset : str or None
         Name of the column that is added to every predictor.
-    link : {"identity", "log", "inverse", "logit", "probit", "cloglog", "softmax", "margin"}
+    link : {"identity", "log", "inverse", "logit", "probit", "cloglog", "softmax", "margin", "cumulative logit"}
         "margin": predictors are told as they are, and say which label is predicted, but no probability.
     classes : array or None
         Labels.
@@ -77,6 +80,10 @@ class Formula:
         Whether the columns have names of their own.
     base : mapping of str to level
         Base levels, whose coefficients are zero, by column.
+    cuts : (C - 1,) array or None
+        Of ordered classes: what is added to the one predictor for the logit of each P(y > c), falling.
+    ranks : (C,) int array or None
+        Place of each label in their order.
     """
 
     numbers: tuple[Number, ...]
@@ -90,6 +97,8 @@ class Formula:
     options: Mapping[str, Any]
     named: bool
     base: Mapping[str, Any] = field(default_factory=dict)
+    cuts: Array | None = None
+    ranks: Array | None = None
 
     @classmethod
     def of(
@@ -107,9 +116,11 @@ class Formula:
         names: tuple[str, ...] = (),
         base: Mapping[str, Any] | None = None,
         absent: Mapping[int, Array] | None = None,
+        ranks: Array | None = None,
     ) -> "Formula":
         """Of what an estimator has learnt; `names` are those of columns that the features have none for, `absent` the
-        coefficients of indicators by the number of the column.
+        coefficients of indicators by the number of the column. With the `ranks` of ordered classes the intercepts are
+        the cuts.
         """
         count = features.numeric + len(features.levels)
         known = features.names or names or tuple(f"x{j}" for j in range(count))
@@ -128,9 +139,12 @@ class Formula:
             categories.append(Levels(str(known[j]), levels, weights, missing.get(known[j])))
             first += len(levels)
         outputs = len(coef)
-        link = "softmax" if outputs > 1 else "logit" if classes is not None else family_of(loss, options).link.name
+        link = family_of(loss, options).link.name if classes is None else "softmax" if outputs > 1 else "logit"
         if loss == "squared_hinge":
             link = "margin"
+        cuts = None
+        if ranks is not None:
+            link, cuts, intercept = "cumulative logit", np.asarray(intercept, np.float64), np.zeros(1)
         taken = {one.name for one in numbers} | {one.name for one in categories}
         if offset is not None and offset in taken:
             raise ValueError(f"the offset cannot be named {offset!r}, as a column of the model is: name it otherwise")
@@ -146,12 +160,32 @@ class Formula:
             dict(options),
             bool(features.names or names),
             dict(base or {}),
+            cuts,
+            ranks,
         )
 
     @property
     def outputs(self) -> int:
         """Linear predictors."""
         return len(self.intercept)
+
+    @property
+    def between(self) -> Array:
+        """(C,) what makes P(y = c) of P(y > c - 1) P(y <= c), from the lowest class to the highest.
+
+        1 - exp(b_c - b_{c-1}), with the cuts b, whatever the predictor: so no probability is the difference of two.
+        """
+        assert self.cuts is not None
+        between = np.ones(len(self.cuts) + 1)
+        between[1:-1] = -np.expm1(np.diff(self.cuts))
+        return between
+
+    @property
+    def ordered(self) -> Array:
+        """Labels from the lowest to the highest."""
+        assert self.classes is not None
+        assert self.ranks is not None
+        return np.asarray(self.classes[np.argsort(self.ranks)])
 
     @property
     def terms(self) -> list[Number | Levels]:
@@ -177,3 +211,10 @@ class Formula:
 def plain(value: Any) -> Any:
     """A level or label as Python has it."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def refuse_bytes(formula: Formula, to: str) -> None:
+    """Refuse labels that are bytes, which Python and NumPy have."""
+    if formula.classes is not None and formula.classes.dtype.kind == "S":
+        label = formula.classes.tolist()[0]
+        raise ValueError(f"labels are bytes, such as {label!r}, and {to} has text: fit with text, or use scikit-learn")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import MissingExtraError
 from ..models.links import LARGEST_ETA
-from .formula import Formula, Levels, plain
+from .formula import SMALL_CLOGLOG, Formula, Levels, plain, refuse_bytes
 
 # Of the standard's operators, and of those for machine learning.
 _OPSET, _ML_OPSET = 17, 4
@@ -25,12 +25,14 @@ def onnx_model(formula: Formula) -> Any:
     MissingExtraError
         onnx is not installed.
     ValueError
-        A column has the name of an output, the link is probit, or missing text cannot be told from a level.
+        A column has the name of an output, labels are bytes, the link is probit, or missing text cannot be told from a
+        level.
     """
     try:
         import onnx
     except ImportError:
         raise MissingExtraError("onnx", "onnx") from None
+    refuse_bytes(formula, "ONNX")
     if taken := {"prediction", "label", "probabilities", "decision"}.intersection(formula.columns):
         raise ValueError(f"a column is named {min(taken)!r}, as the graph's output is: rename it")
     graph = _Graph(onnx, formula.columns)
@@ -162,19 +164,37 @@ class _Graph:
         """(rows, 1) means of linear predictors."""
         if link == "identity":
             return eta
-        if link in ("inverse", "logit"):
-            return self.add({"inverse": "Reciprocal", "logit": "Sigmoid"}[link], eta)
+        if link == "inverse":
+            return self.add("Reciprocal", eta)
+        if link == "logit":
+            return self._logistic(eta)
         if link == "probit":
             raise ValueError("ONNX in double precision has no error function, which the probit link needs: use PMML")
         rate = self.add("Exp", self.add("Min", eta, self.constant(np.array(LARGEST_ETA))))
         if link == "log":
             return rate
-        return self.add("Sub", self.constant(np.array(1.0)), self.add("Exp", self.add("Neg", rate)))
+        one = self.constant(np.array(1.0))
+        large = self.add("Sub", one, self.add("Exp", self.add("Neg", rate)))
+        # Of a small rate t that has lost digits: t (1 - t / 2 (1 - t / 3 (1 - t / 4))) has them.
+        small = one
+        for divisor in (4.0, 3.0, 2.0):
+            part = self.add("Mul", self.add("Div", rate, self.constant(np.array(divisor))), small)
+            small = self.add("Sub", one, part)
+        is_small = self.add("Less", eta, self.constant(np.array(SMALL_CLOGLOG)))
+        return self.add("Where", is_small, self.add("Mul", rate, small), large)
+
+    def _logistic(self, eta: str) -> str:
+        """Not by the operator Sigmoid, by which onnxruntime takes small values for the rest of 1: they become 0."""
+        one = self.constant(np.array(1.0))
+        return self.add("Reciprocal", self.add("Add", one, self.add("Exp", self.add("Neg", eta))))
 
     def labels(self, formula: Formula, eta: str) -> None:
         assert formula.classes is not None
         classes = formula.classes
-        if formula.outputs == 1:
+        if formula.cuts is not None:
+            probabilities = self._of_ordered(formula, eta)
+            place = self.add("ArgMax", probabilities, axis=1, keepdims=0)
+        elif formula.outputs == 1:
             positive = self.add("Greater", eta, self.constant(np.array(0.0)))
             place = self.add("Reshape", self.add("Cast", positive, to=self._type(np.int64)), self.constant([-1]))
         else:
@@ -184,14 +204,27 @@ class _Graph:
             kind = np.bool_
         values = classes if kind is np.str_ else classes.astype(kind)
         self.output(self.add("Gather", self.constant(values), place, axis=0), "label", kind, [None])
-        if formula.link == "margin":
+        if formula.cuts is not None:
+            self.output(probabilities, "probabilities", np.float64, [None, len(classes)])
+        elif formula.link == "margin":
             flat = self.add("Reshape", eta, self.constant([-1])) if formula.outputs == 1 else eta
             self.output(flat, "decision", np.float64, [None] + [formula.outputs] * (formula.outputs > 1))
         elif formula.outputs == 1:
             both = self.add("Concat", self.add("Neg", eta), eta, axis=1)
-            self.output(self.add("Sigmoid", both), "probabilities", np.float64, [None, 2])
+            self.output(self._logistic(both), "probabilities", np.float64, [None, 2])
         else:
             self.output(self.add("Softmax", eta, axis=1), "probabilities", np.float64, [None, len(classes)])
+
+    def _of_ordered(self, formula: Formula, eta: str) -> str:
+        """(rows, C) probabilities in the order of the labels: P(y > c - 1) P(y <= c) times what is between."""
+        assert formula.cuts is not None
+        assert formula.ranks is not None
+        above = np.concatenate(([np.inf], formula.cuts))[formula.ranks]
+        not_above = np.concatenate((-formula.cuts, [np.inf]))[formula.ranks]
+        first = self._logistic(self.add("Add", eta, self.constant(above[None])))
+        second = self._logistic(self.add("Sub", self.constant(not_above[None]), eta))
+        between = self.constant(formula.between[formula.ranks][None])
+        return self.add("Mul", self.add("Mul", first, second), between)
 
 
 def feeds(formula: Formula, table: Any) -> dict[str, Any]:

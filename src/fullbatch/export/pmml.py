@@ -10,7 +10,7 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
-from .formula import Formula, plain
+from .formula import Formula, plain, refuse_bytes
 
 _NAMESPACE = "http://www.dmg.org/PMML-4_4"
 _TARGET = "target"
@@ -22,16 +22,23 @@ def pmml(formula: Formula) -> str:
     Raises
     ------
     ValueError
-        The model has no probabilities, or there are indicators of missing values, which PMML replaces before it could
-        look at them.
+        The model has no probabilities, classes are ordered, labels are bytes, or there are indicators of missing
+        values, which PMML replaces before it could look at them.
     """
     if formula.link == "margin":
         raise ValueError(
-            "PMML's linear models of classes have probabilities, and the squared hinge has none: use "
-            "LogisticRegression, or another format (ONNX, SQL)"
+            "fullbatch writes PMML's general regression, whose models of classes have probabilities, and the squared "
+            "hinge has none: hand over SQL, ONNX or scikit-learn (to_sql, to_onnx, to_sklearn), or fit a "
+            "LogisticRegression"
         )
     if any(one.absent is not None for one in formula.numbers):
         raise ValueError("PMML has no indicators of missing values beside what stands for them: fit without, or save")
+    if formula.cuts is not None:
+        raise ValueError(
+            "fullbatch does not write PMML's models of ordered classes, with which no reader of PMML was tested: use "
+            "SQL or ONNX"
+        )
+    refuse_bytes(formula, "PMML")
     outputs = ["prediction"] + [f"probability_{label}" for label in _labels(formula)]
     if taken := {_TARGET, *outputs}.intersection(formula.columns):
         raise ValueError(f"a column is named {min(taken)!r}, as a field of the document is: rename it")

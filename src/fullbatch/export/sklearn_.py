@@ -21,6 +21,8 @@ def as_sklearn(formula: Formula, nullable_text: bool = True) -> Any:
         Whether missing text may be `pandas.NA`, and the pipeline then has this object within, which files of skops
         cannot hold; otherwise it is None or NaN.
     """
+    if formula.cuts is not None:
+        raise ValueError("scikit-learn has no model of ordered classes: use SQL or ONNX, or save the model")
     model = _linear(formula)
     if not (formula.categories or formula.filled or formula.offset):
         coef = np.array([one.weights for one in formula.numbers]).T

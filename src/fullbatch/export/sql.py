@@ -10,9 +10,11 @@ name DuckDB and SQLite take the first, which is ours, and most others refuse.
 
 from typing import Any
 
+import numpy as np
+
 from ..errors import MissingExtraError
 from ..models.links import LARGEST_ETA
-from .formula import Formula, Levels, plain
+from .formula import SMALL_CLOGLOG, Formula, Levels, plain, refuse_bytes
 
 # The language that is written; others are translated from it.
 _OWN = "duckdb"
@@ -20,8 +22,15 @@ _OWN = "duckdb"
 # Those in which the names of columns differ where only their case does.
 _BY_CASE = ("postgres", "snowflake", "oracle", "clickhouse")
 
-# Linear predictors, and the largest of several.
-_ETA, _TOP = "fullbatch_eta", "fullbatch_eta_top"
+# Those whose queries have no truth values, and the type of what they have instead: sqlglot writes comparisons, which
+# are no values there.
+_TRUTH = {"tsql": "BIT", "fabric": "BIT", "oracle": "INT", "teradata": "INT"}
+
+# Those in which other text than ASCII is N'...'; '...' would be put into the code page of the database.
+_NATIONAL = ("tsql", "fabric")
+
+# Linear predictors, the largest of several, and the largest probability of ordered classes.
+_ETA, _TOP, _LIKELIEST = "fullbatch_eta", "fullbatch_eta_top", "fullbatch_likeliest"
 
 
 def predictor(formula: Formula, output: int = 0, alias: str = "") -> str:
@@ -60,11 +69,13 @@ def query(formula: Formula, table: str, dialect: str = _OWN, view: str | None = 
     Raises
     ------
     ValueError
-        A column has the name of one that is added, or two have the same to the dialect; the dialect is unknown; or the
-        link is probit.
+        A column has the name of one that is added, or two have the same to the dialect; the dialect is unknown; labels
+        are bytes; or the link is probit.
     """
+    refuse_bytes(formula, "SQL")
     _check_names(formula, dialect)
-    text = _several(formula, table) if formula.outputs > 1 else _one(formula, table)
+    write = _ordered if formula.cuts is not None else _several if formula.outputs > 1 else _one
+    text = write(formula, table)
     if view is not None:
         text = f"CREATE VIEW {view} AS\n{text}"
     return translated(text, dialect) + ";\n"
@@ -87,9 +98,19 @@ def translated(text: str, dialect: str) -> str:
     except ImportError:
         raise MissingExtraError("sqlglot", "sql") from None
     try:
-        return str(sqlglot.transpile(text, read=_OWN, write=dialect, pretty=True)[0])
+        known = sqlglot.Dialect.get_or_raise(dialect)
     except ValueError as error:
         raise ValueError(f"unknown SQL dialect {dialect!r}: {error}") from None
+    name = type(known).__name__.casefold()
+
+    def own(node: Any) -> Any:
+        if isinstance(node, sqlglot.exp.Boolean) and name in _TRUTH:
+            return sqlglot.exp.cast(sqlglot.exp.Literal.number(int(node.this)), _TRUTH[name], dialect=known)
+        if isinstance(node, sqlglot.exp.Literal) and node.is_string and name in _NATIONAL and not node.this.isascii():
+            return sqlglot.exp.National(this=node.this)
+        return node
+
+    return str(sqlglot.parse_one(text, read=_OWN).transform(own).sql(known, pretty=True))
 
 
 def _check_names(formula: Formula, dialect: str) -> None:
@@ -106,6 +127,8 @@ def _check_names(formula: Formula, dialect: str) -> None:
 def _added(formula: Formula) -> list[str]:
     """Names of the columns that a query adds."""
     names = ["prediction", *_probabilities(formula)]
+    if formula.cuts is not None:
+        return [*names, _ETA, _LIKELIEST]
     return [*names, _ETA] if formula.outputs == 1 else [*names, *_etas(formula), _TOP]
 
 
@@ -114,10 +137,11 @@ def _etas(formula: Formula) -> list[str]:
 
 
 def _probabilities(formula: Formula) -> list[str]:
-    """Of the second class of two, or of each of several."""
+    """Of the second class of two, or of each of several, or of ordered ones."""
     if formula.classes is None or formula.link == "margin":
         return []
-    return [f"probability_{plain(label)}" for label in formula.classes[1 if formula.outputs == 1 else 0 :]]
+    first = 1 if formula.link == "logit" else 0
+    return [f"probability_{plain(label)}" for label in formula.classes[first:]]
 
 
 def _one(formula: Formula, table: str) -> str:
@@ -135,19 +159,32 @@ def _one(formula: Formula, table: str) -> str:
 
 
 def _mean(link: str, eta: str) -> str:
-    """The mean as an expression of the linear predictor; never EXP of a large positive number, which overflows."""
+    """The mean as an expression of the linear predictor.
+
+    EXP is taken of nothing below -700, where it is less than 1e-304 and counts as 0, nor above 700, where `predict`
+    goes on with that of 700: many engines end the query where its result is out of range, PostgreSQL for 0 too.
+    """
     if link == "probit":
         raise ValueError("SQL has no distribution function of the normal law, which the probit link needs: use PMML")
-    rate = f"CASE WHEN {eta} > {_literal(LARGEST_ETA)} THEN EXP({_literal(LARGEST_ETA)}) ELSE EXP({eta}) END"
-    # Of a small rate t, 1 - EXP(-t) has lost the digits that t - t^2 / 2 has.
-    small = f"EXP({eta}) * (1e0 - EXP({eta}) / 2e0)"
+    least, most = _literal(-LARGEST_ETA), _literal(LARGEST_ETA)
+    largest = _literal(float(np.exp(LARGEST_ETA)))
     return {
         "identity": eta,
-        "inverse": f"1e0 / {eta}",
-        "log": rate,
-        "logit": f"CASE WHEN {eta} >= 0 THEN 1e0 / (1e0 + EXP(-{eta})) ELSE EXP({eta}) / (1e0 + EXP({eta})) END",
-        "cloglog": f"CASE WHEN {eta} < -18e0 THEN {small} ELSE 1e0 - EXP(-({rate})) END",
+        # Of nothing, or next to it, there is no mean that a double could hold.
+        "inverse": f"CASE WHEN {eta} > 1e-307 OR {eta} < -1e-307 THEN 1e0 / {eta} END",
+        "log": f"CASE WHEN {eta} > {most} THEN {largest} WHEN {eta} < {least} THEN 0e0 ELSE EXP({eta}) END",
+        "logit": f"CASE WHEN {eta} > {most} THEN 1e0 WHEN {eta} >= 0 THEN 1e0 / (1e0 + EXP(-{eta})) "
+        f"WHEN {eta} < {least} THEN 0e0 ELSE EXP({eta}) / (1e0 + EXP({eta})) END",
+        # Of a small rate t, 1 - EXP(-t) has lost digits that a series has; above EXP(6) it is 1 to the last one.
+        "cloglog": f"CASE WHEN {eta} > 6e0 THEN 1e0 WHEN {eta} < {least} THEN 0e0 "
+        f"WHEN {eta} < {_literal(SMALL_CLOGLOG)} THEN EXP({eta}) * (1e0 - EXP({eta}) / 2e0 * (1e0 - EXP({eta}) / 3e0 "
+        f"* (1e0 - EXP({eta}) / 4e0))) ELSE 1e0 - EXP(-EXP({eta})) END",
     }[link]
+
+
+def _share(difference: str) -> str:
+    """EXP of what is 0 at the most."""
+    return f"(CASE WHEN {difference} < {_literal(-LARGEST_ETA)} THEN 0e0 ELSE EXP({difference}) END)"
 
 
 def _several(formula: Formula, table: str) -> str:
@@ -161,10 +198,37 @@ def _several(formula: Formula, table: str) -> str:
     labels = [_value(plain(label)) for label in formula.classes]
     cases = " ".join(f"WHEN {eta} = {top} THEN {label}" for eta, label in zip(etas, labels, strict=True))
     columns = [f"{_where_finite(top, f'CASE {cases} END')} AS prediction"]
-    total = " + ".join(f"EXP({eta} - {top})" for eta in etas)
-    for eta, name in zip(etas, _probabilities(formula), strict=False):
-        columns.append(f"{_where_finite(top, f'EXP({eta} - {top}) / ({total})')} AS {_column(name)}")
+    shares = [_share(f"{eta} - {top}") for eta in etas]
+    total = " + ".join(shares)
+    for share, name in zip(shares, _probabilities(formula), strict=False):
+        columns.append(f"{_where_finite(top, f'{share} / ({total})')} AS {_column(name)}")
     return "SELECT\n  " + ",\n  ".join([*columns, "u.*"]) + f"\nFROM (\n  {with_top}\n) AS u"
+
+
+def _ordered(formula: Formula, table: str) -> str:
+    """Of ordered classes: probabilities from the logits of P(y > c), and the likeliest, of equals the first."""
+    assert formula.classes is not None
+    assert formula.cuts is not None
+    assert formula.ranks is not None
+    names, cuts, between = _probabilities(formula), formula.cuts.tolist(), formula.between.tolist()
+    inner = f"SELECT\n    {predictor(formula, alias='t')}\n    AS {_ETA},\n    t.*\n  FROM {table} AS t"
+    probabilities = []
+    for name, rank in zip(names, formula.ranks.tolist(), strict=True):
+        parts = []
+        if rank > 0:  # above the class before
+            parts.append(f"({_mean('logit', f'(s.{_ETA} + {_literal(cuts[rank - 1])})')})")
+        if rank < len(cuts):  # and not above this one
+            parts.append(f"({_mean('logit', f'(-s.{_ETA} - {_literal(cuts[rank])})')})")
+        value = " * ".join([*parts, _literal(between[rank])])
+        probabilities.append(f"{_where_finite(f's.{_ETA}', value)} AS {_column(name)}")
+    with_each = "SELECT\n  " + ",\n  ".join([*probabilities, "s.*"]) + f"\n  FROM (\n  {inner}\n  ) AS s"
+    columns = [_column(name, "v") for name in names]
+    with_top = f"SELECT GREATEST({', '.join(columns)}) AS {_LIKELIEST}, v.*\n  FROM (\n  {with_each}\n  ) AS v"
+    labels = [_value(plain(label)) for label in formula.classes]
+    cases = " ".join(
+        f"WHEN {_column(name, 'u')} = u.{_LIKELIEST} THEN {label}" for name, label in zip(names, labels, strict=True)
+    )
+    return f"SELECT\n  CASE {cases} END AS prediction,\n  u.*\nFROM (\n  {with_top}\n) AS u"
 
 
 def _is_there(number: str) -> str:
@@ -182,7 +246,9 @@ def _of_levels(one: Levels, output: int, ignore_unknown: bool, alias: str) -> st
     if one.levels.dtype.kind != "U":
         column = f"CASE WHEN {_is_there(f'CAST({column} AS DOUBLE)')} THEN {column} END"
     if one.missing is not None:
-        column = f"COALESCE({column}, {_value(one.missing)})"
+        # Truth values are the levels 0 and 1.
+        value = int(one.missing) if isinstance(one.missing, bool) else one.missing
+        column = f"COALESCE({column}, {_value(value)})"
     cases = "\n      ".join(
         f"WHEN {_value(level)} THEN {_literal(weight)}"
         for level, weight in zip(one.levels.tolist(), one.weights[:, output], strict=True)

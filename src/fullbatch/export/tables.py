@@ -25,8 +25,9 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
     -------
     pyarrow.Table
         Columns "term", "level" and "coefficient"; "relativity", its exponential, where the link is a logarithm (of odds
-        for classes); "class" with several, those of softmax compared with the first; "std_err", of the relativity where
-        there is one, with `inference`.
+        for classes; of ordered ones of a higher class, with an intercept for each but the highest, "above <label>");
+        "class" with several, those of softmax compared with the first; "std_err", of the relativity where there is
+        one, with `inference`.
 
     Raises
     ------
@@ -35,6 +36,8 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
     """
     with_intercept = True
     reference = {category.name: category.levels.tolist()[0] for category in formula.categories} | dict(formula.base)
+    if inference is not None and formula.cuts is not None:
+        raise ValueError("there are no standard errors of ordered classes: leave inference out")
     if inference is not None:
         reference, names = dict(inference.reference), [str(one) for one in inference.names]
         # A fit without an intercept: the levels of one category have no reference, and stand for it.
@@ -43,7 +46,7 @@ def relativities(formula: Formula, inference: Any = None) -> pa.Table:
             raise ValueError(
                 "inference is of another model, or of some columns alone: give that of this one and of all its columns"
             )
-    ratios = formula.link in ("log", "logit", "softmax")
+    ratios = formula.link in ("log", "logit", "softmax", "cumulative logit")
     rows: list[dict[str, Any]] = []
     for output in range(formula.outputs):
         if formula.link == "softmax" and output == 0:
@@ -107,6 +110,11 @@ def _of_output(
             )
     intercept = base if with_intercept else 0.0
     rows = [{"term": "intercept", "level": "", "coefficient": intercept, "is_reference": not with_intercept}]
+    if formula.cuts is not None:  # one for each class but the highest, of the odds of a higher one
+        rows = [
+            {"term": "intercept", "level": f"above {label}", "coefficient": base + cut, "is_reference": False}
+            for label, cut in zip(formula.ordered.tolist(), formula.cuts.tolist(), strict=False)
+        ]
     rows += [
         {"term": one.name, "level": "", "coefficient": of(one.weights), "is_reference": False}
         for one in formula.numbers

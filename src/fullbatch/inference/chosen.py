@@ -222,7 +222,7 @@ class ChosenInference(Inference):
         design = Design.of(fitted, reference, whole=False)
         places = _places(columns, design)
         kind = kind_of(covariance, fitted, data)
-        if kind in ("HC2", "HC3", "CRV3"):
+        if kind in ("HC2", "HC3", "CRV2", "CRV3"):
             cls._refuse_parts(f"{kind} errors")
         check_dispersion(dispersion, fitted)
         meaning = weights_of(design, data, weights)
@@ -247,7 +247,7 @@ class ChosenInference(Inference):
 
     def with_covariance(self, covariance: str, dispersion: str | float | None = None) -> "ChosenInference":
         """As `Inference.with_covariance`; another information is as many passes as conjugate gradients take."""
-        if covariance in ("HC2", "HC3", "CRV3"):
+        if covariance in ("HC2", "HC3", "CRV2", "CRV3"):
             self._refuse_parts(f"{covariance} errors")
         return super().with_covariance(covariance, dispersion)  # type: ignore[return-value]
 

@@ -2,7 +2,7 @@
 
 Conventions, each of which other packages choose too: "classical" is expected information (R, statsmodels' GLM);
 sandwiches have the observed information as their bread; HC1 is multiplied by N / (N - K) and clusters by
-G / (G - 1) (N - 1) / (N - K) (Stata, statsmodels, fixest), CRV3 by (G - 1) / G. Two ways of clusters:
+G / (G - 1) (N - 1) / (N - K) (Stata, statsmodels, fixest), CRV3 by (G - 1) / G, CRV2 by none. Two ways of clusters:
 V_a + V_b - V_ab, whose negative eigenvalues are set to zero (Cameron, Gelbach and Miller, 2011). N is the sum of
 weights that count rows.
 """
@@ -19,13 +19,13 @@ from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from .data import Data
 from .design import Design
-from .jackknife import ClusterInformation, jackknifed
+from .jackknife import ClusterInformation, of_clusters
 from .sums import ClassWeights, Clustered, ClusterSums, LeveragedMeat, Spreads, Sums, SumsAt
 from .weights import NO_COUNTS, Weights
 
 Array = npt.NDArray[Any]
 
-KINDS = ("classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3")
+KINDS = ("classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV2", "CRV3")
 
 # A column of which less than this share is left beside the intercept, and an eigenvalue of the correlations of columns,
 # that are rounding.
@@ -152,18 +152,18 @@ class Information:
                     self.design, self.design.beta, self.weights, self.bread(self.sums.expected), int(kind[2]) - 1
                 )
                 return _symmetric(bread @ self.data.total(task) @ bread), ()
-            if kind == "CRV3":
-                return self._jackknifed()
+            if kind in ("CRV2", "CRV3"):
+                return self._of_few_clusters(kind)
             return self._clustered(bread, (N - 1.0) / (N - K))
 
-    def _jackknifed(self) -> tuple[Array, tuple[int, ...]]:
+    def _of_few_clusters(self, kind: str) -> tuple[Array, tuple[int, ...]]:
         if len(self.data.beside) > 1:
-            raise ValueError('CRV3 is for one way of clusters: name one, or ask for "cluster"')
+            raise ValueError(f'{kind} is for one way of clusters: name one, or ask for "cluster"')
         if self.penalised:
-            raise ValueError('CRV3 is of fits without a penalty: ask for "cluster"')
+            raise ValueError(f'{kind} is of fits without a penalty: ask for "cluster"')
         (cluster,) = self.data.beside
-        parts = self.data.total(ClusterInformation(self.design, self.design.beta, self.weights, cluster))
-        return _symmetric(jackknifed(parts, self.sums.observed, cluster, inverse)), (len(parts.ids),)
+        parts = self.data.total(ClusterInformation(self.design, self.design.beta, self.weights, cluster, kind))
+        return _symmetric(of_clusters(kind, parts, self.sums.observed, cluster, inverse)), (len(parts.ids),)
 
     def _clustered(self, bread: Array, factor: float) -> tuple[Array, tuple[int, ...]]:
         names = self.data.beside

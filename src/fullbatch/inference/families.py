@@ -21,6 +21,9 @@ Array = npt.NDArray[Any]
 
 _TINY = 1e-300
 
+# A number is whole that is as near to one: R's glm warns of successes that are further away.
+_WHOLE = 1e-3
+
 
 class Rates(NamedTuple):
     """Derivatives of some rows' losses in their linear predictors.
@@ -225,11 +228,23 @@ class Family:
             shape = 1.0 / self.of_mean.variance.parameter
             saturated = xlogy(y, y) - (y + shape) * np.log1p(y / shape) - xlogy(y, shape)
             return np.asarray(saturated + gammaln(y + shape) - gammaln(shape) - gammaln(y + 1.0))
-        if self.loss == "binomial":  # of one trial: those of more have coefficients, which no model changes
+        if self.loss == "binomial":  # of one trial: see `ways` for those of more
             return np.asarray(xlogy(y, y) + xlogy(1.0 - y, 1.0 - y))
         if self.loss == "inverse.gaussian":
             return np.asarray(-1.5 * np.log(y))
         return np.asarray(-np.log(y)) if self.loss == "gamma" else np.zeros(len(y))
+
+    def ways(self, y: Array, weight: Array, precision: bool) -> float:
+        """Logarithm of the number of ways in which shares of whole numbers of trials, the weights, can come out.
+
+        Rows whose trials or successes are no whole numbers have none; how near is near enough is R's choice.
+        """
+        if self.loss != "binomial" or not precision:
+            return 0.0
+        trials, successes = np.rint(weight), np.rint(weight * y)
+        whole = (np.abs(weight - trials) <= _WHOLE) & (np.abs(weight * y - successes) <= _WHOLE)
+        n, k = trials[whole], successes[whole]
+        return float((gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)).sum())
 
     # --- of sums ------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ class DiagonalsAt:
                 float(weight.sum()),
                 float(of_loss @ family.deviances(y, eta)),
                 float(of_loss @ family.squares(y, eta)) if family.likelihood else 0.0,
-                float(of_loss @ family.constants(y)),
+                float(of_loss @ family.constants(y)) + family.ways(y, weight, self.weights.precision),
                 float(0.5 * np.log(weight).sum()),
                 family.fractions(y),
                 np.asarray(X.T @ of_loss),

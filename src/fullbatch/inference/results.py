@@ -100,11 +100,11 @@ class Inference(OfRows):
         return made.with_covariance(kind)
 
     def with_covariance(self, covariance: str, dispersion: str | float | None = None) -> "Inference":
-        """The same fit with another covariance; "HC2", "HC3", "cluster" and "CRV3" are one more pass, others none.
+        """The same fit with another covariance; "HC2", "HC3" and those by cluster are one more pass, others none.
 
         Parameters
         ----------
-        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV3"}
+        covariance : {"classical", "observed", "HC0", "HC1", "HC2", "HC3", "cluster", "CRV2", "CRV3"}
             The last two need the `clusters` that `model.inference` was given.
         dispersion : {"pearson", "deviance", "likelihood"} or float, optional
             As for `model.inference`; default: as before.
@@ -175,7 +175,7 @@ class Inference(OfRows):
     @property
     def df(self) -> float:
         """Degrees of t and F."""
-        if self.kind in ("cluster", "CRV3"):
+        if self.kind in ("cluster", "CRV2", "CRV3"):
             return float(min(self.clusters) - 1)
         return self.df_residual if self._estimated else np.inf
 
@@ -349,7 +349,7 @@ def kind_of(covariance: str | None, fitted: FittedLinear, data: Data) -> str:
         raise ValueError(f"covariance must be one of {', '.join(KINDS)}, got {covariance!r}")
     if robust_only and covariance in ("classical", "observed"):
         raise ValueError(f"{robust_only}, so that {covariance} errors would be wrong: ask for HC1 or clusters")
-    if covariance in ("cluster", "CRV3") and not data.beside:
+    if covariance in ("cluster", "CRV2", "CRV3") and not data.beside:
         raise ValueError(f'covariance="{covariance}" needs clusters=...: a column, or an id for each row')
     if covariance in ("HC2", "HC3") and not fitted.family.likelihood:
         raise ValueError(f"{robust_only}, and has no leverages: ask for HC0 or HC1")

@@ -18,6 +18,7 @@ _KINDS = {
     "HC2": "HC2: robust sandwich, by leverages",
     "HC3": "HC3: robust sandwich, by squared leverages",
     "cluster": "by cluster, G / (G - 1) (N - 1) / (N - K)",
+    "CRV2": "by cluster, CRV2: Bell and McCaffrey's",
     "CRV3": "by cluster, CRV3: jackknife of clusters",
 }
 _WEIGHTS = {"frequency": "frequency: numbers of rows", "precision": "precision: of one row, such as its trials"}
