@@ -90,7 +90,7 @@ def export(
 ) -> None:
     """Write a saved model as SQL, ONNX, PMML, a skops file, a table of relativities or a model card."""
     from ..estimators import load_model
-    from ..estimators._handed_over import ENDINGS
+    from ..export import ENDINGS
 
     fitted = load_model(model)
     refuse_overwriting(output, model, data or ())

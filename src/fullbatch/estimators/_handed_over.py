@@ -14,24 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 from ..data.design_ import Design
 from ..data.indicators import Indicators
 from ..errors import DataError
+from ..export import ENDINGS
 from ..protocols.rows import is_sparse
 from ..protocols.schema import Features
 from ._base_levels import unknown_to
 from ._runs import in_a_card
 
 Array = npt.NDArray[Any]
-
-# Formats by the endings of files.
-ENDINGS = {
-    ".sql": "sql",
-    ".onnx": "onnx",
-    ".pmml": "pmml",
-    ".csv": "relativities",
-    ".xlsx": "relativities-excel",
-    ".skops": "skops",
-    ".md": "card",
-    ".json": "card-json",
-}
 
 
 class HandedOver:
