@@ -88,6 +88,7 @@ def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
     [
         ("a,b,y\n1,2,0\n3,1\n", {}, r"t\.csv: row 1 has 2 values, the file has 3 columns: '3,1'"),
         ("a,b,y\n1,2,0\n3,1,1,9\n", {}, "row 1 has 4 values, the file has 3 columns: '3,1,1,9'"),
+        ("a,b,y\n1,2,0\n3," + "1" * 99 + "\n", {}, r"row 1 has 2 values, .*: '3,1{75}\.\.\.'\. Correct"),  # 80 of them
         ("a,y\n1,0\n", {"target": "z"}, "there is no column 'z': its columns are 'a', 'y'"),
         ("a,a,y\n1,2,0\n", {}, "two columns are named 'a'"),
         ("", {}, r"no rows: .*t\.csv is empty"),

@@ -16,7 +16,7 @@ from fullbatch.protocols.sampling import Draw
 X, Y = np.zeros((3, 2)), np.array([0, 1, 1])
 LEVELS = Category(np.zeros(3, np.int32), np.array(["a"]))
 OUTSIDE = sp.csr_array(X + 1.0)
-OUTSIDE.indices[:] = 5
+OUTSIDE.indices[:] = 2
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ OUTSIDE.indices[:] = 5
         (Rows(X[0], Y), r"here: features have 1 dimension\(s\), they must be rows by columns"),
         (Rows(X.astype(np.int64), Y), "here: features are int64, they must be one of .*float32"),
         (Rows(X, Y[:, None]), "here: target y has 2 dimensions, it must have one value a row"),
-        (Rows(OUTSIDE, Y), "here: column indices run from 5 to 5 in 2 columns"),
+        (Rows(OUTSIDE, Y), "here: column indices run from 2 to 2 in 2 columns"),
         (
             Rows(X, Y, scale=0.5, categories=(LEVELS,)),
             "here: categorical columns stand beside dense columns of scale 1",
