@@ -1,3 +1,4 @@
+import errno
 import io
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_blocks_begin_where_rows_begin(tmp_path, monkeypatch):
     for block_rows in (1, 7, 200):
         read_rows = read(path, block_rows=block_rows)
         assert np.concatenate([rows.X[:, 0] for rows in read_rows]).tolist() == list(range(200))
+
+
+def test_a_disk_that_fails_is_told_with_the_file(tmp_path, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, *args):
+            raise OSError(errno.EIO, "Input/output error")
+
+    (source,) = csv_sources(write(tmp_path / "t.csv", "a,y\n1,0\n"), target="y", blocks=1)
+    monkeypatch.setattr(unpacked, "open_file", lambda path: Failing())
+    with pytest.raises(DataError, match=r"cannot read .*t\.csv: Input/output error"):
+        source.read()
 
 
 def test_options(tmp_path):

@@ -381,6 +381,11 @@ def test_what_is_no_path_is_refused(options, words):
         fit_path(**{"estimator": LogisticRegression(), "X": X, "y": LABELS, **options})
 
 
+def test_without_a_column_that_explains_anything_no_strength_is_the_first():
+    with pytest.raises(DataError, match=r"no column explains anything of the targets.* so give strengths"):
+        fit_path(Lasso(), X, np.zeros(len(X)))
+
+
 def test_one_fold_is_refused_and_so_are_folds_without_rows():
     with pytest.raises(ValueError, match="folds must be at least 2"):
         cross_validate(LogisticRegression(), X, LABELS, folds=1)

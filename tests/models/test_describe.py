@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from fullbatch import BlockError, DataError, Linear, SerialEngine, array_sources
+from fullbatch.kernels.losses import LOSSES
 from fullbatch.models import warm_up
 from fullbatch.models.describe import as_labels
 from fullbatch.protocols.requests import DrawnCurvature
@@ -73,6 +74,13 @@ def test_draws_need_a_theta_each():
     blocks = SerialEngine().place(Linear("logistic"), array_sources(X, Y))
     with pytest.raises(BlockError, match=r"2 draws need as many thetas of 3 parameters, got \(1, 3\)"):
         blocks.sum(DrawnCurvature(np.zeros((1, 3)), (Draw("all"), Draw("only", 0, 2)), 1))
+
+
+@pytest.mark.parametrize("storage", warm_up.STORAGES)
+def test_rows_that_are_compiled_for_have_targets_that_every_loss_takes(storage):
+    for name, loss in LOSSES.items():
+        if loss.per_class or not storage.startswith("classes"):
+            assert Linear(name).describe(warm_up._rows(storage, loss.labels), "here").problem is None, name
 
 
 def test_one_loss_of_each_kind_is_compiled_and_classes_for_those_that_have_some(monkeypatch):
