@@ -74,6 +74,12 @@ EQUIVALENT = (
         "whether two or three reads find the same numbers",
     ),
     Equivalent(
+        "models/_null.py",
+        "return bool(loss.family == POWER and loss.link == LOG and loss.power > 2.0)",
+        "return bool(loss.family == POWER and loss.link == LOG and loss.power >= 2.0)",
+        "of power 2 with the logarithmic link there is a loss of its own, Gamma",
+    ),
+    Equivalent(
         "data/missing.py",
         "values |= dict(zip(halved, middle, strict=True))",
         "values |= dict(zip(halved, middle, strict=False))",
