@@ -38,6 +38,12 @@ EQUIVALENT = (
         "the loop ends behind the one fit to two classes either way",
     ),
     Equivalent(
+        "estimators/keras_.py",
+        'asked_for(self.model, "model", n_features=1, n_outputs=1)  # refuses what needs more',
+        'asked_for(self.model, "model", n_features= 0, n_outputs=1)  # refuses what needs more',
+        "the names of what is there to be asked for are looked at, not what they stand for",
+    ),
+    Equivalent(
         "models/linear.py",
         'raise DataError(f"class_weight names {unknown[0]!r}, which is not a class: the classes are {known}")',
         'raise DataError(f"class_weight names {unknown[ -1]!r}, which is not a class: the classes are {known}")',
