@@ -22,3 +22,20 @@ print("proved")
 """
     done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "proved\n", done.stderr
+
+
+def test_what_is_declared_alone_is_left_as_it_is():
+    places = pytest.importorskip("benchmarks.mutants.places", reason="cosmic-ray", exc_type=ImportError)
+    source = """
+class Declared(Protocol):
+    @property
+    def size(self) -> int:
+        "How many."
+        ...
+
+    @property
+    def twice(self) -> int:
+        return self.size + self.size
+"""
+    found = [one.line for one in places.mutants("file.py", source) if one.operator == "core/RemoveDecorator"]
+    assert found == [8]

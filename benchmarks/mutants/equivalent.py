@@ -31,6 +31,66 @@ EQUIVALENT = (
         "_FEW_PRODUCTS = 2/15",
         "which of two ways to the same product is taken: how quick it is, and last digits",
     ),
+    Equivalent(
+        "estimators/svm.py",
+        "count = 1 if len(classes) == 2 else len(classes)",
+        "count = 0 if len(classes) == 2 else len(classes)",
+        "the loop ends behind the one fit to two classes either way",
+    ),
+    Equivalent(
+        "estimators/keras_.py",
+        'asked_for(self.model, "model", n_features=1, n_outputs=1)  # refuses what needs more',
+        'asked_for(self.model, "model", n_features= 0, n_outputs=1)  # refuses what needs more',
+        "the names of what is there to be asked for are looked at, not what they stand for",
+    ),
+    Equivalent(
+        "models/linear.py",
+        'raise DataError(f"class_weight names {unknown[0]!r}, which is not a class: the classes are {known}")',
+        'raise DataError(f"class_weight names {unknown[ -1]!r}, which is not a class: the classes are {known}")',
+        "which of several wrong names is told",
+    ),
+    Equivalent(
+        "models/torch_.py",
+        "chunk_rows: int = 2048",
+        "chunk_rows: int = 2049",
+        "how many rows pass at a time: how much memory that takes, and last digits",
+    ),
+    Equivalent(
+        "data/number_text.py",
+        "least = min(map(self._changes, ways), default=0)",
+        "least = min(map(self._changes, ways), default= 1)",
+        "where there is no way, nothing is compared with it",
+    ),
+    Equivalent(
+        "models/ordinal.py",
+        "taken: Any = slice(None) if request is None or request.fraction == 1 else self._taken(request)",
+        "taken: Any = slice(None) if request is None or request.fraction == 2 else self._taken(request)",
+        "all uniform numbers are below 1: the same rows, by another way",
+    ),
+    Equivalent(
+        "models/torch_.py",
+        "slope = sum((grad * part.detach()).sum() for grad, part in zip(grads, v, strict=True))",
+        "slope = sum((grad * part.detach()).sum() for grad, part in zip(grads, v, strict=False))",
+        "gradients and directions are of the same parameters",
+    ),
+    Equivalent(
+        "data/medians.py",
+        "_SHIFTS, _FEW = (42, 21, 0), 2**16",
+        "_SHIFTS, _FEW = (42, 21, 0), 2** 15",
+        "whether two or three reads find the same numbers",
+    ),
+    Equivalent(
+        "models/_null.py",
+        "return bool(loss.family == POWER and loss.link == LOG and loss.power > 2.0)",
+        "return bool(loss.family == POWER and loss.link == LOG and loss.power >= 2.0)",
+        "of power 2 with the logarithmic link there is a loss of its own, Gamma",
+    ),
+    Equivalent(
+        "data/missing.py",
+        "values |= dict(zip(halved, middle, strict=True))",
+        "values |= dict(zip(halved, middle, strict=False))",
+        "there is a median for each column that asks for one",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")

@@ -124,11 +124,18 @@ def mutants(file: str, source: str) -> Iterator[Mutant]:
 
 
 def _hints(node: Any) -> list[Any]:
-    """Type hints at a node, and what is imported for them."""
+    """Type hints at a node, what is imported for them, and decorators of what is declared alone."""
     if node.type in ("param", "funcdef"):
         return [node.annotation] if node.annotation is not None else []
+    if node.type == "decorated" and node.children[1].type == "funcdef" and _is_declared(node.children[1]):
+        return [node.children[0]]
     if node.type == "annassign":
         return [node.children[1]]
     if node.type == "if_stmt" and node.children[1].get_code().strip() == "TYPE_CHECKING":
         return [node]
     return []
+
+
+def _is_declared(function: Any) -> bool:
+    """Whether all that a function does is `...`, as of a protocol."""
+    return bool(function.get_suite().children[-1].get_code().strip() == "...")

@@ -91,6 +91,12 @@ def test_source_carries_its_rows_only_and_says_which():
     assert str(sources[3]) == "array rows 300..399"
 
 
+def test_a_source_equals_itself_alone():
+    sources = array_sources(np.ones((6, 2)), np.ones(6), blocks=3)
+    assert len({*sources}) == 3
+    assert sources.index(sources[2]) == 2
+
+
 @pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan])
 def test_a_scale_that_is_not_finite_is_refused(scale):
     with pytest.raises(DataError, match="scale must be finite, got"):

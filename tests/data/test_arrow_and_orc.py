@@ -53,6 +53,12 @@ def test_parts_are_decoded_once_and_only_their_columns(tmp_path, form, monkeypat
     assert sources[3].locate(4).endswith(f"t.{form}: row 34")
 
 
+def test_what_is_kept_while_arrow_is_read_is_two_batches_in_whole_bytes(tmp_path):
+    write_arrow(pa.table({"a": [True, False, True], "b": [1.0, 2.0, 3.0], "y": [0.0, 1.0, 0.0]}), tmp_path / "t.arrow")
+    (source,) = file_sources(tmp_path / "t.arrow", target="y", blocks=1)
+    assert source.size.shared == 2 * (3 * (1 + 64 + 64) // 8)
+
+
 def test_columns_of_every_kind_are_those_of_the_table(tmp_path, form):
     data = pa.table(
         {

@@ -1,3 +1,4 @@
+import errno
 import io
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_blocks_begin_where_rows_begin(tmp_path, monkeypatch):
     for block_rows in (1, 7, 200):
         read_rows = read(path, block_rows=block_rows)
         assert np.concatenate([rows.X[:, 0] for rows in read_rows]).tolist() == list(range(200))
+
+
+def test_a_disk_that_fails_is_told_with_the_file(tmp_path, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, *args):
+            raise OSError(errno.EIO, "Input/output error")
+
+    (source,) = csv_sources(write(tmp_path / "t.csv", "a,y\n1,0\n"), target="y", blocks=1)
+    monkeypatch.setattr(unpacked, "open_file", lambda path: Failing())
+    with pytest.raises(DataError, match=r"cannot read .*t\.csv: Input/output error"):
+        source.read()
 
 
 def test_options(tmp_path):
@@ -88,6 +100,7 @@ def test_whole_numbers_first_and_fractions_later_are_numbers(tmp_path):
     [
         ("a,b,y\n1,2,0\n3,1\n", {}, r"t\.csv: row 1 has 2 values, the file has 3 columns: '3,1'"),
         ("a,b,y\n1,2,0\n3,1,1,9\n", {}, "row 1 has 4 values, the file has 3 columns: '3,1,1,9'"),
+        ("a,b,y\n1,2,0\n3," + "1" * 99 + "\n", {}, r"row 1 has 2 values, .*: '3,1{75}\.\.\.'\. Correct"),  # 80 of them
         ("a,y\n1,0\n", {"target": "z"}, "there is no column 'z': its columns are 'a', 'y'"),
         ("a,a,y\n1,2,0\n", {}, "two columns are named 'a'"),
         ("", {}, r"no rows: .*t\.csv is empty"),

@@ -122,6 +122,7 @@ ROW = '{"a":1,"t":"u","y":0}\n'
         ('{"a":"2020-01-01","y":0}\n' * 9, {}, "row 0, column 'a': '2020-01-01' is a number, a date"),
         ('{"a":"12.5","y":0}\n' * 9, {}, '\'12.5\' is a number in quotation marks.*"double"}; or .* types=.*"string"'),
         ('{"a":1,"y":"0"}\n' * 9, {}, "row 0, column 'y': '0' is a number in quotation marks"),
+        (('{"a":"' + "1" * 99 + '","y":0}\n') * 9, {}, "row 0, column 'a': '1{80}' is a number in quotation marks"),
         (ROW, {"types": {"z": "double"}}, "there is no column 'z', for which a type is told"),
         (ROW, {"types": {"t": "double"}}, "row 0, column 't': \"u\" is not of type double"),
         (ROW, {"types": {"a": "string"}}, "row 0, column 'a': 1 is not of type string"),

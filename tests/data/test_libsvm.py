@@ -74,11 +74,13 @@ def test_wrong_options(tmp_path):
     with pytest.raises(ValueError, match="dtype must be float32 or float64"):
         libsvm_sources(path, dtype="uint8")
     for text, message in (
-        ("1\n0\n", "no row has an index:value pair"),
+        ("1\n0\n", r"u\.svm: no row has an index:value pair"),
         ("1 3000000000:1\n", "the largest index is 3000000000"),
     ):
         with pytest.raises(DataError, match=message):
             libsvm_sources(write(tmp_path / "u.svm", text))
+    with pytest.raises(DataError, match=r"u\.svm and its like: no row has an index:value pair"):
+        libsvm_sources([write(tmp_path / name, "1\n") for name in ("u.svm", "v.svm")])
     assert libsvm_sources(write(tmp_path / "u.svm", "\ufeff1 1:1\n"))[0].read().y.tolist() == [1]
     with pytest.raises(DataError, match="no rows"):
         libsvm_sources(write(path, "# nothing\n"))

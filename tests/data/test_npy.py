@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,26 @@ def test_rows_of_files_in_either_memory_order(tmp_path, dtype):
     source = npy_sources(tmp_path / "x0.npy", blocks=1)[0]
     assert source.size.rows == 20
     assert source.size.nbytes == source.read().X.nbytes
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "u1", "i1", ">f8", ">f4", "i4", "?"])
+def test_what_reading_takes_is_told_before(tmp_path, dtype):
+    np.save(tmp_path / "x.npy", np.ones((200_000, 5), dtype))
+    (source,) = npy_sources(tmp_path / "x.npy", blocks=1)
+    source.read()  # whatever is taken once
+    tracemalloc.start()
+    source.read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert source.size.nbytes + source.size.reading == pytest.approx(peak, abs=50_000)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_files_of_either_version(tmp_path, version):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array(file, X, version=version)
+    (source,) = npy_sources(tmp_path / "x.npy", blocks=1)
+    np.testing.assert_array_equal(source.read().X, X)
 
 
 def test_files_of_several_types_are_read_in_one_that_holds_them_all(tmp_path):

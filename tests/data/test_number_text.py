@@ -127,6 +127,7 @@ def test_groups_of_digits(text):
         ({"decimal": ",", "thousands": ","}, "decimal and thousands are both ','"),
         ({"units": "%"}, r"units must be a list of texts, got the text '%': write \['%'\]"),
         ({"units": ["5"]}, "units must be texts without digits"),
+        ({"units": ["%", ""]}, r"units must be texts without digits and signs, such as '%', got \['%', ''\]"),
         ({"missing_values": "?"}, "missing_values must be a list of texts"),
     ],
 )

@@ -63,6 +63,16 @@ def test_packed_files_by_ending_and_in_folders(tmp_path, plain):
             assert read(file_sources(folder / name, blocks=3, **told)) == expected, (name, ending)
 
 
+def test_members_may_be_padded_by_more_than_is_read_at_once(tmp_path, plain, monkeypatch):
+    monkeypatch.setattr(unpacked, "_CHUNK", 64)
+    content, told = plain["t.csv"]
+    half = content.index(b"\n", len(content) // 2) + 1
+    path = tmp_path / "t.csv.xz"
+    path.write_bytes(lzma.compress(content[:half]) + b"\0" * 400 + lzma.compress(content[half:]) + b"\0" * 400)
+    expected = read(csv_sources(tmp_path / "plain" / "t.csv", blocks=3, **told))
+    assert read(csv_sources(path, blocks=3, **told)) == expected
+
+
 def test_wide_text(tmp_path, plain):
     content, told = plain["t.csv"]
     expected = read(csv_sources(tmp_path / "plain" / "t.csv", blocks=3, **told))

@@ -266,6 +266,7 @@ def test_the_plan_tells_what_is_kept_where_blocks_turn_out_smaller_than_told():
         ("100", 100),
         ("7kb", 7000),
         ("3M", 3 * 10**6),
+        ("1T", 10**12),
     ],
 )
 def test_amounts_of_memory(given, meant):

@@ -130,6 +130,27 @@ def test_a_loss_while_large_answers_are_added(data, expected, monkeypatch, numbe
     blocks.close()
 
 
+@pytest.mark.parametrize("failures", [2, 3])
+def test_answers_that_cannot_be_added_and_nobody_is_to_blame_are_added_again_twice(
+    data, expected, monkeypatch, failures
+):
+    monkeypatch.setattr(_remote_worker, "KEPT_BYTES", 8)
+    left = [failures]
+
+    def script(number, method):
+        if method == "merge" and left[0]:
+            left[0] -= 1
+            raise OSError("the store is full")
+
+    blocks = place(ThreadCluster(MODEL, 13, 1, script), data, 1)
+    if failures == 2:
+        assert bytes_of(blocks.sum(requests(1)[0])) == expected[0]
+    else:
+        with pytest.raises(EngineError, match="the workers could not add their answers: the store is full"):
+            blocks.sum(requests(1)[0])
+    blocks.close()
+
+
 def test_large_requests_are_stored_once(data, monkeypatch):
     cluster = ThreadCluster(MODEL, 13, 3)
     blocks = place(cluster, data)

@@ -123,6 +123,12 @@ def test_columns_that_lack_are_named_at_once(tmp_path):
         model.predict(pd.concat([FRAME, FRAME[["a"]]], axis=1))
 
 
+def test_levels_that_are_numbers_are_found_in_a_frame_of_numbers():
+    frame = FRAME[["a"]].assign(zone=pd.Categorical(np.resize([1, 2, 3], N)))
+    model = learnt(frame, FRAME["y"])
+    assert model.predict_proba(frame.astype({"zone": int})).tolist() == model.predict_proba(frame).tolist()
+
+
 def test_columns_without_names_are_found_by_position():
     X = FRAME[["a", "b"]]
     unnamed, named = learnt(X.to_numpy(), FRAME["y"]), learnt(X, FRAME["y"])

@@ -580,6 +580,23 @@ def test_lists_of_shares_are_saved(tmp_path):
     assert again.predict(X).tobytes() == model.predict(X).tobytes()
 
 
+@pytest.mark.parametrize("kind", KINDS[1:], ids=lambda kind: kind.__name__)
+def test_a_single_strength_is_saved(kind, tmp_path):
+    model, X, y, weight = small(kind)
+    names = {fullbatch.LogisticRegressionCV: "Cs", fullbatch.GeneralizedLinearRegressorCV: "n_alphas"}
+    model.set_params(**{names.get(kind, "alphas"): 1}).fit(X, y, weight).save(tmp_path / "model.fb")
+    assert load_model(tmp_path / "model.fb").predict(X).tobytes() == model.predict(X).tobytes()
+
+
+def test_one_weight_for_all_rows_is_told_to_scorers_too():
+    X, y, _ = classes()
+    one, each = (
+        fullbatch.LogisticRegressionCV(Cs=2, cv=3, scoring="accuracy", use_legacy_attributes=False).fit(X, y, weight)
+        for weight in (2.0, np.full(len(y), 2.0))
+    )
+    np.testing.assert_array_equal(one.scores_, each.scores_)
+
+
 def test_a_row_that_alone_decides_its_own_value_is_told():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((15, 1))

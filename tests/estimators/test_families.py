@@ -261,6 +261,18 @@ def test_theta_does_not_depend_on_blocks_and_its_turns_are_counted(monkeypatch):
     assert ended.status_ == "max_iter"
 
 
+@pytest.mark.parametrize("best", [-3.0, 0.5, 2.0, 9.0])
+def test_where_newtons_step_ends_theta_is_not_looked_at_again(best):
+    looked = []
+
+    def at(theta):
+        looked.append(theta)
+        return _likeliest_theta.Profile(1.0, best - np.log(theta), -1.0)
+
+    assert _likeliest_theta._likeliest(at, 1.0, at(1.0)) == pytest.approx(np.exp(best), rel=1e-9)
+    assert len(looked) == 2  # at 1 and where the one step from there leads
+
+
 def test_counts_that_vary_less_than_poissons_have_no_theta():
     X, _ = counts()
     y = np.random.default_rng(0).binomial(8, 0.5, len(X))

@@ -134,6 +134,16 @@ def test_quantile_is_as_near_to_the_linear_program_as_its_smoothing_says(quantil
     assert found.smoothing_ == pytest.approx(1e-3 * np.sqrt(np.cov(y, aweights=weight, ddof=0)), rel=1e-9)
     assert 0 <= F[0] - F[1] + 1e-9 <= 0.25 * found.smoothing_
     assert F[0] == pytest.approx(F[1], rel=1e-4)
+    assert found.n_iter_ == found.result_.iterations  # of the one turn
+
+
+def test_the_smoothing_of_targets_that_are_all_alike_is_in_their_units():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    one, thousand = (
+        fullbatch.QuantileRegressor(engine="serial").fit(X, np.full(50, target)) for target in (1.0, -1000.0)
+    )
+    assert thousand.smoothing_ == pytest.approx(1000.0 * one.smoothing_, rel=1e-9)
+    assert thousand.intercept_ == pytest.approx(-1000.0, abs=thousand.smoothing_)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -46,6 +46,8 @@ from fullbatch import (
     load_model,
     table_sources,
 )
+from fullbatch.errors import DamagedError
+from fullbatch.saving import files
 
 X, Y = load_iris(return_X_y=True)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -176,6 +178,12 @@ def test_objective_and_gradient_are_those_of_plain_torch():
     assert "nothing else is known of such a model" in model.result_.message
     assert model.evaluate(X, Y)["cross_entropy"] == pytest.approx(log_loss(Y, model.predict_proba(X)), rel=1e-9)
     assert_allclose(np.concatenate([one.ravel() for one in model.weights_.values()]), model.theta_, rtol=0)
+
+
+def test_predictions_are_of_values_times_their_scale():
+    model = quick(tol=1e-2).fit(X, Y)
+    for scale in (0.0, 0.5, 1.0):
+        assert_allclose(model.predict_proba(array_sources(X, scale=scale)), model.predict_proba(scale * X), rtol=1e-12)
 
 
 # --- modules, seeds and starts ---------------------------------------------------------------------------------------
@@ -417,6 +425,10 @@ def test_weights_are_saved_and_code_is_given_again(tmp_path):
     deeper = {**code, "module": lambda n_features, n_outputs: mlp(n_features, n_outputs).append(torch.nn.Linear(3, 3))}
     with pytest.raises(ModelFileError, match="another network: it has 6 trained arrays, the fit had 4"):
         load_model(path, **deeper)
+    kind, arrays, values = files.read(path)
+    files.write(tmp_path / "none.fb", kind, arrays, {**values, "outputs": 0})
+    with pytest.raises(DamagedError, match="outputs must be a whole number from 1"):
+        load_model(tmp_path / "none.fb", **code)
     LogisticRegression().fit(X, Y).save(tmp_path / "linear.fb")
     with pytest.raises(ValueError, match="holds a LogisticRegression, all of which is in the file: leave module out"):
         load_model(tmp_path / "linear.fb", module=mlp)

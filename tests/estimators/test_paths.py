@@ -166,7 +166,7 @@ def test_replicates_are_the_fits_with_their_weights():
         np.testing.assert_allclose(found.intercepts[number], alone.intercept_, atol=2e-5)
     low, high = found.interval(0.9)
     np.testing.assert_allclose([low, high], np.percentile(found.coefs, [5, 95], axis=0), rtol=1e-12)
-    assert found.passes < 30
+    assert found.model.result_.passes < found.passes < 30
 
 
 def test_bca_intervals_are_those_of_the_formula_for_a_mean():
@@ -379,6 +379,11 @@ def test_what_has_not_converged_is_told():
 def test_what_is_no_path_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         fit_path(**{"estimator": LogisticRegression(), "X": X, "y": LABELS, **options})
+
+
+def test_without_a_column_that_explains_anything_no_strength_is_the_first():
+    with pytest.raises(DataError, match=r"no column explains anything of the targets.* so give strengths"):
+        fit_path(Lasso(), X, np.zeros(len(X)))
 
 
 def test_one_fold_is_refused_and_so_are_folds_without_rows():

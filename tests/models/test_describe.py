@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from fullbatch import BlockError, DataError, Linear, SerialEngine, array_sources
+from fullbatch.kernels.losses import LOSSES
 from fullbatch.models import warm_up
 from fullbatch.models.describe import as_labels
 from fullbatch.protocols.requests import DrawnCurvature
@@ -16,7 +17,7 @@ from fullbatch.protocols.sampling import Draw
 X, Y = np.zeros((3, 2)), np.array([0, 1, 1])
 LEVELS = Category(np.zeros(3, np.int32), np.array(["a"]))
 OUTSIDE = sp.csr_array(X + 1.0)
-OUTSIDE.indices[:] = 5
+OUTSIDE.indices[:] = 2
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ OUTSIDE.indices[:] = 5
         (Rows(X[0], Y), r"here: features have 1 dimension\(s\), they must be rows by columns"),
         (Rows(X.astype(np.int64), Y), "here: features are int64, they must be one of .*float32"),
         (Rows(X, Y[:, None]), "here: target y has 2 dimensions, it must have one value a row"),
-        (Rows(OUTSIDE, Y), "here: column indices run from 5 to 5 in 2 columns"),
+        (Rows(OUTSIDE, Y), "here: column indices run from 2 to 2 in 2 columns"),
         (
             Rows(X, Y, scale=0.5, categories=(LEVELS,)),
             "here: categorical columns stand beside dense columns of scale 1",
@@ -73,6 +74,13 @@ def test_draws_need_a_theta_each():
     blocks = SerialEngine().place(Linear("logistic"), array_sources(X, Y))
     with pytest.raises(BlockError, match=r"2 draws need as many thetas of 3 parameters, got \(1, 3\)"):
         blocks.sum(DrawnCurvature(np.zeros((1, 3)), (Draw("all"), Draw("only", 0, 2)), 1))
+
+
+@pytest.mark.parametrize("storage", warm_up.STORAGES)
+def test_rows_that_are_compiled_for_have_targets_that_every_loss_takes(storage):
+    for name, loss in LOSSES.items():
+        if loss.per_class or not storage.startswith("classes"):
+            assert Linear(name).describe(warm_up._rows(storage, loss.labels), "here").problem is None, name
 
 
 def test_one_loss_of_each_kind_is_compiled_and_classes_for_those_that_have_some(monkeypatch):

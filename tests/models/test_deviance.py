@@ -107,6 +107,11 @@ def test_the_least_loss_of_a_target_is_found_by_a_search(name):
         assert float(saturated(y, family.variance)) == pytest.approx(best.fun, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("name", ["normal", "binomial", "poisson", "tweedie", "negative.binomial"])
+def test_the_least_loss_of_a_target_of_zero_is_zero(name):
+    assert saturated(np.zeros(2), family_of(name, FAMILIES[name][0]).variance).tolist() == [0.0, 0.0]
+
+
 def test_means_that_cannot_be_are_infinitely_far():
     assert half_deviance(1.0, -0.1, 1.0) == np.inf
     assert half_deviance(np.array([0.5]), np.array([1.2]), Variance("binomial"))[0] == np.inf

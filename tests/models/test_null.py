@@ -48,6 +48,11 @@ def test_it_stands_as_far_above_the_least_as_the_best_intercept_leaves_it(loss):
             assert fun.blocks.schema.null.null().intercept == pytest.approx(best.x[0], abs=1e-4)
 
 
+def test_of_counts_of_zero_the_model_without_an_intercept_is_known():
+    blocks = SerialEngine().place(Linear("poisson"), array_sources(np.ones((5, 2)), np.zeros(5), blocks=2))
+    assert blocks.schema.null.null().deviance == pytest.approx(1.0)  # exp(0), where no mean above 0 is the best
+
+
 @pytest.mark.parametrize(
     ("loss", "quantile"), [("huber", None), ("quantile", 0.1), ("quantile", 0.5), ("quantile", 0.9)]
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fullbatch import SerialEngine, array_sources
 from fullbatch.models.sized import SizedNetwork, asked_for
 from fullbatch.models.torch_ import TorchModel
 from fullbatch.protocols.rows import Rows
@@ -33,6 +34,11 @@ def test_the_first_number_of_any_target_that_is_none_is_told():
     y[1, 0] = -1.0
     assert described(np.abs(y), loss="poisson").problem.row == 2
     assert described(y, loss="poisson").problem.row == 1
+
+
+def test_a_row_has_one_target_where_no_more_are_told():
+    blocks = SerialEngine().place(SizedNetwork(recipe_for, labels=False), array_sources(X, np.ones(6), blocks=1))
+    assert blocks.parameters.size == 3 + 1
 
 
 @pytest.mark.parametrize("function", [dict, min])

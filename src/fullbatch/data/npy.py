@@ -13,7 +13,7 @@ from ..errors import DataError, first_line
 from ..protocols.rows import Rows, Size
 from .contents import check_content
 from .cut import cut, cut_parts
-from .features import as_features, feature_bytes
+from .features import AS_THEY_ARE, as_features, feature_bytes
 from .paths import cannot_read, check_rows, expand, open_file
 
 Array = npt.NDArray[Any]
@@ -103,10 +103,9 @@ class NpySource:
         """By the headers."""
         header, rows = self.X[0].header, sum(piece.stop - piece.start for piece in self.X)
         stored = np.dtype(header.dtype)
-        kept = feature_bytes(stored)
         beside = 8 * sum(part is not None for part in (self.y, self.weight, self.offset))
-        X = rows * prod(header.shape[1:]) * kept
-        return Size(rows, X + rows * beside, reading=rows * header.row_bytes if kept != stored.itemsize else 0)
+        X = rows * prod(header.shape[1:]) * feature_bytes(stored)
+        return Size(rows, X + rows * beside, reading=0 if stored in AS_THEY_ARE else rows * header.row_bytes)
 
     def read(self) -> Rows:
         """The rows."""

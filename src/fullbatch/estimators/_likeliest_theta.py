@@ -124,7 +124,7 @@ def _likeliest(at: Callable[[float], Profile], theta: float, known: Profile) -> 
         low, high = (here, high) if known.slope > 0 else (low, here)
         step = -known.slope / known.curvature if known.curvature < 0 else np.inf
         there = here + step
-        if not low < there < high:
+        if abs(step) > _CLOSE and not low < there < high:
             there = max(0.5 * (low + high), here - 3.0) if known.slope < 0 else min(0.5 * (low + high), here + 3.0)
         if abs(there - here) <= _CLOSE:
             return float(np.exp(there))

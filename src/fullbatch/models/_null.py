@@ -118,7 +118,7 @@ class NullSums:
         if isinstance(loss, Poisson):
             total, least, of_offset = self.sums
             intercept = np.log(total) - self.logs[0]
-            value = total - of_offset - (total * intercept if total else 0.0)
+            value = total - of_offset - total * intercept
             at_zero = np.exp(self.logs[0]) - of_offset
             return intercept, (total - least) / weight, value / weight, at_zero / weight
         if isinstance(loss, Gamma):
