@@ -393,6 +393,60 @@ def test_paths_folds_and_replicates(family, link):
     np.testing.assert_allclose(replicates.coefs[2], alone.coef_, atol=1e-5)
 
 
+def inverse_gaussian_log(X, y, theta):
+    """Slopes of (y / mu - 1)^2 / (2 y) in eta = log mu."""
+    mean = np.exp(X @ theta[1:] + theta[0])
+    return (mean - y) / mean**2
+
+
+def gamma_identity(X, y, theta):
+    """Slopes of y / mu + log mu."""
+    mean = X @ theta[1:] + theta[0]
+    return (mean - y) / mean**2
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    ("family", "link", "slopes"),
+    [("inverse.gaussian", "log", inverse_gaussian_log), ("gamma", "identity", gamma_identity)],
+)
+def test_a_loss_that_is_not_convex_has_paths_folds_and_replicates_too(family, link, slopes, l1_ratio):
+    """Each fit is where F is stationary, and the grid begins where the null model is."""
+    X, y, _, _ = drawn(family, link)
+
+    def check(coef, intercept, strength, rows=slice(None), times=None):
+        theta = np.append(intercept, coef)
+        times = np.ones(len(y)) if times is None else times
+        slope = slopes(X[rows], y[rows], theta) * times[rows] / times[rows].sum()
+        assert slope.sum() == pytest.approx(0.0, abs=1e-6)
+        pull = X[rows].T @ slope + (1 - l1_ratio) * strength * coef
+        allowed = l1_ratio * strength
+        at_zero = (coef == 0) & (allowed > 0)
+        assert (np.abs(pull[at_zero]) <= allowed + 1e-6).all()
+        np.testing.assert_allclose(pull[~at_zero], -allowed * np.sign(coef[~at_zero]), atol=1e-6)
+
+    model = regressor(family, link, l1_ratio=l1_ratio)
+    path = fit_path(model, X, y, num=4)
+    null = np.append(np.log(y.mean()) if link == "log" else y.mean(), np.zeros(3))
+    largest = np.abs(X.T @ slopes(X, y, null) / len(y)).max() / max(l1_ratio, 1e-3)
+    assert path.strengths[0] == pytest.approx(largest, rel=1e-6)
+    assert path.success
+    assert l1_ratio == 0.0 or not path.coefs[0].any()
+    for coef, intercept, strength in zip(path.coefs, path.intercepts, path.strengths, strict=True):
+        check(coef, intercept, strength)
+    found = cross_validate(model, X, y, num=3, folds=3, seed=1)
+    assert found.success
+    for fold in range(3):
+        rest = Draw("without", fold, folds=3, seed=1).weights(0, len(y)) > 0
+        check(found.fold_coefs[1, fold], found.fold_intercepts[1, fold], found.strengths[1], rest)
+    replicates = bootstrap(clone(model).set_params(alpha=0.01), X, y, n=3, seed=1)
+    assert replicates.success
+    counted = Draw("bootstrap", 2, seed=1).weights(0, len(y))
+    check(replicates.coefs[2], replicates.intercepts[2], 0.01, times=counted)
+    chosen = GeneralizedLinearRegressorCV(family=family, link=link, l1_ratio=l1_ratio, n_alphas=3, cv=3).fit(X, y)
+    assert chosen.alphas_[0] == pytest.approx(largest, rel=1e-6)
+
+
 # --- names, and what is refused ------------------------------------------------------------------------------------
 
 

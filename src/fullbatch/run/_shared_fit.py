@@ -176,6 +176,16 @@ def go_on_alone(fit: Fit, objective: Objective, tol: float, max_iter: int) -> No
     fit.theta, fit.left, fit.known_by, fit.status = result.theta, result.remaining_r2, result.known_by, result.status
 
 
+def go_on_one_by_one(
+    fits: Sequence[Fit], objectives: Sequence[Objective], reads: Objective, tol: float, max_iter: int
+) -> None:
+    """Let each fit go on by itself; arguments as of `go_on_in_lockstep`."""
+    for fit, objective in zip(fits, objectives, strict=True):
+        go_on_alone(fit, objective, tol, max_iter)
+        fit.reads += objective.num_passes
+        reads.num_passes += objective.num_passes
+
+
 def by_working_set(objective: Objective) -> bool:
     """Whether a fit goes by Hessians of some of its columns, which draws do not bring. The columns in use at the last
     strength are the first of them; those of a sequential strong rule beside them saved 2 of 62 passes of a path of 800
@@ -186,8 +196,12 @@ def by_working_set(objective: Objective) -> bool:
 
 
 def _own_solver(objective: Objective) -> Any:
-    """A solver that can go in lockstep with others; None where there is none for so many parameters."""
+    """A solver that can go in lockstep with others; None where there is none for so many parameters, or for corners
+    beside a loss that is not convex.
+    """
     size, facts = objective.size, objective.facts
+    if objective.penalty.parts and not facts.parameters.convex:
+        return None
     if objective.penalty.parts:
         whole = ProximalNewton(working_set=False)  # a read for many fits brings Hessians of all columns
         return whole if whole.bytes_for(size) <= whole.max_bytes else None

@@ -22,7 +22,7 @@ from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ._by_part import Rows, sums_of_draws
 from ._nulls import Null, NullsOfDraws
-from ._shared_fit import Fit, go_on_in_lockstep
+from ._shared_fit import Fit, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
 
 Array = npt.NDArray[Any]
@@ -94,6 +94,8 @@ def replicates(
         group = [Fit(0, first + i, facts[i], theta, float(start.loss[i]), start.grad[i]) for i in range(len(draws))]
         for fit in group:
             fit.aim(hessian)
+            # A quadratic model with corners tells of a place where F curves up alone.
+            fit.alone |= bool(penalty.parts) and not objective.facts.parameters.convex
         while going := [fit for fit in group if fit.open]:
             answer = _ask(
                 objective, np.array([fit.trial for fit in going]), [draws[fit.number - first] for fit in going]
@@ -159,11 +161,14 @@ def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float,
         )
         for fit in fits
     ]
-    if not go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
+    if go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
+        return
+    if objective.facts.parameters.convex:
         raise ValueError(
             f"replicates of {objective.size} parameters with L1 penalties or bounds take too large a Hessian: "
             "leave columns out"
         )
+    go_on_one_by_one(fits, objectives, objective, tol, max_iter)
 
 
 def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian: Array, seed: int) -> Array:

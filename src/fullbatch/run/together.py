@@ -25,7 +25,7 @@ from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ._by_part import ByPart, Rows, SquareSums
 from ._nulls import Null
-from ._shared_fit import SHARED, Fit, by_working_set, go_on_alone, go_on_in_lockstep
+from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
 
 Array = npt.NDArray[Any]
@@ -341,10 +341,7 @@ class Together:
         objectives = [self._objective(fit) for fit in fits]
         some = len(fits) == 1 and by_working_set(objectives[0])
         if some or not go_on_in_lockstep(fits, objectives, self.objective, self.tol, self.max_iter):
-            for fit, objective in zip(fits, objectives, strict=True):
-                go_on_alone(fit, objective, self.tol, self.max_iter)
-                fit.reads += objective.num_passes
-                self.objective.num_passes += objective.num_passes
+            go_on_one_by_one(fits, objectives, self.objective, self.tol, self.max_iter)
         answer = self._parts.ask(np.array([fit.theta for fit in fits]))
         for row, fit in enumerate(fits):
             fit.loss = float(self._of_fit(fit.number, answer.value[:, row]))
