@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from formulas import loss_of
-from scipy.special import xlogy
+from scipy import optimize
+from scipy.special import expit, xlogy
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression as SklearnLogistic
@@ -417,6 +418,76 @@ def test_which_null_model_shares_of_deviance_are_of():
     path = fit_path(GeneralizedLinearRegressor("poisson"), X, y, offset=offset, strengths=[0.1])
     left = deviance(path.models[0].predict(X, offset=offset))
     assert path.explained == pytest.approx([1 - left / of_offsets], rel=1e-9)
+
+
+def _null_cases():
+    """Estimator, targets, offsets, and the mean loss of eta, by formulas of their own."""
+    rng = np.random.default_rng(8)
+    offset = 1.5 * rng.standard_normal(N)
+    labels = (rng.random(N) < expit(offset + 0.3 * X[:, 0])).astype(float)
+    counts = rng.poisson(np.exp(0.5 * offset)).astype(float)
+    skewed = ETA + rng.exponential(3.0, N)
+
+    def of_nb(y, eta):  # variance mu + 1.3 mu^2; less what the saturated model has
+        def loglike(mean):
+            return xlogy(y, mean) - (y + 1 / 1.3) * np.log(mean + 1 / 1.3)
+
+        return loglike(np.maximum(y, 1e-300)) - loglike(np.exp(eta))
+
+    def of_cloglog(y, eta):
+        return -np.where(y > 0, np.log(-np.expm1(-np.exp(eta))), -np.exp(eta))
+
+    def of_logistic(y, eta):
+        return np.logaddexp(0.0, eta) - y * eta
+
+    glm = GeneralizedLinearRegressor
+    options = {"loss_options": {"theta": 1.3}}
+    return {
+        "logistic": (LogisticRegression(), labels, offset, of_logistic),
+        "binomial cloglog": (glm(family="binomial", link="cloglog"), labels, offset, of_cloglog),
+        "negative binomial": (glm(family="negative.binomial", **options), counts, 0.5 * offset, of_nb),
+        "negative binomial alone": (glm(family="negative.binomial", **options), counts, None, of_nb),
+        "huber": (glm("huber"), skewed, None, lambda y, eta: loss_of("huber", y, eta[:, None])[0]),
+        "huber with offsets": (glm("huber"), skewed, offset, lambda y, eta: loss_of("huber", y, eta[:, None])[0]),
+        "quantile": (
+            glm("quantile", loss_options={"quantile": 0.9, "smoothing": 0.5}), skewed, None,
+            lambda y, eta: loss_of("quantile", y, eta[:, None], quantile=0.9, smoothing=0.5)[0] - 0.5 * (0.25 - 0.16),
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("grid", [True, False], ids=["default grid", "strengths"])
+@pytest.mark.parametrize("case", _null_cases())
+def test_what_is_explained_is_of_a_null_model_that_is_fitted(case, grid, intercept):
+    """Its intercept and the offsets; by a search over the one number."""
+    model, y, offset, loss = _null_cases()[case]
+    model.set_params(l1_ratio=1.0, fit_intercept=intercept, tol=1e-6)
+    shift = np.zeros(N) if offset is None else offset
+
+    def mean_loss(eta):
+        return np.average(loss(y, eta + shift), weights=WEIGHT)
+
+    null = mean_loss(np.zeros(N))
+    if intercept:
+        null = optimize.minimize_scalar(lambda one: mean_loss(np.full(N, one)), bracket=(-1, 1), tol=1e-12).fun
+    path = fit_path(model, X, y, WEIGHT, offset=offset, **({"num": 3} if grid else {"strengths": [0.1, 1e-3]}))
+    fits = zip(path.coefs.reshape(len(path.coefs), -1), path.intercepts.ravel(), strict=True)
+    expected = [1 - mean_loss(X @ coef + level) / null for coef, level in fits]
+    np.testing.assert_allclose(path.explained, expected, atol=1e-7)
+    if grid:
+        assert path.explained[0] == pytest.approx(0.0, abs=1e-7)
+
+
+def test_a_null_model_that_is_not_there_is_told_as_not_known():
+    y = np.exp(0.1 * X[:, 0])
+    model = GeneralizedLinearRegressor(family="gamma", link="inverse", fit_intercept=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = fit_path(model, np.abs(X) + 0.1, y, strengths=[0.1])
+    assert np.isnan(path.explained).all()
+    path = fit_path(GeneralizedLinearRegressor(), X, np.ones(N), strengths=[0.1])
+    assert np.isnan(path.explained).all()  # there is nothing to explain
 
 
 class Axes:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..objective.penalties import penalty_of
 from ..protocols.requests import Squares
 from ..protocols.schema import Schema
 from ..protocols.seams import Penalty
-from ..run.together import Together, parts_for, parts_of, smallest_penalty
+from ..run.together import Together, TogetherState, parts_for, parts_of, smallest_penalty
 from ..wording.warned import warn
 from ._linear import LinearEstimator
 
@@ -30,6 +31,9 @@ _RATIO, _RATIO_WIDE = 1e-4, 1e-2
 
 # How far above the strength that is reckoned the strongest is, so that rounding makes no coefficient of it.
 _ABOVE = 1.0 + 1e-9
+
+# What F of the null model may still fall by, as a share, for shares of it to be told.
+_SURE = 1e-8
 
 
 @dataclass(eq=False)
@@ -55,7 +59,7 @@ class Template:
 
     def __post_init__(self) -> None:
         schema: Schema = self.blocks.schema
-        linear = self.learner._linear(schema)
+        self._linear = linear = self.learner._linear(schema)
         self.outputs = linear.outputs(schema)
         self.variables = self.learner._variables(schema, linear)
         self.objective = Objective(self.blocks, variables=self.variables)
@@ -126,23 +130,58 @@ class Template:
             raise ValueError(
                 "bounds leave some coefficients no zero, so that no penalty is the strongest: give strengths"
             )
-        held = replace(
-            unit,
-            l2=np.where(pulled, 0.0, unit.l2),
-            l1=np.zeros_like(unit.l1),
-            l21=None,
-            groups=None,
-            lower=np.where(pulled, 0.0, unit.lower),
-            upper=np.where(pulled, 0.0, unit.upper),
-        )
-        tol = min(self.tol, 1e-12)
         if Squares in self.objective.facts.answers:  # folds cost nothing
-            null = replace(self.together([held], folds, seed), tol=tol)
+            null = replace(self.together([_held(unit, pulled)], folds, seed), tol=self._close)
+            state = null.run(None, lambda state: None)
+        elif (pulled == self.objective.facts.parameters.penalized).all():
+            state = self._null
         else:
-            null = Together(self.objective, [held], self.start, tol=tol, max_iter=self.learner._most_iterations())
-        state = null.run(None, lambda state: None)
+            state = self._fitted(_held(unit, pulled))
         self.start = state.theta
         return max(smallest_penalty(unit, state.grads[0]), default=0.0) * _ABOVE
+
+    @cached_property
+    def null_deviance(self) -> float:
+        """How far the mean loss of the null model, intercepts and offsets alone, stands above the least that it could
+        be: infinite where there is none, NaN where that is not known. A few reads where sums of the set-up do not tell
+        it.
+        """
+        told = self._linear.null_deviance(self.blocks.schema)
+        if not np.isnan(told):
+            return float(told)
+        state = self._null
+        sure = state.left[0, 0] <= _SURE
+        return float(state.loss[0, 0]) - self.objective.facts.least if sure else np.nan
+
+    @cached_property
+    def _null(self) -> TogetherState:
+        """The fit of the null model."""
+        parameters = self.blocks.parameters
+        return self._fitted(_held(penalty_of(0.0, 0.0, -np.inf, np.inf, parameters), parameters.penalized))
+
+    @property
+    def _close(self) -> float:
+        """The tolerance of what others are measured by."""
+        return min(self.tol, 1e-12)
+
+    def _fitted(self, penalty: Penalty) -> TogetherState:
+        """The fit to all rows with a penalty."""
+        most = self.learner._most_iterations()
+        fits = Together(self.objective, [penalty], self.start, tol=self._close, max_iter=most)
+        return fits.run(None, lambda state: None)
+
+
+def _held(penalty: Penalty, held: Array) -> Penalty:
+    """The penalty without corners but those that hold some coordinates at zero."""
+    return replace(
+        penalty,
+        l2=np.where(held, 0.0, penalty.l2),
+        l1=np.zeros_like(penalty.l1),
+        l21=None,
+        groups=None,
+        lower=np.where(held, 0.0, penalty.lower),
+        upper=np.where(held, 0.0, penalty.upper),
+    )
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def cross_validate(
             statuses=[row[1:] for row in ended],
             remaining_r2=state.left[:, 1:],
             seed=seed,
-            passes=ran.passes,
+            passes=path.passes,
             seconds=ran.seconds,
         )
     warn_of([status for row in ended for status in row], "fits", ConvergenceWarning)

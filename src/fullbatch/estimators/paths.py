@@ -36,7 +36,8 @@ class Path:
     loss : (L,) array
         Mean loss.
     explained : (L,) array
-        Share of the null model's deviance that the fit explains, D^2; NaN where the null model is not known.
+        Share of the deviance of the null model that the fit explains, D^2: its intercept is fitted beside the offsets.
+        NaN where all of its deviance is 0, or it is not known.
     df : (L,) array
         Effective degrees of freedom beside the intercept: the columns used, less what L2 takes of them; infinite where
         a fit's Hessian is not at hand.
@@ -202,7 +203,7 @@ def path_of(template: Template, grid: Array, together: Together, ran: Ran) -> Pa
         template.model(theta, strength, status, int(steps))
         for theta, strength, status, steps in zip(state.thetas[:, 0], grid, ended, state.reads[:, 0], strict=True)
     ]
-    loss, null = state.loss[:, 0], facts.parameters.null
+    before, loss, null = template.objective.num_passes, state.loss[:, 0], template.null_deviance
     values = [penalty.value(theta) for penalty, theta in zip(together.penalties, state.thetas[:, 0], strict=True)]
     coefs = np.array([model.coef_ for model in models])
     return Path(
@@ -221,7 +222,7 @@ def path_of(template: Template, grid: Array, together: Together, ran: Ran) -> Pa
         slope=state.slope[:, 0],
         known_by=by,
         reads=state.reads[:, 0],
-        passes=ran.passes,
+        passes=ran.passes + template.objective.num_passes - before,
         setup_passes=template.objective.num_setup_passes,
         seconds=ran.seconds,
         resumed_at=ran.resumed_at,

@@ -108,6 +108,28 @@ class NullSums:
         sure = self.with_intercept and np.isfinite(intercept)
         return Null(float(intercept) if sure else 0.0, float(least) if np.isfinite(least) else -np.inf, float(deviance))
 
+    def fitted(self) -> float:
+        """How far the mean loss of the null model stands above the least; infinite without an intercept
+        where the link does not allow the offsets, NaN where these sums tell its order alone.
+        """
+        loss, with_intercept = self.loss, self.with_intercept
+        if isinstance(loss, Huber | Quantile):
+            return np.nan
+        with np.errstate(all="ignore"):
+            intercept, least, value, at_zero = self._values()
+            if isinstance(loss, DispersionModel):
+                shifted, at_zero = self.sums[1], self.sums[3] / self.moments.weight
+                if not with_intercept and shifted and np.isfinite(at_zero):
+                    return np.nan  # means of large offsets have lost digits
+                value = value if np.isfinite(intercept) and (not shifted or _has_closed_form(loss)) else np.nan
+            if not (with_intercept or np.isfinite(at_zero)):
+                return np.inf
+            fitted = value if with_intercept else at_zero
+            above = fitted - least
+            if not np.isfinite(above):
+                return np.nan
+            return float(above) if above > _ROUNDING * (abs(fitted) + abs(least)) else 0.0
+
     def _values(self) -> tuple[float, float, float, float]:
         """Intercept of the null model, least mean loss, mean loss of the null model, and without an intercept."""
         loss, weight = self.loss, self.moments.weight
@@ -212,6 +234,15 @@ def null_of(model: Any, schema: Schema, loss: Any) -> Null:
     deviance = deviance if model.intercept and deviance > 0 else one
     # Offsets may explain a part of it by themselves.
     return Null(least=0.0, deviance=deviance if schema.null is None else _EXPLAINED_BY_OFFSETS * deviance)
+
+
+def fitted_null(model: Any, schema: Schema, loss: Any) -> float:
+    """How far the mean loss of the null model, intercepts and offsets at their best, stands above the least that any
+    predictions have, as `NullSums.fitted` tells it. Arguments as of `null_of`.
+    """
+    if schema.class_weight is None:
+        return np.nan if schema.null is None else float(schema.null.fitted())
+    return np.nan if schema.null is not None else null_of(model, schema, loss).deviance
 
 
 def _of_spread(loss: Any, square: float) -> float:

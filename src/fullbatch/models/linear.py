@@ -14,7 +14,7 @@ from ..protocols.schema import Description, Problem, Schema
 from ..wording.arguments import check_flag, is_number
 from . import _passes
 from ._linear_block import LinearBlock
-from ._null import null_of, sums_of
+from ._null import fitted_null, null_of, sums_of
 from ._passes import usual_passes
 from .describe import as_numbers, describe
 from .deviance import family_of
@@ -129,6 +129,12 @@ class Linear:
         null, rows = null_of(self, schema, self._pointwise), replace(rows, y=y, weight=weight)
         passes = _passes.of_all(self.passes, self._pointwise, outputs, schema)
         return LinearBlock(self._pointwise, outputs, self.intercept, rows, schema, first_row, null, passes=passes)
+
+    def null_deviance(self, schema: Schema) -> float:
+        """Half the mean deviance of the null model, whose intercepts are fitted beside the offsets: infinite
+        where there is none, NaN where the schema does not tell it exactly.
+        """
+        return fitted_null(self, schema, self._pointwise)
 
     @property
     def _pointwise(self) -> Any:
