@@ -42,6 +42,21 @@ def test_a_path_is_a_line_for_each_strength(table):
     assert told["statuses"] == ["converged"] * 4
 
 
+def test_separated_classes_are_told_by_the_table_and_in_json(tmp_path):
+    file = tmp_path / "apart.csv"
+    file.write_text("x,y\n" + "".join(f"{row},{int(row > 5)}\n" for row in range(12)))
+    options = [str(file), "--target", "y", "--strengths", "0.1,0", "--engine", "serial"]
+    shown = runner.invoke(app, ["path", *options])
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[2].endswith("separable")
+    assert "\n[separable] 1 of 2 fits of the path (strength 0): the classes can be separated" in shown.stderr
+    assert "FitWarning" not in shown.stderr
+    told = json.loads(runner.invoke(app, ["cv", *options, "--folds", "2", "--json"]).stdout)
+    assert [len(one) for one in told["notices"]] == [0, 1]
+    assert [[len(one) for one in row] for row in told["fold_notices"]] == [[0, 0], [1, 1]]
+    assert told["fold_notices"][1][0][0].startswith("[separable] the classes can be separated")
+
+
 def test_cv_saves_the_model_that_it_chooses(table, tmp_path):
     file = tmp_path / "model.fb"
     told = json.loads(_run("cv", table, "--folds", "3", "--num", "5", "--save", str(file), "--json").stdout)

@@ -212,6 +212,7 @@ def cv(
             "one_se": found.one_se,
             "chosen": chosen,
             "fold_statuses": found.statuses,
+            "fold_notices": [_in_words(row) for row in found.notices],
             "saved": None if save is None else str(save),
         }
         show(_of_path(found.path) | of_folds, True)
@@ -229,6 +230,7 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
     from sklearn.exceptions import ConvergenceWarning
 
     from ..engines import make_engine
+    from ..errors import FitWarning
     from ..run.checkpoints import Checkpoint
 
     if is_mnist(data):
@@ -258,6 +260,16 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
         print_line(f"{name} on {' '.join(data)}: {blocks}, engine {options.engine.value}")
     with closing(engine), plan_shown(quiet), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # told by the table and the exit code
+        warnings.simplefilter("always", FitWarning)
+        others = warnings.showwarning
+
+        def shown(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, FitWarning):
+                print_line(str(message))  # without the line of the code
+            else:
+                others(message, category, *rest, **more)
+
+        warnings.showwarning = shown
         yield template, sources, told
 
 
@@ -287,12 +299,17 @@ def _of_path(found: Any) -> dict[str, Any]:
         "statuses": found.statuses,
         "remaining_r2": found.remaining_r2.tolist(),
         "known_by": found.known_by,
+        "notices": _in_words(found.notices),
         "reads": found.reads.tolist(),
         "passes": found.passes,
         "setup_passes": found.setup_passes,
         "seconds": found.seconds,
         "resumed_at": found.resumed_at,
     }
+
+
+def _in_words(notices: Any) -> list[list[str]]:
+    return [[str(one) for one in some] for some in notices]
 
 
 def _print_table(table: str) -> None:

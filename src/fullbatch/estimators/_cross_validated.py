@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import sklearn  # loads its parts when they are asked for
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -22,13 +21,12 @@ from sklearn.utils.metadata_routing import (
 from ..data.given import Given
 from ..errors import DataError
 from ..run.kept_together import run_together
-from ..run.together import TogetherState, statuses
+from ..run.together import TogetherState
 from ..saving.contents import Each, Either, Member, Number
 from ..wording.arguments import is_number
-from ..wording.warned import warn
 from ._linear import LinearEstimator
 from ._splits import Splits
-from ._template import Template
+from ._template import Template, warn_of_many
 
 Array = npt.NDArray[Any]
 
@@ -159,14 +157,9 @@ class CrossValidated(LinearEstimator):
         """The fits for some strengths of the penalty on the mean loss, the strongest first."""
         template.learner._share = l1_ratio
         penalties = [template.penalty(strength, l1_ratio) for strength in strengths]
-        state = run_together(template.together(penalties, splits.count, 0, self._of_sum)).state
-        bad = [status for row in statuses(state) for status in row if status != "converged"]
-        if bad:
-            warn(
-                f"[not-converged] {len(bad)} of {state.reads.size} fits ended before tol "
-                f"({', '.join(sorted(set(bad)))}): raise max_iter, or tol if this is close enough",
-                ConvergenceWarning,
-            )
+        ran = run_together(template.together(penalties, splits.count, 0, self._of_sum))
+        state = ran.state
+        warn_of_many(ran, strengths, template.blocks.schema, remedy="raise max_iter, or tol if this is close enough")
         held_out = np.where(np.isfinite(state.held_out[:, 1:]), state.held_out[:, 1:], np.nan)
         return FoldFits(strengths, l1_ratio, held_out, state, template)
 

@@ -1,23 +1,27 @@
 """An estimator as the template of many fits: its model, penalty and data, placed once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
 
 from ..data.given import Given, given_to_fit
-from ..errors import DataError
+from ..errors import DataError, FitWarning
 from ..objective.objective import Objective
 from ..objective.penalties import penalty_of
 from ..protocols.requests import Squares
 from ..protocols.schema import Schema
 from ..protocols.seams import Penalty
-from ..run.together import Together, TogetherState, parts_for, parts_of, smallest_penalty
+from ..run.kept_together import Ran
+from ..run.result import KNOWN_NEAR, Notice
+from ..run.together import Together, TogetherState, known, parts_for, parts_of, smallest_penalty, statuses
 from ..wording.warned import warn
 from ._linear import LinearEstimator
 
@@ -31,6 +35,9 @@ _RATIO, _RATIO_WIDE = 1e-4, 1e-2
 
 # How far above the strength that is reckoned the strongest is, so that rounding makes no coefficient of it.
 _ABOVE = 1.0 + 1e-9
+
+# Fits that a warning names.
+_MOST_NAMED, _REMEDY = 5, "see `statuses` and `remaining_r2`"
 
 # What F of the null model may still fall by, as a share, for shares of it to be told.
 _SURE = 1e-8
@@ -81,14 +88,17 @@ class Template:
         told |= self.learner._penalty(self.blocks.schema, self.variables, self.outputs)
         return penalty_of(**told, parameters=self.blocks.parameters)
 
-    def model(self, theta: Array, strength: float, status: str, steps: int) -> Any:
-        """A fitted estimator."""
+    def model(
+        self, theta: Array, strength: float, status: str, steps: int, notices: Sequence[Notice] = (), **told: Any
+    ) -> Any:
+        """A fitted estimator; `told` goes on to `_set_theta`."""
         model = copy(self.learner)
         penalty = self.penalty(strength)
         model._share_out(strength, model._l1_share())
         objective = self.objective.with_penalty(penalty)
-        model._set_theta(theta, objective, self.given)
+        model._set_theta(theta, objective, self.given, **told)
         model.n_iter_, model.status_ = model._counted(steps), status
+        model.separable_ = is_separable(notices)
         return model
 
     def together(self, penalties: list[Penalty], folds: int = 0, seed: int = 0, of_sum: bool = False) -> Together:
@@ -212,13 +222,51 @@ def placed(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, aske
         yield Template(learner, given, blocks)
 
 
-def warn_of(statuses: list[str], what: str, category: type[Warning]) -> None:
-    """Say aloud how many fits have not converged."""
-    bad = [status for status in statuses if status != "converged"]
+def succeeded(status: str, left: float, known_by: str) -> bool:
+    """Whether a fit has reached its minimum, as nearly as arithmetic allows: as `Result.success`."""
+    near = left <= KNOWN_NEAR and known_by not in ("directions", "columns")
+    return status == "converged" or (status == "precision" and near)
+
+
+def warn_of(statuses: list[str], good: list[bool], what: str, remedy: str = _REMEDY) -> None:
+    """Say aloud how many fits have not reached their minimum."""
+    bad = [status for status, is_good in zip(statuses, good, strict=True) if not is_good]
     if bad:
         kinds = ", ".join(sorted(set(bad)))
         warn(
-            f"[not-converged] {len(bad)} of {len(statuses)} {what} ended before tol ({kinds}): see `statuses` and "
-            "`remaining_r2`",
-            category,
+            f"[not-converged] {len(bad)} of {len(statuses)} {what} ended before tol ({kinds}): {remedy}",
+            ConvergenceWarning,
         )
+
+
+def warn_of_many(
+    ran: Ran,
+    strengths: Array,
+    schema: Schema,
+    what: str = "fits",
+    remedy: str = _REMEDY,
+) -> None:
+    """Say aloud what there is to be said of fits to all rows and without each fold."""
+    state = ran.state
+    ended, by = (list(chain(*rows)) for rows in (statuses(state), known(state)))
+    without = ["", *(f" without fold {fold}" for fold in range(state.loss.shape[1] - 1))]
+    places = [f"strength {strength:.5g}{fold}" for strength in strengths for fold in without]
+    warn_of_notices(list(chain(*ran.notices)), places, what, schema)
+    warn_of(ended, list(map(succeeded, ended, state.left.ravel().tolist(), by)), what, remedy)
+
+
+def is_separable(notices: Sequence[Notice]) -> bool:
+    """Whether the optimum is at infinity."""
+    return any(notice.code == "separable" for notice in notices)
+
+
+def warn_of_notices(notices: Sequence[tuple[Notice, ...]], places: Sequence[str], what: str, schema: Schema) -> None:
+    """Say aloud what the numbers of many fits do not show: as of single fits, with the words of the first."""
+    for code in ("separable", "collinear-columns"):
+        told = [(one, place) for some, place in zip(notices, places, strict=True) for one in some if one.code == code]
+        # All levels of a categorical column and the intercept are collinear by design.
+        if told and not (code == "collinear-columns" and schema.features.levels):
+            listed = [place for _, place in told]
+            more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
+            where = ", ".join(listed[:_MOST_NAMED]) + more
+            warn(f"[{code}] {len(told)} of {len(notices)} {what} ({where}): {told[0][0].words}", FitWarning)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
-from sklearn.exceptions import ConvergenceWarning
 
 from ..run.driver import minimize
 from ..run.replicates import replicates
+from ..run.result import Notice
 from ..wording.arguments import check_whole, is_number
-from ._template import placed, warn_of
+from ._template import placed, succeeded, warn_of, warn_of_notices
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +35,9 @@ class Bootstrap:
         By how much its F can still fall, as a share of the null model's.
     known_by : list of B str
         As in `Path`.
+    notices : list of B tuples of Notice
+        As in `Path`: of a replicate that is "separable" coefficients mean nothing, and neither do intervals that count
+        it.
     acceleration : (...) array
         BCa's of each coefficient, shaped as `coef_`: a sixth of the skewness of the rows' influence.
     acceleration_of_intercept : float or (outputs,) array
@@ -53,6 +56,7 @@ class Bootstrap:
     statuses: list[str]
     remaining_r2: Array
     known_by: list[str]
+    notices: list[tuple[Notice, ...]]
     acceleration: Array
     acceleration_of_intercept: Any
     seed: int
@@ -61,8 +65,8 @@ class Bootstrap:
 
     @property
     def success(self) -> bool:
-        """Whether every fit has converged."""
-        return self.model.result_.success and all(status == "converged" for status in self.statuses)
+        """Whether every fit has reached its minimum, as nearly as asked or as the arithmetic allows: as `Result`."""
+        return self.model.result_.success and all(map(succeeded, self.statuses, self.remaining_r2, self.known_by))
 
     @property
     def standard_error(self) -> Array:
@@ -176,9 +180,14 @@ def bootstrap(
         penalty = template.penalty(strength)
         objective = template.objective.with_penalty(penalty)
         result = minimize(objective, template.start, tol=min(template.tol, 1e-10), max_iter=learner._most_iterations())
-        model = template.model(result.theta, strength, result.status.value, result.iterations)
+        model = template.model(
+            result.theta, strength, result.status.value, result.iterations, result.notices, result=result
+        )
         model.result_ = result
-        found = replicates(template.objective, penalty, result.theta, n, seed, template.tol, learner._most_iterations())
+        assert template.variables is not None
+        several = any(notice.code == "collinear-columns" for notice in result.notices)
+        shortest = template.variables.to_solver(model._last_theta()) if several else result.theta
+        found = replicates(template.objective, penalty, shortest, n, seed, template.tol, learner._most_iterations())
         models = [template.model(theta, strength, "", 0) for theta in found.thetas]
         of_columns = found.acceleration[: np.size(model.coef_)].reshape(np.shape(model.coef_))
         rest = found.acceleration[np.size(model.coef_) :]
@@ -192,11 +201,14 @@ def bootstrap(
             statuses=found.statuses,
             remaining_r2=found.left,
             known_by=found.known_by,
+            notices=found.notices,
             acceleration=of_columns,
             acceleration_of_intercept=of_intercept,
             seed=seed,
             passes=objective.num_passes + template.objective.num_passes,
             seconds=time.perf_counter() - began,
         )
-    warn_of(found.statuses, "replicates", ConvergenceWarning)
+        model._warn(result, template.blocks.schema)
+        warn_of_notices(found.notices, list(map(str, range(n))), "replicates", template.blocks.schema)
+    warn_of(found.statuses, list(map(succeeded, found.statuses, found.left, found.known_by)), "replicates")
     return replicate

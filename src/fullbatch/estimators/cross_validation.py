@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 
 from ..inference.matplotlib_ import new_axes
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.kept_together import run_together
-from ..run.together import statuses
+from ..run.result import Notice
+from ..run.together import known, statuses
 from ..wording.arguments import check_whole
-from ._template import placed, warn_of
+from ._template import placed, succeeded, warn_of_many
 from .paths import Path, check_grid, path_of
 
 Array = npt.NDArray[Any]
@@ -37,6 +37,10 @@ class CrossValidation:
         How the fit without each fold ended: the value of a `Status`.
     remaining_r2 : (L, K) array
         By how much its F can still fall, as a share of the null model's.
+    known_by : list of L lists of K str
+        As in `Path`.
+    notices : list of L lists of K tuples of Notice
+        As in `Path`, of the fits without each fold.
     seed : int
         Of the folds.
     passes : int
@@ -52,6 +56,8 @@ class CrossValidation:
     fold_intercepts: Array
     statuses: list[list[str]]
     remaining_r2: Array
+    known_by: list[list[str]]
+    notices: list[list[tuple[Notice, ...]]]
     seed: int
     passes: int
     seconds: float
@@ -63,8 +69,9 @@ class CrossValidation:
 
     @property
     def success(self) -> bool:
-        """Whether every fit has converged."""
-        return self.path.success and all(status == "converged" for row in self.statuses for status in row)
+        """Whether every fit has reached its minimum, as nearly as asked or as the arithmetic allows: as `Result`."""
+        rows = zip(self.statuses, self.remaining_r2.tolist(), self.known_by, strict=True)
+        return self.path.success and all(all(map(succeeded, *row)) for row in rows)
 
     @property
     def mean(self) -> Array:
@@ -206,9 +213,11 @@ def cross_validate(
             fold_intercepts=np.array([[model.intercept_ for model in row] for row in models]),
             statuses=[row[1:] for row in ended],
             remaining_r2=state.left[:, 1:],
+            known_by=[row[1:] for row in known(state)],
+            notices=[row[1:] for row in ran.notices],
             seed=seed,
             passes=path.passes,
             seconds=ran.seconds,
         )
-    warn_of([status for row in ended for status in row], "fits", ConvergenceWarning)
+        warn_of_many(ran, grid, template.blocks.schema)
     return found

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 
 from ..inference.matplotlib_ import new_axes
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.kept_together import Ran, run_together
+from ..run.result import Notice
 from ..run.together import Together, known, statuses
 from ..wording.arguments import check_whole, is_number
-from ._template import Template, placed, warn_of
+from ._template import Template, is_separable, placed, succeeded, warn_of_many
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +52,9 @@ class Path:
     known_by : list of L str
         Where `remaining_r2` comes from: "shared hessian", that of a point nearby, after F and its gradient had gone as
         it says; or, of fits that went on by a solver of their own, as in `Result`.
+    notices : list of L tuples of Notice
+        What else is to be said of each: "separable", with the columns along which coefficients would grow for ever, and
+        "collinear-columns", of which the fit is the one of least norm. As in `Result`.
     reads : (L,) int array
         Reads of the data that each fit took part in; many fits share one.
     passes, setup_passes : int
@@ -76,6 +79,7 @@ class Path:
     remaining_r2: Array
     slope: Array
     known_by: list[str]
+    notices: list[tuple[Notice, ...]]
     reads: Array
     passes: int
     setup_passes: int
@@ -84,8 +88,8 @@ class Path:
 
     @property
     def success(self) -> bool:
-        """Whether every fit has converged."""
-        return all(status == "converged" for status in self.statuses)
+        """Whether every fit has reached its minimum, as nearly as asked or as the arithmetic allows: as `Result`."""
+        return all(map(succeeded, self.statuses, self.remaining_r2.tolist(), self.known_by))
 
     def table(self) -> str:
         """A line for each strength, of 78 characters at the most."""
@@ -94,9 +98,13 @@ class Path:
             df = "" if np.isinf(self.df[row]) else f"{self.df[row]:.2f}"
             lines.append(
                 f"{self.strengths[row]:11.5g} {self.not_zero[row]:9,} {df:>8} {self.explained[row]:10.4f} "
-                f"{self.loss[row]:12.6g} {self.remaining_r2[row]:8.0e}  {self.statuses[row]}"
+                f"{self.loss[row]:12.6g} {self.remaining_r2[row]:8.0e}  {self._ended(row)}"
             )
         return "\n".join(lines)
+
+    def _ended(self, row: int) -> str:
+        """The status, or that the optimum is at infinity."""
+        return "separable" if is_separable(self.notices[row]) else self.statuses[row]
 
     def __str__(self) -> str:
         return self.table()
@@ -173,8 +181,9 @@ def fit_path(
         grid = template.grid(strengths, num, ratio)
         together = template.together([template.penalty(strength) for strength in grid])
         kept = template.learner.checkpoint if checkpoint is None else checkpoint
-        path = path_of(template, grid, together, run_together(together, kept, {"strengths": grid}))
-    warn_of(path.statuses, "fits of the path", ConvergenceWarning)
+        ran = run_together(together, kept, {"strengths": grid})
+        path = path_of(template, grid, together, ran)
+        warn_of_many(ran, grid, template.blocks.schema, "fits of the path")
     return path
 
 
@@ -199,9 +208,12 @@ def path_of(template: Template, grid: Array, together: Together, ran: Ran) -> Pa
     """The path from a run, and models that predict."""
     state, facts = ran.state, template.objective.facts
     ended, by = ([row[0] for row in rows] for rows in (statuses(state), known(state)))
+    notices = [row[0] for row in ran.notices]
     models = [
-        template.model(theta, strength, status, int(steps))
-        for theta, strength, status, steps in zip(state.thetas[:, 0], grid, ended, state.reads[:, 0], strict=True)
+        template.model(theta, strength, status, int(steps), told)
+        for theta, strength, status, steps, told in zip(
+            state.thetas[:, 0], grid, ended, state.reads[:, 0], notices, strict=True
+        )
     ]
     before, loss, null = template.objective.num_passes, state.loss[:, 0], template.null_deviance
     values = [penalty.value(theta) for penalty, theta in zip(together.penalties, state.thetas[:, 0], strict=True)]
@@ -221,6 +233,7 @@ def path_of(template: Template, grid: Array, together: Together, ran: Ran) -> Pa
         remaining_r2=state.left[:, 0],
         slope=state.slope[:, 0],
         known_by=by,
+        notices=notices,
         reads=state.reads[:, 0],
         passes=ran.passes + template.objective.num_passes - before,
         setup_passes=template.objective.num_setup_passes,

@@ -93,6 +93,11 @@ class Standardized:
         return self._scale
 
     @property
+    def mean(self) -> Array:
+        """What is subtracted from the columns as stored, (p,)."""
+        return self._mean
+
+    @property
     def held(self) -> Array:
         """Which columns have coefficients of zero because somebody said so, (p,)."""
         return self._held

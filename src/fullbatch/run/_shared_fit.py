@@ -38,6 +38,10 @@ _FAST, _FAR_BELOW = 0.01, 0.01
 # Reads before a fit is handed over.
 _MOST_READS = 16
 
+# A step of this share of a coordinate where next to nothing is left of F, and curvature that others leave so little of,
+# may be those of an optimum at infinity.
+_GROWING, _VANISHING = 0.02, 1e-5
+
 # Relative rounding of F in float64.
 _ROUNDING = 1e-12
 
@@ -61,6 +65,7 @@ class Fit:
     status: Status | None = None
     alone: bool = False
     known_by: str = SHARED
+    doubtful: bool = False  # whether it went by itself, or its own Hessian has it go on, or tells of next to nothing
 
     @property
     def penalty(self) -> Penalty:
@@ -121,6 +126,9 @@ class Fit:
         self.aim(hessian)
         if self.local is not None:
             self.left, self.known_by = self._left_by(self.local), "hessian"
+            step = self.local.theta - self.theta
+            goes_on = (step * self.theta > 0) & (np.abs(step) > _GROWING * np.abs(self.theta))
+            self.doubtful = bool(goes_on.any()) or self.local.pivot <= _VANISHING
         if self.local is None or self.left > tol:
             self.status, self.alone = None, True
 
@@ -158,7 +166,7 @@ def go_on_in_lockstep(
     for fit, objective, (state, solver) in zip(fits, objectives, ends, strict=True):
         together = objective.num_passes
         check, claims = checked(objective, state, solver, objective), solver.optimality(state) <= tol
-        fit.theta, fit.left, fit.known_by = state.theta, check.remaining_r2, check.known_by
+        fit.theta, fit.left, fit.known_by, fit.doubtful = state.theta, check.remaining_r2, check.known_by, True
         if (claims or state.failure) and check.holds(tol):
             fit.status = Status.CONVERGED
         elif claims:
@@ -174,6 +182,7 @@ def go_on_alone(fit: Fit, objective: Objective, tol: float, max_iter: int) -> No
     """Let a fit go on by itself, from where it is."""
     result = minimize(objective, fit.theta, tol=tol, max_iter=max_iter)
     fit.theta, fit.left, fit.known_by, fit.status = result.theta, result.remaining_r2, result.known_by, result.status
+    fit.doubtful = True
 
 
 def go_on_one_by_one(

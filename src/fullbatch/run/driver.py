@@ -272,7 +272,7 @@ class _Run:
         if check is None or status not in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
             linear = self.objective.blocks.parameters.predictors is not None
             check = Check(optimality, None, "columns" if linear else "estimate")
-        told = () if self.pressed.is_set() else notices(self.objective, state, check, status, self._ask)
+        told = () if self.pressed.is_set() else drive(notices(self.objective, state, check, status), self._ask)
         spent = self._spent()
         return Result(
             theta=state.theta,

@@ -14,7 +14,9 @@ from ..errors import ModelFileError
 from .checkpoints import Checkpoint, CheckpointWriter, Spent
 from .fingerprint import Fingerprint
 from .interrupts import before_the_end, ctrl_c
+from .result import Notice
 from .together import Together, TogetherState
+from .told import look_at_all
 
 Array = npt.NDArray[Any]
 
@@ -33,12 +35,15 @@ class Ran(NamedTuple):
     seconds : float
     resumed_at : int or None
         Strengths that an earlier part of the run had done.
+    notices : (L, M) lists of tuples of Notice
+        What is to be said of each fit beside how it ended.
     """
 
     state: TogetherState
     passes: int
     seconds: float
     resumed_at: int | None
+    notices: list[list[tuple[Notice, ...]]]
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,9 @@ def run_together(
             if pressed.is_set():
                 raise KeyboardInterrupt
 
-        state = together.run(state, after)
+        state, notices = look_at_all(together, together.run(state, after))
     all_spent = spent().after(before)
-    return Ran(state, all_spent.passes, all_spent.seconds, resumed_at)
+    return Ran(state, all_spent.passes, all_spent.seconds, resumed_at, notices)
 
 
 def _fingerprint(together: Together, told: Mapping[str, Array]) -> Fingerprint:

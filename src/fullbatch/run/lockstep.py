@@ -72,6 +72,20 @@ def runs_of(
         for solver, objective in zip(solvers, objectives, strict=True)
     ]
     runs = [_alone(solver, theta, tol, max_iter) for solver, theta in zip(prepared, thetas, strict=True)]
+    ends = side_by_side(objectives, runs)
+    return list(zip(ends, prepared, strict=True))
+
+
+def side_by_side(objectives: Sequence[Objective], runs: Sequence[Steps[Any]]) -> list[Any]:
+    """What generators of requests return, each answered by its objective: reads are shared.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        Over the same blocks.
+    runs : sequence of generators
+        Of `ValueGrad` and whole Hessians.
+    """
     final: dict[int, Any] = {}
     asked: dict[int, Any] = {}
 
@@ -87,12 +101,12 @@ def runs_of(
         waiting, asked = asked, {}
         requests = {i: objectives[i].translate(request) for i, request in waiting.items()}
         for read in _reads(requests):
-            total = blocks.sum(_stacked([requests[i] for i in read]))
+            total = objectives[0].blocks.sum(_stacked([requests[i] for i in read]))
             for row, number in enumerate(read):
                 objectives[number].num_passes += 1
                 answer = objectives[number].answer(waiting[number], _one(total, row, requests[number]))
                 advance(number, answer)
-    return [(final[number], prepared[number]) for number in range(len(runs))]
+    return [final[number] for number in range(len(runs))]
 
 
 def look_at(objectives: Sequence[Objective], thetas: Sequence[Array]) -> None:

@@ -1,6 +1,6 @@
 """What the reader of a result should know beside its numbers: each notice has a code, names columns and a remedy."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,7 @@ from ..errors import shortened
 from ..objective.hessian import Curved
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
+from ..protocols.seams import Penalty, Steps
 from .convergence import Check
 from .result import OWN_MODEL, Notice, Status
 
@@ -44,9 +45,7 @@ _PART = 0.1
 _DWARFED = {"float32": 1e3, "float64": 1e7}
 
 
-def notices(
-    objective: Objective, state: Any, check: Check, status: Status, ask: Callable[[Any], Any]
-) -> tuple[Notice, ...]:
+def notices(objective: Objective, state: Any, check: Check, status: Status) -> Steps[tuple[Notice, ...]]:
     """What is to be said of the end of a run; a pass or two where the optimum is suspected to be at infinity.
 
     Parameters
@@ -59,58 +58,65 @@ def notices(
         What is known of that.
     status : Status
         How it ended.
-    ask : callable
-        Answers requests.
     """
     if objective.blocks.parameters.predictors is None:
         failed = status is Status.LINE_SEARCH
         return (Notice("not-converged", OWN_MODEL),) if failed else ()
     found: list[Notice] = []
     if status in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
-        found += _at_infinity(objective, state, check, ask)
+        found += yield from _at_infinity(objective, state, check)
     found += _of_bounds(objective, state)
-    found += _of_columns(objective, state, replace(check, curved=None) if found else check, ask)
+    found += yield from _of_columns(objective, state, replace(check, curved=None) if found else check)
     if status in (Status.PRECISION, Status.LINE_SEARCH):
-        found.append(_at_the_edge(objective, state, check, ask) or _rounding(objective, check))
+        edge = yield from _at_the_edge(objective, state, check)
+        found.append(edge or _rounding(objective, check))
     return tuple(found)
 
 
-def _at_infinity(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Iterator[Notice]:
+def _at_infinity(objective: Objective, state: Any, check: Check) -> Steps[list[Notice]]:
     """Whether F still falls far beyond theta, as it does without end where classes can be separated."""
     facts = objective.facts
     penalty = objective.penalty
-    free = (facts.l2 == 0) & (penalty.l1 == 0) & ~penalty.grouped
-    free &= np.where(state.theta > 0, penalty.upper, -penalty.lower) == np.inf
+    free = never_held(penalty, state.theta)
     if (
         facts.parameters.quadratic
         or facts.parameters.kinked
         or not free.any()
         or not np.isfinite(facts.parameters.null)
     ):
-        return
+        return []
     theta, size = _stored(objective, state.theta), np.minimum(_of_stored_columns(objective), 1e300)
     exact = 0 < state.value - facts.least <= _NOTHING * facts.parameters.null
 
-    def F(at: Array) -> float:
-        return float(ask(ValueGrad(_of_solver(objective, at), double=True)).value)
+    def F(at: Array) -> Steps[float]:
+        return float((yield ValueGrad(_of_solver(objective, at), double=True)).value)
 
-    def falls(at: Array) -> bool:
+    def falls(at: Array) -> Steps[bool]:
         allowed = 1e-15 * (abs(state.value) + facts.parameters.null) + _ROUNDING * float((np.abs(at) * size).max())
-        return F(at) <= state.value + allowed
+        return (yield from F(at)) <= state.value + allowed
 
     for way in [np.where(free, theta, 0.0)] if exact else _ways(objective, state, check, theta, free):
         if not 0 < (np.abs(way) * size).max() < np.inf:
             continue
-        back = F(theta - way) > state.value + 1e-9 * facts.parameters.null
-        if back and falls(theta + way) and falls(theta + _FAR * way):
+        back = (yield from F(theta - way)) > state.value + 1e-9 * facts.parameters.null
+        if back and (yield from falls(theta + way)) and (yield from falls(theta + _FAR * way)):
             part = np.abs(_plainest(objective, way)) * size
             names = _names(objective, np.flatnonzero(part >= _PART * part.max()))
             what = "the classes can be separated" if exact else "some of the rows can be fitted ever better"
-            yield Notice(
-                "separable",
-                f"{what}, so the optimum is at infinity: coefficients would grow for ever along {names}; add a penalty",
-            )
-            return
+            return [
+                Notice(
+                    "separable",
+                    f"{what}, so the optimum is at infinity: coefficients would grow for ever along {names}; add a "
+                    "penalty",
+                )
+            ]
+    return []
+
+
+def never_held(penalty: Penalty, theta: Array) -> Array:
+    """Which coordinates may grow for ever, as far as penalty and bounds are asked."""
+    free = (penalty.l2 == 0) & (penalty.l1 == 0) & ~penalty.grouped
+    return np.asarray(free & (np.where(theta > 0, penalty.upper, -penalty.lower) == np.inf))
 
 
 def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Array) -> Iterator[Array]:
@@ -180,8 +186,9 @@ def _of_stored_columns(objective: Objective) -> Array:
     return _spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 1.0)
 
 
-def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Iterator[Notice]:
+def _of_columns(objective: Objective, state: Any, check: Check) -> Steps[list[Notice]]:
     """Columns that tell nothing, and columns that tell what others do."""
+    found = []
     constant, dependent = getattr(state, "constant", None), getattr(state, "dependent", None)
     facts = objective.facts
     if constant is None and facts.constant is not None:
@@ -190,19 +197,20 @@ def _of_columns(objective: Objective, state: Any, check: Check, ask: Callable[[A
         constant = constant[~_spread_over(objective, held, False)[constant]]
     if constant is not None and constant.size:
         names = _names(objective, constant)
-        yield Notice("constant-columns", f"without variation, and so not used: {names}")
+        found.append(Notice("constant-columns", f"without variation, and so not used: {names}"))
     if dependent is None and check.curved is not None:
-        dependent = _same_predictions(objective, state, check.curved, ask)
+        dependent = yield from _same_predictions(objective, state, check.curved)
     if dependent is not None and dependent.size:
         names = _names(objective, dependent)
-        yield Notice(
-            "collinear-columns",
+        words = (
             f"each a combination of the others, so that coefficients are not the only ones that fit so well: {names}. "
-            "Leave one out, or add a penalty",
+            "Leave one out, or add a penalty"
         )
+        found.append(Notice("collinear-columns", words))
+    return found
 
 
-def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Callable[[Any], Any]) -> Array:
+def _same_predictions(objective: Objective, state: Any, curved: Curved) -> Steps[Array]:
     """Parameters that can be moved together without any prediction's moving: two passes, where some look like it.
 
     Directions without curvature may also be those of rows that have none at theta: a step along all of them, there or
@@ -222,18 +230,18 @@ def _same_predictions(objective: Objective, state: Any, curved: Curved, ask: Cal
     if not 0 < size < np.inf:
         return dependent[:0]
     for step in (10.0 * way / size, -10.0 * way / size):
-        moved = ask(ValueGrad(state.theta + step, double=True)).value
+        moved = (yield ValueGrad(state.theta + step, double=True)).value
         if not abs(moved - state.value) <= _ALIKE * (abs(state.value) + min(facts.parameters.null, 1e300)):
             return dependent[:0]
     return dependent
 
 
-def _at_the_edge(objective: Objective, state: Any, check: Check, ask: Callable[[Any], Any]) -> Notice | None:
+def _at_the_edge(objective: Objective, state: Any, check: Check) -> Steps[Notice | None]:
     """Whether what ended the run is that means beyond are none of the family's: one pass."""
     if check.curved is None:
         return None
     step = _EDGE_STEP * check.curved.direction(1e-14)
-    if np.isfinite(ask(ValueGrad(state.theta + step, double=True)).value):
+    if np.isfinite((yield ValueGrad(state.theta + step, double=True)).value):
         return None
     return Notice(
         "edge",

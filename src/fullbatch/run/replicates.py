@@ -23,7 +23,8 @@ from ..protocols.seams import Facts, Penalty
 from ._by_part import Rows, sums_of_draws
 from ._nulls import Null, NullsOfDraws
 from ._shared_fit import Fit, go_on_in_lockstep, go_on_one_by_one
-from .result import Status
+from .result import Notice, Status
+from .told import look_at_fits, worth_a_look
 
 Array = npt.NDArray[Any]
 
@@ -49,6 +50,8 @@ class Replicates:
         By how much F can still fall, as `Result.remaining_r2`.
     known_by : list of B str
         As in `Path`.
+    notices : list of B tuples of Notice
+        What is to be said of each beside how it ended.
     acceleration : (size,) array
         BCa's, of each coordinate on the columns as stored: a sixth of the skewness of the rows' influence on it.
     """
@@ -57,6 +60,7 @@ class Replicates:
     statuses: list[str]
     left: Array
     known_by: list[str]
+    notices: list[tuple[Notice, ...]]
     acceleration: Array
 
 
@@ -87,6 +91,7 @@ def replicates(
     hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]
     most = max(1, _MOST_NUMBERS // len(theta))
     fits: list[Fit] = []
+    notices: list[tuple[Notice, ...]] = []
     for first in range(0, count, most):
         draws = [Draw("bootstrap", number, seed=seed) for number in range(first, min(first + most, count))]
         start, nulls = _ask(objective, np.tile(theta, (len(draws), 1)), draws), NullsOfDraws(objective, draws)
@@ -104,12 +109,14 @@ def replicates(
                 fit.take(float(answer.loss[row]), answer.grad[row], np.inf, hessian, tol)
         _look_at_their_own(objective, [fit for fit in group if fit.status is Status.CONVERGED], draws, first, tol)
         _by_themselves(objective, [fit for fit in group if fit.alone], seed, tol, max_iter)
+        notices += _told(objective, group, seed)
         fits += group
     return Replicates(
         np.array([fit.theta for fit in fits]),
         [(fit.status or Status.MAX_ITER).value for fit in fits],
         np.array([fit.left for fit in fits]),
         [fit.known_by for fit in fits],
+        notices,
         _acceleration(objective, penalty, theta, hessian, seed),
     )
 
@@ -155,12 +162,7 @@ def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float,
     """Replicates by solvers of their own, in lockstep."""
     if not fits:
         return
-    objectives = [
-        objective.with_penalty(
-            fit.penalty, Draw("bootstrap", fit.number, seed=seed), (fit.facts.least, fit.facts.parameters.null)
-        )
-        for fit in fits
-    ]
+    objectives = [_of_replicate(objective, fit, seed) for fit in fits]
     if go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
         return
     if objective.facts.parameters.convex:
@@ -169,6 +171,26 @@ def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float,
             "leave columns out"
         )
     go_on_one_by_one(fits, objectives, objective, tol, max_iter)
+
+
+def _of_replicate(objective: Objective, fit: Fit, seed: int) -> Objective:
+    """What a replicate minimises."""
+    draw = Draw("bootstrap", fit.number, seed=seed)
+    return objective.with_penalty(fit.penalty, draw, (fit.facts.least, fit.facts.parameters.null))
+
+
+def _told(objective: Objective, fits: list[Fit], seed: int) -> list[tuple[Notice, ...]]:
+    """What is to be said of each; those that are not the only ones become the shortest."""
+    told: list[tuple[Notice, ...]] = [()] * len(fits)
+    unsure = ((row, fit) for row, fit in enumerate(fits) if fit.doubtful)
+    doubtful = [row for row, fit in unsure if worth_a_look(fit.facts, fit.theta, np.nan, True)]
+    if doubtful:
+        objectives = [_of_replicate(objective, fits[row], seed) for row in doubtful]
+        for row, found in zip(
+            doubtful, look_at_fits(objectives, [fits[row].theta for row in doubtful], objective), strict=True
+        ):
+            fits[row].theta, told[row] = found.theta, found.notices
+    return told
 
 
 def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian: Array, seed: int) -> Array:

@@ -149,14 +149,13 @@ class Together:
     def __post_init__(self) -> None:
         facts = self.objective.facts
         self._facts, self._fits = facts, 1 + self.folds
-        self._parts: _Parts = (
-            parts_of(self.objective, parts_for(self.folds, self.apart), self.seed) if self.parts is None else self.parts
-        )
+        if self.parts is None:
+            self.parts = parts_of(self.objective, parts_for(self.folds, self.apart), self.seed)
 
     @property
     def fold_weights(self) -> Array:
         """Sum of the weights of each fold's rows, known after the first answer."""
-        return self._parts.weight[-self.folds :] if self.apart else self._parts.weight
+        return self.parts.weight[-self.folds :] if self.apart else self.parts.weight
 
     @property
     def shares(self) -> bool:
@@ -186,7 +185,7 @@ class Together:
         """The loss at a place of an earlier part of the run, here and there; the Hessian is asked for again."""
         shared = len(state.reference) > 0
         before = self.objective.num_passes
-        answer = self._parts.ask((state.reference if shared else state.theta)[None], [0] if shared else [])
+        answer = self.parts.ask((state.reference if shared else state.theta)[None], [0] if shared else [])
         self.objective.num_setup_passes += self.objective.num_passes - before
         self.objective.num_passes = before
         if shared:
@@ -197,7 +196,7 @@ class Together:
     def _first(self) -> TogetherState:
         size = self._facts.parameters.size
         theta = self.penalties[0].nearest(np.asarray(self.start, np.float64)) if self.penalties else self.start
-        answer = self._parts.ask(theta[None], [0] if self.shares else [])
+        answer = self.parts.ask(theta[None], [0] if self.shares else [])
         empty = [number for number in range(self._fits) if not self._total(number) > 0]
         if empty:
             raise DataError(
@@ -228,11 +227,11 @@ class Together:
     def _nulls(self) -> list[Null]:
         """Of the rows of each fit."""
         parts = np.arange(self._number_of_parts)
-        return self._parts.nulls([self._used(fit, parts).tolist() for fit in range(self._fits)])
+        return self.parts.nulls([self._used(fit, parts).tolist() for fit in range(self._fits)])
 
     def _total(self, number: int) -> float:
         """Sum of the weights of a fit's rows."""
-        return float(self._used(number, self._parts.weight).sum())
+        return float(self._used(number, self.parts.weight).sum())
 
     def _of_fit(self, number: int, sums: Array) -> Any:
         """The mean over a fit's rows, from the sums over each part."""
@@ -240,7 +239,29 @@ class Together:
         total = self._total(number)
         return used.sum(axis=0) / total if total > 0 else np.zeros(sums.shape[1:])
 
-    def _problem(self, strength: int, number: int) -> Facts:
+    def counted(self, number: int) -> list[int]:
+        """The parts that a fit counts."""
+        found: list[int] = self._used(number, np.arange(max(self._number_of_parts, 1))).tolist()
+        return found
+
+    def held_out_at(self, number: int, theta: Array) -> float:
+        """Mean loss at some theta over the rows of the fold that a fit does not count: a pass, or none."""
+        return self._held_out(number, self.parts.ask(theta[None]).value[:, 0]) if number else np.inf
+
+    def objective_of(self, strength: int, number: int) -> Objective:
+        """What a fit minimises, by itself."""
+        facts = self.problem(strength, number)
+        assert facts.penalty is not None
+        draw = None
+        if number:
+            draw = Draw("without", number - 1, self.folds, self.seed)
+            if self.apart:
+                draw = Draw("only", number, self._number_of_parts, self.seed)
+        null = (facts.least, facts.parameters.null) if number else None
+        return self.objective.with_penalty(facts.penalty, draw, null)
+
+    def problem(self, strength: int, number: int) -> Facts:
+        """What is known of it."""
         penalty, all_rows = self.penalties[strength], number == 0
         if self.of_sum and not all_rows:
             share = self._total(0) / self._total(number)
@@ -258,7 +279,7 @@ class Together:
         for number in range(self._fits):
             theta = state.thetas[-1, number] if done else state.theta
             loss = float(state.loss[-1, number] if done else self._of_fit(number, state.reference_loss))
-            fits.append(Fit(strength, number, self._problem(strength, number), theta, loss, state.grads[number]))
+            fits.append(Fit(strength, number, self.problem(strength, number), theta, loss, state.grads[number]))
         return fits
 
     def _group(self, state: TogetherState) -> TogetherState:
@@ -284,7 +305,7 @@ class Together:
                     thetas.append(next(fit.theta for fit in fits if (fit.strength, fit.number) == (strength, 0)))
                     row = len(thetas) - 1
                 curved.append(row)
-            answer = self._parts.ask(np.array(thetas), curved)
+            answer = self.parts.ask(np.array(thetas), curved)
             reads += 1
             for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=True)):
                 hessians[strength] = answer.matrix[place]
@@ -323,9 +344,9 @@ class Together:
 
     def _held_out(self, number: int, value: Array) -> float:
         part = self.folds + number if self.apart else number - 1
-        if number == 0 or not self._parts.weight[part] > 0:
+        if number == 0 or not self.parts.weight[part] > 0:
             return np.inf
-        return float(value[part] / self._parts.weight[part])
+        return float(value[part] / self.parts.weight[part])
 
     def _one(self, state: TogetherState) -> TogetherState:
         """The state after the next strength, whose fits go by solvers of their own."""
@@ -336,26 +357,31 @@ class Together:
         return self._kept(state, fits, [self._df(fits[0], None)])
 
     def _by_themselves(self, fits: list[Fit]) -> None:
-        """Fits by solvers of their own, in lockstep where these can: each begins where it is."""
-        logger.info("%d fits go on by solvers of their own", len(fits))
-        objectives = [self._objective(fit) for fit in fits]
-        some = len(fits) == 1 and by_working_set(objectives[0])
-        if some or not go_on_in_lockstep(fits, objectives, self.objective, self.tol, self.max_iter):
-            go_on_one_by_one(fits, objectives, self.objective, self.tol, self.max_iter)
-        answer = self._parts.ask(np.array([fit.theta for fit in fits]))
+        """Fits by solvers of their own, in lockstep where these can: each begins where it is. Sums of squares tell
+        where those without corners have their minimum.
+        """
+        if isinstance(self.parts, SquareSums):
+            for fit in fits:
+                if not fit.penalty.parts:
+                    self._solve(fit, self.parts)
+        going = [fit for fit in fits if fit.status is None]
+        if going:
+            logger.info("%d fits go on by solvers of their own", len(going))
+            objectives = [self.objective_of(fit.strength, fit.number) for fit in going]
+            some = len(going) == 1 and by_working_set(objectives[0])
+            if some or not go_on_in_lockstep(going, objectives, self.objective, self.tol, self.max_iter):
+                go_on_one_by_one(going, objectives, self.objective, self.tol, self.max_iter)
+        answer = self.parts.ask(np.array([fit.theta for fit in fits]))
         for row, fit in enumerate(fits):
             fit.loss = float(self._of_fit(fit.number, answer.value[:, row]))
             fit.grad = self._of_fit(fit.number, answer.grad[:, row])
             fit.held_out = self._held_out(fit.number, answer.value[:, row])
 
-    def _objective(self, fit: Fit) -> Objective:
-        draw = None
-        if fit.number:
-            draw = Draw("without", fit.number - 1, self.folds, self.seed)
-            if self.apart:
-                draw = Draw("only", fit.number, self._number_of_parts, self.seed)
-        null = (fit.facts.least, fit.facts.parameters.null) if fit.number else None
-        return self.objective.with_penalty(fit.penalty, draw, null)
+    def _solve(self, fit: Fit, sums: SquareSums) -> None:
+        """The minimum, from sums of squares."""
+        fit.theta, fit.left = sums.minimum(self.counted(fit.number), fit.penalty.l2)
+        fit.status = Status.CONVERGED if fit.left <= self.tol else Status.PRECISION
+        fit.known_by = "hessian"
 
     def _df(self, fit: Fit, hessians: Array | None) -> float:
         """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 and norms

@@ -17,7 +17,7 @@ from .descent import DescentState, first_state, is_finite, moved
 from .ridge_path import RidgePath, ridge_path
 
 # The path stood here once; what makes sums of products doubtful is asked from elsewhere, too.
-__all__ = ["DOUBTFUL", "ILL_CONDITIONED", "LeastSquares", "LeastSquaresState", "RidgePath", "ridge_path"]
+__all__ = ["DOUBTFUL", "ILL_CONDITIONED", "LeastSquares", "LeastSquaresState", "RidgePath", "ridge_path", "solve"]
 
 Array = npt.NDArray[Any]
 

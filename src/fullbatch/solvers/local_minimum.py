@@ -32,11 +32,14 @@ class LocalMinimum(NamedTuple):
         By how much F falls there, by the model.
     rounding : float
         By how much beyond that, since the gradient is known to its rounding only.
+    pivot : float
+        The least share of a parameter's own curvature that the others leave of it; 1 where there are corners.
     """
 
     theta: Array
     left: float
     rounding: float
+    pivot: float = 1.0
 
 
 def local_minimum(curves: Curves, theta: Array, facts: Facts) -> LocalMinimum | None:
@@ -84,4 +87,4 @@ def local_minimum(curves: Curves, theta: Array, facts: Facts) -> LocalMinimum | 
         left = 0.5 * float(along @ along)
     above = max(point.value - facts.least, 0.0)
     rounding = above * noise**2 * len(grad) / pivot if np.isfinite(above) else 0.0
-    return LocalMinimum(theta - step, left, rounding)
+    return LocalMinimum(theta - step, left, rounding, pivot)
