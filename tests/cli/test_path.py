@@ -57,6 +57,12 @@ def test_separated_classes_are_told_by_the_table_and_in_json(tmp_path):
     assert told["fold_notices"][1][0][0].startswith("[separable] the classes can be separated")
 
 
+def test_more_folds_than_rows_are_refused(table):
+    shown = _run("cv", table, "--folds", "401")
+    assert shown.exit_code != 0
+    assert "401 folds of 400 rows: some would have none" in str(shown.exception)
+
+
 def test_cv_saves_the_model_that_it_chooses(table, tmp_path):
     file = tmp_path / "model.fb"
     told = json.loads(_run("cv", table, "--folds", "3", "--num", "5", "--save", str(file), "--json").stdout)

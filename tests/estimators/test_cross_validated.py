@@ -485,6 +485,37 @@ def test_a_scorer_of_ones_own_may_take_weights():
     assert takes_weights(make_scorer(accuracy_score))
 
 
+def test_more_folds_than_rows_are_refused():
+    X, y = np.arange(20.0).reshape(10, 2) ** 1.5, np.arange(10.0)
+    with pytest.raises(ValueError, match="11 folds of 10 rows: some would have none, so take no more folds than rows"):
+        fullbatch.cross_validate(fullbatch.Lasso(), X, y, folds=11)
+    poisson = fullbatch.GeneralizedLinearRegressor("poisson", l1_ratio=1.0)
+    with pytest.raises(ValueError, match="11 folds of 10 rows"):
+        fullbatch.cross_validate(poisson, X, y, folds=11)
+    sources = fullbatch.array_sources(X, y, blocks=2)
+    for model in (
+        fullbatch.LassoCV(cv=11),
+        fullbatch.RidgeCV(cv=11, scoring="neg_mean_squared_error"),
+        fullbatch.GeneralizedLinearRegressorCV("poisson", cv=11),
+    ):
+        with pytest.raises(ValueError, match="11 folds of 10 rows"):
+            model.fit(sources)
+    fullbatch.LassoCV(cv=ShuffleSplit(12, random_state=0), alphas=3).fit(X, y)  # which are no folds
+
+
+@pytest.mark.parametrize("loss", ["squared", "poisson"])
+def test_targets_that_nothing_explains_are_fitted_by_all(loss):
+    X, y = np.random.default_rng(0).standard_normal((60, 3)), np.full(60, 2.5)
+    model = fullbatch.GeneralizedLinearRegressorCV(loss, l1_ratio=1.0, n_alphas=4, cv=3).fit(X, y)
+    theirs = linear_model.LassoCV(alphas=4, cv=3).fit(X, y)
+    assert model.alpha_ == theirs.alpha_
+    np.testing.assert_array_equal(model.alphas_, theirs.alphas_)
+    np.testing.assert_allclose(model.coef_, 0.0, atol=1e-7)
+    assert model.intercept_ == pytest.approx(np.log(2.5) if loss == "poisson" else 2.5)
+    with pytest.raises(ValueError, match="no path: give alphas, or P1"):
+        fullbatch.GeneralizedLinearRegressorCV(P1=[0.0] * 3, P2=[0.0] * 3).fit(X, X[:, 0])
+
+
 def test_sparse_rows_are_not_decomposed():
     X, y, _ = diabetes()
     with pytest.warns(FutureWarning, match="svd"):

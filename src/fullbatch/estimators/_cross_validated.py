@@ -30,6 +30,9 @@ from ._template import Template, warn_of_many
 
 Array = npt.NDArray[Any]
 
+# The smallest of strengths where no column explains anything: as scikit-learn has it.
+NOTHING = float(np.finfo(np.float64).resolution)
+
 # A number of strengths, or these themselves.
 STRENGTHS = Either(Number(1, whole=True), Each(Number(0)))
 
@@ -121,7 +124,8 @@ class CrossValidated(LinearEstimator):
     def _learn(self, engine: Any, given: Given) -> None:
         splits = self._splits(*self.__dict__.pop("_asked"))
         with closing(engine.place(splits.with_folds(self._model()), given.sources)) as blocks:
-            template = Template(copy(self), given, blocks, splits.apart)
+            template = Template(copy(self), given, blocks, splits.apart, "alphas")
+            template.check_folds(splits.count)
             self._choose(template, splits)
             self._fit_with_choice(template)
         self._look_at_rows(given)

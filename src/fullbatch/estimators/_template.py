@@ -56,12 +56,15 @@ class Template:
     blocks : Blocks
     apart : bool
         As in `Together`.
+    told_as : str
+        What the caller's parameter with strengths is called, for messages.
     """
 
     learner: Any
     given: Given
     blocks: Any
     apart: bool = False
+    told_as: str = "strengths"
     _parts: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -103,6 +106,7 @@ class Template:
 
     def together(self, penalties: list[Penalty], folds: int = 0, seed: int = 0, of_sum: bool = False) -> Together:
         """Fits with these penalties, one after another; sums of one read serve all of them."""
+        self.check_folds(folds)
         if self._parts is None:
             self._parts = parts_of(self.objective, parts_for(folds, self.apart), seed)
         tol, max_iter = self.tol, self.learner._most_iterations()
@@ -110,9 +114,17 @@ class Template:
             self.objective, penalties, self.start, folds, seed, tol, max_iter, of_sum, self._parts, self.apart
         )
 
-    def grid(self, strengths: Any, num: int, ratio: float | None, folds: int = 0, seed: int = 0) -> Array:
+    def check_folds(self, folds: int) -> None:
+        """Refuse more folds than rows, of which some would have none."""
+        rows = self.blocks.schema.n_rows
+        if folds > rows and not self.apart:
+            raise ValueError(f"{folds:,} folds of {rows:,} rows: some would have none, so take no more folds than rows")
+
+    def grid(
+        self, strengths: Any, num: int, ratio: float | None, folds: int = 0, seed: int = 0, nothing: float = -1.0
+    ) -> Array:
         """Strengths from the largest to the smallest: those given, or as many as `num` down from the least one that
-        makes all penalised coefficients zero.
+        makes all penalised coefficients zero. Where that is no more than `nothing`, all are that.
         """
         if strengths is not None:
             return np.sort(np.asarray(strengths, np.float64))[::-1]
@@ -120,10 +132,12 @@ class Template:
         if ratio is None:
             ratio = _RATIO if schema.n_rows > schema.n_features else _RATIO_WIDE
         largest = self.largest(folds, seed)
+        if largest <= nothing:
+            return np.full(num, nothing)
         if not 0 < largest < np.inf:
             raise DataError(
                 "no column explains anything of the targets, or sums are not finite: no penalty is the strongest, so "
-                "give strengths"
+                f"give {self.told_as}"
             )
         return largest * np.geomspace(1.0, ratio, num) if num > 1 else np.array([largest])
 
@@ -135,10 +149,12 @@ class Template:
         unit = self.penalty(1.0, share if self.learner._group_share() else max(share, _LEAST_L1))
         pulled = (unit.l1 > 0) | unit.grouped
         if not pulled.any():
-            raise ValueError("nothing is penalised, so that there is no path: give strengths, or P1 other than zeros")
+            raise ValueError(
+                f"nothing is penalised, so that there is no path: give {self.told_as}, or P1 other than zeros"
+            )
         if (unit.lower[pulled] > 0).any() or (unit.upper[pulled] < 0).any():
             raise ValueError(
-                "bounds leave some coefficients no zero, so that no penalty is the strongest: give strengths"
+                f"bounds leave some coefficients no zero, so that no penalty is the strongest: give {self.told_as}"
             )
         if Squares in self.objective.facts.answers:  # folds cost nothing
             null = replace(self.together([_held(unit, pulled)], folds, seed), tol=self._close)

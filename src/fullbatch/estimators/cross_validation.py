@@ -170,8 +170,8 @@ def cross_validate(
     estimator, X, y, sample_weight, offset, strengths, num, ratio
         As for `fit_path`.
     folds : int
-        Which of so many folds a row is in is a function of its number and the seed alone: neither blocks nor workers
-        matter. Folds are of about the same size, not exactly.
+        No more than rows. Which of so many folds a row is in is a function of its number and the seed alone: neither
+        blocks nor workers matter. Folds are of about the same size, not exactly.
     seed : int
         Of the folds.
     of_sum : bool
@@ -196,6 +196,7 @@ def cross_validate(
     check_whole("seed", seed)
     check_checkpoint(checkpoint)
     with placed(estimator, X, y, sample_weight, offset, "cross_validate") as template:
+        template.check_folds(folds)
         grid = template.grid(strengths, num, ratio, folds, seed)
         together = template.together([template.penalty(strength) for strength in grid], folds, seed, of_sum)
         kept = template.learner.checkpoint if checkpoint is None else checkpoint

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ..saving.contents import Each, Either, Flag, Number
 from ..wording.arguments import check_number, check_whole
-from ._cross_validated import STRENGTHS, CrossValidated, check_alphas, kept
+from ._cross_validated import NOTHING, STRENGTHS, CrossValidated, check_alphas, kept
 from ._regression import Regression
 from ._several import several
 from ._splits import Splits
@@ -17,9 +17,6 @@ from .elastic_net import DualGap
 from .least_squares import LeastSquaresRegression
 
 Array = npt.NDArray[Any]
-
-# A strongest strength that is not above it says that no column explains anything.
-_NOTHING = float(np.finfo(np.float64).resolution)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -159,9 +156,7 @@ class ElasticNetCV(DualGap, CrossValidated, LeastSquaresRegression):
                 "Automatic alpha grid generation is not supported for l1_ratio=0. Please supply a grid by providing "
                 "your estimator with the appropriate `alphas=` argument: no strength makes coefficients zero"
             )
-        if not template.largest(splits.count, 0) > _NOTHING:
-            return np.full(int(self.alphas), _NOTHING)
-        return template.grid(None, int(self.alphas), self.eps, splits.count)
+        return template.grid(None, int(self.alphas), self.eps, splits.count, nothing=NOTHING)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..protocols.rows import Rows
 from ..saving.contents import Each, Either, Null, Number
 from ..wording.arguments import check_whole, is_number
-from ._cross_validated import CrossValidated, check_numbers, kept
+from ._cross_validated import NOTHING, CrossValidated, check_numbers, kept
 from ._splits import Splits
 from ._template import Template
 from .glm import GeneralizedLinearRegressor
@@ -119,7 +119,7 @@ class GeneralizedLinearRegressorCV(CrossValidated, GeneralizedLinearRegressor):
         grids, deviances = [], []
         for share in shares:
             template.learner._share = share
-            grids.append(template.grid(self.alphas, int(self.n_alphas), ratio, splits.count))
+            grids.append(template.grid(self.alphas, int(self.n_alphas), ratio, splits.count, nothing=NOTHING))
             deviances.append(2.0 * (self._fits(template, splits, grids[-1], share).held_out - least).T)
         mean = np.array([one.mean(axis=0) for one in deviances])
         best, row = np.unravel_index(int(np.where(np.isnan(mean), np.inf, mean).argmin()), mean.shape)
