@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import PoissonRegressor as TheirPoisson
 
 from fullbatch import (
     Draw,
@@ -210,6 +211,42 @@ def test_other_losses_without_a_penalty_have_the_least_norm_too(kind):
         np.testing.assert_allclose(found[[0, 1]] + found[3], alone[[0, 1]], atol=1e-5)
         assert found[3] == pytest.approx(found[0] + found[1], abs=1e-5)
     assert codes(told.notices[0]) == ["collinear-columns"]
+
+
+def test_a_path_has_certificates():
+    """Of a lasso the duality gap, of a ridge what strong convexity tells, and none of a loss alone."""
+    path = fit_path(GeneralizedLinearRegressor(l1_ratio=1.0), X, Y, num=5)
+    centred, left = X - X.mean(axis=0), Y - Y.mean()
+    for strength, coef, told in zip(path.strengths, path.coefs, path.certificates, strict=True):
+        residual = left - centred @ coef
+        scale = min(1.0, strength * N / np.abs(centred.T @ residual).max())
+        primal = 0.5 * (residual**2).mean() + strength * np.abs(coef).sum()
+        dual = 0.5 * (left**2).mean() - 0.5 * ((left - scale * residual) ** 2).mean()
+        assert told.name == "duality gap"
+        assert told.bound == pytest.approx(primal - dual, abs=1e-13)
+    path = fit_path(GeneralizedLinearRegressor("poisson", tol=0.3, fit_intercept=False), X, COUNTS, strengths=[0.1])
+    (told,) = path.certificates
+
+    def F(model):
+        eta = X @ model.coef_
+        return (np.exp(eta) - COUNTS * eta).mean() + 0.05 * model.coef_ @ model.coef_
+
+    least = F(TheirPoisson(alpha=0.1, fit_intercept=False, tol=1e-12, max_iter=10_000).fit(X, COUNTS))
+    assert told.name == "strong convexity"
+    assert 1e-12 < F(path.models[0]) - least <= told.bound < 1e-2
+    (told,) = fit_path(LinearRegression(), X, Y, strengths=[0.0]).certificates
+    assert told.bound == np.inf
+
+
+def test_a_path_tells_which_coefficients_bounds_hold():
+    """Those whose free estimates are beyond."""
+    path = fit_path(
+        GeneralizedLinearRegressor(lower_bounds=0.0, upper_bounds=0.7), X, X @ [1.0, 0.3, -0.5], strengths=[1e-6]
+    )
+    assert path.notices == [(("at-bounds", "held at their bounds: 'x0', 'x2'"),)]
+    np.testing.assert_array_equal(path.coefs[0][[0, 2]], [0.7, 0.0])
+    inside = fit_path(GeneralizedLinearRegressor(lower_bounds=-2.0), X, X @ [1.0, 0.3, -0.5], strengths=[1e-6])
+    assert inside.notices == [()]
 
 
 def test_a_penalty_tells_columns_apart():

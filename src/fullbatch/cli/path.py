@@ -300,6 +300,7 @@ def _of_path(found: Any) -> dict[str, Any]:
         "remaining_r2": found.remaining_r2.tolist(),
         "known_by": found.known_by,
         "notices": _in_words(found.notices),
+        "certificates": [one._asdict() for one in found.certificates],
         "reads": found.reads.tolist(),
         "passes": found.passes,
         "setup_passes": found.setup_passes,

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..inference.matplotlib_ import new_axes
+from ..run.certificates import Certificate, best_certificate
 from ..run.checkpoints import Checkpoint, check_checkpoint
 from ..run.kept_together import Ran, run_together
 from ..run.result import Notice
-from ..run.together import Together, known, statuses
+from ..run.together import Together, TogetherState, known, statuses
 from ..wording.arguments import check_whole, is_number
 from ._template import Template, is_separable, placed, succeeded, warn_of_many
 
@@ -54,7 +55,10 @@ class Path:
         it says; or, of fits that went on by a solver of their own, as in `Result`.
     notices : list of L tuples of Notice
         What else is to be said of each: "separable", with the columns along which coefficients would grow for ever, and
-        "collinear-columns", of which the fit is the one of least norm. As in `Result`.
+        "collinear-columns", of which the fit is the one of least norm; "at-bounds", with those that bounds hold. As in
+        `Result`.
+    certificates : list of L Certificate
+        Of each a bound of how far F is from its minimum, and the condition under which it holds. As in `Result`.
     reads : (L,) int array
         Reads of the data that each fit took part in; many fits share one.
     passes, setup_passes : int
@@ -80,6 +84,7 @@ class Path:
     slope: Array
     known_by: list[str]
     notices: list[tuple[Notice, ...]]
+    certificates: list[Certificate]
     reads: Array
     passes: int
     setup_passes: int
@@ -234,9 +239,20 @@ def path_of(template: Template, grid: Array, together: Together, ran: Ran) -> Pa
         slope=state.slope[:, 0],
         known_by=by,
         notices=notices,
+        certificates=[_certificate(together, state, row) for row in range(len(grid))],
         reads=state.reads[:, 0],
         passes=ran.passes + template.objective.num_passes - before,
         setup_passes=template.objective.num_setup_passes,
         seconds=ran.seconds,
         resumed_at=ran.resumed_at,
     )
+
+
+def _certificate(together: Together, state: TogetherState, row: int) -> Certificate:
+    """What is known for certain of the fit of all rows for a strength."""
+    facts, theta = together.problem(row, 0), state.thetas[row, 0]
+    assert facts.penalty is not None
+    grad, value = state.slopes[row] + facts.penalty.l2 * theta, float(state.loss[row, 0]) + facts.penalty.value(theta)
+    if not np.isfinite(grad).all():
+        return Certificate(np.inf, "no bound: the checkpoint that the run went on from has no gradient here")
+    return best_certificate(theta, value, grad, facts, None)

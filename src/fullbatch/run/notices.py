@@ -65,7 +65,7 @@ def notices(objective: Objective, state: Any, check: Check, status: Status) -> S
     found: list[Notice] = []
     if status in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
         found += yield from _at_infinity(objective, state, check)
-    found += _of_bounds(objective, state)
+    found += of_bounds(objective, state)
     found += yield from _of_columns(objective, state, replace(check, curved=None) if found else check)
     if status in (Status.PRECISION, Status.LINE_SEARCH):
         edge = yield from _at_the_edge(objective, state, check)
@@ -158,7 +158,7 @@ def _plainest(objective: Objective, way: Array) -> Array:
     return way
 
 
-def _of_bounds(objective: Objective, state: Any) -> Iterator[Notice]:
+def of_bounds(objective: Objective, state: Any) -> Iterator[Notice]:
     """Coordinates that would go on if their bounds let them."""
     penalty = objective.penalty
     if "bounds" not in penalty.parts:

@@ -80,6 +80,9 @@ class TogetherState:
         Strengths of the next group.
     fresh : int
         Whether it begins with Hessians of its own: 0 or 1.
+    slopes : (L, size) array
+        Gradients of the mean loss of all rows, at the fits to them; infinite for strengths of a checkpoint that has
+        none.
     """
 
     theta: Array
@@ -98,6 +101,7 @@ class TogetherState:
     reference_loss: Array
     width: int = 1
     fresh: int = 1
+    slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 class _Parts(Protocol):
@@ -414,6 +418,9 @@ class Together:
             return np.concatenate((before, new.reshape(-1, self._fits, *new.shape[1:])))
 
         last = fits[-self._fits :]
+        slopes = np.full((state.iteration, self._facts.parameters.size), np.inf)
+        if len(state.slopes) == state.iteration:
+            slopes = state.slopes.reshape(slopes.shape)
         return replace(
             state,
             theta=last[0].theta,
@@ -428,6 +435,7 @@ class Together:
             status=added(state.status, lambda fit: _STATUSES.index((fit.status or Status.MAX_ITER).value)),
             known_by=added(state.known_by, lambda fit: _KNOWN.index(fit.known_by)),
             grads=np.array([fit.grad for fit in last]),
+            slopes=np.vstack((slopes, *(fit.grad for fit in fits if fit.number == 0))),
         )
 
 

@@ -4,7 +4,7 @@ A single fit is looked at when it ends. Of many, those are that may have somethi
 some column, leave next to nothing of F, or did not go as a Hessian nearby said. Their reads are shared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -25,7 +25,7 @@ from ._by_part import SquareSums
 from ._shared_fit import SHARED
 from .convergence import Check
 from .lockstep import side_by_side
-from .notices import never_held, notices
+from .notices import never_held, notices, of_bounds
 from .result import Notice, Status
 from .shortest import shortest
 from .together import Together, TogetherState, known, statuses
@@ -134,7 +134,16 @@ def look_at_all(together: Together, state: TogetherState) -> tuple[TogetherState
             thetas[s, m] = one.theta
             held_out[s, m] = together.held_out_at(m, one.theta)
     notes = [[told[s, m].notices if (s, m) in told else () for m in numbers] for s in strengths]
+    for s in strengths:
+        notes[s][0] += tuple(_of_bounds(together, s, thetas[s, 0], state.slopes[s]))
     return replace(state, thetas=thetas, held_out=held_out), notes
+
+
+def _of_bounds(together: Together, strength: int, theta: Array, slope: Array) -> Iterator[Notice]:
+    """What bounds hold, of the fit to all rows, whose gradient is at hand."""
+    objective = together.objective_of(strength, 0)
+    if np.isfinite(slope).all():
+        yield from of_bounds(objective, SimpleNamespace(theta=theta, grad=slope + objective.penalty.l2 * theta))
 
 
 def _runs_away(told: Told) -> bool:
