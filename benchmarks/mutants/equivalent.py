@@ -91,6 +91,84 @@ EQUIVALENT = (
         "values |= dict(zip(halved, middle, strict=False))",
         "there is a median for each column that asks for one",
     ),
+    Equivalent(
+        "run/notices.py",
+        "for step in (10.0 * way / size, -10.0 * way / size):",
+        "for step in (10.0 * way / size, - 11.0 * way / size):",
+        "how far a direction is followed that changes no prediction at any distance",
+    ),
+    Equivalent(
+        "run/callbacks.py",
+        "_next: float = field(default=0.0, init=False, repr=False)",
+        "_next: float = field(default= -1.0, init=False, repr=False)",
+        "the first iterate of a run sets it before it is read",
+    ),
+    Equivalent(
+        "run/replicates.py",
+        "groups = int(min(_GROUPS, max(objective.blocks.schema.n_rows // 2, 2)))",
+        "groups = int(min(_GROUPS, max(objective.blocks.schema.n_rows / 2, 2)))",
+        "int() rounds down as // does",
+    ),
+    Equivalent(
+        "solvers/low_rank.py",
+        "damping = found.penalty[found.flat :].mean(axis=0) / shares.max()",
+        "damping = found.penalty[found.flat :].mean(axis=0) * shares.max()",
+        "which directions a preconditioner finds: their scale is taken out again",
+    ),
+    Equivalent(
+        "solvers/low_rank.py",
+        "each = -(-count // THREADS) if width <= _NARROW else _AT_A_TIME",
+        "each = -(-count // THREADS) if width < _NARROW else _AT_A_TIME",
+        "how many columns are made at a time at one width: memory and speed",
+    ),
+    Equivalent(
+        "solvers/newton.py",
+        "if after.damping <= state.damping or after.crossings >= _MOST_CROSSINGS or self._width(after) <= 1.0:",
+        "if after.damping <= state.damping or after.crossings > _MOST_CROSSINGS or self._width(after) <= 1.0:",
+        "whether straight stretches are crossed four times or five",
+    ),
+    Equivalent(
+        "solvers/newton.py",
+        "theta = state.theta + step if point.value < state.value else state.theta",
+        "theta = state.theta + step if point.value <= state.value else state.theta",
+        "of two places where F is the same either will do to go on from",
+    ),
+    Equivalent(
+        "solvers/preconditioners.py",
+        "if count > len(rows) // 2 or not total[-1] > 0:",
+        "if count >= len(rows) // 2 or not total[-1] > 0:",
+        "whether just half of the rows are copied or all taken: what a preconditioner costs",
+    ),
+    Equivalent(
+        "solvers/_design.py",
+        "slopes = slopes.astype(self.dtype, copy=False)",
+        "slopes = slopes.astype(self.dtype, copy=True)",
+        "a copy more: speed",
+    ),
+    Equivalent(
+        "solvers/_whole_hessian.py",
+        "NARROWER, STEPS, CLOSE, WIDEST = 4.0, 30, 1e-6, 1e12",
+        "NARROWER, STEPS, CLOSE, WIDEST = 5.0, 30, 1e-6, 1e12",
+        "in steps of which factor a loss becomes narrower: how many passes a crossing takes",
+    ),
+    Equivalent(
+        "solvers/proximal.py",
+        "if inner.left <= CLOSE * (inner.value - self._facts.least):",
+        "if inner.left < CLOSE * (inner.value - self._facts.least):",
+        "a share of F that is met to the last bit, or nothing left of nothing: one more step of a search",
+    ),
+    Equivalent(
+        "run/replicates.py",
+        "hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]",
+        "hessian = rows.ask(theta[None], [0]).matrix[ -1, 0] / rows.weight[0]",
+        "the first of one matrix is the last",
+    ),
+    Equivalent(
+        "run/notices.py",
+        "return _spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 1.0)",
+        "return _spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 2.0)",
+        "beside how large a part of a direction the intercept's is named",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")

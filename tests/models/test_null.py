@@ -70,6 +70,17 @@ def test_of_huber_and_quantile_it_is_of_that_order(loss, quantile, monkeypatch):
     assert 0.5 * best < fun.facts.parameters.null < 3 * best
 
 
+@pytest.mark.parametrize(
+    ("loss", "options"), [("huber", {"delta": 0.4}), ("quantile", {"quantile": 0.5, "smoothing": 0.05})]
+)
+def test_a_row_far_off_does_not_make_it_that_of_a_parabola(loss, options):
+    """The variance of the targets, which says what it is under the squared loss, is 1e10."""
+    X, y = np.ones((100, 1)), np.where(np.arange(100) == 7, 1e6, np.arange(100) % 3)
+    fun = Objective(SerialEngine().place(Linear(loss, options=options), array_sources(X, y)))
+    at_median = (options.get("delta") or 0.5) * 1e6 / 100
+    assert fun.facts.parameters.null == pytest.approx(at_median, rel=0.05)
+
+
 @pytest.mark.parametrize("loss", [*EXACT, "huber", "quantile"])
 def test_no_prediction_has_less_than_the_least(loss):
     """Each row's own best prediction: one column a row."""

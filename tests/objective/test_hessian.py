@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from fullbatch import Status, minimize
 from fullbatch.objective.hessian import SURE, Curved, hold
 from fullbatch.protocols import Curvature, Curves, Point
+from fullbatch.protocols.seams import Facts, Parameters
 
 
 def nearly_alike(far, apart, n=200):
@@ -26,6 +27,15 @@ def test_curvature_that_is_lost_when_columns_are_centred_counts_as_unknown(far, 
     assert (curved.values[0] > 0) == known
     if known:  # half of the squared difference, in columns of curvature 1
         assert curved.values[0] == pytest.approx(0.25e-12, rel=0.2)
+
+
+def test_curvature_of_columns_that_were_not_centred_is_known_to_the_rounding_of_sums():
+    """However many of them there are: in the direction of all, 1e-13."""
+    size = 200
+    matrix = np.eye(size) - (1.0 - 1e-13) / size
+    facts = Facts(9, Parameters(size, np.ones(size, bool)), np.zeros(size), frozenset())
+    curved = Curved.of(Curves(matrix, Point(1.0, np.ones(size))), np.zeros(size), facts, "float64")
+    assert curved.values[0] == pytest.approx(1e-13, rel=0.1)
 
 
 def test_what_leaves_the_range_of_numbers_tells_nothing():

@@ -91,6 +91,21 @@ def test_what_columns_explain_is_of_the_theta_asked_for():
     assert found[0] != found[1]
 
 
+def test_another_penalty_of_the_same_blocks_is_all_of_it():
+    X, y = breast_cancer()
+    fun, groups = objective(X, y, l2=0.0), np.append(np.arange(30) // 3, -1)
+    theta = np.linspace(-0.1, 0.2, 31)
+    other = Objective(fun.blocks, 0.3, fun.variables, l1=0.2, lower=-1.0, upper=1.0)
+    grouped = Objective(fun.blocks, 0.3, fun.variables, l1=0.2, l21=0.5, groups=groups)
+    plain, coef = fun.value_and_grad(theta).value, theta[:-1]
+    of_norms = 0.5 * np.sqrt(3) * np.linalg.norm(coef.reshape(-1, 3), axis=1).sum()
+    for one, norms in ((other, 0.0), (grouped, of_norms)):
+        made = fun.with_penalty(one.penalty)
+        expected = plain + 0.2 * np.abs(coef).sum() + 0.15 * coef @ coef + norms
+        assert made.value_and_grad(theta).value == pytest.approx(expected, rel=1e-13)
+        assert made.penalty.parts == one.penalty.parts
+
+
 @pytest.mark.parametrize("l2", [-1.0, np.nan, np.ones(3)])
 def test_bad_l2(l2):
     X, y = breast_cancer()

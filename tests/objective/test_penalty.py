@@ -8,6 +8,8 @@ from scipy import optimize
 
 from fullbatch.objective.groups import blocks_of, face_minimum, nearest_of_group, norm_curvature
 from fullbatch.objective.penalties import penalty_of
+from fullbatch.protocols.seams import Penalty
+from fullbatch.run.together import smallest_penalty
 
 SIZE = 8
 PARAMETERS = SimpleNamespace(size=SIZE, penalized=np.arange(SIZE) < SIZE - 1)
@@ -40,6 +42,7 @@ def test_a_group_of_one_is_l1_and_one_without_strength_is_none():
     assert penalty.groups.tolist() == [0, 0, 0, 1, 1, -1, -1, -1]
     np.testing.assert_allclose(penalty.l1, [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.9, 0.0], rtol=1e-15)
     assert penalty.parts == {"l1", "groups"}
+    assert made(l21=np.array(0.7)).l21.tolist() == penalty.l21.tolist()  # a number, however it is given
     assert made(l21=0.0).groups is None
     assert made(l21=np.array([0, 0, 0, 1.0, 1.0, 0, 0, 0])).groups.tolist() == [-1, -1, -1, 0, 0, -1, -1, -1]
 
@@ -84,6 +87,12 @@ def test_the_dual_norm_is_the_least_strength_that_keeps_a_group_at_zero():
             root = optimize.brentq(excess, 0.0, 1e3 * np.abs(slope).max(), xtol=1e-300, rtol=1e-14)
             assert times[places][0] == pytest.approx(root, rel=1e-12)
     assert not penalty.dual_norms(np.zeros(SIZE)).any()
+
+
+def test_the_smallest_penalty_of_a_coordinate_that_may_move_one_way_is_that_of_this_way():
+    slopes, bounds = np.array([3.0, 3.0, -3.0, -3.0, 3.0, 0.0]), ([-1, 0, 0, 0, -0.5, -1], [0, 1, 0.5, 0, 0.5, 1])
+    unit = Penalty(np.zeros(6), np.full(6, 2.0), *(np.array(one, float) for one in bounds))
+    assert list(smallest_penalty(unit, slopes))[:6] == [1.5, 0.0, 1.5, 0.0, 1.5, 0.0]
 
 
 @pytest.mark.parametrize("l1", [0.0, 0.2])
@@ -131,6 +140,7 @@ def test_the_minimum_of_a_group_with_l2_and_second_derivatives_of_norms():
         ({"groups": np.zeros(8)}, "groups must be 8 whole numbers, one per parameter, got float64"),
         ({"l21": -1.0}, "l21 must be finite and not negative, got -1.0"),
         ({"l21": np.arange(8.0)}, "l21 must be the same for all coordinates of a group, and in that of coordinate"),
+        ({"l21": "much"}, "l21 must be a number, or one for each parameter, got 'much'"),
         ({"l21": np.ones(3)}, r"l21 must be one number or 8, one per parameter; got shape \(3,\)"),
         (
             {"lower": 0.0},

@@ -466,6 +466,12 @@ def test_at_a_url_what_a_process_that_lives_still_writes_is_left_alone():
     folder.remove(7)  # somebody else has removed it: no error
 
 
+def test_a_url_where_no_folder_can_be_is_told(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ModelFileError, match=r"/file/run: (NotADirectory|FileExists)Error"):
+        folder_of(f"file://{tmp_path}/file/run").open()
+
+
 def test_what_is_no_state_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match=r"SimpleNamespace cannot be saved; states that can: .*LBFGSState"):
         save_state(tmp_path / "state.fb", SimpleNamespace(theta=np.zeros(3)))

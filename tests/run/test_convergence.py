@@ -28,7 +28,7 @@ from fullbatch import (
     minimize,
 )
 from fullbatch.objective.hessian import Curved
-from fullbatch.protocols import Curvature, Point
+from fullbatch.protocols import Curvature, HessVec, Point, ValueGrad
 from fullbatch.run import convergence
 from fullbatch.run.convergence import Check
 from fullbatch.run.driver import drive
@@ -200,7 +200,10 @@ def test_where_f_has_corners_as_much_is_known_as_it_may_cost(monkeypatch, second
     monkeypatch.setattr(convergence, "_SECONDS", seconds)
     monkeypatch.setattr(convergence, "_SHARE", 0.0)
     monkeypatch.setattr(convergence, "_ROWS_PER_PARAMETER", 150)
-    check = convergence.checked(fun, state, solver, fun)
+    asked = []
+    check = convergence.checked(fun, state, solver, lambda request: asked.append(request) or fun(request))
+    assert all(request.double for request in asked if not isinstance(request, HessVec))  # whatever the rows
+    assert (ValueGrad in map(type, asked)) == (known_by in ("hessian", "sample"))  # F beyond the end of the model
     assert check.known_by == known_by
     assert check.kinked == (known_by != "columns")
     if of_truth is None:
@@ -209,6 +212,14 @@ def test_where_f_has_corners_as_much_is_known_as_it_may_cost(monkeypatch, second
     left = (state.value - least) / fun.facts.parameters.null
     assert left > 1e-9
     assert of_truth[0] <= check.remaining_r2 / left <= of_truth[1]
+
+
+@pytest.mark.parametrize("scale", [np.ones(3), np.array([1e-6, 1.0, 1e6])], ids=["one scale", "many"])
+@pytest.mark.parametrize(("least", "rises"), [(1e-3, True), (0.0, True), (-1e-3, False)])
+def test_whether_f_falls_away_somewhere_is_told_at_any_scale(scale, least, rises):
+    ways = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    matrix = ways @ np.diag([least, 1.0, 2.0]) @ ways.T
+    assert convergence._rises(matrix * scale * scale[:, None]) is rises
 
 
 def test_what_is_left_is_half_the_square_of_the_newton_decrement():

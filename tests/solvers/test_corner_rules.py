@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fullbatch import OWLQN, ProximalNewton
+from fullbatch import OWLQN, Newton, ProximalNewton
 from fullbatch.protocols import Curvature, Curves, Point, ValueGrad
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
 from fullbatch.run.driver import drive
+from fullbatch.solvers.descent import PATIENCE
+from fullbatch.solvers.working_set import most_columns
 
 SOLVERS = [OWLQN(), ProximalNewton()]
 AIM = np.array([3.0, -2.0])
@@ -122,6 +124,16 @@ def test_a_working_set_is_of_a_linear_models_columns():
         ProximalNewton().for_problem(problem(l1=1.0, convex=False))
 
 
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_a_working_set_has_room_for_as_many_columns_as_their_hessian_with_intercepts(outputs):
+    parameters = Parameters(30, np.ones(30, bool), predictors=np.arange(30).reshape(outputs, -1))
+    facts = Facts(9, parameters, np.zeros(30), frozenset())
+    for size in (2 * outputs, 4 * outputs):  # of one column and of three
+        most = ProximalNewton.bytes_for(size)
+        assert most_columns(facts, most) == size // outputs - 1
+        assert most_columns(facts, most - 1) == size // outputs - 2
+
+
 def test_a_start_that_has_more_columns_in_use_than_room_ends_at_once():
     solver, answers = ProximalNewton(working_set=True, max_bytes=1.0), Answers(lambda request: bowl(request.theta))
     solver = solver.for_problem(replace(problem(l1=0.1), squares=np.ones(2)))
@@ -167,3 +179,35 @@ def test_straight_stretches_are_crossed_where_no_step_lowers_f():
     assert after.crossings == 1
     assert any(request.widened > 1.0 for request in answers.asked)
     np.testing.assert_allclose(after.theta, AIM, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [Newton, ProximalNewton])
+@pytest.mark.parametrize("stalled", [0, PATIENCE])
+def test_where_float32_has_come_to_rest_float64_goes_on_and_not_before(kind, stalled):
+    """F does not change, as where its digits are at an end; the gradient says that there is some way to go."""
+
+    def flat(request):
+        return Point(1.0, np.full(2, 1e-5))
+
+    solver, state, answers = begun(kind(precision="float32"), problem(), flat)
+    state = replace(state, stalled=stalled, values=np.ones(PATIENCE + 1), iteration=PATIENCE)
+    after = drive(solver.step(state), answers)
+    assert not after.failure
+    first, *others = answers.asked
+    assert not first.double
+    assert {request.double for request in others} == {bool(stalled)}
+    assert others[0].theta.tolist() == first.theta.tolist() or not stalled
+    assert (after.double, after.stalled) == ((1, 0) if stalled else (0, 1))
+
+
+def test_a_search_shortens_steps_that_are_not_finite_to_a_tenth():
+    def wall(request):
+        if request.theta[0] > 0.05 * AIM[0]:
+            return Point(np.inf, np.full(2, np.nan))
+        return bowl(request.theta)
+
+    solver, state, answers = begun(ProximalNewton(), problem(straight_from=1e-3), wall)
+    after = drive(solver._searched(state, 4.0), answers)
+    assert [request.theta[0] / AIM[0] for request in answers.asked] == pytest.approx([1.0, 0.1, 0.01])
+    assert {request.widened for request in answers.asked} == {4.0}
+    assert after.value < state.value

@@ -492,6 +492,18 @@ def test_a_path_is_what_single_fits_are(scales):
         assert path.theta[number, 3] == 0.0
 
 
+@pytest.mark.parametrize("weight", [1e-20, 1e20])
+def test_a_path_knows_no_unit_of_weights(weight):
+    """The last column repeats the second: only at comparable scales is that told from rounding."""
+    X, y = columns()
+    X = np.column_stack((X, X[:, 1]))
+    paths = [
+        ridge_path(Objective(SerialEngine().place(Linear("squared"), array_sources(X, y, one))), [0.0, 1e-3])
+        for one in (None, np.full(len(y), weight))
+    ]
+    np.testing.assert_allclose(paths[1].theta, paths[0].theta, rtol=1e-8, atol=1e-10)
+
+
 def test_a_path_of_ill_conditioned_columns_takes_a_second_pass():
     for condition, passes in ((1e6, 2), (1e2, 1)):
         X, y, weight = data(condition=condition)

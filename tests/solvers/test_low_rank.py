@@ -138,7 +138,17 @@ def test_the_largest_directions_are_those_of_the_hessian(outputs):
     values, vectors = np.linalg.eigh(H / scale / scale[:, None])
     top = vectors[:, -6 * (outputs - 1) :]
     B = np.linalg.inv(inverse) / scale / scale[:, None]
-    np.testing.assert_allclose(np.diag(top.T @ B @ top), values[-6 * (outputs - 1) :], rtol=0.05)
+    np.testing.assert_allclose(np.diag(top.T @ B @ top), values[-6 * (outputs - 1) :], rtol=1e-4)
+
+
+def test_noise_has_no_direction_that_stands_out():
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((3000, 120)) * 10.0 ** rng.uniform(-2, 2, 120)
+    fun = objective(X, np.arange(3000) % 2, l2=1e-6)
+    inverse, made = matrix_of(fun, start(fun), rank=20)
+    assert made.low.shape[1] == 0
+    each = 0.25 * np.append(X.var(axis=0), 1.0)  # the diagonal is all there is to tell
+    np.testing.assert_allclose(np.diag(inverse), 1.0 / (each + fun.l2), rtol=1e-6)
 
 
 def test_woodburys_formula():

@@ -222,6 +222,18 @@ def test_what_has_no_strength_crosses_zero_on_its_way_to_the_minimum_of_a_face()
         np.testing.assert_allclose(found, wanted, rtol=1e-8)
 
 
+def test_steepness_is_the_share_of_the_curvature_that_coordinates_have_by_themselves():
+    """Whatever the scales of coordinates, and of those of a group."""
+    rng = np.random.default_rng(2)
+    root, numbers = rng.standard_normal((6, 4)) * [1.0, 10.0, 0.1, 3.0], np.array([0, 0, 0, -1])
+    matrix, way = root.T @ root, rng.standard_normal(4)
+    free = np.full(4, np.inf)
+    penalty = Penalty(np.zeros(4), np.zeros(4), -free, free, np.array([0.1, 0.1, 0.1, 0.0]), numbers)
+    facts = Facts(9, Parameters(4, np.ones(4, bool)), penalty.l2, frozenset(), penalty=penalty)
+    model = Cornered.of(Curves(matrix, Point(0.0, np.ones(4))), np.zeros(4), facts, "float64")
+    assert model.steepness(way) == pytest.approx(way @ matrix @ way / (matrix.diagonal() @ way**2), rel=1e-12)
+
+
 # --- runs -----------------------------------------------------------------------------------------------------------
 
 

@@ -244,3 +244,19 @@ def test_the_duality_gap_is_above_the_distance_and_falls_with_it(loss):
         assert bounds == sorted(bounds, reverse=True)
         assert bounds[-1] <= 1e-6 * abs(best.value)
     assert "are a point of the dual problem" in gap.words
+
+
+def test_of_squares_it_is_that_of_the_lassos_dual():
+    """The residuals are made feasible by a number below 1."""
+    rng = np.random.default_rng(4)
+    X, y, l1 = rng.standard_normal((50, 4)), rng.standard_normal(50), 0.05
+    blocks = SerialEngine().place(Linear("squared", intercept=False), array_sources(X, y))
+    objective = Objective(blocks, l1=l1)
+    for theta in (np.zeros(4), np.array([0.2, 0.0, -0.3, 0.1])):
+        point, residual = objective.value_and_grad(theta), X @ theta - y
+        s = min(1.0, l1 / (np.abs(X.T @ residual) / 50).max())
+        assert s < 1.0
+        primal = residual @ residual / 100 + l1 * np.abs(theta).sum()
+        dual = -(s * residual) @ (s * residual) / 100 - s * residual @ y / 50
+        gap = duality_gap(theta, point.value, point.grad, objective.facts, objective.penalty)
+        assert gap.bound == pytest.approx(primal - dual, rel=1e-12)

@@ -64,12 +64,20 @@ def penalty_of(
 
 def _per_coordinate(name: str, given: Any, other: float, parameters: Parameters) -> Array:
     """One number for each coordinate, `other` for those that the model does not penalise."""
-    try:
-        values = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, or one for each parameter, got {given!r}") from None
+    values = _numbers(name, given)
     if values.ndim == 0:
         values = np.where(parameters.penalized, values, other)
+    return _one_each(name, values, parameters)
+
+
+def _numbers(name: str, given: Any) -> Array:
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, or one for each parameter, got {given!r}") from None
+
+
+def _one_each(name: str, values: Array, parameters: Parameters) -> Array:
     if values.shape != (parameters.size,):
         raise ValueError(f"{name} must be one number or {parameters.size}, one per parameter; got shape {values.shape}")
     return values
@@ -92,11 +100,11 @@ def _norms(l21: Any, groups: Any, parameters: Parameters) -> tuple[Array, Array]
     if not own.any():
         return None
     numbers[own], counts = np.unique(numbers[own], return_inverse=True, return_counts=True)[1:]
-    strengths = np.zeros(parameters.size)
-    if np.ndim(l21) == 0 and isinstance(l21, int | float | np.number):
-        strengths[own] = float(l21) * np.sqrt(counts[numbers[own]])
+    strengths, given = np.zeros(parameters.size), _numbers("l21", l21)
+    if given.ndim == 0:
+        strengths[own] = given * np.sqrt(counts[numbers[own]])
     else:
-        strengths = np.where(own, _per_coordinate("l21", l21, 0.0, parameters), 0.0)
+        strengths[own] = _one_each("l21", given, parameters)[own]
     if not np.all(np.isfinite(strengths) & (strengths >= 0)):
         raise ValueError(f"l21 must be finite and not negative, got {l21!r}")
     of_group = np.zeros(len(counts))

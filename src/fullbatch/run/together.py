@@ -239,9 +239,7 @@ class Together:
 
     def _of_fit(self, number: int, sums: Array) -> Any:
         """The mean over a fit's rows, from the sums over each part."""
-        used = self._used(number, sums)
-        total = self._total(number)
-        return used.sum(axis=0) / total if total > 0 else np.zeros(sums.shape[1:])
+        return self._used(number, sums).sum(axis=0) / self._total(number)
 
     def counted(self, number: int) -> list[int]:
         """The parts that a fit counts."""

@@ -1,0 +1,67 @@
+"""When a fit that goes by a shared Hessian takes a step, shortens it, has converged, or goes on alone."""
+
+import numpy as np
+import pytest
+
+from fullbatch.protocols.seams import Facts, Parameters, Penalty
+from fullbatch.run._shared_fit import Fit
+from fullbatch.run.result import Status
+
+TOL = 1e-6
+HESSIAN = np.eye(1)
+
+
+def fit(theta=1.0):
+    """Of F = 1 + theta^2 / 2, where the null model stands 1 above the least, which is 0."""
+    penalty = Penalty(np.zeros(1), np.zeros(1), np.full(1, -np.inf), np.full(1, np.inf))
+    parameters = Parameters(1, np.ones(1, bool), null=1.0)
+    made = Fit(0, 0, Facts(9, parameters, penalty.l2, frozenset(), least=0.0, penalty=penalty), *at(theta))
+    made.aim(HESSIAN)
+    return made
+
+
+def at(theta):
+    return np.array([theta]), 1.0 + 0.5 * theta**2, np.array([theta])
+
+
+def test_a_step_that_does_not_lower_f_is_halved_and_handed_over_below_a_tenth():
+    one = fit()
+    for tried, alone in ((0.0, False), (0.5, False), (0.75, False), (0.875, True)):
+        assert one.trial == pytest.approx([tried], abs=1e-14)
+        one.take(2.0, np.ones(1), np.inf, HESSIAN, TOL)
+        assert one.alone is alone
+        assert one.theta == [1.0]
+    assert one.reads == 4
+
+
+@pytest.mark.parametrize(("value", "taken"), [(1.0 + 5e-13, True), (1.0 + 5e-12, False)])
+def test_where_rounding_hides_what_was_promised_f_may_rise_by_as_much(value, taken):
+    one = fit(1e-7)  # 5e-15 is promised
+    one.take(value, np.full(1, 1e-9), np.inf, HESSIAN, TOL)
+    assert (one.theta == 0.0).all() == taken
+    assert (one.share == 1.0) == taken
+
+
+@pytest.mark.parametrize(
+    ("slope", "converged"),
+    [
+        (0.09, False),  # what is left has fallen by a factor of a hundred and more, but not below tol
+        (0.02 * np.sqrt(TOL), True),
+        (0.9 * np.sqrt(2 * TOL), True),
+    ],
+)
+def test_what_is_left_is_believed_once_it_has_fallen_fast(slope, converged):
+    one = fit()
+    one.take(1.0, np.full(1, slope), np.inf, HESSIAN, TOL)
+    assert (one.status is Status.CONVERGED) == converged
+    assert one.left == pytest.approx(0.5 * slope**2, rel=1e-6)
+
+
+@pytest.mark.parametrize(("share_of_tol", "converged"), [(0.5, False), (0.005, True)])
+def test_what_has_not_fallen_fast_is_believed_far_below_tol_alone(share_of_tol, converged):
+    slope = np.sqrt(2 * TOL * share_of_tol)
+    one = fit(2.0 * slope)  # so that a quarter of what was left is
+    one.take(1.0, np.full(1, slope), np.inf, HESSIAN, TOL)
+    assert one.ratio == pytest.approx(0.25, rel=1e-6)
+    assert (one.status is Status.CONVERGED) == converged
+    assert one.open != converged
