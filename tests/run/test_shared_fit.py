@@ -6,6 +6,7 @@ import pytest
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
 from fullbatch.run._shared_fit import Fit
 from fullbatch.run.result import Status
+from fullbatch.run.together import _have_room
 
 TOL = 1e-6
 HESSIAN = np.eye(1)
@@ -65,3 +66,11 @@ def test_what_has_not_fallen_fast_is_believed_far_below_tol_alone(share_of_tol, 
     assert one.ratio == pytest.approx(0.25, rel=1e-6)
     assert (one.status is Status.CONVERGED) == converged
     assert one.open != converged
+
+
+@pytest.mark.parametrize(("parts", "size"), [(0, 4096), (1, 4096), (4, 2048)])
+def test_fits_share_a_hessian_of_each_part_as_long_as_all_take_no_more_than_the_memory_for_them(parts, size):
+    for more, room in ((0, True), (1, False)):
+        parameters = Parameters(size + more, np.ones(size + more, bool))
+        facts = Facts(9, parameters, np.zeros(size + more), frozenset())
+        assert _have_room(facts, parts) is room

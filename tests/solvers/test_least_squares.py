@@ -26,6 +26,7 @@ from fullbatch.protocols import Category, Rows, Squares
 from fullbatch.protocols.sampling import uniform_of_rows
 from fullbatch.run.saved import contents_of
 from fullbatch.saving.files import write
+from fullbatch.solvers.ridge_path import Spectrum
 
 LONG = np.longdouble
 
@@ -492,16 +493,15 @@ def test_a_path_is_what_single_fits_are(scales):
         assert path.theta[number, 3] == 0.0
 
 
-@pytest.mark.parametrize("weight", [1e-20, 1e20])
-def test_a_path_knows_no_unit_of_weights(weight):
-    """The last column repeats the second: only at comparable scales is that told from rounding."""
+@pytest.mark.parametrize("weight", [1e-20, 1.0, 1e20])
+def test_directions_that_repeat_others_are_left_out_in_any_unit_of_weights(weight):
     X, y = columns()
     X = np.column_stack((X, X[:, 1]))
-    paths = [
-        ridge_path(Objective(SerialEngine().place(Linear("squared"), array_sources(X, y, one))), [0.0, 1e-3])
-        for one in (None, np.full(len(y), weight))
-    ]
-    np.testing.assert_allclose(paths[1].theta, paths[0].theta, rtol=1e-8, atol=1e-10)
+    placed = SerialEngine().place(Linear("squared"), array_sources(X, y, np.full(len(y), weight)))
+    (factor,) = Objective(placed)(Squares(exact=True))
+    centred = X - X.mean(axis=0)
+    expected = weight * np.linalg.eigvalsh(centred.T @ centred)[:0:-1]  # but for the least, which is rounding
+    np.testing.assert_allclose(Spectrum.of(factor, np.ones(4)).squares, expected, rtol=1e-10)
 
 
 def test_a_path_of_ill_conditioned_columns_takes_a_second_pass():
