@@ -271,10 +271,11 @@ def test_separable_classes_are_told_by_every_solver_at_every_tol(solver, tol):
         assert model.score(X, y) == 1.0
 
 
-def test_a_level_without_events_is_at_infinity():
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 100.0, 1e9])
+def test_a_level_without_events_is_at_infinity(unit):
     rng = np.random.default_rng(1)
     X = np.column_stack((rng.standard_normal(300), np.arange(300) < 30))
-    y = rng.poisson(np.where(X[:, 1] > 0, 0.0, 2.0))
+    y = unit * rng.poisson(np.where(X[:, 1] > 0, 0.0, 2.0))
     with pytest.warns(FitWarning, match="ever better, so the optimum is at infinity: .* along 'x1'; add a penalty"):
         GeneralizedLinearRegressor("poisson").fit(X, y)
 

@@ -133,14 +133,22 @@ def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Ar
             yield way * (theta[largest] / way[largest])
     if check.curved is None:
         return
-    # Rows without curvature are those that theta's part along these directions has fitted so well; what else is in that
-    # part changes no prediction.
-    tried = np.zeros_like(theta)
+    # Rows without curvature are those that theta's part along these directions has fitted so well, from the null model
+    # on, whose intercept knows the unit of the targets; what else is in that part changes no prediction.
+    since, tried = state.theta - _of_null_model(objective), np.zeros_like(theta)
     for share in _VANISHING:
-        way = np.where(free, _stored(objective, check.curved.without_curvature(state.theta, share)), 0.0)
+        way = np.where(free, _stored(objective, check.curved.without_curvature(since, share)), 0.0)
         if (way != tried).any():
             yield way
         tried = way
+
+
+def _of_null_model(objective: Objective) -> Array:
+    """Theta of the null model in the solver's variables; 0 where that is not known."""
+    sums, theta = objective.blocks.schema.null, np.zeros(objective.size)
+    if sums is not None:
+        theta[~objective.blocks.parameters.penalized] = sums.null().intercept
+    return theta
 
 
 def _plainest(objective: Objective, way: Array) -> Array:
