@@ -144,10 +144,10 @@ def _ways(objective: Objective, state: Any, check: Check, theta: Array, free: Ar
 
 
 def _of_null_model(objective: Objective) -> Array:
-    """Theta of the null model in the solver's variables; 0 where that is not known."""
-    sums, theta = objective.blocks.schema.null, np.zeros(objective.size)
-    if sums is not None:
-        theta[~objective.blocks.parameters.penalized] = sums.null().intercept
+    """Theta of the null model in the solver's variables; 0 for classes, which have no unit, and where none is known."""
+    schema, theta = objective.blocks.schema, np.zeros(objective.size)
+    if schema.null is not None and schema.class_weight is None:
+        theta[~objective.blocks.parameters.penalized] = schema.null.null().intercept
     return theta
 
 
