@@ -835,8 +835,11 @@ def test_check_tells_what_the_library_does(churn):
     assert_array_equal(pd.read_parquet("residuals.parquet")["residual"], expected.quantile_residuals())
     precise = told("check", "m.fb", "train.csv", "--target", "y", "--weight", "c", "--weights", "precision")
     assert precise["measures"]["weight"] == pd.read_csv("train.csv")["c"].sum()
-    with pytest.raises(ValueError, match="column 'shop' was not looked at: those are"):
-        run("check", "m.fb", "train.csv", "--target", "y", "--by", "shop")
+    by_shop = told("check", "m.fb", "train.csv", "--target", "y", "--by", "shop")["by_column"]["shop"]
+    rows = pd.read_csv("train.csv").groupby("shop").size()
+    assert dict(zip(map(int, by_shop["name"]), by_shop["rows"], strict=True)) == rows.to_dict()
+    with pytest.raises(fullbatch.DataError, match="there is no column 'street'"):
+        run("check", "m.fb", "train.csv", "--target", "y", "--by", "street")
 
 
 def test_check_counts_unknown_levels_only_when_asked_to(churn):
