@@ -205,6 +205,30 @@ EQUIVALENT = (
         "back = F(theta - way) > state.value + 1e-9 / facts.parameters.null",
         "a threshold that F exceeds by far on the way back from infinity",
     ),
+    Equivalent(
+        "data/digest.py",
+        "_CHUNK = 2**20",
+        "_CHUNK = 2*20",
+        "how much is read at a time: how quick it is, the digest is the same",
+    ),
+    Equivalent(
+        "run/together.py",
+        "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=True)):",
+        "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=False)):",
+        "both are made of the same strengths: strict guards against slips of who writes code",
+    ),
+    Equivalent(
+        "estimators/svm.py",
+        "self._number, count, rows, results = 0, 1, [], []",
+        "self._number, count, rows, results = 0, 2, [], []",
+        "the first data that is placed tells how many fits there are",
+    ),
+    Equivalent(
+        "estimators/svm.py",
+        "count = 1 if len(classes) == 2 else len(classes)",
+        "count = 0 if len(classes) == 2 else len(classes)",
+        "the one fit of two classes is under way when it is counted",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")
