@@ -65,7 +65,7 @@ def fitted_bytes(sources, engine="serial"):
 def in_memory(tmp_path):
     write_all(tmp_path)
     system = fsspec.filesystem("memory")
-    system.put(str(tmp_path), "/bucket", recursive=True)
+    system.put(f"{tmp_path}/", "/bucket", recursive=True)  # what is in it, also where the bucket is there already
     yield "memory://bucket"
     system.rm("/bucket", recursive=True)
 
