@@ -5,6 +5,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,11 @@ def main() -> None:
     options = _options()
     result: dict[str, Any] = {"machine": machine.describe(), "quick": options.quick, "tasks": {}, "loads": []}
     result["started"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    python, no_peers = options.peers_python, "left out"
-    if python is None and not options.no_peers:
-        try:
-            python = make_environment(RESULTS / "sparse-peers-venv", REQUIREMENTS)
-        except PeerError as error:
-            no_peers = str(error)
+    python = peers_or_why(options)
     for name in options.tasks:
         for task in made(name, options.sizes, options.quick):
             result["loads"].append(f"{task.name} {os.getloadavg()[0]:.1f}")
-            result["tasks"][task.name] = run(task, PEERS[task.loss], TOLERANCES, GAPS, python or no_peers, options)
+            result["tasks"][task.name] = run(task, PEERS[task.loss], TOLERANCES, GAPS, python, options)
             options.output.parent.mkdir(parents=True, exist_ok=True)
             Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
             Path(f"{options.output}.md").write_text(report.markdown(result))
@@ -108,26 +105,47 @@ def _of_peer(python: Path, peer: str, folder: Path, options: argparse.Namespace)
         return fits["theta"], fits["seconds"], "", str(fits["version"])
 
 
-def _options() -> argparse.Namespace:
+def parser_of(name: str, tasks: Iterable[str]) -> argparse.ArgumentParser:
+    """The options that benchmarks of whole fits have in common."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sparse", description=sys.modules["benchmarks.sparse"].__doc__
+        prog=f"python -m benchmarks.{name}", description=import_module(f"..{name}", __package__).__doc__
     )
-    parser.add_argument("--tasks", default=",".join(TASKS), help="names, with commas; default: %(default)s")
-    parser.add_argument("--sizes", help="rows and columns, with commas, instead of a task's own; for a single task")
+    parser.add_argument("--tasks", default=",".join(tasks), help="names, with commas; default: %(default)s")
     parser.add_argument("--threads", type=int, default=machine.describe()["cpus"], help="of every contender")
     parser.add_argument("--seconds", type=float, default=120.0, help="for all fits of a peer; default: %(default)s")
-    parser.add_argument("--only", help="peers, with commas, such as glum_,sklearn_:saga")
+    parser.add_argument("--only", help="peers, with commas, such as glum_,sklearn_:lbfgs")
     parser.add_argument("--quick", action="store_true", help="few rows: shows that it works, nothing else")
     parser.add_argument("--no-peers", action="store_true", help="fullbatch alone")
     parser.add_argument("--peers-python", type=Path, help="an environment that is there instead of making one")
-    parser.add_argument("--output", type=Path, default=RESULTS / "sparse", help="report without suffix")
+    parser.add_argument("--output", type=Path, default=RESULTS / name, help="report without suffix")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, tasks: Iterable[str]) -> argparse.Namespace:
+    """What was told, with lists for names that are separated by commas."""
     options = parser.parse_args()
     options.tasks = options.tasks.split(",")
     options.only = options.only.split(",") if options.only else None
+    if unknown := [name for name in options.tasks if name not in tasks]:
+        parser.error(f"unknown task {unknown[0]!r}: choose from {', '.join(tasks)}")
+    return options
+
+
+def peers_or_why(options: argparse.Namespace) -> Path | str:
+    """The peers' Python, made if need be; or why there is none."""
+    if options.peers_python is not None or options.no_peers:
+        return options.peers_python or "left out"
+    try:
+        return make_environment(RESULTS / "sparse-peers-venv", REQUIREMENTS)
+    except PeerError as error:
+        return str(error)
+
+
+def _options() -> argparse.Namespace:
+    parser = parser_of("sparse", TASKS)
+    parser.add_argument("--sizes", help="rows and columns, with commas, instead of a task's own; for a single task")
+    options = parsed(parser, TASKS)
     options.sizes = tuple(map(int, options.sizes.split(","))) if options.sizes else None
-    unknown = [name for name in options.tasks if name not in TASKS]
-    if unknown:
-        parser.error(f"unknown task {unknown[0]!r}: choose from {', '.join(TASKS)}")
     if options.sizes and (len(options.tasks) != 1 or len(options.sizes) != len(TASKS[options.tasks[0]][1])):
         parser.error("--sizes are those of a single task, as many as it has")
     return options
