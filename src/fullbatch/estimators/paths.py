@@ -102,7 +102,7 @@ class Path:
         for row in range(len(self.strengths)):
             df = "" if np.isinf(self.df[row]) else f"{self.df[row]:.2f}"
             lines.append(
-                f"{self.strengths[row]:11.5g} {self.not_zero[row]:9,} {df:>8} {self.explained[row]:10.4f} "
+                f"{self.strengths[row]:11.5g} {self.not_zero[row]:9,} {df:>8} {self.explained[row]:z10.4f} "
                 f"{self.loss[row]:12.6g} {self.remaining_r2[row]:8.0e}  {self._ended(row)}"
             )
         return "\n".join(lines)
