@@ -1,10 +1,12 @@
 """Where the code can be made wrong, and how: operators of cosmic-ray on the tree of a file."""
 
 import ast
-import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from functools import cache
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,18 +87,24 @@ def files(package: Path) -> list[str]:
 
 
 def sample(package: Path, seed: int, count: int, only: Iterable[str] = ()) -> list[Mutant]:
-    """`count` of all faults, by a seed; of these rooms and files alone if any are named."""
+    """`count` of all faults, by a seed; of these rooms and files alone if any are named.
+
+    A fault is drawn by what it says, not by where it stands: where the code changes, the others stay in the sample.
+    """
     names = set(only)
     chosen = [name for name in files(package) if not names or names & {name, name.partition("/")[0]}]
-    found = [mutant for name in chosen for mutant in mutants(name, (package / name).read_text())]
-    random.Random(seed).shuffle(found)
-    taken: list[Mutant] = []
-    for mutant in found:
-        if len(taken) == count:
-            break
-        if _differs(mutant, (package / mutant.file).read_text()):
-            taken.append(mutant)
-    return taken
+    found = [place for name in chosen for place in _drawn(name, (package / name).read_text(), seed)]
+    differing = (mutant for _, mutant in sorted(found) if _differs(mutant, (package / mutant.file).read_text()))
+    return list(islice(differing, count))
+
+
+def _drawn(file: str, source: str, seed: int) -> Iterator[tuple[bytes, Mutant]]:
+    """A file's faults, each with a number drawn for it: by the seed, the line, and the how-manieth alike it is."""
+    lines, alike = source.splitlines(), Counter[str]()
+    for mutant in mutants(file, source):
+        said = f"{file} {mutant.operator} {lines[mutant.line - 1].strip()}"
+        yield sha256(f"{seed} {said} {alike[said]}".encode()).digest(), mutant
+        alike[said] += 1
 
 
 def _differs(mutant: Mutant, source: str) -> bool:
