@@ -32,12 +32,6 @@ EQUIVALENT = (
         "which of two ways to the same product is taken: how quick it is, and last digits",
     ),
     Equivalent(
-        "estimators/svm.py",
-        "count = 1 if len(classes) == 2 else len(classes)",
-        "count = 0 if len(classes) == 2 else len(classes)",
-        "the loop ends behind the one fit to two classes either way",
-    ),
-    Equivalent(
         "estimators/keras_.py",
         'asked_for(self.model, "model", n_features=1, n_outputs=1)  # refuses what needs more',
         'asked_for(self.model, "model", n_features= 0, n_outputs=1)  # refuses what needs more',
@@ -216,18 +210,6 @@ EQUIVALENT = (
         "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=True)):",
         "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=False)):",
         "both are made of the same strengths: strict guards against slips of who writes code",
-    ),
-    Equivalent(
-        "estimators/svm.py",
-        "self._number, count, rows, results = 0, 1, [], []",
-        "self._number, count, rows, results = 0, 2, [], []",
-        "the first data that is placed tells how many fits there are",
-    ),
-    Equivalent(
-        "estimators/svm.py",
-        "count = 1 if len(classes) == 2 else len(classes)",
-        "count = 0 if len(classes) == 2 else len(classes)",
-        "the one fit of two classes is under way when it is counted",
     ),
 )
 

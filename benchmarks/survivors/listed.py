@@ -416,7 +416,7 @@ SURVIVORS = (
         "run/driver.py",
         "            if optimality <= self.tol or state.failure:",
         "            if stop:\n"
-        "                return self._result(Status.STOPPED)\n"
+        "                return (yield from self._result(Status.STOPPED))\n"
         "            if optimality <= self.tol or state.failure:",
         ("run/test_driver.py::test_a_callback_that_stops_where_the_run_has_converged",),
     ),

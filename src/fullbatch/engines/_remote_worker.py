@@ -137,5 +137,7 @@ def nbytes(message: Any) -> int:
     """Bytes in the arrays of a request or an answer."""
     if isinstance(message, np.ndarray):
         return message.nbytes
+    if isinstance(message, tuple):
+        return sum(map(nbytes, message))
     names = getattr(message, "__dataclass_fields__", ())  # as `dataclasses.fields` reads them, slowly
     return sum(nbytes(getattr(message, name)) for name in names)

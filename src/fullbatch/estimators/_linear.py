@@ -289,6 +289,18 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
         """Keep what the fitted model says of the rows it was fitted to: nothing, as a rule."""
 
     def _fit_blocks(self, blocks: Any, given: Given) -> None:
+        objective, callbacks = self._objective(blocks, given), self._callbacks()
+        stops = begun(callbacks, lambda theta: self._at(theta, objective, given))
+        start = self._start(objective, blocks.schema, self._linear(blocks.schema).outputs(blocks.schema))
+        result = minimize(objective, start, callbacks=callbacks, checkpoint=self.checkpoint, **self._run_options())
+        self._take(result, objective, given, that_ended(stops))
+
+    def _run_options(self) -> dict[str, Any]:
+        """Arguments of `minimize`."""
+        return {"solver": self._solver(), "tol": self.tol**2, "max_iter": self._most_iterations()}
+
+    def _objective(self, blocks: Any, given: Given) -> Objective:
+        """What is minimised."""
         schema = blocks.schema
         linear = self._linear(schema)
         outputs = linear.outputs(schema)
@@ -306,24 +318,17 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
             )
         objective = Objective(blocks, variables=variables, **self._penalty(schema, variables, outputs))
         objective.num_setup_passes += given.reads
-        callbacks = self._callbacks()
-        stops = begun(callbacks, lambda theta: self._at(theta, objective, given))
-        result = minimize(
-            objective,
-            self._start(objective, schema, outputs),
-            solver=self._solver(),
-            tol=self.tol**2,
-            max_iter=self._most_iterations(),
-            callbacks=callbacks,
-            checkpoint=self.checkpoint,
-        )
-        if ended := that_ended(stops):
+        return objective
+
+    def _take(self, result: Result, objective: Objective, given: Given, ended: EarlyStopping | None = None) -> None:
+        """Keep what a run has found, or what ended it."""
+        if ended:
             self._set_theta(ended.best_theta, objective, given)
         else:
             self._set_theta(result.theta, objective, given, result)
         self.n_iter_, self.status_ = self._counted(result.iterations), result.status.value
         self.separable_, self.result_ = any(one.code == "separable" for one in result.notices), result
-        self._warn(result, schema, was_asked=ended is not None)
+        self._warn(result, objective.blocks.schema, was_asked=ended is not None)
 
     def _at(self, theta: Array, objective: Objective, given: Given) -> Self:
         """The model at some theta of the objective."""

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..data.given import Given
-from ..models.linear import Linear, usual_passes
-from ..protocols.rows import Rows
-from ..protocols.schema import Description, Schema
-from ..protocols.seams import Block
+from ..models.one_against_rest import OfClass, OneAgainstRest
+from ..protocols.schema import Schema
 from ..run.checkpoints import Checkpoint
+from ..run.driver import minimize_classes
 from ..saving.contents import Number, NumberAsText, Text
 from ..wording.arguments import is_number
 from ._classifier import Classifier
@@ -53,8 +53,9 @@ class LinearSVC(Classifier):
         Scikit-learn's, which change nothing.
     tol, fit_intercept, max_iter, lower_bounds, upper_bounds, standardize, missing, missing_indicator, formula, base,
     unknown, solver, engine, checkpoint, callbacks, verbose
-        As for every linear model: see `fullbatch.estimators.LinearEstimator`. Several classes are as many fits, whose
-        checkpoints are in directories of their own within that of `checkpoint`.
+        As for every linear model: see `fullbatch.estimators.LinearEstimator`. Several classes are as many fits, which
+        advance together and share reads of the data; their checkpoints are in directories of their own within that of
+        `checkpoint`. With `callbacks` (or `verbose`), which are told of one fit at a time, they run one after another.
 
     Attributes
     ----------
@@ -70,6 +71,9 @@ class LinearSVC(Classifier):
         The same.
         Of several fits `n_iter_` is the largest number of iterations, `status_` that of the first that did not succeed,
         `result_` that of the last class, and `results_` has them all.
+    passes_ : int
+        Reads of the data by all fits together, set-up not counted: each read serves every class whose fit still goes
+        on, so that they are as many as the longest fit takes by itself.
 
     Examples
     --------
@@ -93,9 +97,11 @@ class LinearSVC(Classifier):
     intercept_scaling: float = 1
     random_state: Any = None
     _no_inference: ClassVar = "the squared hinge is no likelihood: use LogisticRegression"
-    _no_together: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
+    _no_together: ClassVar = "it is fitted to one class against the rest, and to each class: use LogisticRegression"
 
-    _no_early_stopping: ClassVar = "it is fitted to one class against the rest at a time: use LogisticRegression"
+    _no_early_stopping: ClassVar = (
+        "it is fitted to one class against the rest, and to each class: use LogisticRegression"
+    )
 
     l1_ratio: ClassVar[float] = 0.0  # type: ignore[misc]
     warm_start: ClassVar[bool] = False  # type: ignore[misc]
@@ -126,31 +132,47 @@ class LinearSVC(Classifier):
     def _loss(self) -> tuple[str, None]:
         return "squared_hinge", None
 
-    def _model(self, number: int = 0) -> "_OneAgainstRest":
-        return _OneAgainstRest(bool(self.fit_intercept), self.class_weight, number)
+    def _model(self) -> OneAgainstRest:
+        return OneAgainstRest(bool(self.fit_intercept), self.class_weight, getattr(self, "_number", 0))
 
     def _linear(self, schema: Schema) -> Any:
-        return self._model(self._number)
+        return self._model()
 
     def _learn(self, engine: Any, given: Given) -> None:
-        """Fit to each class against the rest, one after another; to two classes once."""
-        self._number, count, rows, results = 0, 1, [], []
-        checkpoint = self.checkpoint
-        while self._number < count:
-            with closing(engine.place(self._model(self._number), given.sources)) as blocks:
-                classes = blocks.schema.classes
-                count = 1 if len(classes) == 2 else len(classes)
-                if count > 1 and checkpoint is not None:
-                    self.checkpoint = Checkpoint.within(checkpoint, f"class-{self._number}")
+        """Fit to each class against the rest, side by side; to two classes once."""
+        with closing(engine.place(self._model(), given.sources)) as blocks:
+            if len(blocks.schema.classes) == 2:
                 self._fit_blocks(blocks, given)
-            rows.append((self.coef_, self.intercept_))
-            results.append(self.result_)
-            self._number += 1
-        del self._number
-        coefs, intercepts = zip(*rows, strict=True)
-        self.coef_, self.intercept_ = np.vstack(coefs), np.concatenate(intercepts)
+                fits, passes = [self], self.result_.passes
+            else:
+                fits, passes = self._fitted_to_each(blocks, given)
+        results = [one.result_ for one in fits]
+        coef, intercept = np.vstack([one.coef_ for one in fits]), np.concatenate([one.intercept_ for one in fits])
+        self.__dict__ = {name: value for name, value in vars(fits[-1]).items() if name != "_number"}
+        self.coef_, self.intercept_, self.passes_ = coef, intercept, passes
         self.results_, self.n_iter_ = tuple(results), max(result.iterations for result in results)
         self.status_ = next((one for one in results if not one.success), results[-1]).status.value
+
+    def _fitted_to_each(self, blocks: Any, given: Given) -> tuple[list[Self], int]:
+        """A learner for each class, and the reads of the data that all of them have taken."""
+        fits, objectives, reads = [], [], [0]
+        for number in range(len(blocks.schema.classes)):
+            one = copy(self)
+            one._number = number
+            if self.checkpoint is not None:
+                one.checkpoint = Checkpoint.within(self.checkpoint, f"class-{number}")
+            fits.append(one)
+            objectives.append(one._objective(OfClass(blocks, one._model(), reads), given))
+        results = minimize_classes(
+            objectives,
+            [self._start(objective, blocks.schema, 1) for objective in objectives],
+            callbacks=self._callbacks(),
+            checkpoints=[one.checkpoint for one in fits],
+            **self._run_options(),
+        )
+        for one, result, objective in zip(fits, results, objectives, strict=True):
+            one._take(result, objective, given)
+        return fits, reads[0]
 
     def _counted(self, iterations: int) -> int:
         return iterations
@@ -172,48 +194,3 @@ class LinearSVC(Classifier):
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         return {"accuracy": float(tally.sums[0]) / tally.weight}
-
-
-@dataclass(frozen=True)
-class _OneAgainstRest:
-    """The squared hinge loss of one class against the rest; of two classes, of the second against the first."""
-
-    intercept: bool
-    class_weight: str | Mapping[Any, float] | None
-    number: int
-    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
-
-    takes_categories: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        Linear("squared_hinge", self.intercept, self.class_weight)  # refuses wrong options here, not on a worker
-
-    def outputs(self, schema: Schema) -> int:
-        """One linear predictor; refuses data of one class."""
-        Linear("softmax").outputs(schema)
-        return 1
-
-    def class_factors(self, schema: Schema) -> Array | None:
-        """What each class's sample weights are multiplied by; None for 1."""
-        factors = Linear("softmax", self.intercept, self.class_weight).class_factors(schema)
-        if factors is None or len(factors) == 2:
-            return factors
-        return np.where(np.arange(len(factors)) == self.number, factors, 1.0)
-
-    def describe(self, rows: Rows, source: str) -> Description:
-        return Linear("softmax", passes=self.passes).describe(rows, source)
-
-    def build(self, rows: Rows, schema: Schema, first_row: int) -> Block:
-        self.outputs(schema)
-        assert schema.classes is not None
-        assert schema.class_weight is not None
-        assert rows.y is not None
-        own = 1 if len(schema.classes) == 2 else self.number
-        factors, weight = self.class_factors(schema), schema.class_weight
-        inside = np.arange(len(weight)) == own
-        weights = None
-        if factors is not None:
-            weights = {0: float(factors[0 if own else 1]), 1: float(factors[own])}
-        of_two = replace(schema, classes=np.array([0, 1]), class_weight=np.array([weight[~inside].sum(), weight[own]]))
-        rows = replace(rows, y=(schema.encode(rows.y) == own).astype(np.int64))
-        return Linear("squared_hinge", self.intercept, weights, passes=self.passes).build(rows, of_two, first_row)

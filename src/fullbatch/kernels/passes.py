@@ -312,3 +312,53 @@ def weighted_gram(rows: Any, W: Array, factor: Array) -> Array:
             unflushed = 0
     flush(square, matrix, True)
     return matrix
+
+
+@kernel
+def loss_grad_of_classes(loss: Any, rows: Any, W: Array, classes: Array, factors: Array) -> tuple[Array, Array, Array]:
+    """As `loss_grad`, of models of one class against the rest: the target of each is whether a row is of its class.
+
+    Parameters
+    ----------
+    loss : named tuple
+        Of two classes.
+    rows
+        As for `loss_grad`; the targets are numbers of classes.
+    W : (models, p + 1) array
+        As for `loss_grad`.
+    classes : (models,) int64 array
+        That of each model.
+    factors : (models,) float64 array
+        What the weights of rows of that class are multiplied by.
+
+    Returns
+    -------
+    value : (models,) float64 array
+    grad : (models, p + 1) float64 array
+    squares : (models,) float64 array
+    """
+    models = W.shape[0]
+    space = workspace(rows, W, models)
+    step = size(space)
+    ones, eta, target, counts = np.ones(step), np.empty((models, step)), np.empty(step), np.empty(step)
+    value, grad, squares = np.zeros(models), np.zeros(W.shape), np.zeros(models)
+    unflushed = 0
+    for start in range(0, rows.y.size, step):
+        y, weight, eta = _tile(rows, W, start, ones, eta, models)
+        forward(rows, space, start, eta)
+        for m in range(models):
+            for i in range(y.size):
+                own = y[i] == classes[m]
+                target[i] = 1.0 if own else 0.0
+                counts[i] = weight[i] * factors[m] if own else weight[i]
+            tile = pointwise(loss, target[: y.size], counts[: y.size], eta[m : m + 1], None)
+            value[m] += tile[0]
+            squares[m] += tile[1]
+        _clear_padding(eta, y.size)
+        backward(rows, space, start, eta)
+        unflushed += step
+        if unflushed >= ROWS_PER_FLUSH:
+            flush(space, grad, False)
+            unflushed = 0
+    flush(space, grad, True)
+    return value, grad, squares

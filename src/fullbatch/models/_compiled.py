@@ -82,10 +82,29 @@ def loss_grad(
 ) -> tuple[Array, Array, Array, Array]:
     """Loss and gradient of several models by one read of the rows, see `kernels.passes.loss_grad`."""
     codes = read_only(np.array([draw.code for draw in draws], np.int64)) if draws else _EVERY_ROW
-    if isinstance(rows, SparseRows):  # with this thread's scratch for a pass at W
-        rows = rows._replace(scratch=scratch(2 * W.size))
-    answer: tuple[Array, Array, Array, Array] = passes.loss_grad(loss, rows, models, W, codes, first_row)
+    answer: tuple[Array, Array, Array, Array] = passes.loss_grad(
+        loss, _with_scratch(rows, W), models, W, codes, first_row
+    )
     return answer
+
+
+def loss_grad_of_classes(
+    loss: Any, rows: CompiledRows, W: Array, classes: Array, factors: Array
+) -> tuple[Array, Array, Array]:
+    """Loss and gradient of models of one class against the rest, see `kernels.passes.loss_grad_of_classes`: of each the
+    same bits, however many others are asked for.
+    """
+    models = len(W)
+    if models == 1 and isinstance(rows, SparseRows | MixedRows):  # which add in another order for one than for several
+        W, classes, factors = (np.concatenate((one, one)) for one in (W, classes, factors))
+    classes, factors = read_only(classes), read_only(factors)
+    value, grad, squares = passes.loss_grad_of_classes(loss, _with_scratch(rows, W), read_only(W), classes, factors)
+    return value[:models], grad[:models], squares[:models]
+
+
+def _with_scratch(rows: CompiledRows, W: Array) -> CompiledRows:
+    """The rows, sparse ones with this thread's scratch for a pass at W."""
+    return rows._replace(scratch=scratch(2 * W.size)) if isinstance(rows, SparseRows) else rows
 
 
 class _Compiling(event.Listener):  # type: ignore[misc]

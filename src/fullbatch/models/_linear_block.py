@@ -1,6 +1,7 @@
 """A block of a linear model: every request as passes over its rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -93,13 +94,12 @@ class LinearBlock(Block):
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
         self._scale, self._first_row, self._offset = rows.scale, first_row, rows.offset
         X, weight, offset = rows.X, as_weight(rows.weight), as_weight(rows.offset)
-        y = np.asarray(rows.y, np.float64)
-        if weight.size and not weight.all():  # what does not count may be anything: zero times infinity is not zero
-            y = np.where(weight > 0, y, 1.0)
-        y = read_only(y)
+        y = _that_count(np.asarray(rows.y, np.float64), weight)
         self._schema, self._null = schema, null
         self.dealt: Any = None  # see `by_row.ByRow`, which sets both
         self.targets: tuple[Array, Array] | None = None
+        self._shared: LinearBlock | None = None  # see `with_targets`
+        self._factor: Array | None = None
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
         self._touched: Array | None = None  # columns that the passes have coefficients for, where these are not all
@@ -219,9 +219,36 @@ class LinearBlock(Block):
         offset = rows.offset if rows.offset.size else None
         return sums_of(self._loss, self._intercept, Rows(self._X, rows.y, weight, offset=offset))
 
+    def of_classes(self, thetas: Array, classes: Sequence[int], factors: Array) -> Iterator[tuple[float, Any, float]]:
+        """Sum of losses, gradient, and sum of squared slopes of models of one class against the rest: one read of rows
+        whose targets are numbers of classes. The weights of a class's own rows are multiplied by its factor.
+        """
+        most = self._models_at_once()
+        for first in range(0, len(thetas), most):
+            some = slice(first, first + most)
+            W, numbers = self._coefficients.of_thetas(thetas[some]), np.array(classes[some], np.int64)
+            value, W_grad, squares = self._passes.loss_grad_of_classes(
+                self._loss, self._rows, W, numbers, factors[some]
+            )
+            yield from zip(value.tolist(), self._coefficients.gradients(W_grad), squares.tolist(), strict=True)
+
+    def with_targets(self, y: Array, factor: Array | None = None) -> "LinearBlock":
+        """The same rows with other targets, and weights multiplied by a factor: both share the features."""
+        weight = self._rows.weight
+        if factor is not None:
+            weight = factor * weight if weight.size else factor
+        other = copy(self)
+        other._rows = self._rows._replace(y=_that_count(y, weight), weight=read_only(weight))
+        other._total = float(weight.sum()) if weight.size else float(len(y))
+        other._shared, other._factor, other._latest_chosen = self, factor, None
+        vars(other).pop("in_double", None)
+        return other
+
     @cached_property
     def in_double(self) -> "LinearBlock":
         """The same rows with products in float64: they are converted tile by tile, and kept once."""
+        if self._shared is not None:
+            return self._shared.in_double.with_targets(self._rows.y, self._factor)
         block = self._block(self._stored(_EVERY), _EVERY, "float64")
         block.dealt = self.dealt
         return block
@@ -452,6 +479,11 @@ class LinearBlock(Block):
         offset = None if self._offset is None else self._rows.offset[taken]
         X = (X * np.float64(self._scale)).astype(self.parameters.dtype)
         return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
+
+
+def _that_count(y: Array, weight: Array) -> Array:
+    """Targets, and 1 where a row does not count: it may be anything, and zero times infinity is not zero."""
+    return read_only(np.where(weight > 0, y, 1.0) if weight.size and not weight.all() else y)
 
 
 def _one_hot(X: Array, codes: Array, columns: int) -> Array:

@@ -5,7 +5,7 @@ they are also what the compiled ones are held against. A loss that is not in `FO
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -53,6 +53,9 @@ class PlainRows:
     y: Array
     weight: Array
     offset: Array
+
+    def _replace(self, **changed: Any) -> "PlainRows":  # as the named tuples of compiled passes
+        return replace(self, **changed)
 
     @cached_property
     def with_ones(self) -> Array:
@@ -280,6 +283,20 @@ def loss_grad(
         at = _pointwise(loss, rows.y, weight, _eta(rows, W[own]))
         value[m], squares[m], grad[own] = at.value.sum(), at.squares, _summed(rows, at.slope)
     return value, grad, total, squares
+
+
+def loss_grad_of_classes(
+    loss: Any, rows: PlainRows, W: Array, classes: Array, factors: Array
+) -> tuple[Array, Array, Array]:
+    """Loss and gradient of models of one class against the rest, as `kernels.passes.loss_grad_of_classes`."""
+    value, grad, squares = np.zeros(len(W)), np.empty(W.shape), np.zeros(len(W))
+    for m, (number, factor) in enumerate(zip(classes, factors, strict=True)):
+        own, weight = rows.y == number, rows.weight
+        if factor != 1.0:
+            weight = np.where(own, factor, 1.0) * (weight if weight.size else 1.0)
+        of_class = rows._replace(y=own.astype(np.float64), weight=weight)
+        value[m : m + 1], grad[m : m + 1], _, squares[m : m + 1] = loss_grad(loss, of_class, 1, W[m : m + 1], (), 0)
+    return value, grad, squares
 
 
 @_quietly

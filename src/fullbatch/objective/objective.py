@@ -241,17 +241,16 @@ class Objective:
         return self._squares is not None and np.array_equal(self._squares[0], theta)
 
     def __call__(self, request: Any) -> Any:
-        """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that.
-
-        Where sums of float32 rows overflow, there is another one with float64 products.
-        """
+        """Answer a solver's request: one pass over the data, or over a sample of the rows where it asks for that."""
         asked = self.translate(request)
         self.count(request)
         with np.errstate(over="ignore", invalid="ignore"):  # a trial point too far out: solvers look for infinities
-            answer = self.answer(request, self.blocks.sum(asked))
-        if self._overflows(request, answer):
-            return self(replace(request, double=True))
-        return answer
+            return self.told(request, self.blocks.sum(asked))
+
+    def told(self, request: Any, total: Any) -> Any:
+        """As `answer`; where sums of float32 rows overflow, by another pass with float64 products."""
+        answer = self.answer(request, total)
+        return self(replace(request, double=True)) if self._overflows(request, answer) else answer
 
     def _overflows(self, request: Any, answer: Any) -> bool:
         """Whether more than float32 holds came out of finite parameters."""

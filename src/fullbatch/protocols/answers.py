@@ -55,6 +55,22 @@ class Nulls:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Each:
+    """Answer to `OfClasses`.
+
+    Parameters
+    ----------
+    answers : tuple of C answers
+        To the request of each class.
+    """
+
+    answers: tuple[Any, ...]
+
+    def __add__(self, other: "Each") -> "Each":
+        return Each(tuple(mine + others for mine, others in zip(self.answers, other.answers, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Product:
     """Answer to `HessVec`.
 

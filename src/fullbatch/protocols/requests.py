@@ -173,3 +173,19 @@ class DrawnNull:
 
 
 Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | DrawnCurvature | DrawnNull | Squares
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfClasses:
+    """Ask what is asked of models of one class against the rest, of several classes by one read of the data.
+
+    Parameters
+    ----------
+    classes : tuple of C int
+        Numbers of the classes, growing.
+    requests : tuple of C Request
+        Of the model of each of them.
+    """
+
+    classes: tuple[int, ...]
+    requests: tuple[Request, ...]

@@ -20,7 +20,7 @@ from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, HessVec, ValueGrad
-from ..protocols.seams import Facts, drive
+from ..protocols.seams import Facts, Steps, drive
 from ..solvers.auto import seconds_of_pass
 from ..solvers.newton import Newton
 from ..solvers.newton_cg import conjugate_step
@@ -101,6 +101,12 @@ class Check:
 
 
 def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], Any]) -> Check:
+    """As `checking`, whose requests `ask` answers."""
+    found: Check = drive(checking(objective, state, solver), ask)
+    return found
+
+
+def checking(objective: Objective, state: Any, solver: Any) -> Steps[Check]:
     """What is known of a solver's iterate: one pass where the Hessian can be asked for, else none.
 
     Parameters
@@ -111,8 +117,6 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
         The iterate.
     solver : Solver
         Whose it is.
-    ask : callable
-        Answers requests.
     """
     facts = objective.facts
     claims = hasattr(solver, "optimality")
@@ -122,11 +126,13 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     by_passes = ValueGrad in solver.requests
     bound = _above(state.value, facts)
     if bound <= _NOTHING and facts.parameters.dtype == "float32" and by_passes:
-        told, state = bound, replace(state, value=ask(ValueGrad(state.theta, double=True)).value)
+        told, state = bound, replace(state, value=(yield ValueGrad(state.theta, double=True)).value)
         bound = _above(state.value, facts)  # of huge predictions float32 keeps no digit of F
         own += max(bound - told, 0.0)
     cornered = facts.penalty is not None
     slope = objective.steepest(state.theta, state.grad)
+    if by_passes and not objective.was_asked_at(state.theta):
+        yield ValueGrad(state.theta)
     score_r2 = objective.explained(state.theta, slope) if by_passes else None
     if getattr(solver, "by_hessian", False):
         curved = getattr(solver, "curved", None)
@@ -136,9 +142,9 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
             min(max(own, unclear), bound), score_r2, "hessian", curved, bound, facts.parameters.kinked or cornered
         )
     if cornered:
-        return _of_face(objective, state, ask, own, score_r2)
+        return (yield from _of_face(objective, state, own, score_r2))
     for fraction in _fractions(facts, facts, objective.num_passes):
-        curves: Curves = ask(Curvature(state.theta, "gram", fraction=fraction, double=True))
+        curves: Curves = yield Curvature(state.theta, "gram", fraction=fraction, double=True)
         precision = "float64"
         if fraction < 1 and curves.point is not None:  # the gradient is that of all rows
             precision = facts.parameters.dtype
@@ -148,7 +154,7 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
             high, _ = _as_high_as(state, curved.blurred, facts)
             left, bound = relative(curved.decrease + SURE * curved.rounding, high, facts), _above(high.value, facts)
             for step, rise in curved.probes(BEYOND * measure(state, facts), facts.parameters.kinked):
-                if not looked_beyond(state.value, rise, ask(ValueGrad(state.theta + step, double=True)), facts):
+                if not looked_beyond(state.value, rise, (yield ValueGrad(state.theta + step, double=True)), facts):
                     left = np.inf  # F falls where the Hessian has it rise: it tells of the place itself alone
                     break
             known_by = "hessian" if fraction == 1 else "sample"
@@ -157,7 +163,7 @@ def checked(objective: Objective, state: Any, solver: Any, ask: Callable[[Any], 
     own, bound = max(own, unclear), _above(high.value, facts)
     if solver.requests != {ValueGrad} or HessVec not in facts.answers:  # others have seen second derivatives
         return Check(min(own, bound), score_r2, "columns", None, bound)
-    along = relative(_along_directions(objective, state, ask), high, facts)
+    along = relative((yield from _along_directions(objective, state)), high, facts)
     return Check(min(max(own, along) if claims else max(along, unclear), bound), score_r2, "directions", None, bound)
 
 
@@ -180,7 +186,7 @@ def _as_high_as(state: Any, blur: float | None, facts: Facts) -> tuple[Any, floa
     return high, relative(SURE * blur, high, facts) if blur > 0 else 0.0
 
 
-def _of_face(objective: Objective, state: Any, ask: Callable[[Any], Any], own: float, score_r2: float | None) -> Check:
+def _of_face(objective: Objective, state: Any, own: float, score_r2: float | None) -> Steps[Check]:
     """What is known where F has corners: the Hessian is asked for in the coefficients of the columns that may move, and
     the quadratic model with the penalty minimised; the gradient in all coordinates tells that the others are held.
     """
@@ -195,7 +201,7 @@ def _of_face(objective: Objective, state: Any, ask: Callable[[Any], Any], own: f
     inside = facts.of_columns(columns)
     for fraction in _fractions(facts, inside, objective.num_passes):
         request = Curvature(state.theta, "gram", fraction=fraction, double=True, columns=columns)
-        curves: Curves = ask(request)
+        curves: Curves = yield request
         precision = "float64"
         if fraction < 1 and curves.point is not None:  # the gradient is that of all rows
             precision = facts.parameters.dtype
@@ -212,7 +218,7 @@ def _of_face(objective: Objective, state: Any, ask: Callable[[Any], Any], own: f
             left = np.inf
         beyond = model.probe(end, BEYOND * measure(state, facts))
         if beyond is not None and not looked_beyond(
-            state.value, beyond[1], ask(ValueGrad(beyond[0], double=True)), facts
+            state.value, beyond[1], (yield ValueGrad(beyond[0], double=True)), facts
         ):
             left = np.inf
         return Check(min(left, bound), score_r2, "hessian" if fraction == 1 else "sample", None, bound, True)
@@ -221,11 +227,7 @@ def _of_face(objective: Objective, state: Any, ask: Callable[[Any], Any], own: f
     if HessVec not in facts.answers:
         return Check(min(own, bound), score_r2, "columns", None, bound, kinked)
     slope = np.where(moves, objective.steepest(state.theta, state.grad), 0.0)
-
-    def of_face(request: Any) -> Any:
-        return np.where(moves, ask(request), 0.0)
-
-    along = relative(_along_directions(objective, replace(state, grad=slope), of_face), high, facts)
+    along = relative((yield from _along_directions(objective, replace(state, grad=slope), moves)), high, facts)
     return Check(min(max(own, along), bound), score_r2, "directions", None, bound, True)
 
 
@@ -237,8 +239,9 @@ def _rises(matrix: Array) -> bool:
         return bool(eigh(matrix / scale / scale[:, None])[0][0] >= -LOST["float64"])
 
 
-def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any]) -> float:
-    """By how much F falls along a few conjugate directions by its Hessian: a lower bound of 1/2 g'H^-1 g.
+def _along_directions(objective: Objective, state: Any, moves: Array | bool = True) -> Steps[float]:
+    """By how much F falls along a few conjugate directions by its Hessian, in the coordinates that move: a lower bound
+    of 1/2 g'H^-1 g.
 
     Each costs a pass; they are far fewer than those of the run.
     """
@@ -247,8 +250,19 @@ def _along_directions(objective: Objective, state: Any, ask: Callable[[Any], Any
         of_columns = facts.parameters.predictors[:, : len(facts.squares)]
         scale[of_columns] = np.where(facts.squares > 0, np.sqrt(facts.squares), 1.0)
     most = int(np.clip(_SHARE_ALONG * objective.num_passes, *_DIRECTIONS))
-    step = drive(conjugate_step(state.theta, state.grad, _SETTLED, most, scale), ask)
+    step = yield from _within(moves, conjugate_step(state.theta, state.grad, _SETTLED, most, scale))
     return -0.5 * float(state.grad @ step)
+
+
+def _within(moves: Array | bool, steps: Steps[Array]) -> Steps[Array]:
+    """The same steps, told nothing of the coordinates that do not move."""
+    product = None
+    while True:
+        try:
+            request = steps.send(product)
+        except StopIteration as done:
+            return done.value
+        product = np.where(moves, (yield request), 0.0)
 
 
 def _above(value: float, facts: Facts) -> float:

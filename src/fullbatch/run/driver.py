@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from os import PathLike
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,17 @@ import numpy.typing as npt
 
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
-from ..protocols.seams import Solver, State
+from ..protocols.seams import Solver, State, Steps
 from ..protocols.seams import drive as drive  # its former place
 from ._asked import as_theta, check_arguments, checked_solver
 from ._other_solver import other_solver, solver_for_state
 from .callbacks import Callback, Iterate
 from .certificates import best_certificate
 from .checkpoints import Checkpoint, CheckpointWriter, Spent, check_kept
-from .convergence import Check, checked
+from .convergence import Check, checking
 from .gradient_check import check_gradient as check_gradient_at
 from .interrupts import Interrupted, before_the_end, ctrl_c
+from .lockstep import by_class, side_by_side
 from .notices import notices
 from .result import Notice, Result, Status
 
@@ -102,23 +105,72 @@ def minimize(
     ModelError
         `check_gradient` was asked for, and the gradient is not that of the loss.
     """
-    if callable(callbacks):
-        callbacks = [callbacks]
-    check_arguments(objective, solver, tol, max_iter, callbacks, checkpoint, check_gradient)
-    method, why = checked_solver(solver, objective, resume)
-    theta = as_theta(resume.theta if resume is not None else theta0)
-    if theta.shape != (objective.size,):
-        raise ValueError(f"theta0 has shape {theta.shape}, this model has {objective.size} parameters")
-    if not np.isfinite(theta).all():
-        raise ValueError("theta0 contains NaN or infinity")
-    writer = None if checkpoint is None else CheckpointWriter.of(checkpoint, objective, method)
-    if writer is not None and (kept := writer.latest()) is not None:
-        check_kept(kept, objective, method)
-        resume = kept
-        method = solver_for_state(kept, method, objective.facts)
-    if check_gradient:
-        check_gradient_at(objective, theta)
-    return _Run(objective, method, why, tol, max_iter, callbacks, writer).go(theta, resume)
+    run = _Run(objective, theta0, solver, tol, max_iter, callbacks, resume, checkpoint, check_gradient)
+    return _carried_out([run], lambda steps: [drive(one, objective) for one in steps])[0]
+
+
+def minimize_classes(
+    objectives: Sequence[Objective],
+    thetas: Sequence[Array],
+    *,
+    solver: str | Solver[Any] | Any = "auto",
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Sequence[Checkpoint | str | PathLike[str] | None],
+) -> list[Result]:
+    """Minimise the objectives of several classes, each against the rest, side by side.
+
+    Each run is that of `minimize`, in the same bits. What they ask for at a time is one read of the data, and runs that
+    have ended ask for nothing. No more run at a time than one solver's `max_bytes` has room for; with callbacks, which
+    are told of one run at a time, one does.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+        Over the `OfClass` blocks of one `OneAgainstRest` model.
+    thetas : sequence of (size,) arrays
+        Starting points.
+    solver, tol, max_iter, callbacks
+        As in `minimize`, for each.
+    checkpoints : sequence of Checkpoint, path, URL or None
+        Of each.
+    """
+    results: list[Result] = []
+    while len(results) < len(objectives):
+        runs: list[_Run] = []
+        for number in range(len(results), len(objectives)):
+            if runs and (callbacks or len(runs) >= _room(runs[0].solver)):
+                break
+            asked = thetas[number], solver, tol, max_iter, callbacks, None, checkpoints[number]
+            runs.append(_Run(objectives[number], *asked))
+        results += _carried_out(runs, partial(side_by_side, [run.objective for run in runs], answered=by_class))
+    return results
+
+
+def _room(solver: Any) -> float:
+    """How many runs of a solver have room for what it keeps beside a few vectors."""
+    needed = getattr(solver, "bytes_needed", 0)
+    return max(1, solver.max_bytes // needed) if needed else np.inf
+
+
+def _carried_out(runs: Sequence["_Run"], results_of: Callable[[Sequence[Steps[Result]]], list[Result]]) -> list[Result]:
+    """The results of runs whose requests are answered by `results_of`; signals and errors end all of them."""
+
+    def keep() -> None:
+        for run in runs:
+            run.keep()
+
+    # A trial point too far out: solvers look for infinities.
+    with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+        pressed = stack.enter_context(ctrl_c())
+        for callback in runs[0].callbacks:
+            if callable(end := getattr(callback, "end_of_run", None)):
+                stack.callback(end)
+        if runs[0].writer is not None:
+            stack.enter_context(before_the_end(keep))
+            stack.callback(keep)  # however the runs end
+        return results_of([run.go(pressed) for run in runs])
 
 
 class _Run:
@@ -127,16 +179,33 @@ class _Run:
     def __init__(
         self,
         objective: Objective,
+        theta0: Array,
         solver: Any,
-        why: str,
         tol: float,
         max_iter: int,
         callbacks: Sequence[Callback],
-        writer: CheckpointWriter | None,
+        resume: Any,
+        checkpoint: Checkpoint | str | PathLike[str] | None,
+        check_gradient: bool = False,
     ) -> None:
-        self.objective, self.solver, self.why = objective, solver, why
-        self.tol, self.max_iter = tol, max_iter
-        self.callbacks, self.writer = callbacks, writer
+        if callable(callbacks):
+            callbacks = [callbacks]
+        check_arguments(objective, solver, tol, max_iter, callbacks, checkpoint, check_gradient)
+        self.objective, self.tol, self.max_iter, self.callbacks = objective, tol, max_iter, callbacks
+        self.solver, self.why = checked_solver(solver, objective, resume)
+        self.theta = as_theta(resume.theta if resume is not None else theta0)
+        if self.theta.shape != (objective.size,):
+            raise ValueError(f"theta0 has shape {self.theta.shape}, this model has {objective.size} parameters")
+        if not np.isfinite(self.theta).all():
+            raise ValueError("theta0 contains NaN or infinity")
+        self.writer = None if checkpoint is None else CheckpointWriter.of(checkpoint, objective, self.solver)
+        if self.writer is not None and (kept := self.writer.latest()) is not None:
+            check_kept(kept, objective, self.solver)
+            resume = kept
+            self.solver = solver_for_state(kept, self.solver, objective.facts)
+        self.resume = resume
+        if check_gradient:
+            check_gradient_at(objective, self.theta)
         self.began, self.first_pass = time.perf_counter(), objective.num_passes
         self.first_sampled = objective.num_sampled_passes
         self.latest: Any = None
@@ -144,27 +213,30 @@ class _Run:
         self.resumed_at: int | None = None
         self.stop_reason = ""
 
-    def go(self, theta: Array, resume: Any) -> Result:
-        # A trial point too far out: solvers look for infinities.
-        with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            self.pressed = stack.enter_context(ctrl_c())
-            for callback in self.callbacks:
-                if callable(end := getattr(callback, "end_of_run", None)):
-                    stack.callback(end)
-            if self.writer is not None:
-                stack.enter_context(before_the_end(self._keep))
-                stack.callback(self._keep)  # however the run ends
-            try:
-                if hasattr(self.solver, "run"):
-                    return self._whole_run(theta)
-                return self._iterate(theta, resume)
-            except Interrupted:
-                if self.latest is None:
-                    raise KeyboardInterrupt from None
-                return self._result(Status.INTERRUPTED)
+    def go(self, pressed: Event) -> Steps[Result]:
+        """The run, which ends before its next request once Ctrl-C was pressed."""
+        self.pressed = pressed
+        try:
+            whole = hasattr(self.solver, "run")
+            return (yield from self._until_pressed(self._whole_run() if whole else self._iterate(self.resume)))
+        except Interrupted:
+            if self.latest is None:
+                raise KeyboardInterrupt from None
+            return (yield from self._result(Status.INTERRUPTED))
 
-    def _iterate(self, theta: Array, resume: Any) -> Result:
-        first = drive(self.solver.init(theta), self._ask) if resume is None else resume
+    def _until_pressed(self, steps: Steps[Result]) -> Steps[Result]:
+        answer = None
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration as done:
+                return done.value
+            if self.pressed.is_set():
+                raise Interrupted
+            answer = yield request
+
+    def _iterate(self, resume: Any) -> Steps[Result]:
+        first = (yield from self.solver.init(self.theta)) if resume is None else resume
         _check_start(first)
         self.latest, self.resumed_at = first, None if resume is None else resume.iteration
         took_over = None
@@ -175,25 +247,21 @@ class _Run:
             optimality = self.solver.optimality(state)
             stop = took_over is not state and self._told_to_stop(state, optimality)
             if optimality <= self.tol or state.failure:
-                check = self._checked(state)
+                self.check = check = yield from checking(self.objective, state, self.solver)
                 if check.holds(self.tol):
-                    return self._result(Status.CONVERGED)
-                if not stop and self._goes_on_otherwise(check):
+                    return (yield from self._result(Status.CONVERGED))
+                if not stop and (yield from self._goes_on_otherwise(check)):
                     took_over = self.latest
                     continue
             if stop:
-                return self._result(Status.STOPPED)
+                return (yield from self._result(Status.STOPPED))
             if state.failure:
-                return self._result(Status(state.failure))
+                return (yield from self._result(Status(state.failure)))
             if state.iteration >= self.max_iter:
-                return self._result(Status.MAX_ITER)
-            self.latest = drive(self.solver.step(state), self._ask)
+                return (yield from self._result(Status.MAX_ITER))
+            self.latest = yield from self.solver.step(state)
 
-    def _checked(self, state: Any) -> Check:
-        self.check = checked(self.objective, state, self.solver, self._ask)
-        return self.check
-
-    def _goes_on_otherwise(self, check: Check) -> bool:
+    def _goes_on_otherwise(self, check: Check) -> Steps[bool]:
         """Whether another solver takes over where this one's claim was not borne out, or it found no way on."""
         state, ended = self.latest, hasattr(self.solver, "run")
         in_part = check.known_by in ("directions", "columns")
@@ -202,7 +270,7 @@ class _Run:
         other = other_solver(self.solver, self.objective.facts, state)
         if other is None:
             return False
-        began = drive(other.init(state.theta), self._ask)
+        began = yield from other.init(state.theta)
         if not (np.isfinite(began.value) and np.isfinite(began.grad).all()):
             return False
         logger.info("%s ends away from the optimum (%s): %s goes on", _name(self.solver), check.words, _name(other))
@@ -218,7 +286,7 @@ class _Run:
         )
         return True
 
-    def _whole_run(self, theta: Array) -> Result:
+    def _whole_run(self) -> Steps[Result]:
         def on_iterate(state: Any) -> bool:
             if self.latest is None:
                 _check_start(state)
@@ -226,18 +294,18 @@ class _Run:
             return self._told_to_stop(state, np.inf)
 
         self.latest, ended, words = self.solver.run(
-            lambda x: self._ask(ValueGrad(x)), theta, self.tol, self.max_iter, on_iterate
+            lambda x: self._ask(ValueGrad(x)), self.theta, self.tol, self.max_iter, on_iterate
         )
         status = Status.STOPPED if self.stop_reason else Status(ended)
         if status in (Status.CONVERGED, Status.LINE_SEARCH):
-            check = self._checked(self.latest)
+            self.check = check = yield from checking(self.objective, self.latest, self.solver)
             claim = check.known_by in ("columns", "estimate") and status is Status.CONVERGED  # all that is known
             if check.holds(self.tol) or (claim and replace(check, remaining_r2=self.tol).holds(self.tol)):
-                return self._result(Status.CONVERGED, words)
-            if self._goes_on_otherwise(check):
-                return self._iterate(theta, self.latest)
+                return (yield from self._result(Status.CONVERGED, words))
+            if (yield from self._goes_on_otherwise(check)):
+                return (yield from self._iterate(self.latest))
             status = Status.LINE_SEARCH
-        return self._result(status, words)
+        return (yield from self._result(status, words))
 
     def _spent(self) -> Spent:
         return Spent(
@@ -246,11 +314,13 @@ class _Run:
             time.perf_counter() - self.began,
         )
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Save the latest iterate, where checkpoints are wanted."""
         if self.writer is not None and self.latest is not None:
             self.writer.try_to_save(self.latest, self._spent())
 
     def _ask(self, request: Any) -> Any:
+        """The answer for a solver that keeps its own loop."""
         if self.pressed.is_set():
             raise Interrupted
         return self.objective(request)
@@ -264,7 +334,7 @@ class _Run:
                 self.stop_reason = answer if isinstance(answer, str) else Status.STOPPED.message
         return bool(self.stop_reason)
 
-    def _result(self, status: Status, words: str = "") -> Result:
+    def _result(self, status: Status, words: str = "") -> Steps[Result]:
         state = self.latest
         resumable = not hasattr(self.solver, "run")
         optimality = self.solver.optimality(state) if resumable else np.inf
@@ -272,7 +342,7 @@ class _Run:
         if check is None or status not in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
             linear = self.objective.blocks.parameters.predictors is not None
             check = Check(optimality, None, "columns" if linear else "estimate")
-        told = () if self.pressed.is_set() else drive(notices(self.objective, state, check, status), self._ask)
+        told = () if self.pressed.is_set() else (yield from notices(self.objective, state, check, status))
         spent = self._spent()
         return Result(
             theta=state.theta,

@@ -1,6 +1,7 @@
 """Many fits over the same blocks, side by side: all their requests are stacked into one read of the data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -76,15 +77,62 @@ def runs_of(
     return list(zip(ends, prepared, strict=True))
 
 
-def side_by_side(objectives: Sequence[Objective], runs: Sequence[Steps[Any]]) -> list[Any]:
+def by_draw(objectives: Sequence[Objective], asked: dict[int, Any]) -> Iterator[tuple[int, Any]]:
+    """Answers of objectives over the same blocks, which count rows in their own ways, to `ValueGrad` and whole
+    Hessians.
+
+    Parameters
+    ----------
+    objectives : sequence of Objective
+    asked : mapping of int to request
+        By the numbers of the objectives that they are for.
+    """
+    requests = {number: objectives[number].translate(request) for number, request in asked.items()}
+    for read in _reads(requests):
+        total = objectives[0].blocks.sum(_stacked([requests[number] for number in read]))
+        for row, number in enumerate(read):
+            objectives[number].num_passes += 1
+            yield number, objectives[number].answer(asked[number], _one(total, row, requests[number]))
+
+
+def by_class(objectives: Sequence[Objective], asked: dict[int, Any]) -> Iterator[tuple[int, Any]]:
+    """As `by_draw`, of objectives over `OfClass` blocks, to any request."""
+    blocks: list[Any] = [objective.blocks for objective in objectives]
+    waiting = list(asked)
+    while waiting:
+        sizes = np.array([_matrix_bytes(objectives[number], asked[number]) for number in waiting])
+        taken = (sizes == 0) | (sizes.cumsum() <= _MATRIX_BYTES) | (sizes.cumsum() == sizes)  # one is always allowed
+        read, waiting = (list(compress(waiting, taken == now)) for now in (True, False))
+        requests = [objectives[number].translate(asked[number]) for number in read]
+        totals = blocks[0].sum_each([blocks[number].number for number in read], requests)
+        for number, total in zip(read, totals, strict=True):
+            objectives[number].count(asked[number])
+            yield number, objectives[number].told(asked[number], total)
+
+
+def _matrix_bytes(objective: Objective, request: Any) -> int:
+    """Of the matrix that a request asks for."""
+    if getattr(request, "form", "") not in ("gram", "meat"):
+        return 0
+    width = objective.size if request.columns is None else len(request.columns) + 1
+    return 8 * width * width
+
+
+def side_by_side(
+    objectives: Sequence[Objective],
+    runs: Sequence[Steps[Any]],
+    answered: Callable[[Sequence[Objective], dict[int, Any]], Iterator[tuple[int, Any]]] = by_draw,
+) -> list[Any]:
     """What generators of requests return, each answered by its objective: reads are shared.
 
     Parameters
     ----------
     objectives : sequence of Objective
-        Over the same blocks.
+        Over the same data.
     runs : sequence of generators
-        Of `ValueGrad` and whole Hessians.
+        Of requests.
+    answered : callable
+        By which reads: `by_draw` or `by_class`.
     """
     final: dict[int, Any] = {}
     asked: dict[int, Any] = {}
@@ -99,13 +147,8 @@ def side_by_side(objectives: Sequence[Objective], runs: Sequence[Steps[Any]]) ->
         advance(number, None)
     while asked:
         waiting, asked = asked, {}
-        requests = {i: objectives[i].translate(request) for i, request in waiting.items()}
-        for read in _reads(requests):
-            total = objectives[0].blocks.sum(_stacked([requests[i] for i in read]))
-            for row, number in enumerate(read):
-                objectives[number].num_passes += 1
-                answer = objectives[number].answer(waiting[number], _one(total, row, requests[number]))
-                advance(number, answer)
+        for number, answer in answered(objectives, waiting):
+            advance(number, answer)
     return [final[number] for number in range(len(runs))]
 
 
@@ -118,12 +161,8 @@ def look_at(objectives: Sequence[Objective], thetas: Sequence[Array]) -> None:
         for number, (objective, theta) in enumerate(zip(objectives, thetas, strict=True))
         if not objective.was_asked_at(theta)
     }
-    asked = {number: objectives[number].translate(request) for number, request in requests.items()}
-    for read in _reads(asked):
-        total = objectives[0].blocks.sum(_stacked([asked[number] for number in read]))
-        for row, number in enumerate(read):
-            objectives[number].num_passes += 1
-            objectives[number].answer(requests[number], _one(total, row, asked[number]))
+    for _ in by_draw(objectives, requests):
+        pass
 
 
 def _reads(requests: dict[int, Any]) -> Iterator[list[int]]:

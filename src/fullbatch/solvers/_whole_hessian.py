@@ -81,6 +81,11 @@ class WholeHessian:
         return 3 * 8 * size * size
 
     @property
+    def bytes_needed(self) -> int:
+        """Memory that a run of this problem may take on the driver."""
+        return int(min(self.bytes_for(self._facts.parameters.size), self.max_bytes))
+
+    @property
     def _facts(self) -> Facts:
         if self.facts is None:
             raise ValueError("the problem is not known yet: `minimize` calls for_problem(objective.facts) first")

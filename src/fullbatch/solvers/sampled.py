@@ -167,12 +167,16 @@ class SampledLBFGS:
     @property
     def about(self) -> str:
         """The method in words, with the memory it takes."""
-        size = self.sample_rows * self._row_bytes + self._bytes
         what = "the Hessian" if self.rank is None else f"diagonal and {self.rank} directions of the Hessian"
         return (
             f"L-BFGS with {what} of a sample of about {self.sample_rows:.0f} rows, "
-            f"which takes up to {size / 1e6:.3g} MB on the driver"
+            f"which takes up to {self.bytes_needed / 1e6:.3g} MB on the driver"
         )
+
+    @property
+    def bytes_needed(self) -> float:
+        """Memory that a run of this problem may take on the driver."""
+        return self.sample_rows * self._row_bytes + self._bytes
 
     def init(self, theta: Array) -> Steps[SampledState]:
         """Evaluate the starting point, one pass, and make the matrix there."""
