@@ -258,3 +258,24 @@ def test_several_models_get_the_bits_that_each_gets_alone():
         assert together.value[model] == alone.value
         assert together.grad[model].tobytes() == alone.grad.tobytes()
     blocks.close()
+
+
+def at_an_odd_address(array):
+    """As arrays may come from another process."""
+    found = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    found[...] = array
+    assert not found.flags.aligned
+    return found
+
+
+@pytest.mark.parametrize("storage", ["float64", "float32"])
+def test_bits_do_not_depend_on_where_rows_lie_in_memory(storage):
+    here = rows("logistic", storage, 9000)
+    parts = here.X, here.y, here.weight + 1.0, here.offset
+    one, other = (
+        built("logistic", Rows(X, y, weight, offset=offset), "plain")
+        for X, y, weight, offset in (parts, map(at_an_odd_address, parts))
+    )
+    for request in requests("logistic", one.parameters, 1.0):
+        for mine, others in zip(numbers(one.evaluate(request)), numbers(other.evaluate(request)), strict=True):
+            assert mine.tobytes() == others.tobytes(), request

@@ -84,7 +84,7 @@ def rows_of(
             data = np.where(_of_entries(X, counts), data, 0.0)
         X = type(X)((data, X.indices, X.indptr), shape=X.shape)
     else:
-        X = np.ascontiguousarray(X, precision)  # bits are the same for either order of memory
+        X = np.require(X, precision, ["C", "A"])  # bits are the same for either order of memory, and for any address
         if reference.size:
             X = X - reference.astype(precision)
         if not counts.all():

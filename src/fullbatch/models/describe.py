@@ -73,9 +73,10 @@ def _is_number(value: Any) -> bool:
 
 def read_only(array: Array) -> Array:
     """A C-ordered view that cannot be written to: Numba compiles read-only and writable arrays apart, and one
-    compiled pass for all engines is one set of bits.
+    compiled pass for all engines is one set of bits. What came from another process to an odd address is copied: NumPy
+    adds such numbers in another order.
     """
-    view = np.ascontiguousarray(array).view()
+    view = np.require(array, requirements=["C", "A"]).view()
     view.flags.writeable = False
     return view
 
