@@ -17,10 +17,12 @@ from fullbatch.data.arrays import array_sources
 from fullbatch.engines import _remote_worker, _supervisor, _worker
 from fullbatch.engines._assignment import Move, moves, parts, runs, split
 from fullbatch.engines._cluster import Limits
-from fullbatch.engines._remote_worker import Message, RemoteWorker
+from fullbatch.engines._remote_worker import Message, RemoteWorker, nbytes
 from fullbatch.engines._supervisor import SupervisedBlocks
 from fullbatch.models.linear import Linear
-from fullbatch.protocols import Rows, ValueGrad
+from fullbatch.protocols import Eval, Rows, ValueGrad
+from fullbatch.protocols.answers import Each
+from fullbatch.protocols.requests import OfClasses
 
 MODEL = Linear("logistic")
 
@@ -663,3 +665,10 @@ def test_one_slow_pass_is_chance_and_waste_is_counted_anew_after_a_relief(data, 
     assert watched(data, monkeypatch, caplog, [0.01, 5.0, 0.01, 5.0, 0.01]) == ([], [])
     # Its four blocks waste 4 * 0.04 s in each pass but the first; to read them anew takes 4 * 0.3 s, as much as 7.5.
     assert watched(data, monkeypatch, caplog, [0.05] * 18) == ([2], [9, 17])
+
+
+def test_bytes_of_messages_are_those_of_all_arrays_in_them():
+    one = ValueGrad(np.zeros(5))
+    assert nbytes(one) == 40
+    assert nbytes(OfClasses((0, 2), (one, one))) == 80
+    assert nbytes(Each((Eval(1.0, np.zeros(5), 2.0), Eval(1.0, np.zeros(5), 2.0)))) == 80

@@ -72,8 +72,8 @@ class LinearSVC(Classifier):
         Of several fits `n_iter_` is the largest number of iterations, `status_` that of the first that did not succeed,
         `result_` that of the last class, and `results_` has them all.
     passes_ : int
-        Reads of the data by all fits together, set-up not counted: each read serves every class whose fit still goes
-        on, so that they are as many as the longest fit takes by itself.
+        Reads of the data, or of a sample of it, by all fits together, set-up not counted: each serves every class whose
+        fit still goes on, so that they are as many as the longest fit takes by itself.
 
     Examples
     --------
