@@ -21,7 +21,7 @@ def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
     ("problem", "name"),
     [
         (facts(569, 31), "newton"),
-        (facts(2_000_000, 11), "newton"),
+        (facts(2_000_000, 11), "sampled-lbfgs"),
         (facts(50_000, 151), "sampled-lbfgs"),
         (facts(60_000, 785, 10, dtype="float32"), "sampled-lbfgs"),
         (facts(1_000_000, 1000), "sampled-lbfgs"),
@@ -32,7 +32,7 @@ def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
         (facts(40_000, 2001, dense_columns=0, looked_up=42), "sampled-lbfgs with 50 directions"),
         # A pass over few values of each row is cheap, however many columns they stand for.
         (facts(678_000, 1295, dense_columns=5, looked_up=6), "sampled-lbfgs with 50 directions"),
-        (facts(678_000, 1295), "sampled-lbfgs with 50 directions"),
+        (facts(678_000, 1295), "sampled-lbfgs"),
         (facts(2_000_000, 101, answers=LINEAR | {Squares}), "least-squares"),
         (facts(50_000, 30, answers=frozenset({ValueGrad})), "lbfgs"),
     ],

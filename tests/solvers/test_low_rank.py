@@ -172,17 +172,18 @@ def test_woodburys_formula():
     np.testing.assert_allclose(inverse @ B, np.eye(fun.size), atol=1e-9)
 
 
-@pytest.mark.parametrize(("outputs", "most", "gain"), [(2, 30, 4), (3, 30, 4)])
-def test_wide_sparse_counts_take_few_passes_by_default(outputs, most, gain):
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_wide_sparse_counts_take_few_passes_by_default(outputs):
     X = words()
     fun = objective(X, labels(X, outputs), "softmax" if outputs > 2 else "logistic", l2=1e-3)
-    result = minimize(fun, start(fun))
-    assert "with diagonal and 50 directions" in result.solver
-    assert result.success
     plain = minimize(fun, start(fun), solver="lbfgs", tol=1e-10, max_iter=3000)
-    assert result.value <= plain.value * (1 + 1e-7)
-    assert result.passes <= most
-    assert plain.passes >= gain * result.passes
+    for solver, most, gain in ((SampledLBFGS(rank=50), 30, 4), ("auto", 35, 2)):  # which begins without the matrix
+        result = minimize(fun, start(fun), solver=solver)
+        assert "with diagonal and 50 directions" in result.solver
+        assert result.success
+        assert result.value <= plain.value * (1 + 1e-7)
+        assert result.passes <= most
+        assert plain.passes >= gain * result.passes
 
 
 def test_latent_factors_need_their_directions():

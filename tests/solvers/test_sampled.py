@@ -1,5 +1,6 @@
 import logging
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 from problems import REFERENCES, breast_cancer, digits, objective, start
 from scipy.sparse import csr_array
 
-from fullbatch import Linear, Objective, SampledLBFGS, SerialEngine, Status, ThreadEngine, minimize
+from fullbatch import LBFGS, Linear, Objective, SampledLBFGS, SerialEngine, Status, ThreadEngine, minimize
 from fullbatch.protocols import Curvature, RowCurvature, Rows, RowSample
+from fullbatch.run.driver import drive
+from fullbatch.solvers import sampled
 from fullbatch.solvers._design import design
+from fullbatch.solvers.descent import stuck
 from fullbatch.solvers.preconditioners import refined, sampled_hessian
 
 
@@ -322,3 +326,81 @@ def test_a_large_sample_is_no_more_than_a_quarter_of_the_rows_unless_asked_for()
     assert rows(20_000, rows_per_column=40.0) == 20_000
     narrow = objective(rng.standard_normal((40, 84)), np.arange(40) % 2)
     assert SampledLBFGS().for_problem(replace(narrow.facts, rows=4000)).sample_rows == 40 * 85
+
+
+def decades(n=3000):
+    """Columns of scales over three decades, which plain L-BFGS takes many passes for."""
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((n, 12)) * 10.0 ** np.linspace(-1.5, 1.5, 12)
+    return X, (X @ (rng.standard_normal(12) / X.std(axis=0)) + rng.logistic(size=n) > 0).astype(int)
+
+
+def iterates(fun, solver, **options):
+    seen = []
+    result = minimize(fun, start(fun), solver=solver, callbacks=[lambda it: seen.append(it.value)], **options)
+    return seen, result
+
+
+def test_it_begins_as_plain_lbfgs_where_that_is_asked_for():
+    plain, _ = iterates(objective(*decades()), LBFGS(memory=20), max_iter=60)
+    values, result = iterates(objective(*decades()), SampledLBFGS(plain_iterations=6))
+    assert values[:7] == plain[:7]
+    assert values[7] < plain[7]
+    assert result.state.builds >= 1
+    assert result.success
+    assert len(values) < 25 < len([value for value in plain if value > result.value * (1 + 1e-9)])
+    assert "made after 6 iterations without it" in result.solver
+
+
+def test_an_easy_problem_ends_before_the_matrix_is_made():
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((3000, 12))
+    fun = objective(X, (X[:, 0] + rng.logistic(size=3000) > 0).astype(int))
+    result = minimize(fun, start(fun), solver=SampledLBFGS(plain_iterations=100))
+    assert result.success
+    assert (result.sampled_passes, result.state.builds) == (0, 0)
+    assert result.value == pytest.approx(minimize(fun, start(fun), solver="newton", tol=1e-12).value, rel=1e-8)
+
+
+def test_before_the_matrix_has_shown_what_it_is_worth_a_pause_is_not_the_end():
+    solver = SampledLBFGS(plain_iterations=6)
+    fun = objective(*decades())
+    solver = solver.for_problem(fun.facts)
+    state = drive(solver.init(np.zeros(fun.size)), fun)
+    for _ in range(12):
+        state = drive(solver.step(state), fun)
+    falling = np.linspace(2.0, 1.0, 13)
+    still = replace(state, direction=-1e-20 * state.grad, values=np.append(falling[:9], np.full(4, falling[9])))
+    still = replace(still, value=still.values[-1])
+    for builds, built, ended in ((0, 20, False), (1, 11, False), (1, 10, True), (2, 12, True)):
+        left = solver.optimality(replace(still, builds=builds, built_iteration=built))
+        assert left < 1e-10 if ended else left > 1e-5
+
+
+def test_where_plain_steps_lead_nowhere_the_matrix_is_made_sooner(monkeypatch):
+    fun = objective(*decades())
+    solver = SampledLBFGS(plain_iterations=50).for_problem(fun.facts)
+    state = drive(solver.init(np.zeros(fun.size)), fun)
+    state = drive(solver.step(state), fun)
+    real = sampled.advance
+
+    def fails(state, *rest):
+        return (yield from real(state, *rest)) if state.builds else stuck(state, 1e-12)
+
+    monkeypatch.setattr(sampled, "advance", fails)
+    after = drive(solver.step(state), fun)
+    assert not after.failure
+    assert (after.iteration, after.builds, after.built_iteration) == (2, 1, 1)
+    assert after.value < state.value
+
+
+def test_it_is_not_made_again_before_twice_as_many_iterations():
+    fun = objective(*breast_cancer(), l2=1e-6)
+    solver = SampledLBFGS(plain_iterations=7, most_builds=9).for_problem(fun.facts)
+    states = [drive(solver.init(np.zeros(fun.size)), fun)]
+    while states[-1].iteration < 60 and not states[-1].failure:
+        states.append(drive(solver.step(states[-1]), fun))
+    made = [after.iteration for before, after in pairwise(states) if after.builds > before.builds]
+    assert made[0] == 7
+    assert len(made) > 1
+    assert min(after - before for before, after in pairwise(made)) >= 14

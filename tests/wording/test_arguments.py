@@ -52,6 +52,7 @@ OPTIONS = {
         "rows_per_column": [*(value for value in NO_NUMBER if value is not None), 0],
         "rank": [value for value in NO_COUNT if value is not None],
         "most_builds": least(1),
+        "plain_iterations": NO_COUNT,
         "inner_steps": NO_COUNT,
         "max_bytes": [*NO_NUMBER, np.inf],
         "seed": ANY_SIGN,

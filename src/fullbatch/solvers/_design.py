@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from ..protocols.answers import Sample
 from ..protocols.seams import Facts
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 # Sparse rows are made dense where they hold at least one value for so many columns: products are then faster, and take
 # no more memory.
@@ -250,7 +251,7 @@ def mean_squares(rows: Design, weight: Array) -> Array:
     return squares
 
 
-def in_threads(task: Callable[[Any], Array], items: Iterable[Any]) -> list[Array]:
+def in_threads(task: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
     """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
     with one_thread(), ThreadPoolExecutor(min(THREADS, available_cpus())) as pool:
         return list(pool.map(task, items))

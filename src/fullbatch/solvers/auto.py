@@ -22,11 +22,15 @@ from .preconditioners import MOST_GRAMS, bytes_of_matrices
 from .proximal import ProximalNewton
 from .sampled import SampledLBFGS
 
-# Seconds for one product of a coefficient with a feature, forward and back, and the same through an index; for one
-# exponential; for one product in a Gram matrix by a fused pass, by sums of squares on the workers, on the driver, and
-# there of sparse rows; for one in a matrix decomposition; and for a round trip to the workers.
-_PRODUCT, _LOOK_UP, _LOSS = 1e-10, 1e-9, 1e-8
-_FUSED, _SQUARES, _GRAM, _ENTRIES, _FACTOR, _ROUND = 5e-11, 2e-11, 1e-11, 4e-9, 1e-10, 1e-3
+# Seconds to read a byte of a feature, and for one product of it with a coefficient, forward and back; for the same
+# through an index; for the loss of one predictor of a row; and for a round trip to the workers.
+_READ, _PRODUCT, _LOOK_UP, _LOSS, _ROUND = 2e-11, 4e-12, 1e-9, 2e-9, 1e-3
+
+# Seconds for one product in a Gram matrix by a fused pass, the same in wide and more for each column in narrow ones; by
+# sums of squares on the workers; for a byte of it on the driver, and there for one of sparse rows; for one in a matrix
+# decomposition; for a byte of a matrix that is multiplied with a vector; and for a byte of a random projection.
+_FUSED, _FUSED_NARROW, _SQUARES, _GRAM, _ENTRIES, _FACTOR = 1.5e-11, 6e-10, 2e-11, 1.9e-12, 4e-9, 1e-10
+_TIMES, _PROJECTED = 5e-11, 1e-11
 
 # Passes to a relative distance of about 1e-8, as measured by benchmarks/solvers.
 _PASSES = {
@@ -38,6 +42,9 @@ _PASSES = {
     "lbfgs": 150,
     "lbfgs, classes": 250,
 }
+
+# Share of the rows that make up most of the second derivatives of one class, where several have matrices of their own.
+_CURVED = 0.25
 
 # Where a loss in float64 has no known second derivatives, long memory is what accuracy comes from.
 _LONG_MEMORY, _SHORT_MEMORY, _LONG_MEMORY_BYTES = 100, 5, 2**28
@@ -128,10 +135,15 @@ def _without_curvature(facts: Facts) -> Choice:
 
 def seconds_of_pass(facts: Facts) -> float:
     """What the cost model estimates for loss and gradient of a linear model."""
-    outputs, width = facts.outputs, facts.width
-    columns = width if facts.dense_columns is None else facts.dense_columns
-    of_row = columns * _PRODUCT + facts.looked_up * _LOOK_UP + _LOSS
-    return facts.rows * outputs * of_row + _ROUND
+    outputs, bytes_ = facts.outputs, _bytes(facts)
+    columns = facts.width if facts.dense_columns is None else facts.dense_columns
+    dense = columns * bytes_ * (_READ + outputs * _PRODUCT)
+    return facts.rows * (dense + outputs * (facts.looked_up * _LOOK_UP + _LOSS)) + _ROUND
+
+
+def _bytes(facts: Facts) -> int:
+    """Of a number."""
+    return np.dtype(facts.parameters.dtype).itemsize
 
 
 def _candidates(facts: Facts) -> Iterator[Choice]:
@@ -144,7 +156,7 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
         yield Choice("least-squares", squares, "the loss is squared: one pass is enough", cost)
     newton, size = Newton(), outputs * width
     if newton.bytes_for(size) <= newton.max_bytes:
-        fused = pass_ + square * outputs * (outputs + 1) / 2 * _FUSED
+        fused = pass_ + square * outputs * (outputs + 1) / 2 * (_FUSED + _FUSED_NARROW / width)
         cost = _PASSES["newton"] * (fused + 10 * size**3 * _FACTOR)
         yield Choice("newton", newton, "few enough parameters for the whole Hessian", cost)
     if RowSample in facts.answers:
@@ -162,20 +174,29 @@ def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
     sampled = SampledLBFGS()
     if 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
         rows = replace(sampled, facts=facts).sample_rows
-        grams = 1 if outputs == 1 or outputs > MOST_GRAMS else outputs
-        gram = width * width * (_GRAM if facts.parameters.dtype == "float64" else _GRAM / 2)
+        grams = 1 if outputs == 1 or outputs > MOST_GRAMS else max(1.0, outputs * _CURVED)
+        gram = width * width * _bytes(facts) * _GRAM
         of_row = min(gram, stored * stored * _ENTRIES) if sparse else gram
-        build = grams * rows * of_row + outputs * width**3 / 3 * _FACTOR + 2 * _ROUND
-        solves = 2 * outputs * width * width * _PRODUCT
-        cost = _PASSES[f"sampled-lbfgs{classes}"] * (pass_ + solves) + 3 * build
+        build = grams * rows * of_row + outputs * width**3 * _FACTOR / 6 + 2 * _ROUND
+        solves = 2 * outputs * width * width * _bytes(facts) * _TIMES
+        cost = _PASSES[f"sampled-lbfgs{classes}"] * (pass_ + solves) + 2 * build
+        sampled = replace(sampled, plain_iterations=_plain_iterations(build, pass_))
         yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
     rank = most_directions(facts, sampled.max_bytes // 2)
     if 2 * bytes_of_directions(facts, rank) <= sampled.max_bytes:
         low_rank = SampledLBFGS(rank=rank)
         rows = replace(low_rank, facts=facts).sample_rows
-        product = _LOOK_UP / 2 if sparse else 2 * _GRAM
+        product = _LOOK_UP if sparse else _bytes(facts) * _PROJECTED
         build = rows * stored * projections(rank, all_of_them=not sparse) * product + 2 * _ROUND
-        solves = 4 * outputs * width * rank * _PRODUCT
-        cost = _PASSES[f"low rank{classes}"] * (pass_ + solves) + 3 * build
+        solves = 8 * outputs * width * rank * _TIMES  # float32, read twice
+        cost = _PASSES[f"low rank{classes}"] * (pass_ + solves) + 2 * build
+        low_rank = replace(low_rank, plain_iterations=_plain_iterations(build, pass_))
         why = f"{rank} directions of a sample's Hessian save passes"
         yield Choice("sampled-lbfgs", low_rank, why, cost, f"with {rank} directions")
+
+
+def _plain_iterations(build: float, pass_: float) -> int:
+    """Iterations of plain L-BFGS that take as long as making a matrix: where they are enough it is never made, and
+    where they are not it comes at no more than twice the price.
+    """
+    return int(build / pass_)

@@ -17,6 +17,7 @@ from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from ._vectors import dot
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
+from .lbfgs import WINDOW as PLAIN_WINDOW
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
 from .low_rank import MOST_DIRECTIONS, bytes_of_directions, bytes_of_projections, low_rank_hessian, most_directions
 from .preconditioners import bytes_of_matrices, refined, sampled_hessian
@@ -47,9 +48,9 @@ class SampledState(LBFGSState):
     built_at, built_grad : (size,) arrays
         Iterate at which the matrix was made last, and gradient there.
     built_iteration : int
-        Its iteration.
+        Its iteration; before it was made for the first time, that at which it will be.
     builds : int
-        How often it was made.
+        How often it was made; 0 before it was.
     rank : int
         Its directions beside a diagonal; -1 for the whole matrix.
     """
@@ -92,6 +93,9 @@ class SampledLBFGS:
         many directions as half of it allows, up to 50.
     most_builds : int
         How often the matrix is made at the most.
+    plain_iterations : int
+        Iterations of plain L-BFGS before the sample is gathered and the matrix made: on an easy problem they are all
+        that is needed. The matrix is not made again before twice as many.
     inner_steps : int
         For several outputs: conjugate-gradient steps on the whole Hessian of the sample, each time the matrix is used.
         They save passes (MNIST to 1e-6: a quarter with 3, half with 6) and take time on the driver: for data
@@ -109,6 +113,7 @@ class SampledLBFGS:
     rows_per_column: float | None = None
     rank: int | None = None
     most_builds: int = 4
+    plain_iterations: int = 0
     inner_steps: int = 0
     max_bytes: int = 2**31
     seed: int = 0
@@ -126,7 +131,7 @@ class SampledLBFGS:
             raise ValueError(f"rows_per_column must be positive, got {self.rows_per_column!r}")
         if self.rank is not None:
             check_whole("rank", self.rank, 0)
-        for name, least in (("most_builds", 1), ("inner_steps", 0), ("seed", None)):
+        for name, least in (("most_builds", 1), ("plain_iterations", 0), ("inner_steps", 0), ("seed", None)):
             check_whole(name, getattr(self, name), least)
         check_number("max_bytes", self.max_bytes, finite=True)
 
@@ -167,10 +172,11 @@ class SampledLBFGS:
     @property
     def about(self) -> str:
         """The method in words, with the memory it takes."""
+        later = f", made after {self.plain_iterations} iterations without it" if self.plain_iterations else ""
         what = "the Hessian" if self.rank is None else f"diagonal and {self.rank} directions of the Hessian"
         return (
             f"L-BFGS with {what} of a sample of about {self.sample_rows:.0f} rows, "
-            f"which takes up to {self.bytes_needed / 1e6:.3g} MB on the driver"
+            f"which takes up to {self.bytes_needed / 1e6:.3g} MB on the driver{later}"
         )
 
     @property
@@ -179,7 +185,7 @@ class SampledLBFGS:
         return self.sample_rows * self._row_bytes + self._bytes
 
     def init(self, theta: Array) -> Steps[SampledState]:
-        """Evaluate the starting point, one pass, and make the matrix there."""
+        """Evaluate the starting point, one pass, and make the matrix there unless plain iterations come first."""
         point = yield ValueGrad(theta)
         rank = -1 if self.rank is None else self.rank
         state = first_state(
@@ -188,13 +194,10 @@ class SampledLBFGS:
             point,
             built_at=theta,
             built_grad=point.grad,
-            builds=1,
+            built_iteration=self.plain_iterations,
             rank=rank,
         )
-        if not is_finite(point):
-            return state  # the run will not begin
-        inverse = yield from self._inverse(state)
-        return replace(state, direction=next_direction(state, inverse))
+        return (yield from self._directed(state)) if is_finite(point) else state  # else the run will not begin
 
     def step(self, state: SampledState) -> Steps[SampledState]:
         """One iteration: a line search along -B^-1 g, usually one pass; where it is due, the matrix is made anew."""
@@ -202,25 +205,19 @@ class SampledLBFGS:
         if rank != self.rank:  # the state goes on with the kind of matrix that it began with
             return (yield from replace(self, rank=rank).step(state))
         inverse = yield from self._inverse(state)
-        state = yield from advance(
+        after = yield from advance(
             state, _fallbacks(state, inverse), self.memory, precision_of(self.precision), self.facts
         )
-        if state.failure:
-            return state
-        if self._is_due(state):
-            state = replace(
-                state,
-                built_at=state.theta,
-                built_grad=state.grad,
-                built_iteration=state.iteration,
-                builds=state.builds + 1,
-            )
-            inverse = yield from self._inverse(state)
-        return replace(state, direction=next_direction(state, inverse))
+        if after.failure and not after.builds:  # the matrix may know a way on
+            sooner = replace(after, failure="", stalled=0, built_iteration=after.iteration)
+            after = yield from self._directed(sooner)
+            return after if after.iteration > state.iteration else (yield from self.step(after))
+        return after if after.failure else (yield from self._directed(after))
 
     def optimality(self, state: SampledState) -> float:
-        """See `relative_decrease`."""
-        return relative_decrease(state, max(WINDOW, state.iteration // 10), self.facts)
+        """See `relative_decrease`: as for `LBFGS` until the matrix has shown what it is worth."""
+        shown = state.builds > 1 or (state.builds == 1 and state.iteration >= state.built_iteration + WINDOW)
+        return relative_decrease(state, max(WINDOW if shown else PLAIN_WINDOW, state.iteration // 10), self.facts)
 
     @property
     def _known(self) -> Facts:
@@ -242,15 +239,32 @@ class SampledLBFGS:
     def _fraction(self) -> float:
         return self.sample_rows / self._known.rows
 
+    def _directed(self, state: SampledState) -> Steps[SampledState]:
+        """With its direction; by a new matrix where one is due."""
+        if self._is_due(state):
+            state = replace(
+                state,
+                built_at=state.theta,
+                built_grad=state.grad,
+                built_iteration=state.iteration,
+                builds=state.builds + 1,
+            )
+        inverse = yield from self._inverse(state)
+        return replace(state, direction=next_direction(state, inverse))
+
     def _is_due(self, state: SampledState) -> bool:
+        if not state.builds:
+            return state.iteration >= state.built_iteration
         if self._known.parameters.quadratic or state.builds >= self.most_builds:
             return False
         moved = dot(state.theta - state.built_at, state.grad - state.built_grad)
-        waited = state.iteration - state.built_iteration >= LEAST_ITERATIONS * state.builds
-        return waited and moved > FAR * measure(state, self.facts)
+        least = max(LEAST_ITERATIONS * state.builds, 2 * self.plain_iterations)
+        return state.iteration - state.built_iteration >= least and moved > FAR * measure(state, self.facts)
 
     def _inverse(self, state: SampledState) -> Steps[Inverse | None]:
-        """The matrix that the state was reached with, asked for unless it is at hand."""
+        """The matrix that the state was reached with, asked for unless it is at hand; None before there is one."""
+        if not state.builds:
+            return None
         made = self._made
         key = (state.built_at.tobytes(), state.builds)
         if made.key != key:
@@ -259,16 +273,16 @@ class SampledLBFGS:
                 made.rows, made.weight = design(sample, self._known), sample.weight
             made.key = made.inverse = None  # its memory is free for the next
             curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
-            made.inverse = self._inverse_of(made.rows, made.weight, curvature, state.builds == 1)
+            made.inverse = self._inverse_of(made.rows, made.weight, curvature, state.built_iteration == 0)
             made.key = key
         return made.inverse
 
-    def _inverse_of(self, rows: Design, weight: Array, curvature: RowCurvature, first: bool) -> Inverse | None:
+    def _inverse_of(self, rows: Design, weight: Array, curvature: RowCurvature, at_start: bool) -> Inverse | None:
         if self.rank is not None:
             start: Inverse | None = low_rank_hessian(rows, weight, curvature, self._known, self.rank, self.seed)
         else:
-            # Far from the optimum the directions' matrices are alike, and not worth their price.
-            start = sampled_hessian(rows, weight, curvature, self._known, shared=first)
+            # At the start the directions' matrices are alike, and not worth their price.
+            start = sampled_hessian(rows, weight, curvature, self._known, shared=at_start)
         return start and refined(start, rows, weight, curvature, self._known, self.inner_steps)
 
 
