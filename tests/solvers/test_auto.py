@@ -28,7 +28,7 @@ def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
         (facts(1_000_000, 200_000, dense_columns=0, looked_up=50), "sampled-lbfgs with 50 directions"),
         (facts(1_000_000, 5_000_000, dense_columns=0, looked_up=50), "sampled-lbfgs with 1 directions"),
         (facts(1_000_000, 50_000_000, dense_columns=0, looked_up=50), "lbfgs"),
-        (facts(40_000, 2001), "sampled-lbfgs with 50 directions"),
+        (facts(40_000, 2001), "lbfgs"),
         (facts(40_000, 2001, dense_columns=0, looked_up=42), "sampled-lbfgs with 50 directions"),
         # A pass over few values of each row is cheap, however many columns they stand for.
         (facts(678_000, 1295, dense_columns=5, looked_up=6), "sampled-lbfgs with 50 directions"),
