@@ -1,11 +1,13 @@
 """The tasks, made from fixed seeds; rows are an argument."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import expit
 
 from ..solvers.problems import mnist as images
+from ..sparse.problems import text
 from ..sparse.task import Task
 
 
@@ -65,6 +67,20 @@ def narrow(n: int = 2_000_000) -> Task:
     return Task("narrow", f"dense {n:,} x 28, logistic", "logistic", 0.0, 1 / n, X, y)
 
 
+def sparse(n: int = 200_000) -> Task:
+    """Rows like those of texts: 70 of many columns, a few of which are common."""
+    given = text(n, 47_000)
+    return replace(given, name="text", l1=0.0, l2=1 / n)
+
+
+def ridge(n: int = 2_000_000) -> Task:
+    """Many rows of numbers, least squares."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((n, 28))
+    y = X @ (rng.standard_normal(28) / 3) + rng.standard_normal(n)
+    return Task("ridge", f"dense {n:,} x 28, squared loss", "squared", 0.0, 1e-4, X, y)
+
+
 TASKS: dict[str, Callable[..., Task]] = {
     "mnist": mnist,
     "wide": wide,
@@ -72,6 +88,8 @@ TASKS: dict[str, Callable[..., Task]] = {
     "narrow": narrow,
     "flights": mixed("logistic", "flights"),
     "claims": mixed("poisson", "claims"),
+    "text": sparse,
+    "ridge": ridge,
 }
 _SCIKIT_LEARN = ("sklearn_:lbfgs", "sklearn_:newton-cholesky")
 PEERS: dict[str, tuple[str, ...]] = {
@@ -81,5 +99,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "narrow": ("intelex_:lbfgs", *_SCIKIT_LEARN, "glum_"),
     "flights": ("glum_", "sklearn_:lbfgs"),
     "claims": ("glum_", "sklearn_:lbfgs"),
+    "text": ("sklearn_:lbfgs", "sklearn_:newton-cg"),
+    "ridge": ("sklearn_:ridge", "glum_"),
 }
 FEW = 3_000

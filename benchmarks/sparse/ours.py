@@ -27,11 +27,11 @@ class _Source:
         return f"rows {self.first} and on"
 
 
-def fit(task: Task, threads: int, tol: float, solver: str = "auto", rows: int | None = None) -> dict[str, Any]:
+def fit(task: Task, threads: int, tol: float, solver: str = "auto") -> dict[str, Any]:
     """Theta, seconds from arrays to coefficients, and how the run ended."""
     began = time.perf_counter()
     engine = ThreadEngine(threads)
-    blocks = engine.place(Linear(task.loss), _sources(task, rows))
+    blocks = engine.place(Linear(task.loss), _sources(task))
     try:
         objective = Objective(blocks, task.l2, Standardized(blocks.schema, task.outputs), l1=task.l1)
         start = np.zeros(objective.size)
@@ -51,14 +51,11 @@ def fit(task: Task, threads: int, tol: float, solver: str = "auto", rows: int | 
     }
 
 
-def _sources(task: Task, rows: int | None) -> Any:
-    few = slice(rows)
-    if rows is not None and task.outputs > 1:  # every class must be there
-        few = np.sort(np.concatenate([np.flatnonzero(task.y == label)[:rows] for label in range(task.outputs)]))
+def _sources(task: Task) -> Any:
     if task.codes is None:
-        return array_sources(task.X[few], task.y[few])
-    X, y, codes = np.asarray(task.X)[few], task.y[few], np.asarray(task.codes)[few]
-    levels = [np.unique(column) for column in np.asarray(task.codes).T]
+        return array_sources(task.X, task.y)
+    X, y, codes = np.asarray(task.X), task.y, np.asarray(task.codes)
+    levels = [np.unique(column) for column in codes.T]
     edges = np.linspace(0, len(y), min(8, len(y)) + 1).astype(int).tolist()
     sources = []
     for first, stop in pairwise(edges):

@@ -6,13 +6,16 @@ import numpy as np
 
 
 def fit(task: Any, option: str, tol: float, threads: int) -> np.ndarray:
-    from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, PoissonRegressor
+    from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, PoissonRegressor, Ridge
 
     if option == "cd":
         options = {"tol": tol, "max_iter": 100_000}
         strength = task.l1 + task.l2
         model = ElasticNet(strength, l1_ratio=task.l1 / strength, **options) if task.l2 else Lasso(task.l1, **options)
         model.fit(np.asfortranarray(task.columns) if isinstance(task.columns, np.ndarray) else task.columns, task.y)
+        return np.append(model.coef_, model.intercept_)
+    if option == "ridge":
+        model = Ridge(task.l2 * len(task.y), tol=tol).fit(task.columns, task.y)
         return np.append(model.coef_, model.intercept_)
     options = {"solver": option, "tol": tol, "max_iter": 10_000}
     if task.loss == "poisson":
