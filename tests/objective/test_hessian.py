@@ -6,9 +6,10 @@ from problems import objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import Status, minimize
-from fullbatch.objective.hessian import SURE, Curved, hold
+from fullbatch.objective.hessian import SURE, Curved, fix_level, hold
+from fullbatch.objective.proximal import Cornered
 from fullbatch.protocols import Curvature, Curves, Point
-from fullbatch.protocols.seams import Facts, Parameters
+from fullbatch.protocols.seams import Facts, Parameters, Penalty
 
 
 def nearly_alike(far, apart, n=200):
@@ -36,6 +37,46 @@ def test_curvature_of_columns_that_were_not_centred_is_known_to_the_rounding_of_
     facts = Facts(9, Parameters(size, np.ones(size, bool)), np.zeros(size), frozenset())
     curved = Curved.of(Curves(matrix, Point(1.0, np.ones(size))), np.zeros(size), facts, "float64")
     assert curved.values[0] == pytest.approx(1e-13, rel=0.1, abs=0.0)
+
+
+def test_in_a_model_with_corners_it_is_as_well_known():
+    """Its minimum in that direction is nearly as far off as the slope is steep, times 1e13."""
+    size, free = 200, np.full(200, np.inf)
+    matrix = np.eye(size) - (1.0 - 1e-13) / size
+    penalty = Penalty(np.zeros(size), np.zeros(size), -free, free)
+    facts = Facts(9, Parameters(size, np.ones(size, bool)), penalty.l2, frozenset(), penalty=penalty)
+    model = Cornered.of(Curves(matrix, Point(1.0, np.full(size, -1e-13))), np.zeros(size), facts, "float64")
+    found, reached = model.minimum()
+    assert reached
+    np.testing.assert_allclose(found, 1.0 / (1.0 + 0.1), rtol=0.1)  # by the least damping, a tenth of the curvature
+
+
+@pytest.mark.parametrize(("share", "counts"), [(0.8, False), (1.2, True)])
+def test_a_slope_is_rounding_below_the_root_of_twice_what_f_may_fall_by(share, counts):
+    """Along a direction whose curvature is rounding as well: two columns that are the same."""
+    above, free = 0.3, np.full(2, np.inf)
+    slope = share * 1e-14 * np.sqrt(2.0 * above)
+    penalty = Penalty(np.zeros(2), np.zeros(2), -free, free)
+    parameters = Parameters(2, np.ones(2, bool))
+    facts = Facts(9, parameters, penalty.l2, frozenset(), penalty=penalty, least=0.0)
+    theta, grad = np.ones(2), slope * np.array([1.0, -1.0]) / np.sqrt(2.0)
+    curves = Curves(np.ones((2, 2)), Point(above, grad))
+    curved, cornered = (kind.of(curves, theta, facts, "float64") for kind in (Curved, Cornered))
+    expected = 0.5 * slope**2 / 1e-18 if counts else 0.0
+    assert curved.decrease == pytest.approx(expected, rel=1e-6, abs=1e-30)
+    assert cornered.left(theta)[0] == pytest.approx(expected, rel=1e-6, abs=1e-30)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_where_predictors_may_move_alike_that_direction_is_given_a_curvature(outputs):
+    """That of the mean coordinate; others keep theirs, and with one predictor or a penalty there is nothing to fix."""
+    root = np.random.default_rng(0).standard_normal((9, 3))
+    of_outputs = np.eye(outputs) - 1.0 / outputs if outputs > 1 else np.eye(1)
+    matrix, places = np.kron(of_outputs, root.T @ root), np.arange(3 * outputs).reshape(outputs, 3)
+    fixed, l2 = matrix.copy(), np.tile([0.0, 0.0, 0.1], outputs)
+    fix_level(fixed, l2, places)
+    added = np.zeros((3, 3)) if outputs == 1 else np.diag([*(1.0 - 1.0 / outputs) * np.diag(root.T @ root)[:2], 0.0])
+    np.testing.assert_allclose(fixed - matrix, np.kron(np.full((outputs, outputs), 1.0 / outputs), added), atol=1e-14)
 
 
 def test_a_penalty_hides_nothing_of_f():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from problems import breast_cancer, objective
 from scipy.optimize import fmin_l_bfgs_b
+from scipy.special import xlogy
 
 from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources
 from fullbatch.protocols import Curvature, HessVec, RowSample, ValueGrad
@@ -77,8 +78,21 @@ def test_squares_of_the_columns_are_those_of_the_solver(intercept, scale):
     columns = (X - mean * intercept) / (spread if scale else 1.0)
     variables = Standardized(blocks.schema, 1, intercept, scale)
     for change, wanted in ((variables, columns), (None, X)):
-        found = Objective(blocks, 0.1, change).facts.squares
-        np.testing.assert_allclose(found, np.average(wanted**2, axis=0, weights=weight), rtol=1e-11)
+        facts = Objective(blocks, 0.1, change).facts
+        np.testing.assert_allclose(facts.squares, np.average(wanted**2, axis=0, weights=weight), rtol=1e-11)
+        centred = change is variables and intercept  # else they are as large as they are stored
+        larger = np.sqrt(np.average(X**2, axis=0, weights=weight)) / spread if centred else np.ones(X.shape[1])
+        np.testing.assert_allclose(facts.larger, larger, rtol=1e-11)
+
+
+@pytest.mark.parametrize("loss", ["squared", "poisson"])
+def test_where_no_loss_is_straight_the_null_model_is_of_sums_of_the_set_up(loss):
+    X, y = breast_cancer()
+    y = y + np.arange(len(y)) % 5.0
+    fun = objective(X, y, loss)
+    before, half = fun.num_setup_passes, {"squared": y.var() / 2, "poisson": xlogy(y, y / y.mean()).mean()}
+    assert fun.facts.parameters.null == pytest.approx(half[loss], rel=1e-12)
+    assert (fun.num_setup_passes, fun.num_passes) == (before, 0)
 
 
 def test_what_columns_explain_is_of_the_theta_asked_for():

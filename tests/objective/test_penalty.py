@@ -95,10 +95,11 @@ def test_the_smallest_penalty_of_a_coordinate_that_may_move_one_way_is_that_of_t
     assert list(smallest_penalty(unit, slopes))[:6] == [1.5, 0.0, 1.5, 0.0, 1.5, 0.0]
 
 
-@pytest.mark.parametrize("l1", [0.0, 0.2])
+@pytest.mark.parametrize("l1", [0.0, 0.2, [0.2, 0.0, 0.3]], ids=str)
 def test_a_block_is_at_its_minimum(l1):
     rng = np.random.default_rng(3)
-    penalty = made(l1=l1, l2=0.0)
+    penalty = made(l1=np.append(np.zeros(3) + l1, np.zeros(5)), l2=0.0)
+    l1 = penalty.l1[:3]
     for number in range(30):
         root = rng.standard_normal((SIZE, SIZE)) * 10.0 ** (rng.uniform(-3, 0, SIZE) if number % 2 else np.zeros(SIZE))
         matrix = root.T @ root + 1e-8 * np.eye(SIZE)
@@ -113,8 +114,8 @@ def test_a_block_is_at_its_minimum(l1):
             continue
         slope = matrix[:3, :3] @ x - pull + block.l21 * x / np.linalg.norm(x)
         size = np.abs(pull).max()
-        np.testing.assert_allclose(slope[x != 0], -l1 * np.sign(x[x != 0]), atol=1e-11 * size)
-        assert (np.abs(slope[x == 0]) <= l1 + 1e-11 * size).all()
+        np.testing.assert_allclose(slope[x != 0], -(l1 * np.sign(x))[x != 0], atol=1e-11 * size)
+        assert (np.abs(slope) <= l1 + 1e-11 * size).all()
 
 
 def test_the_minimum_of_a_group_with_l2_and_second_derivatives_of_norms():

@@ -92,6 +92,36 @@ def test_where_nothing_but_rounding_is_left_the_search_ends_in_it(solver):
     assert drive(solver.step(state), answers).failure == "precision"
 
 
+@pytest.mark.parametrize(
+    ("change", "noise", "along", "convex", "taken"),
+    [
+        (-2e-4, 0.0, 1.0, True, True),  # more than a ten-thousandth of what was promised
+        (-5e-5, 0.0, 1.0, True, False),
+        (5e-5, 0.0, -0.5, True, False),  # higher by as much
+        (0.0, 0.5, 0.5, True, True),  # what may be rounding, where it is flatter
+        (0.0, 0.5, 0.9, True, False),
+        (0.0, 100.0, 0.5, True, False),  # more than that, where F rises
+        (0.0, 100.0, -0.5, True, True),  # where a convex F falls it is lower, whatever its values say
+        (0.0, 100.0, -0.5, False, False),
+    ],
+)
+def test_which_step_of_a_search_within_an_orthant_is_taken(change, noise, along, convex, taken):
+    """The first trial is a step of length 1 along -grad: F there changes by so much of what is promised, and by so many
+    roundings; its slope along the step is so many times as steep as at first.
+    """
+
+    def function(request):
+        if not request.theta.any():
+            return Point(100.0, np.array([-1.0, 0.0]))
+        if request.theta[0] == 1.0:
+            return Point(100.0 + change + 1e-12 * 100.0 * noise, np.array([along, 0.0]))
+        return Point(99.0, np.zeros(2))
+
+    solver, state, answers = begun(OWLQN(), problem(predictors=convex), function)
+    after = drive(solver.step(state), answers)
+    assert (after.theta[0] == 1.0) == (len(answers.asked) == 1) == taken
+
+
 def test_trials_that_are_not_finite_are_shortened():
     """-log of the distance to a wall at 1, which a first step of 1 meets."""
 

@@ -26,6 +26,7 @@ from fullbatch.protocols import Category, Rows, Squares
 from fullbatch.protocols.sampling import uniform_of_rows
 from fullbatch.run.saved import contents_of
 from fullbatch.saving.files import write
+from fullbatch.solvers._sum_of_squares import Reduced
 from fullbatch.solvers.ridge_path import Spectrum
 
 LONG = np.longdouble
@@ -514,6 +515,21 @@ def test_a_path_of_ill_conditioned_columns_takes_a_second_pass():
         assert fun.num_passes == passes
         wanted = by_qr(X, y, weight, np.zeros(9))
         np.testing.assert_allclose(path.theta[0], wanted, atol=1e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_a_sum_of_factors_with_the_intercept_solved_for_is_the_same_sum_of_squares(intercept):
+    """Of the rows of two folds, whose residuals no theta makes zero, at any theta."""
+    X, y, weight = data(n=60, p=3)
+    blocks = SerialEngine().place(Linear("squared", intercept), array_sources(X, y + X[:, 0] ** 2, weight))
+    first, second = Objective(blocks)(Squares(folds=2))
+    factor, rng = first + second, np.random.default_rng(1)
+    reduced = Reduced.of(factor)
+    for v in rng.standard_normal((3, 3 + intercept)):
+        b, a = (v[:3], v[-1]) if intercept else (v, 0.0)
+        residual = X @ factor.theta_of(v)[:3] + (factor.theta_of(v)[3] if intercept else 0.0) - y - X[:, 0] ** 2
+        parts = ((reduced.R @ b - reduced.z) ** 2).sum() + (reduced.level * a + reduced.pull @ b - reduced.target) ** 2
+        assert parts + reduced.rest == pytest.approx(weight @ residual**2, rel=1e-12)
 
 
 def test_folds_without_rows_or_with_all_the_weight():

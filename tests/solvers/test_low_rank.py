@@ -13,9 +13,9 @@ from fullbatch.data.arrays import array_sources
 from fullbatch.engines.local import SerialEngine
 from fullbatch.models.linear import Linear
 from fullbatch.objective import Objective
-from fullbatch.protocols import Category, Curvature, Rows, RowSample
+from fullbatch.protocols import Category, Curvature, Facts, Parameters, RowCurvature, Rows, RowSample
 from fullbatch.solvers._design import DenseDesign, SparseDesign, design
-from fullbatch.solvers.low_rank import low_rank_hessian
+from fullbatch.solvers.low_rank import low_rank_hessian, projections
 
 
 def words(n=4000, p=3000, length=40, seed=0):
@@ -120,10 +120,10 @@ def test_the_diagonal_is_that_of_all_rows(outputs):
             np.testing.assert_allclose(block @ direction, wanted, rtol=1e-9, atol=1e-12)
 
 
-def factors(outputs, l2, n=3000, p=120):
-    """Columns of different scales that six factors explain for the most part."""
+def factors(outputs, l2, n=3000, p=120, count=6):
+    """Columns of different scales that a few factors explain for the most part."""
     rng = np.random.default_rng(3)
-    X = rng.standard_normal((n, 6)) @ rng.standard_normal((6, p)) + rng.standard_normal((n, p))
+    X = rng.standard_normal((n, count)) @ rng.standard_normal((count, p)) + rng.standard_normal((n, p))
     X *= 10.0 ** rng.uniform(-2, 2, p)
     return objective(X, labels(X / X.std(axis=0), outputs), "softmax" if outputs > 2 else "logistic", l2)
 
@@ -149,6 +149,27 @@ def test_noise_has_no_direction_that_stands_out():
     assert made.low.shape[1] == 0
     each = 0.25 * np.append(X.var(axis=0), 1.0)  # the diagonal is all there is to tell
     np.testing.assert_allclose(np.diag(inverse), 1.0 / (each + fun.l2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rank", "count", "products"), [(0, 30, 0), (5, 30, 45), (20, 0, 60), (20, 30, 150)])
+def test_products_that_making_the_matrix_takes(monkeypatch, rank, count, products):
+    """Vectors that rows are multiplied with: as many as are told, halved, for each goes there and back. All of the ten
+    directions that are looked for first stand out, or none.
+    """
+    fun, taken = factors(2, 1e-6, count=count), []
+    times = DenseDesign.times
+    monkeypatch.setattr(DenseDesign, "times", lambda self, coefs: taken.append(coefs.shape[1]) or times(self, coefs))
+    matrix_of(fun, start(fun), rank)
+    assert sum(taken) == products == projections(rank, all_of_them=count > 0) / 2
+
+
+def test_of_a_sample_in_which_all_columns_are_zero_the_diagonal_is_all_there_is():
+    """That of mean squares over all rows, each times the mean curvature."""
+    rows, squares = DenseDesign(np.zeros((8, 3)), np.zeros(0), False), np.array([4.0, 0.25, 1.0])
+    parameters = Parameters(3, np.ones(3, bool), predictors=np.arange(3)[None])
+    facts = Facts(100, parameters, np.full(3, 0.01), frozenset(), squares=squares)
+    made = low_rank_hessian(rows, np.ones(8), RowCurvature(np.full((8, 1), 0.2), None), facts, 2, seed=0)
+    np.testing.assert_allclose(made(np.eye(3)), np.diag(1.0 / (0.2 * squares + 0.01)), rtol=1e-12)
 
 
 def test_woodburys_formula():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from problems import REFERENCES, breast_cancer, digits, objective, start
 
-from fullbatch import Newton, NewtonCG, Status, minimize
-from fullbatch.protocols import Curvature, HessVec, ValueGrad
+from fullbatch import Newton, NewtonCG, ProximalNewton, Status, minimize
+from fullbatch.protocols import Curvature, Facts, HessVec, Parameters, ValueGrad
 
 
 @pytest.mark.parametrize("solver", ["newton", "newton-cg"])
@@ -79,6 +79,18 @@ def test_collinear_and_constant_columns_without_a_penalty():
     assert result.passes <= 10 + 5  # five tell whether columns are collinear, or lead to infinity
     assert {notice.code for notice in result.notices} == {"constant-columns", "collinear-columns", "precision"}
     assert np.abs(result.theta).max() < 10
+
+
+@pytest.mark.parametrize(("solver", "most"), [(Newton(), 2364), (ProximalNewton(), 6688)])
+def test_memory_for_the_hessian_unless_more_is_given(solver, most):
+    """24 bytes for each entry: 128 MiB and 1 GiB."""
+
+    def told(size):
+        return solver.for_problem(Facts(9, Parameters(size, np.ones(size, bool)), np.zeros(size), frozenset()))
+
+    assert told(most).bytes_needed == 24 * most**2
+    with pytest.raises(ValueError, match=f"the Hessian of {most + 1} parameters takes .* more than max_bytes"):
+        told(most + 1)
 
 
 def test_a_hessian_that_is_too_large_names_solvers_that_need_none():

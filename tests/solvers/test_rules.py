@@ -180,6 +180,13 @@ def test_the_minimum_of_a_cubic_is_the_next_trial():
     assert _interpolated(low, high) == pytest.approx(2 / 3, rel=1e-12)
 
 
+def test_between_a_number_and_none_the_next_trial_is_near_the_number():
+    """Where F falls too steeply at a tenth of a step that is beyond a wall."""
+    trial, tried = along(lambda t: (np.inf, np.inf) if t > 0.5 else (1.0 - t, -1.0 if t < 0.15 else -0.5))
+    assert tried == [1.0, 0.1, trial.step]
+    assert trial.step == pytest.approx(0.1 + 0.1 * 0.9, rel=1e-15)
+
+
 def test_steps_that_are_not_finite_are_shortened():
     for value, slope in ((np.nan, 0.0), (np.inf, 0.0), (0.5, np.nan), (0.5, np.inf)):
         trial, tried = along(lambda t, v=value, s=slope: (v, s) if t > 0.05 else (1.0 - t, -0.1))
@@ -251,6 +258,14 @@ def test_newton_cg_tries_the_gradient_where_its_direction_leads_nowhere():
     assert after.theta == pytest.approx([0.0, 0.0])
 
 
+@pytest.mark.parametrize("scale", [1.0, np.array([1e-3, 1.0, 50.0])], ids=["as they are", "of one size"])
+def test_conjugate_gradients_solve_for_newtons_step(scale):
+    hessian = np.outer(scale, scale) * [[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 1.5]]
+    grad = scale * np.array([1.0, -2.0, 0.5])
+    found = drive(conjugate_step(np.zeros(3), grad, 1e-12, 4, scale), lambda request: hessian @ request.v)
+    np.testing.assert_allclose(found, -np.linalg.solve(hessian, grad), rtol=1e-10)
+
+
 def test_conjugate_gradients_end_where_curvature_is_not_positive():
     hessian, grad = np.diag([1.0, -1.0]), np.array([1.0, 0.5])
     found = drive(conjugate_step(np.zeros(2), grad, 1e-9, 10), lambda request: hessian @ request.v)
@@ -297,4 +312,5 @@ def test_the_heaviest_rows_stand_for_all_of_them():
     part, kept = _heavy(rows, factor)
     assert len(part) == len(kept) < len(rows) / 2
     assert kept.sum() == pytest.approx(factor.sum(), rel=1e-12)
-    assert _heavy(rows, np.ones(len(rows)))[0] is rows
+    for alike in (np.ones(len(rows)), np.zeros(len(rows))):
+        assert _heavy(rows, alike)[0] is rows

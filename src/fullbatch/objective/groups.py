@@ -57,13 +57,13 @@ class Block:
         """The minimum for fixed signs, in turn for those that it has. What changes its sign on the way stays at 0; once
         all others are at their minimum, the coordinate at 0 that pulls most leaves it.
         """
-        sign, held = np.sign(x), self.l1 > 0
+        sign = np.sign(x)
         for _ in range(_SETS * len(x)):
-            on = (sign != 0) | ~held
+            on = sign != 0
             signed, to = (pull - self.l1 * sign)[on], np.zeros(len(x))
             if np.linalg.norm(signed) > self.l21:
                 to[on] = _secular(*eigh(self.matrix[np.ix_(on, on)]), signed, self.l21)
-            wrong = on & held & (to * sign < 0)
+            wrong = on & (to * sign < 0)
             if wrong.any():
                 with np.errstate(divide="ignore", invalid="ignore"):
                     room = np.where(wrong, x / (x - to), np.inf)
@@ -73,10 +73,10 @@ class Block:
                 x = to
             if not x.any():
                 x = away
-            sign = np.where(held, np.sign(x), 0.0)
+            sign = np.sign(x)
             if not wrong.any() and x is to:
                 slope = self.matrix @ x - pull
-                beyond = np.where(held & (x == 0), np.abs(slope) - self.l1, 0.0)
+                beyond = np.where(x == 0, np.abs(slope) - self.l1, 0.0)
                 most = int(beyond.argmax())
                 if beyond[most] <= _ROUNDING * float(np.abs(pull).max()):
                     break

@@ -47,7 +47,7 @@ class Cornered:
     scale : (size,) array
         What coordinates are multiplied by.
     penalty : Penalty
-        In them.
+        In them, but for its l2, which is part of the matrix.
     given : Penalty
         As it was given.
     at : (size,) array
@@ -106,7 +106,6 @@ class Cornered:
             matrix = matrix / scale / scale[:, None]
             penalty = replace(
                 given,
-                l2=given.l2 / scale**2,
                 l1=given.l1 / scale,
                 lower=given.lower * scale,
                 upper=given.upper * scale,
