@@ -212,6 +212,19 @@ def test_the_model_is_minimised_whatever_its_faces():
             assert model.change(found) <= min(model.change(penalty.nearest(found + step)) for step in np.eye(size))
 
 
+def test_a_minimum_of_many_coordinates_is_reached_though_rounding_adds_up():
+    """What their sums round to is more than what single slopes do: what F may still fall by is next to nothing."""
+    rng, size, free = np.random.default_rng(2), 300, np.full(300, np.inf)
+    X = rng.standard_normal((600, size)) + rng.standard_normal((600, 1))
+    matrix, target = X.T @ X / 600, rng.standard_normal(size)
+    penalty = Penalty(np.zeros(size), np.zeros(size), -free, free)
+    facts = Facts(9, Parameters(size, np.ones(size, bool)), penalty.l2, frozenset(), penalty=penalty)
+    model = Cornered.of(Curves(matrix, Point(0.0, -matrix @ target)), np.zeros(size), facts, "float64")
+    found, reached = model.minimum()
+    assert reached
+    np.testing.assert_allclose(found, target, atol=1e-10)
+
+
 def test_what_has_no_strength_crosses_zero_on_its_way_to_the_minimum_of_a_face():
     """At once: only what has one stops at the corner."""
     matrix, x = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([0.1, 0.1])
