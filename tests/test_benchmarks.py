@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from benchmarks.fits import picture
 from benchmarks.scaling.model import PARTS, Case, Network, extrapolate, features, fit, predict
 from benchmarks.survivors.listed import GONE, SURVIVORS
 
@@ -67,8 +68,8 @@ def test_quick_run_of_the_solvers(tmp_path):
     assert cancer["glum irls-ls"] == {"failed": "left out"}
     assert "raw columns" in (tmp_path / "report.md").read_text()
     assert "(report-breast-cancer.svg)" in (tmp_path / "report.md").read_text()
-    picture = ElementTree.parse(tmp_path / "report-breast-cancer.svg").getroot()
-    drawn = picture.findall("{http://www.w3.org/2000/svg}polyline")
+    drawing = ElementTree.parse(tmp_path / "report-breast-cancer.svg").getroot()
+    drawn = drawing.findall("{http://www.w3.org/2000/svg}polyline")
     assert len(drawn) == 2 * 4  # passes and seconds of four solvers
 
 
@@ -85,6 +86,27 @@ def test_quick_run_of_whole_fits(tmp_path):
         assert all(ours["reached"].values())
         assert ours["gap"] <= 1e-6
     assert "| seconds to 0.0001 |" in (tmp_path / "report.md").read_text()
+    assert len(bars_of((tmp_path / "report.svg").read_text())) == 3
+
+
+def bars_of(svg):
+    """Width of each bar, and whether it is open."""
+    _, *bars = ElementTree.fromstring(svg).findall("{http://www.w3.org/2000/svg}rect")
+    return [(float(bar.get("width")), bar.get("fill") == "none") for bar in bars]
+
+
+def test_bars_are_as_long_as_fits_take():
+    contenders = {
+        "fullbatch": {"reached": {"0.0001": 0.2, "1e-06": 0.5}, "seconds": 0.5},
+        "slow": {"reached": {"0.0001": 1.0, "1e-06": 2.0}, "seconds": 3.0},
+        "short": {"reached": {"0.0001": 0.1, "1e-06": None}, "seconds": 1.0},
+        "broken": {"failed": "for want of memory"},
+    }
+    result = {"machine": {"cpus": 2}, "tasks": {"one": {"title": "n < p & more", "contenders": contenders}}}
+    widths, opened = zip(*bars_of(picture.svg(result, 1e-6)), strict=True)
+    assert widths == pytest.approx([widths[1] / 4, widths[1], widths[1] / 2], abs=0.1)
+    assert opened == (False, False, True)
+    assert "not in 1 s" in picture.svg(result, 1e-6)
 
 
 @pytest.mark.slow
