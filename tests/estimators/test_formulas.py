@@ -159,6 +159,27 @@ def test_levels_that_stand_in_one_block_only_are_known_to_all():
     np.testing.assert_allclose(several.predict(FRAME), wanted.predict(FRAME), rtol=1e-4)
 
 
+def test_levels_of_numbers_are_the_values_times_their_scale():
+    X, y = np.array([[2], [4], [6]] * 4, np.uint8), np.arange(12) % 5
+    model = GeneralizedLinearRegressor(formula="C(a)").fit(array_sources(X, y, scale=0.5, names=["a"]))
+    assert list(model.get_feature_names_out()) == ["C(a)[T.2]", "C(a)[T.3]"]
+    wanted = GeneralizedLinearRegressor(formula="C(a)").fit(pd.DataFrame({"a": X[:, 0] // 2}), y)
+    np.testing.assert_array_equal(model.coef_, wanted.coef_)
+
+
+@pytest.mark.parametrize("learning", [FIXED, "center(age)"])
+def test_blocks_without_rows_teach_nothing(tmp_path, learning):
+    holes = FRAME[["age", "claims"]].assign(age=FRAME["age"].where(FRAME.index >= 300))
+    if learning == "center(age)":  # the other blocks are to teach the same
+        holes["age"] = np.where(np.arange(N) < 300, np.nan, 20.0 + 40.0 * (np.arange(N) % 2))
+    holes.to_parquet(tmp_path / "t.parquet")
+    sources = parquet_sources(tmp_path / "t.parquet", target="claims", missing="drop", block_rows=300)
+    model = poisson(f"claims ~ {learning}").fit(sources)
+    wanted = poisson(f"claims ~ {learning}").fit(holes.dropna())
+    assert model.n_samples_fit_ == 600
+    np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-6)
+
+
 def test_missing_values_are_filled_before():
     holes = FRAME.assign(age=FRAME["age"].where(FRAME.index % 7 > 0), region=FRAME["region"].where(FRAME.index % 9 > 0))
     model = poisson(FORMULA, missing="median").fit(holes)
@@ -218,7 +239,11 @@ def test_what_does_not_fit_the_data_is_told():
         (lambda: poisson("claims ~ C(age)").fit(FRAME), r"column 'age': .* is no level"),
         (lambda: poisson("claims ~ log(power - 4)").fit(FRAME), r"column 'log\(power - 4\)': .* infinity"),
         (lambda: model.predict(FRAME.drop(columns="age")), "there is no column 'age'"),
-        (lambda: model.predict(FRAME.assign(region="east")), "column 'region': unknown level 'east'"),
+        (lambda: model.predict(FRAME.assign(region="east")), "row 0, column 'region': unknown level 'east'"),
+        (
+            lambda: model.predict(FRAME.assign(region=["north", "south", "east", *FRAME["region"][3:]])),
+            "row 2, column 'region': unknown level 'east'",
+        ),
         (lambda: model.predict(FRAME.assign(age=10.0)), 'as in bs\\(age, df=4, extrapolation="clip"\\)'),
     ):  # fmt: skip
         with pytest.raises(DataError, match=message):

@@ -117,7 +117,8 @@ class Design:
         if made.model_spec.column_names[int(self.intercept) :] != self.names:
             raise DataError(f"{source}: the formula makes other columns of these rows than of the fit's: report this")
         if not wide:
-            return np.asarray(made, np.float64).reshape(len(frame), -1)[:, int(self.intercept) :]
+            shape = len(frame), int(self.intercept) + len(self.names)
+            return np.asarray(made, np.float64).reshape(shape)[:, int(self.intercept) :]
         from scipy.sparse import csr_array
 
         return csr_array(made)[:, int(self.intercept) :].astype(np.float64)
