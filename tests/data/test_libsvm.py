@@ -43,6 +43,25 @@ def test_first_index_columns_and_density_are_those_of_all_files(tmp_path):
     assert sp.issparse(libsvm_sources(tmp_path / "*.svm", n_features=90)[0].read().X)
 
 
+def test_where_no_value_is_stored_the_first_column_is_that_of_other_files(tmp_path):
+    """As the index 0 does not occur."""
+    (source,) = libsvm_sources(write(tmp_path / "t.svm", "1\n0\n"), n_features=3)
+    assert source.zero_based is False
+    assert source.read().X.toarray().tolist() == [[0, 0, 0]] * 2
+    for name, text in (("1.svm", "1\n"), ("2.svm", "1 0:5\n"), ("3.svm", "0 2:1\n")):
+        write(tmp_path / name, text)
+    first, *_ = libsvm_sources(tmp_path / "[123].svm", block_rows=1)
+    assert first.zero_based is True
+    assert first.n_features == 3
+
+
+def test_sources_are_named_by_their_rows(tmp_path):
+    for number in range(2):
+        write(tmp_path / f"{number}.svm", "1 1:1\n" * 3)
+    names = [str(source) for source in libsvm_sources(tmp_path, block_rows=4)]
+    assert names == [f"{tmp_path}/0.svm rows 0..2 and {tmp_path}/1.svm rows 0..0", f"{tmp_path}/1.svm rows 1..2"]
+
+
 def test_labels_are_whole_numbers_where_they_can_be(tmp_path):
     path = write(tmp_path / "t.svm", "+1 1:1\n-1 1:2\n")
     assert libsvm_sources(path)[0].read().y.tolist() == [1, -1]

@@ -179,7 +179,7 @@ def libsvm_sources(
         raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
     files = expand(paths, (".libsvm", ".svmlight", ".svm"))
     texts = []
-    counted = _Indices(0, -1, 0)
+    counted = _Indices()
     for path in files:
         check_content(path, "libsvm")
         file = text_file(path)
@@ -191,7 +191,7 @@ def libsvm_sources(
             f"{_LARGEST_INDEX} columns, and more than {_LARGEST_PER_VALUE} for each of the {counted.count} values: "
             "correct it, or tell with n_features how many columns there are"
         )
-    zero = counted.least == 0 if zero_based == "auto" else zero_based
+    zero = counted.zero if zero_based == "auto" else zero_based
     columns = max(counted.most + (1 if zero else 0), 0)
     if n_features is not None and columns > n_features:
         raise DataError(
@@ -208,9 +208,9 @@ def libsvm_sources(
             else f"the largest index is {counted.most}, above 2**31 - 2"
         )
         raise DataError(f"{files[0]}{' and its like' if len(files) > 1 else ''}: {what}")
-    stored = counted.count / max(sum(rows) * columns, 1)
+    stored = counted.count / (sum(rows) * columns)
     dense = stored >= _DENSE_SHARE if dense is None else dense
-    values_per_row = columns if dense else counted.count / max(sum(rows), 1)
+    values_per_row = columns if dense else counted.count / sum(rows)
     row_bytes = values_per_row * (np.dtype(dtype).itemsize + (0 if dense else 4)) + 8
     return [
         LibsvmSource(
@@ -230,21 +230,19 @@ def libsvm_sources(
 
 @dataclass(frozen=True)
 class _Indices:
-    """Number, largest and smallest of the indices of some rows; the largest is -1 where there are none."""
+    """Number and largest of the indices of some rows, -1 where there are none, and whether 0 is among them."""
 
-    count: int
-    most: int
-    least: int
+    count: int = 0
+    most: int = -1
+    zero: bool = False
 
     def joined(self, other: "_Indices") -> "_Indices":
-        if not self.count or not other.count:
-            return other if other.count else self
-        return _Indices(self.count + other.count, max(self.most, other.most), min(self.least, other.least))
+        return _Indices(self.count + other.count, max(self.most, other.most), self.zero or other.zero)
 
 
 def _indices(file: TextFile) -> _Indices:
     """The indices before the colons of a file."""
-    total = _Indices(0, -1, 0)
+    total = _Indices()
     with file.open() as lines:
         while content := lines.read(2**22) + lines.readline():
             if b"#" in content:
@@ -262,7 +260,7 @@ def _indices(file: TextFile) -> _Indices:
                 is_digit &= (text[place] >= _ZERO) & (text[place] < _ZERO + 10)
             index = index[number]
             if len(index):
-                total = total.joined(_Indices(len(index), int(index.max()), int(index.min())))
+                total = total.joined(_Indices(len(index), int(index.max()), not index.all()))
     return total
 
 
