@@ -49,10 +49,6 @@ class Around:
 
 def named_by(sources: list[Any], meaning: str) -> str | None:
     """The column that sources of tables read for this; None where they do not say, or not the same."""
-    told = set()
-    for source in sources:
-        while isinstance(source, Around):
-            source = source.source
-        told.add(getattr(getattr(source, "columns", None), meaning, None))
+    told = {getattr(getattr(source, "columns", None), meaning, None) for source in sources}
     name = told.pop() if len(told) == 1 else None
     return name if isinstance(name, str) else None
