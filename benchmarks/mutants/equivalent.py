@@ -56,6 +56,42 @@ EQUIVALENT = (
         "where there is no way, nothing is compared with it",
     ),
     Equivalent(
+        "data/csv_.py",
+        "texts = replace(form, types={name: pa.string()}).parse(head, [name], path, 0)[name]",
+        "texts = replace(form, types={name: pa.string()}).parse(head, [name], path, -1)[name]",
+        "the number of a row that is wrong, of rows that have been read once and are texts now",
+    ),
+    Equivalent(
+        "data/chosen_columns.py",
+        "for count, schema, file in zip(counts, schemas, files, strict=True):",
+        "for count, schema, file in zip(counts, schemas, files, strict=False):",
+        "counts are made of the schemas, and each file has one",
+    ),
+    Equivalent(
+        "data/design_.py",
+        "named = zip(rows.names[rows.X.shape[1] :], rows.categories, strict=True)",
+        "named = zip(rows.names[rows.X.shape[1] :], rows.categories, strict=False)",
+        "there is a name for each column: strict guards against slips of who writes sources",
+    ),
+    Equivalent(
+        "data/json_format.py",
+        "reads(row, row + 1)",
+        "reads(row, row + 2)",
+        "of two rows Arrow tells the first that it cannot parse; other errors are told by the value",
+    ),
+    Equivalent(
+        "data/unpacked.py",
+        "def seek(self, place: int, whence: int = 0) -> int:",
+        "def seek(self, place: int, whence: int = -1) -> int:",
+        "whatever is neither 1 nor 2 is from the beginning",
+    ),
+    Equivalent(
+        "estimators/_network_kinds.py",
+        "explained = [one.explained([square])[0] for one, square in zip(spreads, squares.tolist(), strict=True)]",
+        "explained = [one.explained([square])[0] for one, square in zip(spreads, squares.tolist(), strict=False)]",
+        "there is a spread and a sum of squares for each target",
+    ),
+    Equivalent(
         "models/ordinal.py",
         "taken: Any = slice(None) if request is None or request.fraction == 1 else self._taken(request)",
         "taken: Any = slice(None) if request is None or request.fraction == 2 else self._taken(request)",

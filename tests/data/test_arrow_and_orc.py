@@ -169,6 +169,21 @@ def test_more_rows_than_values_are_refused(tmp_path):
         file_sources(tmp_path / "u.arrow", types={"a": "string"})
 
 
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.StringArray.from_buffers(2, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")), "UTF8"),
+        (pa.DictionaryArray.from_arrays(pa.array([0, 5]), pa.array(["a"]), safe=False), "out of bounds"),
+    ],
+    ids=["text that is none", "a code without a text"],
+)
+def test_values_that_cannot_be_are_told(tmp_path, column, message):
+    write_arrow(pa.table({"a": column, "y": [0, 1]}), tmp_path / "t.arrow")
+    (source,) = file_sources(tmp_path / "t.arrow", target="y", blocks=1)
+    with pytest.raises(DataError, match=rf"t\.arrow: record batch 0 cannot be read: .*{message}.*: write it again"):
+        source.read()
+
+
 def test_a_damaged_stripe_is_told(tmp_path):
     path = tmp_path / "t.orc"
     orc.write_table(pa.Table.from_pandas(table(60)), path, compression="zlib")

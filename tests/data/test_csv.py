@@ -241,6 +241,15 @@ def test_any_text_comes_back_whatever_stands_around_it(tmp_path, monkeypatch, se
         assert np.concatenate([part.X[:, 0] for part in rows]).tolist() == list(range(40))
 
 
+@pytest.mark.parametrize("chunk", range(1, 12))
+def test_a_line_end_within_a_name_does_not_end_the_header(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(_lines, "_FIRST", chunk)
+    path = write(tmp_path / "t.csv", '"a\nb",y\n1,0\n2,1\n')
+    (rows,) = read(path, blocks=1)
+    assert rows.names == ("a\nb",)
+    assert rows.X.tolist() == [[1], [2]]
+
+
 def test_what_is_said_of_lines_before_the_header(tmp_path):
     path = write(tmp_path / "t.csv", "Sales of the year\n" + PLAIN)
     with pytest.raises(DataError, match=r"row 0 has 3 values, the file has 1 columns.*skip_rows or comment"):

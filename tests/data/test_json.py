@@ -167,6 +167,26 @@ def test_what_is_wrong_behind_the_first_rows(tmp_path, monkeypatch, line, messag
             read(path, block_rows=40)
 
 
+@pytest.mark.parametrize(
+    ("type_", "value", "column"),
+    [
+        ("int8", -128, "t"),
+        ("int8", 127, "t"),
+        ("int8", -129, "a"),
+        ("int8", 128, "a"),
+        ("uint8", 0, "t"),
+        ("uint8", 255, "t"),
+        ("uint8", -1, "a"),
+        ("uint8", 256, "a"),
+    ],
+)
+def test_whole_numbers_are_of_a_type_that_holds_them(tmp_path, type_, value, column):
+    """Of a row in which the second column is wrong for sure."""
+    path = write(tmp_path / "t.jsonl", ROW + f'{{"a":{value},"t":5,"y":0}}\n')
+    with pytest.raises(DataError, match=rf"row 1, column '{column}': .* is not of type"):
+        read(path, types={"a": type_, "t": "string"})
+
+
 def test_columns_that_are_not_used_are_not_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(json_, "_HEAD", 100)
     lines = [ROW, '{"a":2,"t":1,"y":1,"new":[{"a":"x"}]}\n', '{"a":3,"y":0,"t":{}}\n'] * 30

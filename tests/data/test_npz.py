@@ -74,6 +74,14 @@ def test_types_stay_and_several_files_follow_one_another(tmp_path):
         file_sources(tmp_path)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8"])
+def test_what_rows_take_is_told_before(tmp_path, dtype):
+    X, y, weight, offset = arrays()
+    np.savez(tmp_path / "t.npz", X=X.astype(dtype), y=y, weight=weight, offset=offset)
+    (source,) = file_sources(tmp_path / "t.npz", blocks=1)
+    assert source.size.nbytes == X.astype(dtype).nbytes + 3 * 8 * len(y)
+
+
 def test_sparse_matrices(tmp_path):
     X, y, weight, _ = arrays()
     X[np.random.default_rng(0).uniform(size=X.shape) < 0.7] = 0

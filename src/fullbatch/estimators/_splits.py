@@ -160,5 +160,5 @@ def _times(rows: list[tuple[Array, Array]], n: int) -> Array:
         exclusive = exclusive and len(train) + len(test) == n and len(np.unique(train)) == len(train)
     if exclusive and (fold >= 0).all() and not any((fold[train] == k).any() for k, (train, _) in enumerate(rows)):
         return fold
-    trains, tests = ([np.bincount(one, minlength=n) for one in part] for part in zip(*rows, strict=True))
-    return np.array([np.ones(n, np.intp), *trains, *tests], np.int32)
+    counts = [np.bincount(pair[part], minlength=n) for part in (0, 1) for pair in rows]
+    return np.array([np.ones(n, np.intp), *counts], np.int32)
