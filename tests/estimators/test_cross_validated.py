@@ -310,16 +310,17 @@ def test_poisson_regression_cv():
     np.testing.assert_allclose(found.coef_, last.coef_, atol=1e-7)
 
 
-def test_glm_cv_is_cross_validate_on_sources():
+@pytest.mark.parametrize("loss", ["poisson", "squared"])
+def test_glm_cv_is_cross_validate_on_sources(loss):
     X, y, weight = counts()
     sources = array_sources(X, y, weight, blocks=3)
     model = fullbatch.GeneralizedLinearRegressorCV(
-        "poisson", l1_ratio=[0.5, 1.0], n_alphas=8, min_alpha_ratio=1e-3, cv=4, engine="serial", tol=1e-8
+        loss, l1_ratio=[0.5, 1.0], n_alphas=8, min_alpha_ratio=1e-3, cv=4, engine="serial", tol=1e-8
     ).fit(sources)
     assert model.deviance_path_.shape == (4, 2, 8)
-    least = (weight @ (y - xlogy(y, y))) / weight.sum()
+    least = (weight @ (y - xlogy(y, y))) / weight.sum() if loss == "poisson" else 0.0
     for number, share in enumerate((0.5, 1.0)):
-        one = fullbatch.GeneralizedLinearRegressor("poisson", l1_ratio=share, engine="serial", tol=1e-8)
+        one = fullbatch.GeneralizedLinearRegressor(loss, l1_ratio=share, engine="serial", tol=1e-8)
         told = cross_validate(one, sources, folds=4, num=8, ratio=1e-3)
         np.testing.assert_allclose(model.alphas_[number], told.strengths, rtol=1e-12)
         np.testing.assert_allclose(model.deviance_path_[:, number], 2.0 * (told.losses.T - least), rtol=1e-7)

@@ -64,6 +64,16 @@ def test_what_is_measured_is_told_by_scikit_learn_too():
     assert min(stop.history) == stop.history[stop.best_iteration]
 
 
+def test_less_than_min_delta_is_no_improvement():
+    stop = EarlyStopping(V, W, patience=4, min_delta=0.3)
+    early(stop).fit(X, Y)
+    best = 0
+    for iteration, error in enumerate(stop.history):
+        best = iteration if error < stop.history[best] - 0.3 else best
+    assert (stop.best_iteration, len(stop.history)) == (best, best + 5)
+    assert min(stop.history) < stop.history[best]  # by less
+
+
 def test_a_fit_that_converges_before_is_left_as_it_is():
     stop = EarlyStopping(X, Y, patience=1000)
     model = early(stop, tol=1e-6).fit(X, Y)

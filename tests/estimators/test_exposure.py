@@ -65,7 +65,9 @@ def test_offsets_are_added_and_what_is_asked_of_the_fit_takes_exposures():
     errors = model.inference(FRAME, "claims", exposure="years", covariance="HC1").coef_table()
     wanted = model.inference(X, COUNTS, offset=np.log(YEARS), covariance="HC1").coef_table()
     pd.testing.assert_frame_equal(errors, wanted)
-    assert model.checks(FRAME, "claims", exposure="years").measures == (
+    by_name = model.inference(X=FRAME, y="claims", exposure="years", covariance="HC1").coef_table()
+    pd.testing.assert_frame_equal(by_name, wanted)
+    assert model.checks(X=FRAME, y="claims", exposure="years").measures == (
         model.checks(X, COUNTS, offset=np.log(YEARS)).measures
     )
 

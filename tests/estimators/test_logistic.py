@@ -115,6 +115,13 @@ def test_warm_start():
         model.set_params(warm_start=True).fit(frame.replace("a", "c"), y)
 
 
+def test_a_strength_of_0_is_no_penalty():
+    X, y, _ = data(2)
+    model = LogisticRegression(l2=0, tol=1e-8).fit(X, y)
+    wanted = Reference(C=np.inf, tol=1e-12, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(model.coef_, wanted.coef_, rtol=1e-4)
+
+
 def test_convergence_is_said():
     X, y, _ = data(3)
     with pytest.warns(ConvergenceWarning, match="raise max_iter") as told:

@@ -5,6 +5,7 @@ import pickle
 import re
 import sys
 import warnings
+from inspect import Parameter, signature
 
 import dask.dataframe
 import keras
@@ -136,6 +137,15 @@ def test_one_layer_is_a_linear_regression(loss, wanted):
 
 def targets():
     return np.column_stack((X @ [1.0, 2.0, -1.0, 0.5], X[:, 0] ** 2, np.abs(X[:, 1])))
+
+
+@pytest.mark.parametrize("kind", [TorchRegressor, JaxRegressor, KerasRegressor])
+def test_code_and_loss_are_given_by_position(kind):
+    parameters = [*signature(kind).parameters.values()]
+    given = [one.name for one in parameters if one.kind is not Parameter.KEYWORD_ONLY]
+    assert given[-1] == "loss"
+    model = kind(*given)
+    assert [getattr(model, name) for name in given] == given
 
 
 def test_several_targets_are_as_many_fits(tmp_path):
@@ -433,6 +443,8 @@ def test_weights_are_saved_and_code_is_given_again(tmp_path):
     with pytest.raises(ModelFileError, match="another network: it has 6 trained arrays, the fit had 4"):
         load_model(path, **deeper)
     kind, arrays, values = files.read(path)
+    files.write(tmp_path / "zero.fb", kind, arrays, {**values, "seed": 0})
+    assert load_model(tmp_path / "zero.fb", **code).seed_ == 0
     files.write(tmp_path / "none.fb", kind, arrays, {**values, "outputs": 0})
     with pytest.raises(DamagedError, match="outputs must be a whole number from 1"):
         load_model(tmp_path / "none.fb", **code)

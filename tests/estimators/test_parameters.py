@@ -1,12 +1,13 @@
 """Wrong parameters of the estimators: refused before any data is read, by name, with what was given."""
 
 import re
-from inspect import Parameter, signature
+from inspect import Parameter, isabstract, signature
 
 import numpy as np
 import pytest
 from nonsense import Nothing
 
+import fullbatch
 from fullbatch import (
     Checkpoint,
     GeneralizedLinearRegressor,
@@ -16,11 +17,17 @@ from fullbatch import (
     ThreadEngine,
     array_sources,
 )
-from fullbatch.estimators import LinearEstimator
+from fullbatch.estimators import LinearEstimator, NetworkEstimator
 from fullbatch.solvers.lbfgs import LBFGS
 
 X = np.random.default_rng(0).standard_normal((40, 2))
 Y = (X[:, 0] > 0.1).astype(int)
+
+KINDS = [
+    kind
+    for kind in (getattr(fullbatch, name) for name in fullbatch.__all__)
+    if isinstance(kind, type) and issubclass(kind, LinearEstimator | NetworkEstimator) and not isabstract(kind)
+]
 
 
 class Unread:
@@ -169,6 +176,14 @@ def test_every_parameter_is_described_where_it_is_defined(kind):
     assert set(SHARED) <= described[0]
     assert own <= described[1]
     assert all(name in kind.__doc__ for name in SHARED)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_estimators_are_themselves_alone_and_may_be_keys(kind):
+    code = [one.name for one in signature(kind).parameters.values() if one.default is Parameter.empty]
+    one, other = (kind(*code) for _ in range(2))
+    assert len({one, other}) == 2
+    assert one != other
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,10 @@ from fullbatch import (
     cross_validate,
     fit_path,
 )
+from fullbatch.estimators._template import succeeded
 from fullbatch.run import _shared_fit, kept_together
 from fullbatch.run._nulls import NullsOfDraws
+from fullbatch.run.result import KNOWN_NEAR
 
 N, P = 1200, 6
 RNG = np.random.default_rng(5)
@@ -372,6 +374,21 @@ def test_degrees_of_freedom_of_classes_are_those_beside_the_intercepts():
         level = 1e-3 * np.kron(np.ones((3, 3)), np.diag([0.0, 0, 0, 1]))  # changes no prediction
         expected = np.trace(np.linalg.solve(hessian + ridge + level, hessian)) - 2
         assert df == pytest.approx(expected, abs=1e-3)  # by a Hessian of nearby
+
+
+@pytest.mark.parametrize(
+    ("status", "left", "known_by", "is_good"),
+    [
+        ("converged", 1.0, "directions", True),
+        ("precision", KNOWN_NEAR, "hessian", True),
+        ("precision", 2.0 * KNOWN_NEAR, "hessian", False),
+        ("precision", 0.0, "directions", False),
+        ("precision", 0.0, "columns", False),
+        ("max_iter", 0.0, "hessian", False),
+    ],
+)
+def test_what_has_succeeded(status, left, known_by, is_good):
+    assert succeeded(status, left, known_by) is is_good
 
 
 def test_what_has_not_converged_is_told():

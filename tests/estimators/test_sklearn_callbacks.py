@@ -49,6 +49,7 @@ def test_each_iteration_is_a_task_with_the_model_so_far():
     fitted = model().set_callbacks(recorder).fit(X, Y, weight)
     assert recorder.told[0] == ("setup", LogisticRegression)
     assert recorder.told[-1] == ("teardown", LogisticRegression)
+    assert not hasattr(fitted, "_iterations")  # what tells them is not kept with the model
     root = recorder.told[1]
     assert root[:3] == ("begin", "fit", 0)
     assert root[3] is X
