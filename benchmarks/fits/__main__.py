@@ -12,7 +12,8 @@ from ..sparse.__main__ import parsed, parser_of, peers_or_why, run
 from . import picture
 from .problems import FEW, PEERS, TASKS
 
-GAPS, TOLERANCES = (1e-4, 1e-6), (1e-4, 1e-6, 1e-8)
+GAPS, PICTURED = (1e-2, 1e-4, 1e-6, 1e-8), 1e-6
+TOLERANCES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
         Path(f"{options.output}.md").write_text(report.markdown(result, "Whole fits"))
-        Path(f"{options.output}.svg").write_text(picture.svg(result, GAPS[-1]))
+        Path(f"{options.output}.svg").write_text(picture.svg(result, PICTURED))
     print(report.markdown(result, "Whole fits"))
 
 
