@@ -112,7 +112,7 @@ class SampledLBFGS:
     memory: int = 20
     rows_per_column: float | None = None
     rank: int | None = None
-    most_builds: int = 4
+    most_builds: int = 20
     plain_iterations: int = 0
     inner_steps: int = 0
     max_bytes: int = 2**31
