@@ -280,6 +280,45 @@ def test_a_level_without_events_is_at_infinity(unit):
         GeneralizedLinearRegressor("poisson").fit(X, y)
 
 
+def test_a_level_that_two_nearly_equal_float32_columns_tell_is_at_infinity():
+    """Far along their difference the rounding of float32 products would hide that F still falls."""
+    rng, level = np.random.default_rng(0), np.arange(300) < 30
+    a = rng.standard_normal(300).astype(np.float32)
+    with pytest.warns(FitWarning, match=r"^\[separable\] some of the rows .* along 'x0', 'x1'; add a penalty"):
+        GeneralizedLinearRegressor("poisson").fit(np.column_stack((a, a + level)), rng.poisson(np.where(level, 0, 2.0)))
+
+
+def ended(loss, x, y, start, weight=None, tol=1e-8):
+    """A fit with an intercept to a single column."""
+    placed = SerialEngine().place(Linear(loss), array_sources(np.array(x)[:, None], np.array(y), weight))
+    return minimize(Objective(placed), np.array(start), tol=tol)
+
+
+def test_a_row_of_next_to_no_weight_is_enough_for_a_minimum():
+    """The last one, of weight w and on the wrong side. About its minimum F is, but for a factor,
+    exp(b - a) + exp(-a - b) + w (2 a + b) in the coefficient a and the intercept b.
+    """
+    w, x, y = 1e-12, [-2.0, -1, 1, 2, 2], [0, 0, 1, 1, 0]
+    found = ended("logistic", x, y, [0.0, 0.0], np.array([1, 1, 1, 1, w]), tol=1e-13)
+    np.testing.assert_allclose(found.theta, [-np.log(w) - np.log(0.75) / 2, -np.log(3) / 2], rtol=1e-4)
+    assert not codes(found)
+
+
+@pytest.mark.parametrize("far", [30.0, 1000.0])
+def test_classes_are_told_to_be_apart_where_nothing_is_left_of_f_too(far):
+    found = ended("logistic", [-2.0, -1, 1, 2], [0, 0, 1, 1], [far, 0.0])
+    assert found.value < 1e-12
+    assert codes(found)["separable"].startswith("the classes can be separated")
+
+
+@pytest.mark.parametrize("far", [-5.0, -30.0, -800.0])
+def test_a_level_without_events_is_told_where_the_other_rows_are_fitted_exactly(far):
+    found = ended("poisson", [0.0, 0, 0, 1, 1], [2.0, 2, 2, 0, 0], [far, np.log(2.0)])
+    assert codes(found)["separable"].startswith("some of the rows can be fitted ever better")
+    found = ended("poisson", [0.0, 0, 0, 1, 1], [2.0, 2, 2, 1, 1], [np.log(0.5), np.log(2.0)])
+    assert not codes(found)  # all rows are, at a minimum
+
+
 def levels(seed, empty):
     """A level of "c" has no events, or none has; other columns are collinear and of many scales."""
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def _at_infinity(objective: Objective, state: Any, check: Check) -> Steps[list[N
     ):
         return []
     theta, size = _stored(objective, state.theta), np.minimum(_of_stored_columns(objective), 1e300)
-    exact = 0 < state.value - facts.least <= _NOTHING * facts.parameters.null
+    exact = state.value - facts.least <= _NOTHING * facts.parameters.null
 
     def F(at: Array) -> Steps[float]:
         return float((yield ValueGrad(_of_solver(objective, at), double=True)).value)
@@ -95,14 +95,15 @@ def _at_infinity(objective: Objective, state: Any, check: Check) -> Steps[list[N
         allowed = 1e-15 * (abs(state.value) + facts.parameters.null) + _ROUNDING * float((np.abs(at) * size).max())
         return (yield from F(at)) <= state.value + allowed
 
-    for way in [np.where(free, theta, 0.0)] if exact else _ways(objective, state, check, theta, free):
+    for way in chain([np.where(free, theta, 0.0)] if exact else [], _ways(objective, state, check, theta, free)):
         if not 0 < (np.abs(way) * size).max() < np.inf:
             continue
         back = (yield from F(theta - way)) > state.value + 1e-9 * facts.parameters.null
         if back and (yield from falls(theta + way)) and (yield from falls(theta + _FAR * way)):
             part = np.abs(_plainest(objective, way)) * size
             names = _names(objective, np.flatnonzero(part >= _PART * part.max()))
-            what = "the classes can be separated" if exact else "some of the rows can be fitted ever better"
+            apart = exact and objective.blocks.schema.class_weight is not None
+            what = "the classes can be separated" if apart else "some of the rows can be fitted ever better"
             return [
                 Notice(
                     "separable",
