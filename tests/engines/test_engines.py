@@ -78,5 +78,6 @@ def test_unknown_names_and_numbers():
         make_engine("spark")
     with pytest.raises(ValueError, match="serial engine has one worker"):
         make_engine("serial", 3)
+    assert isinstance(make_engine("serial", 1), SerialEngine)
     with pytest.raises(ValueError, match="at least 1"):
         ThreadEngine(-1)

@@ -284,19 +284,20 @@ def test_auto_is_a_share_of_what_machine_and_control_groups_leave(tmp_path, monk
     with monkeypatch.context() as context:
         context.setattr(_memory, "available_memory", lambda: 2**30)
         assert (budget("auto"), budget("auto", workers=4)) == (2**29, 2**27)
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "own").write_text("0::/a/b\n")
-    (tmp_path / "a" / "memory.max").write_text("1000\n")
-    (tmp_path / "a" / "memory.current").write_text("700\n")
-    (tmp_path / "a" / "memory.stat").write_text("anon 600\ninactive_file 100\n")
-    (tmp_path / "a" / "b" / "memory.max").write_text("max\n")
-    (tmp_path / "a" / "b" / "memory.current").write_text("700\n")
-    assert _memory._free_in_groups(str(tmp_path), str(tmp_path / "own")) == [400]
-    (tmp_path / "memory" / "job").mkdir(parents=True)
-    (tmp_path / "own").write_text("5:cpu:/job\n4:memory:/job\n")
-    (tmp_path / "memory" / "job" / "memory.limit_in_bytes").write_text("1000\n")
-    (tmp_path / "memory" / "job" / "memory.usage_in_bytes").write_text("900\n")
-    assert _memory._free_in_groups(str(tmp_path), str(tmp_path / "own")) == [100]
+    root, own = tmp_path / "root", tmp_path / "own"
+    (root / "a" / "b").mkdir(parents=True)
+    own.write_text("0::/a/b\n")
+    for group, most in {"..": "800", "a": "1000", "a/b": "max"}.items():  # what is above the root is no group
+        (root / group / "memory.max").write_text(f"{most}\n")
+        (root / group / "memory.current").write_text("700\n")
+    (root / "a" / "memory.stat").write_text("anon 600\ninactive_file 100\n")
+    assert _memory._free_in_groups(str(root), str(own)) == [400]
+    (root / "memory" / "job").mkdir(parents=True)
+    own.write_text("5:cpu:/job\n4:memory:/job\n")
+    for group in ("..", "job"):
+        (root / "memory" / group / "memory.limit_in_bytes").write_text("1000\n")
+        (root / "memory" / group / "memory.usage_in_bytes").write_text("900\n")
+    assert _memory._free_in_groups(str(root), str(own)) == [100]
     monkeypatch.setattr(_memory, "_free_in_groups", lambda: [10])
     assert budget("auto") == 5
 

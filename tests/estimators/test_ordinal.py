@@ -105,6 +105,11 @@ def test_sums_are_those_of_the_plain_formula(classes, kind):
         gradients = [(b.sum(ValueGrad(theta + s)).grad - b.sum(ValueGrad(theta - s)).grad) / 2e-5 for s in steps]
         assert_allclose(curves.matrix, gradients, rtol=1e-6, atol=1e-6)
         assert curves.point.value == found.value
+        some = np.array([1, 3])
+        places = np.r_[some, 4:size]
+        of_some = b.sum(Curvature(theta, "gram", columns=some))
+        assert_allclose(of_some.matrix, np.array(gradients)[np.ix_(places, places)], rtol=1e-6, atol=1e-6)
+        assert_allclose(of_some.point.grad, slopes, rtol=1e-6, atol=1e-6)
         v = np.linspace(-1, 1, size)
         assert_allclose(b.sum(HessVec(theta, v)).product, curves.matrix @ v, rtol=1e-10, atol=1e-10)
         both = b.sum(ValueGrad(np.stack((theta, 2 * theta))))

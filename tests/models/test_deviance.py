@@ -125,6 +125,7 @@ def test_what_losses_say_of_targets():
     assert ranges["gamma"] == ranges["inverse.gaussian"] == (0.0, False, np.inf)
     assert ranges["poisson"] == ranges["negative.binomial"] == ranges["tweedie"] == (0.0, True, np.inf)
     assert ranges["normal"] == (-np.inf, True, np.inf)
+    assert all(family_of(name).of_squares for name in ("squared", "normal", "huber", "quantile"))
     assert family_of("tweedie", {"power": 2.5}).least_allowed is False
     assert family_of("tweedie", {"power": -1.0}).least == -np.inf
     assert [family_of(name).link.name for name in ("squared", "huber", "logistic", "poisson")] == [

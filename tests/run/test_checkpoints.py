@@ -466,6 +466,19 @@ def test_at_a_url_what_a_process_that_lives_still_writes_is_left_alone():
     folder.remove(7)  # somebody else has removed it: no error
 
 
+def test_at_a_url_what_the_process_of_another_user_writes_is_left_alone(monkeypatch):
+    def refused(process, signal):
+        raise PermissionError(process)
+
+    number = uuid.uuid4().hex
+    name = f".checkpoint-00000007.fb-{socket.gethostname()}-{os.getpid()}-{number}.unfinished"
+    files, inside = fsspec.core.url_to_fs(f"memory://runs/{number}")
+    files.pipe_file(f"{inside}/{name}", b"half")
+    monkeypatch.setattr(os, "kill", refused)
+    folder_of(f"memory://runs/{number}").open()
+    assert files.exists(f"{inside}/{name}")
+
+
 def test_a_url_where_no_folder_can_be_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ModelFileError, match=r"/file/run: (NotADirectory|FileExists)Error"):

@@ -110,8 +110,7 @@ def _with_scratch(rows: CompiledRows, W: Array) -> CompiledRows:
 class _Compiling(event.Listener):  # type: ignore[misc]
     """Tells of kernels that are not in the cache. Numba compiles one at a time, and what it calls within."""
 
-    def __init__(self) -> None:
-        self._depth = 0
+    _depth = 0
 
     def on_start(self, event: Any) -> None:
         kernel = event.data["dispatcher"].py_func

@@ -323,8 +323,7 @@ def diagonal(loss: Any, rows: PlainRows, W: Array) -> Array:
     if not is_sparse(X):
         X = X.astype(np.float64, copy=False)
         if rows.reference.size:  # squares do not cancel: of the features as they are
-            counts = np.asarray(curvature.any(axis=0))
-            X = np.where(counts[:, None], X + rows.reference, 0.0)
+            X = X + rows.reference
     for k, factor in enumerate(curvature):
         if is_sparse(X):
             total[k, :-1] = np.bincount(X.indices, _of_entries(X, factor) * X.data * X.data, X.shape[1])

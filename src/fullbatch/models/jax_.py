@@ -124,7 +124,8 @@ class JaxProgram(Program):
 
         def value_grad(theta: Any, weight: Any, *rows: Any) -> Any:
             each, pull_back = jax.vjp(lambda theta: losses(theta, *rows), theta)
-            return each, pull_back(weight.astype(each.dtype))[0]
+            (grad,) = pull_back(weight.astype(each.dtype))
+            return each, grad
 
         def hess_vec(theta: Any, v: Any, weight: Any, *rows: Any) -> Any:
             return jax.jvp(lambda theta: value_grad(theta, weight, *rows)[1], (theta,), (v,))[1]

@@ -69,25 +69,22 @@ def _found(objective: Objective, theta: Array, distance: float) -> Array | None:
 def _scored(objective: Objective, theta: Array, edge: float) -> Array:
     """About the minimum of the loss with that edge, by Fisher's scoring."""
 
-    def at(place: Array) -> Curves:
-        return objective(Curvature(place, "gram", double=True, edge=edge))
+    def at(place: Array) -> tuple[Curves, float]:
+        curves = objective(Curvature(place, "gram", double=True, edge=edge))
+        return curves, curves.point.value
 
-    curves = at(theta)
+    curves, value = at(theta)
     for _ in range(_STEPS):
         curved = Curved.of(curves, theta, objective.facts, "float64")
         if curved is None or curved.decrease <= _ENOUGH * min(objective.facts.parameters.null, 1.0):
             break
-        step, before = curved.direction(_DAMPING), curves
+        step = curved.direction(_DAMPING)
         for _ in range(_HALVED):
-            curves = at(theta + step)
-            if _lower(curves, before):
+            curves, there = at(theta + step)
+            if there < value:
                 break
             step = 0.5 * step
         else:
             break
-        theta = theta + step
+        theta, value = theta + step, there
     return theta
-
-
-def _lower(curves: Curves, before: Curves) -> bool:
-    return curves.point is not None and before.point is not None and curves.point.value < before.point.value

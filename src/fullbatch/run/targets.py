@@ -138,7 +138,7 @@ class OneTarget:
             self._of(draw, theta[None], number < (matrices or 0))
             for number, (theta, draw) in enumerate(zip(thetas, draws, strict=True))
         ]
-        value, grad = np.array([one[0][0] for one in found]), np.array([one[1][0] for one in found])
+        value, grad = (np.concatenate([one[i] for one in found]) for i in (0, 1))
         weight = np.array([self._weight(draw) for draw in draws])
         point = Eval(value, grad, weight, 2.0 * value)
         if matrices is None:
