@@ -525,6 +525,8 @@ def test_a_null_model_that_is_not_there_is_told_as_not_known():
     assert np.isnan(path.explained).all()
     path = fit_path(GeneralizedLinearRegressor(), X, np.ones(N), strengths=[0.1])
     assert np.isnan(path.explained).all()  # there is nothing to explain
+    path = fit_path(GeneralizedLinearRegressor(), X, np.full(N, 0.1), RNG.uniform(0.2, 3, N), strengths=[0.1])
+    assert np.isnan(path.explained).all()  # nor is what rounding leaves of the variance
 
 
 class Axes:

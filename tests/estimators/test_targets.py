@@ -344,6 +344,18 @@ def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
         one.sum(Curvature(theta, "diagonal"))
 
 
+def test_what_all_rows_say_is_read_once_for_all_targets(monkeypatch):
+    X, Y, weight = data()
+    blocks = SerialEngine().place(ByRow(Linear("squared"), None, Y), array_sources(X, np.arange(120.0), weight))
+    reads, ask = [], blocks.sum
+    monkeypatch.setattr(blocks, "sum", lambda request: reads.append(request) or ask(request))
+    sums = TargetSums(blocks, 4)
+    for number in range(4):
+        sums.one(number).sum(ValueGrad(np.zeros(6)))
+        sums.one(number).sum(DrawnValueGrad(np.zeros((1, 6)), (Draw("all"),)))
+    assert len(reads) == 1
+
+
 def test_each_target_begins_where_it_ended():
     X, Y, _ = data()
     X = np.column_stack((X, X[:, 0]))

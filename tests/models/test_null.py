@@ -196,6 +196,16 @@ def test_targets_that_are_all_alike():
         assert fun.facts.parameters.null == (np.inf if y[0] == 0 else pytest.approx(4.5))
 
 
+@pytest.mark.parametrize("loss", ["squared", "poisson", "gamma", "tweedie", "negative.binomial"])
+def test_of_targets_that_are_all_alike_the_intercept_leaves_nothing(loss):
+    """Not even what is rounding in differences of sums."""
+    for seed in range(8):
+        weight = np.random.default_rng(seed).uniform(0.2, 3, 30)
+        sources = array_sources(np.ones((30, 1)), np.full(30, 4.0 + seed), weight, blocks=3)
+        blocks = SerialEngine().place(Linear(loss, options=OPTIONS.get(loss)), sources)
+        assert blocks.schema.null.fitted() == 0.0
+
+
 @pytest.mark.parametrize("loss", ["logistic", "softmax", "poisson"])
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_products_in_double_are_those_of_the_same_rows_in_float64(loss, dtype):

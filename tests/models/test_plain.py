@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,6 +233,18 @@ def test_both_find_the_same_minimum(monkeypatch):
         monkeypatch.setenv("FULLBATCH_PASSES", passes)
         found[passes] = LogisticRegression(tol=1e-7).fit(data.X, data.y, data.weight).coef_
     np.testing.assert_allclose(found["plain"], found["compiled"], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("storage", ["uint8", "csr uint8"])
+def test_the_diagonal_of_scaled_rows_is_that_of_the_formula(storage):
+    of = rows("logistic", storage)
+    of = replace(of, scale=0.25)
+    X = 0.25 * (of.X.toarray() if scipy.sparse.issparse(of.X) else of.X).astype(float)
+    theta = np.linspace(-1, 1, 12) / np.abs(X).max()
+    eta = X @ theta[:-1] + theta[-1] + of.offset
+    second = of.weight * loss_of("logistic", of.y, eta[:, None])[2][:, 0, 0]
+    found = built("logistic", of, "plain").evaluate(Curvature(theta, "diagonal")).matrix
+    np.testing.assert_allclose(found, second @ np.column_stack((X, np.ones(ROWS))) ** 2, rtol=2e-6)
 
 
 def test_sums_do_not_depend_on_threads_of_blas():

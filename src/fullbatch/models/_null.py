@@ -27,7 +27,7 @@ from ..kernels.losses import (
     Tweedie,
 )
 from ..protocols.rows import Rows
-from ..protocols.schema import Moments, Schema
+from ..protocols.schema import CONSTANT, Moments, Schema
 from . import links
 from .describe import as_numbers, as_weight, column_moments
 from .deviance import Variance, half_deviance, saturated
@@ -130,11 +130,17 @@ class NullSums:
                 return np.nan
             return float(above) if above > _ROUNDING * (abs(fitted) + abs(least)) else 0.0
 
+    @property
+    def _spread(self) -> float:
+        """The variance; 0 where it is the rounding of numbers that are all alike."""
+        variance, mean = self.moments.squares[0] / self.moments.weight, self.moments.mean[0]
+        return float(variance) if np.sqrt(variance) > CONSTANT * abs(mean) else 0.0
+
     def _values(self) -> tuple[float, float, float, float]:
         """Intercept of the null model, least mean loss, mean loss of the null model, and without an intercept."""
         loss, weight = self.loss, self.moments.weight
         if isinstance(loss, Squared | Huber | Quantile):
-            mean, variance = self.moments.mean[0], self.moments.squares[0] / weight
+            mean, variance = self.moments.mean[0], self._spread
             least = loss.smoothing * (0.25 - (0.5 - loss.quantile) ** 2) if isinstance(loss, Quantile) else 0.0
             return mean, least, _of_spread(loss, variance), _of_spread(loss, variance + mean**2)
         if isinstance(loss, Poisson):
@@ -162,7 +168,7 @@ class NullSums:
         loss, weight, variance = self.loss, self.moments.weight, _variance(self.loss)
         least, shifted, offset, at_offset = self.sums / weight
         mean = float(self.moments.mean[0])
-        value = 0.5 * self.moments.squares[0] / weight if variance == Variance() else saturated(mean, variance)
+        value = 0.5 * self._spread if variance == Variance() else saturated(mean, variance)
         intercept = _link(loss).predictor(mean) - offset
         if shifted:  # offsets may explain a part of it by themselves
             value = least + _EXPLAINED_BY_OFFSETS * (value - least)
