@@ -134,6 +134,36 @@ EQUIVALENT = (
         "the first iterate of a run sets it before it is read",
     ),
     Equivalent(
+        "run/feasible.py",
+        "if there < value:",
+        "if there <= value:",
+        "of two places where the loss is the same either will do to go on from",
+    ),
+    Equivalent(
+        "run/together.py",
+        "seed: int = 0",
+        "seed: int = 1",
+        "whoever deals folds says by which seed; the one part of all rows is the same by any",
+    ),
+    Equivalent(
+        "run/together.py",
+        "theta if self.shares else np.zeros(0), answer.value[:, 0],",
+        "theta if self.shares else np.zeros(0), answer.value[:, -1],",
+        "the answer is to a single theta: its first and last are one",
+    ),
+    Equivalent(
+        "models/_coefficients.py",
+        "if self.scale != 1.0:",
+        "if self.scale != 0.0:",
+        "a product with 1 changes no bit: what is saved is a copy",
+    ),
+    Equivalent(
+        "models/jax_.py",
+        "if count < rows:",
+        "if count <= rows:",
+        "a chunk that is full is filled up with nothing: what is saved is a copy",
+    ),
+    Equivalent(
         "run/replicates.py",
         "groups = int(min(_GROUPS, max(objective.blocks.schema.n_rows // 2, 2)))",
         "groups = int(min(_GROUPS, max(objective.blocks.schema.n_rows / 2, 2)))",

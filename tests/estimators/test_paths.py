@@ -37,7 +37,7 @@ from fullbatch import (
     fit_path,
 )
 from fullbatch.estimators._template import succeeded
-from fullbatch.run import _shared_fit, kept_together
+from fullbatch.run import _shared_fit, kept_together, replicates, together
 from fullbatch.run._nulls import NullsOfDraws
 from fullbatch.run.result import KNOWN_NEAR
 
@@ -171,6 +171,37 @@ def test_a_path_of_one_fit_takes_no_more_reads_than_newtons_method(template, y):
     assert fit_path(template, X, y, strengths=[1e-3]).passes <= alone.result_.passes
 
 
+def test_hessians_of_a_path_are_of_new_places_and_no_more_than_are_allowed(monkeypatch):
+    places, ask = [], together.Rows.ask
+
+    def asked(self, thetas, matrices=()):
+        places.extend(thetas[row].tobytes() for row in matrices)
+        return ask(self, thetas, matrices)
+
+    monkeypatch.setattr(together.Rows, "ask", asked)
+    template, strengths = LogisticRegression(l1_ratio=0.5, tol=1e-10), [0.1, 1e-3, 1e-5]
+    free = fit_path(template, X, LABELS, strengths=strengths)
+    assert len(set(places)) == len(places) > 1 + len(strengths)
+    places.clear()
+    monkeypatch.setattr(together, "_MOST_MATRICES", 1)
+    found = fit_path(template, X, LABELS, strengths=strengths)
+    assert len(places) <= 1 + len(strengths)  # and the one at the start
+    np.testing.assert_allclose(found.coefs, free.coefs, atol=1e-5)
+
+
+def test_strengths_under_way_are_as_many_as_there_is_memory_for_their_hessians(monkeypatch):
+    template, done = LogisticRegression(l1_ratio=1.0, tol=1e-8), []
+    group = together.Together._group
+    monkeypatch.setattr(together, "_MATRIX_BYTES", 2 * 8 * (P + 1) ** 2)
+    monkeypatch.setattr(
+        together.Together, "_group", lambda self, state: done.append(state.iteration) or group(self, state)
+    )
+    found = fit_path(template, X, LABELS, num=9)
+    assert np.diff([*done, 9]).max() == 2
+    monkeypatch.undo()
+    np.testing.assert_allclose(found.value, fit_path(template, X, LABELS, num=9).value, rtol=1e-9)
+
+
 def test_weights_in_one_fold_alone_are_told():
     own = Draw("only", 1, folds=3).weights(0, N)
     with pytest.raises(DataError, match="all rows with a weight are in fold 1, so that the others have none: choose"):
@@ -190,6 +221,23 @@ def test_replicates_are_the_fits_with_their_weights():
     low, high = found.interval(0.9)
     np.testing.assert_allclose([low, high], np.percentile(found.coefs, [5, 95], axis=0), rtol=1e-12)
     assert found.model.result_.passes < found.passes < 30
+
+
+def test_hessians_of_replicates_are_as_many_at_a_time_as_there_is_memory_for(monkeypatch):
+    template, counts, ask = LogisticRegression(C=0.5), [], replicates.sums_of_draws
+
+    def asked(objective, thetas, draws, matrices=0):
+        counts.append(matrices)
+        return ask(objective, thetas, draws, matrices)
+
+    monkeypatch.setattr(replicates, "sums_of_draws", asked)
+    whole = bootstrap(template, X, LABELS, n=7)
+    assert [count for count in counts if count] == [7]
+    counts.clear()
+    monkeypatch.setattr(replicates, "_MATRIX_BYTES", 3 * 8 * (P + 1) ** 2)
+    parts = bootstrap(template, X, LABELS, n=7)
+    assert [count for count in counts if count] == [3, 3, 1]
+    assert parts.coefs.tobytes() == whole.coefs.tobytes()
 
 
 def test_bca_intervals_are_those_of_the_formula_for_a_mean():
@@ -525,7 +573,8 @@ def test_a_null_model_that_is_not_there_is_told_as_not_known():
     assert np.isnan(path.explained).all()
     path = fit_path(GeneralizedLinearRegressor(), X, np.ones(N), strengths=[0.1])
     assert np.isnan(path.explained).all()  # there is nothing to explain
-    path = fit_path(GeneralizedLinearRegressor(), X, np.full(N, 0.1), RNG.uniform(0.2, 3, N), strengths=[0.1])
+    weight = np.random.default_rng(0).uniform(0.2, 3, N)
+    path = fit_path(GeneralizedLinearRegressor(), X, np.full(N, 0.1), weight, strengths=[0.1])
     assert np.isnan(path.explained).all()  # nor is what rounding leaves of the variance
 
 

@@ -249,6 +249,12 @@ def test_a_path_tells_which_coefficients_bounds_hold():
     assert inside.notices == [()]
 
 
+def test_bounds_are_told_of_the_fits_to_all_rows():
+    found = cross_validate(GeneralizedLinearRegressor(lower_bounds=0.0), X, X @ [1.0, 0.3, -0.5], strengths=[1e-6])
+    assert found.path.notices == [(("at-bounds", "held at their bounds: 'x2'"),)]
+    assert not any(found.notices[0])
+
+
 def test_a_penalty_tells_columns_apart():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -246,17 +246,36 @@ def test_the_duality_gap_is_above_the_distance_and_falls_with_it(loss):
     assert "are a point of the dual problem" in gap.words
 
 
-def test_of_squares_it_is_that_of_the_lassos_dual():
-    """The residuals are made feasible by a number below 1."""
+@pytest.mark.parametrize("lower", [-np.inf, 0.0])
+def test_of_squares_it_is_that_of_the_lassos_dual(lower):
+    """The residuals are made feasible by a number below 1; which a bound does not ask for on its side."""
     rng = np.random.default_rng(4)
     X, y, l1 = rng.standard_normal((50, 4)), rng.standard_normal(50), 0.05
     blocks = SerialEngine().place(Linear("squared", intercept=False), array_sources(X, y))
-    objective = Objective(blocks, l1=l1)
-    for theta in (np.zeros(4), np.array([0.2, 0.0, -0.3, 0.1])):
+    objective = Objective(blocks, l1=l1, lower=lower)
+    for theta in (np.zeros(4), np.maximum([0.2, 0.0, -0.3, 0.1], lower)):
         point, residual = objective.value_and_grad(theta), X @ theta - y
-        s = min(1.0, l1 / (np.abs(X.T @ residual) / 50).max())
+        worth = -X.T @ residual / 50
+        s = min(1.0, l1 / (worth if lower == 0.0 else np.abs(worth)).max())
         assert s < 1.0
         primal = residual @ residual / 100 + l1 * np.abs(theta).sum()
         dual = -(s * residual) @ (s * residual) / 100 - s * residual @ y / 50
         gap = duality_gap(theta, point.value, point.grad, objective.facts, objective.penalty)
         assert gap.bound == pytest.approx(primal - dual, rel=1e-12)
+
+
+def test_of_squares_and_groups_it_is_that_of_their_dual():
+    """Of a group of two the norm counts as often as the root of 2."""
+    rng = np.random.default_rng(4)
+    X, y, l21 = rng.standard_normal((50, 4)), rng.standard_normal(50), 0.04
+    blocks = SerialEngine().place(Linear("squared", intercept=False), array_sources(X, y))
+    objective = Objective(blocks, l21=l21, groups=np.array([0, 0, 1, 1]))
+    for theta in (np.zeros(4), np.array([0.2, 0.0, -0.3, 0.1])):
+        point, residual = objective.value_and_grad(theta), X @ theta - y
+        pull = l21 * np.sqrt(2)
+        s = min(1.0, pull / np.linalg.norm((X.T @ residual / 50).reshape(2, 2), axis=1).max())
+        assert s < 1.0
+        primal = residual @ residual / 100 + pull * np.linalg.norm(theta.reshape(2, 2), axis=1).sum()
+        dual = -(s * residual) @ (s * residual) / 100 - s * residual @ y / 50
+        gap = duality_gap(theta, point.value, point.grad, objective.facts, objective.penalty)
+        assert gap.bound == pytest.approx(primal - dual, rel=1e-11)
