@@ -179,7 +179,7 @@ class _CrossEntropy:
 
     intercept: bool
     class_weight: str | Mapping[Any, float] | None
-    passes: str = field(default_factory=usual_passes, kw_only=True)  # of this process, not of a worker
+    passes: str = field(default_factory=usual_passes)  # of this process, not of a worker
 
     takes_categories: ClassVar[bool] = True
 

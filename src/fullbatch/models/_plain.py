@@ -367,9 +367,9 @@ def _where_it_counts(weight: Array) -> Array | float:
 def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
     """First entry that is not finite, and moments of the columns, as `kernels.moments.dense_moments`."""
     values = np.ascontiguousarray(X, np.float64)
-    row, column = _first(np.argwhere(~np.isfinite(values)) if X.dtype.kind == "f" else np.zeros((0, 2), int))
-    if row >= 0:
-        return row, column, np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        return int(bad[0, 0]), int(bad[0, 1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
     if weight.size and not weight.all():  # what does not count may be so large that its square is infinite
         values, weight = values[weight > 0], weight[weight > 0]
     factor = weight[:, None] if weight.size else 1.0
@@ -393,7 +393,3 @@ def csr_moments(data: Array, indices: Array, indptr: Array, weight: Array, p: in
         mean = np.bincount(indices, entry * values, p) / total if total > 0 else np.zeros(p)
         squares = np.bincount(indices, entry * (values - mean[indices]) ** 2, p)
         return -1, -1, mean, squares + (total - np.bincount(indices, entry, p)) * mean * mean
-
-
-def _first(places: Array) -> tuple[int, int]:
-    return (int(places[0, 0]), int(places[0, 1])) if len(places) else (-1, -1)

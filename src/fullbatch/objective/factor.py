@@ -145,7 +145,7 @@ def factors(sums: SquareSums) -> list[Factor]:
             intercept = matrix.shape[0] > len(sums.center) + 1
             triangle, condition = (matrix, 0.0) if sums.exact else _root(matrix, sums.center, intercept)
             R, z, last = triangle[:-1, :-1], triangle[:-1, -1].copy(), float(triangle[-1, -1])
-            center, shift = sums.center, np.zeros(R.shape[1])
+            center, shift = sums.center, np.zeros(len(R))
             if intercept:  # moves from the front of the columns to the end of theta
                 R = np.column_stack((R[:, 1:], R[:, 0]))
                 center = np.append(center, 0.0)
