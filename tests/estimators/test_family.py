@@ -2,6 +2,8 @@
 
 import pickle
 import warnings
+from functools import partial
+from inspect import signature
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,6 +33,26 @@ FAMILY = [
     fullbatch.QuantileRegressor,
     fullbatch.LinearSVC,
 ]
+
+
+WITH_FOLDS = [fullbatch.RidgeCV, fullbatch.LassoCV, fullbatch.ElasticNetCV, fullbatch.LogisticRegressionCV]
+
+
+@pytest.mark.parametrize("kind", [*FAMILY, fullbatch.LogisticRegression, *WITH_FOLDS])
+def test_defaults_are_those_of_scikit_learn(kind):
+    """But for which solver there is, and how long it goes on; what is "deprecated" is so from one version on."""
+    theirs = signature(getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__)).parameters
+    for name, ours in signature(kind).parameters.items():
+        if name in theirs and name not in ("solver", "max_iter"):
+            values = [ours.default, theirs[name].default]
+            assert values[0] == values[1] or {"deprecated", "warn"} & {*map(str, values)}, name
+
+
+def test_estimators_are_no_other_ones_of_the_same_parameters():
+    kinds = [kind for kind in map(partial(getattr, fullbatch), fullbatch.__all__) if hasattr(kind, "get_params")]
+    assert {*FAMILY, fullbatch.TorchRegressor} < {*kinds}
+    for kind in kinds:
+        assert (kind.__eq__, kind.__hash__) == (object.__eq__, object.__hash__), kind
 
 
 @pytest.mark.slow

@@ -455,7 +455,7 @@ def test_what_has_not_converged_is_told():
         ({"strengths": ["strong"]}, "strengths must be one or more numbers"),
         ({"strengths": [0.1, 0.1]}, "must differ"),
         ({"num": 0}, "num must be at least 1"),
-        ({"ratio": 2.0}, "ratio must be a number between 0 and 1"),
+        *(({"ratio": ratio}, "ratio must be a number between 0 and 1") for ratio in (2.0, 1.0, 0, -0.5)),
         ({"estimator": LogisticRegression(solver="lbfgs")}, "leave solver at 'auto'"),
         ({"estimator": LogisticRegression(callbacks=[print])}, "leave them out"),
         ({"estimator": object()}, "needs an estimator"),

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from problems import objective
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import PoissonRegressor as TheirPoisson
@@ -16,11 +17,13 @@ from fullbatch import (
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    Objective,
     PoissonRegressor,
     bootstrap,
     cross_validate,
     fit_path,
 )
+from fullbatch.run.told import look_at_fits, side_by_side
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -211,6 +214,24 @@ def test_other_losses_without_a_penalty_have_the_least_norm_too(kind):
         np.testing.assert_allclose(found[[0, 1]] + found[3], alone[[0, 1]], atol=1e-5)
         assert found[3] == pytest.approx(found[0] + found[1], abs=1e-5)
     assert codes(told.notices[0]) == ["collinear-columns"]
+
+
+@pytest.mark.parametrize(("room", "taken"), [(2**26, [5]), (2 * 8 * 4**2, [2, 2, 1]), (1, [1] * 5)])
+def test_so_many_fits_are_looked_at_together_as_there_is_room_for_the_hessians_of(room, taken, monkeypatch):
+    fun = objective(X, MIXED)
+    objectives = [Objective(fun.blocks, l2) for l2 in (0.01, 0.02, 0.05, 0.1, 0.2)]
+    counted = []
+
+    def counting(some, runs):
+        counted.append(len(some))
+        return side_by_side(some, runs)
+
+    monkeypatch.setattr("fullbatch.run.told.side_by_side", counting)
+    monkeypatch.setattr("fullbatch.run.told._MATRIX_BYTES", room)
+    thetas = np.arange(5 * fun.size).reshape(5, fun.size) / 10
+    found = look_at_fits(objectives, thetas, fun)
+    assert counted == taken
+    np.testing.assert_array_equal([one.theta for one in found], thetas)
 
 
 def test_a_path_has_certificates():

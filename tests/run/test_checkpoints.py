@@ -35,7 +35,7 @@ from fullbatch import (
 )
 from fullbatch.protocols import Eval
 from fullbatch.run._checkpoint_folder import folder_of
-from fullbatch.run.checkpoints import CheckpointWriter
+from fullbatch.run.checkpoints import CheckpointWriter, check_kept
 from fullbatch.solvers.lbfgs import LBFGSState
 
 STEPS = 3  # iterates between two ends of a run
@@ -302,6 +302,18 @@ def test_targets_that_differ_by_little_are_told_by_f(tmp_path):
     fun = objective(X, y * (1 + 1e-7), "squared")
     with pytest.raises(ModelFileError, match=r"at its theta F is \S+ there and \S+ here"):
         minimize(fun, start(fun), solver="lbfgs", checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [("float64", 1e-9), ("float32", 1e-6)])
+def test_f_that_differs_by_the_rounding_of_another_processor_is_the_same(tmp_path, dtype, rounding):
+    X, y = diabetes()
+    fun = objective(X.astype(dtype), y, "squared")
+    state = minimize(fun, start(fun), solver="lbfgs", max_iter=4).state
+    assert fun.facts.parameters.dtype == dtype
+    for share in (-0.9, 0.9):
+        check_kept(replace(state, value=state.value * (1 + share * rounding)), fun, LBFGS())
+    with pytest.raises(ModelFileError, match=r"at its theta F is \S+ there and \S+ here"):
+        check_kept(replace(state, value=state.value * (1 + 1.1 * rounding)), fun, LBFGS())
 
 
 @dataclass(frozen=True, eq=False)

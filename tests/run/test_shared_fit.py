@@ -35,6 +35,13 @@ def test_a_step_that_does_not_lower_f_is_halved_and_handed_over_below_a_tenth():
     assert one.reads == 4
 
 
+@pytest.mark.parametrize(("value", "slope"), [(1.0, np.nan), (1.0, np.inf), (np.nan, 0.0), (-np.inf, 0.0)])
+def test_a_step_to_what_is_not_finite_is_none(value, slope):
+    one = fit()
+    one.take(value, np.full(1, slope), np.inf, HESSIAN, TOL)
+    assert (one.theta, one.share, one.alone) == ([1.0], 0.5, False)
+
+
 @pytest.mark.parametrize(("value", "taken"), [(1.0 + 5e-13, True), (1.0 + 5e-12, False)])
 def test_where_rounding_hides_what_was_promised_f_may_rise_by_as_much(value, taken):
     one = fit(1e-7)  # 5e-15 is promised

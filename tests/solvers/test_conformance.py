@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from problems import breast_cancer, objective, start
+from problems import breast_cancer, diabetes, objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import (
@@ -43,6 +43,18 @@ SOLVERS = {
 @pytest.mark.parametrize("make", SOLVERS.values(), ids=SOLVERS)
 def test_solvers_pass(make):
     check_solver(make)
+
+
+@pytest.mark.parametrize(
+    "kind", [LBFGS, LeastSquares, Newton, NewtonCG, OWLQN, ProximalNewton, SampledLBFGS], ids=lambda kind: kind.__name__
+)
+def test_a_solver_is_known_by_its_options_and_not_by_the_problem(kind):
+    """So do checkpoints tell runs apart."""
+    facts = objective(*diabetes(), "squared").facts
+    one, other = (kind().for_problem(replace(facts, rows=rows)) for rows in (442, 443))
+    assert one == other
+    assert repr(one) == repr(other)
+    assert "Facts" not in repr(one)
 
 
 @dataclass(frozen=True)

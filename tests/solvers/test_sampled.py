@@ -394,6 +394,28 @@ def test_where_plain_steps_lead_nowhere_the_matrix_is_made_sooner(monkeypatch):
     assert after.value < state.value
 
 
+@pytest.mark.parametrize(
+    ("quadratic", "builds", "along", "iteration", "due"),
+    [
+        (False, 1, 1.0, 30, True),
+        (False, 1, 1.0, 29, False),
+        (False, 4, 1.0, 99, False),
+        (True, 1, 1.0, 99, False),
+        (False, 1, 0.0, 30, False),  # far away, by a way that is straight
+    ],
+)
+def test_it_is_made_again_where_the_slope_has_changed_along_the_way(quadratic, builds, along, iteration, due):
+    """(theta - theta at the last time)' (gradient - gradient then) is how F's slope changed on the way."""
+    fun = objective(*breast_cancer())
+    parameters = replace(fun.facts.parameters, quadratic=quadratic)
+    solver = SampledLBFGS(plain_iterations=10).for_problem(replace(fun.facts, parameters=parameters))
+    state = drive(solver.init(np.ones(fun.size)), fun)
+    moved, across = np.eye(fun.size)[:2]
+    grad = state.built_grad + along * moved + across
+    state = replace(state, theta=state.theta + moved, grad=grad, iteration=iteration)
+    assert solver._is_due(replace(state, builds=builds, built_iteration=10)) == due
+
+
 def test_it_is_not_made_again_before_twice_as_many_iterations():
     fun = objective(*breast_cancer(), l2=1e-6)
     solver = SampledLBFGS(plain_iterations=7, most_builds=9).for_problem(fun.facts)
