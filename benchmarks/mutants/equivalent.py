@@ -110,6 +110,18 @@ EQUIVALENT = (
         "whether two or three reads find the same numbers",
     ),
     Equivalent(
+        "data/parts.py",
+        "_KEPT = 2 * (os.cpu_count() or 1) + 1",
+        "_KEPT = 2 * (os.cpu_count() or 1) + 0",
+        "how many decoded parts are kept: memory, and how often one is decoded anew",
+    ),
+    Equivalent(
+        "models/_plain.py",
+        "X = np.where(counts[:, None], X, X.dtype.type(0))",
+        "X = np.where(counts[:, None], X, X.dtype.type( -1))",
+        "in rows of no weight any number that is finite counts for nothing",
+    ),
+    Equivalent(
         "models/_null.py",
         "return bool(loss.family == POWER and loss.link == LOG and loss.power > 2.0)",
         "return bool(loss.family == POWER and loss.link == LOG and loss.power >= 2.0)",
@@ -200,6 +212,12 @@ EQUIVALENT = (
         "a share of F that is met to the last bit; where nothing is left of nothing, F itself tells that it is the end",
     ),
     Equivalent(
+        "solvers/newton.py",
+        "while width > 1.0:",
+        "while width > 2.0:",
+        "where a crossing ends that Newton's own steps go on from: how many passes it takes",
+    ),
+    Equivalent(
         "solvers/preconditioners.py",
         "if count > len(rows) // 2 or not total[-1] > 0:",
         "if count >= len(rows) // 2 or not total[-1] > 0:",
@@ -288,6 +306,12 @@ EQUIVALENT = (
         "away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) / self.values[-1])  # lower than 0",
         "away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) * self.values[-1])  # lower than 0",
         "where a search for signs begins: it ends at the same minimum",
+    ),
+    Equivalent(
+        "objective/proximal.py",
+        "if float(np.abs(off).max()) <= rounding or (number and 0.5 * float(off @ off) <= _LEFT * fallen):",
+        "if float(np.abs(off).max()) < rounding or (number and 0.5 * float(off @ off) <= _LEFT * fallen):",
+        "a rounding that is met to the last bit; where both are 0, one more turn, of no step",
     ),
     Equivalent(
         "objective/proximal.py",
