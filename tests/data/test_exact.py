@@ -20,6 +20,7 @@ from fullbatch import (
     parquet_sources,
     table_sources,
 )
+from fullbatch.data.arrow import numbers
 from fullbatch.protocols import schema
 
 IDS = 2**53 + np.arange(60) % 4
@@ -125,6 +126,22 @@ def test_labels_and_levels_of_tables_are_exact(tmp_path, container, blocks):
     sources = files_of(tmp_path, "id")[container](target="other", categorical=["id"], blocks=blocks)
     levels = learnt(sources).features_.levels[0]
     assert levels.tolist() == np.unique(IDS).tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pa.array([2**53 + 1]), np.array([2**53 + 1])),
+        (pa.array([0.5], pa.float32()), np.array([0.5], np.float32)),
+        (pa.array([decimal.Decimal("1.5")]), np.array([1.5])),
+        (pa.nulls(0), np.zeros(0)),
+    ],
+    ids=["whole", "float32", "decimal", "null"],
+)
+def test_numbers_stay_of_their_type_and_others_become_float64(column, values):
+    found = numbers(pa.chunked_array([column]), "x", "here", np.arange(1))
+    assert found.dtype == values.dtype
+    assert found.tolist() == values.tolist()
 
 
 def test_what_was_rounded_already_is_refused_with_its_column(tmp_path):

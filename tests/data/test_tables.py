@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from fullbatch import DataError, table_sources
+from fullbatch.data.table import TableSource
 
 
 def only(frame, **options):
@@ -198,6 +200,11 @@ def test_a_pickled_source_carries_its_own_rows_only():
     again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.read().X, sources[3].read().X)
     assert str(again) == "table rows 300..399"
+
+
+def test_what_is_read_of_an_object_store_is_told_by_its_references():
+    pieces = [SimpleNamespace(reading=3, ref="first"), SimpleNamespace(reading=2), SimpleNamespace(reading=1, ref=None)]
+    assert TableSource((*pieces, SimpleNamespace(reading=4, ref="last")), None).stored == [("first", 3), ("last", 4)]
 
 
 def test_numbers_that_the_precision_cannot_hold_are_refused():

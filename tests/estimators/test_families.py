@@ -273,6 +273,12 @@ def test_where_newtons_step_ends_theta_is_not_looked_at_again(best):
     assert len(looked) == 2  # at 1 and where the one step from there leads
 
 
+def test_how_much_the_likelihood_may_rise_is_told_by_a_parabola():
+    """Of the height slope^2 / (2 |curvature|), in sums over rows."""
+    assert _likeliest_theta.Profile(8.0, 6.0, -0.25).left == 9.0
+    assert _likeliest_theta.Profile(8.0, 6.0, 0.0).left == np.inf
+
+
 def test_counts_that_vary_less_than_poissons_have_no_theta():
     X, _ = counts()
     y = np.random.default_rng(0).binomial(8, 0.5, len(X))

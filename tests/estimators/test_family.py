@@ -160,6 +160,16 @@ def test_quantile_is_as_near_to_the_linear_program_as_its_smoothing_says(quantil
     assert found.n_iter_ == found.result_.iterations  # of the one turn
 
 
+def test_how_many_residuals_are_within_the_smoothing_is_told_by_squares_of_a_column():
+    """Where there is no intercept: a row counts by the square of what it has there."""
+    X, y = np.arange(1.0, 41.0)[:, None], np.random.default_rng(0).standard_normal(40)
+    model = fullbatch.QuantileRegressor(fit_intercept=False, alpha=0, smoothing=0.5).fit(X, y)
+    within = np.abs(y - model.predict(X)) < 0.5
+    assert 0 < within.sum() < 40
+    share = model._share_on_the_curve(SerialEngine().place(model._model(), array_sources(X, y, blocks=2)))
+    assert share == pytest.approx((X[within] ** 2).sum() / (X**2).sum(), rel=1e-12)
+
+
 def test_the_smoothing_of_targets_that_are_all_alike_is_in_their_units():
     X = np.random.default_rng(0).normal(size=(50, 2))
     one, thousand = (

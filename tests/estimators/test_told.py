@@ -1,6 +1,7 @@
 """What is said of paths, folds and replicates beside how they ended: optima at infinity, columns that tell the same."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from fullbatch import (
     cross_validate,
     fit_path,
 )
+from fullbatch.estimators._template import warn_of_notices
+from fullbatch.run.result import Notice
 from fullbatch.run.told import look_at_fits, side_by_side
 
 N = 200
@@ -232,6 +235,16 @@ def test_so_many_fits_are_looked_at_together_as_there_is_room_for_the_hessians_o
     found = look_at_fits(objectives, thetas, fun)
     assert counted == taken
     np.testing.assert_array_equal([one.theta for one in found], thetas)
+
+
+def test_that_columns_tell_the_same_is_told_unless_they_are_levels():
+    notices = [(), (Notice("separable", "apart"), Notice("collinear-columns", "the same")), (Notice("separable", "x"),)]
+    for levels, codes in (((), ["separable", "collinear-columns"]), ((np.arange(3),), ["separable"])):
+        schema = SimpleNamespace(features=SimpleNamespace(levels=levels))
+        with pytest.warns(FitWarning) as caught:
+            warn_of_notices(notices, ["a", "b", "c"], "fits", schema)
+        told = ["[separable] 2 of 3 fits (b, c): apart", "[collinear-columns] 1 of 3 fits (b): the same"]
+        assert [str(one.message) for one in caught] == told[: len(codes)]
 
 
 def test_a_path_has_certificates():

@@ -67,6 +67,13 @@ def test_a_slope_is_rounding_below_the_root_of_twice_what_f_may_fall_by(share, c
     assert cornered.left(theta)[0] == pytest.approx(expected, rel=1e-6, abs=1e-30)
 
 
+def test_where_no_slope_is_left_steepness_is_that_of_each_coordinate():
+    facts = Facts(9, Parameters(2, np.ones(2, bool)), np.zeros(2), frozenset())
+    for grad, expected in ((np.zeros(2), 1.0), (np.array([1.0, 1.0]), 1.5)):
+        curves = Curves(np.array([[4.0, 2.0], [2.0, 4.0]]), Point(1.0, grad))
+        assert Curved.of(curves, np.zeros(2), facts, "float64").steepness == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("outputs", [1, 2, 3])
 def test_where_predictors_may_move_alike_that_direction_is_given_a_curvature(outputs):
     """That of the mean coordinate; others keep theirs, and with one predictor or a penalty there is nothing to fix."""

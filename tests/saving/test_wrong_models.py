@@ -52,6 +52,7 @@ def test_wrong_contents_are_refused_and_named(model, y, code, tmp_path):
         ("code", ["module", "loss"], r"code is \['module', 'loss'\], which is not"),
         ("outputs", 2, "another network: where the fit had 'weight' of shape"),
         ("weights", [["weight", [3, 3]]], "another network: it has 2 trained arrays, the fit had 1"),
+        ("weights", [["weight", [-1, 3]]], r"is damaged"),
         ("frozen", "abc", "not trained .* are others than in the fit"),
     ],
 )

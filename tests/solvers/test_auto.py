@@ -3,10 +3,10 @@ import pytest
 from problems import REFERENCES, breast_cancer, objective, start
 from scipy.sparse import csr_array
 
-from fullbatch import LBFGS, Status, minimize
+from fullbatch import LBFGS, Newton, Status, minimize
 from fullbatch.protocols import Curvature, Facts, HessVec, Parameters, RowSample, Squares, ValueGrad
 from fullbatch.run.certificates import certify
-from fullbatch.solvers.auto import choose
+from fullbatch.solvers.auto import choices, choose
 
 LINEAR = frozenset({ValueGrad, RowSample, HessVec, Curvature})
 
@@ -41,6 +41,12 @@ def test_choices(problem, name):
     choice = choose(problem)
     assert choice.about == name
     assert choice.reason
+
+
+@pytest.mark.parametrize(("outputs", "has_room"), [(59, True), (60, False)])
+def test_newton_may_be_chosen_where_three_hessians_of_all_outputs_have_room(outputs, has_room):
+    names = [choice.name for choice in choices(facts(1000, 40, outputs))]
+    assert (3 * 8 * (40 * outputs) ** 2 <= Newton().max_bytes) == ("newton" in names) == has_room
 
 
 def test_models_without_second_derivatives_get_a_long_memory_in_float64():

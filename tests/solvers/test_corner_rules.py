@@ -139,6 +139,36 @@ def test_trials_that_are_not_finite_are_shortened():
     assert after.value < state.value
 
 
+@pytest.mark.parametrize(("least", "trials"), [(0.3, [1.0, 0.3]), (0.01, [1.0, 0.1, 0.01])])
+def test_trials_that_are_too_long_are_shortened_to_the_minimum_of_a_parabola(least, trials):
+    def parabola(request):
+        return Point(float((request.theta[0] - least) ** 2), np.array([2 * (request.theta[0] - least), 0.0]))
+
+    solver, state, answers = begun(OWLQN(), problem(), parabola)
+    after = drive(solver.step(replace(state, direction=np.array([1.0, 0.0]))), answers)
+    assert [request.theta[0] for request in answers.asked] == pytest.approx(trials)
+    assert after.value == pytest.approx(0.0, abs=1e-15)
+
+
+def test_the_damping_falls_no_further_than_to_what_is_nothing():
+    solver, state, answers = begun(Newton(), problem(), lambda request: bowl(request.theta))
+    for damping, after in ((1e-4, 3e-6), (1e-18, 1e-18)):
+        taken = drive(solver.step(replace(state, damping=damping)), answers)
+        np.testing.assert_allclose(taken.theta, AIM, rtol=2e-4)
+        assert taken.damping == pytest.approx(after, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("columns", "room", "takes"), [(501, 1e9, True), (500, 1e9, False), (40, 24 * 40**2 - 1, True), (40, 1e9, False)]
+)
+def test_a_working_set_is_of_many_columns_or_of_what_has_no_room(columns, room, takes):
+    parameters = Parameters(columns, np.ones(columns, bool), predictors=np.arange(columns)[None])
+    free = np.full(columns, np.inf)
+    penalty = Penalty(np.zeros(columns), np.ones(columns), -free, free)
+    facts = Facts(9, parameters, penalty.l2, frozenset(), penalty=penalty)
+    assert ProximalNewton(max_bytes=room).takes_some(facts) is takes
+
+
 def test_pairs_that_overflow_are_not_followed():
     solver, state, _ = begun(OWLQN(), problem(), lambda request: bowl(request.theta))
     state = replace(state, steps=(np.array([1e154, 0.0]),), changes=(np.array([1e-154, 0.0]),))

@@ -17,6 +17,9 @@ from fullbatch import (
     array_sources,
     minimize,
 )
+from fullbatch.objective.groups import blocks_of, solved
+from fullbatch.protocols.seams import Penalty
+from fullbatch.run.certificates import _curved_groups
 
 CLASSES = 3
 
@@ -134,6 +137,18 @@ def test_a_certificate_holds_before_the_end():
         objective = Objective(blocks, variables=Standardized(blocks.schema, 1), l1=0.01, l21=0.03, groups=groups)
         result = minimize(objective, np.zeros(9), max_iter=iterations, tol=0)
         assert result.value - F <= result.certificate.bound + 1e-12
+
+
+def test_groups_are_blocks_and_their_l2_counts_where_all_have_some():
+    l2, l21, numbers = np.array([[1.0, 1, 1, 0, 0, 1], [3, 3, 2, 2, 5, 0], [0, 0, 1, 1, 2, -1]])
+    penalty = Penalty(l2, np.zeros(6), np.full(6, -np.inf), np.full(6, np.inf), l21, numbers.astype(int))
+    blocks = list(blocks_of(np.eye(6), penalty, np.zeros(6)))
+    assert [(one.places.tolist(), one.l21) for one in blocks] == [([0, 1], 3.0), ([2, 3], 2.0), ([4], 5.0)]
+    assert _curved_groups(penalty).tolist() == [True, True, False, False, False, False]
+
+
+def test_systems_that_are_singular_are_solved_where_they_tell_something():
+    np.testing.assert_allclose(solved(np.diag([0.0, 0.0, 4.0]), np.array([0.0, 0.0, 2.0])), [0.0, 0.0, 0.5], rtol=1e-14)
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic", "softmax"])

@@ -1,6 +1,7 @@
 """Wide problems: a diagonal and a few directions of the Hessian; samples of sparse rows."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from fullbatch.models.linear import Linear
 from fullbatch.objective import Objective
 from fullbatch.protocols import Category, Curvature, Facts, Parameters, RowCurvature, Rows, RowSample
 from fullbatch.solvers._design import DenseDesign, SparseDesign, design
-from fullbatch.solvers.low_rank import low_rank_hessian, projections
+from fullbatch.solvers.low_rank import _largest, low_rank_hessian, projections
 
 
 def words(n=4000, p=3000, length=40, seed=0):
@@ -70,6 +71,18 @@ def test_products_of_sparse_rows_are_those_of_dense_ones(intercept, shifted):
         ):
             np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
         assert (len(sparse), sparse.width) == (len(dense), dense.width)
+
+
+@pytest.mark.parametrize(("column", "length", "rest"), [(1.0, np.sqrt(1 - 1e-3), 1e-3), (0.0, 0.0, 1.0)])
+def test_where_no_other_direction_is_left_next_to_nothing_stands_for_them(column, length, rest):
+    """Of one column there is one direction, and of a column of zeros none."""
+    rows = DenseDesign(column * np.random.default_rng(0).standard_normal((60, 1)), np.zeros(0), False)
+    squares = rows.squares(np.full(60, 1 / 60))
+    found = SimpleNamespace(traces=np.ones(60), mean=1.0)
+    with np.errstate(all="raise"):
+        low, left = _largest(rows, found, squares, squares, rank=1, seed=0)
+    assert left == pytest.approx(rest, rel=1e-6)
+    np.testing.assert_allclose(np.abs(low), np.full((1, int(column)), length), rtol=1e-6)
 
 
 def test_samples_of_sparse_and_of_categorical_rows_stay_sparse():

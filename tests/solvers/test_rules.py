@@ -83,6 +83,9 @@ def test_what_a_search_that_found_nothing_means():
     assert stuck(near, NOISE).failure == "precision"
     far = replace(state, first_value=1e30)  # beside what F has fallen by, little; but a start tells no more than so
     assert stuck(far, NOISE).failure == "line_search"
+    for length, failure in ((4e-5, "precision"), (5e-5, "line_search")):  # half their squares: 8e-10 and 1.25e-9
+        long = first_state(DescentState, np.zeros(1), Point(2.0, np.array([length])))
+        assert stuck(replace(long, first_value=1e6), 1e-15).failure == failure
 
 
 def stopped(iterations):

@@ -1,5 +1,7 @@
 """L1 and bounds of many columns: OWL-QN, working sets, and what is known of their ends."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import optimize, special
@@ -17,6 +19,7 @@ from fullbatch import (
     array_sources,
     minimize,
 )
+from fullbatch.protocols import Category, Rows
 from fullbatch.protocols.requests import Curvature, HessVec, ValueGrad
 from fullbatch.run._other_solver import other_solver
 from fullbatch.run.certificates import duality_gap
@@ -221,6 +224,21 @@ def test_the_hessian_of_some_columns_is_a_part_of_the_whole(stored, loss):
             whole = objective(Curvature(theta, "gram", double=True)).matrix[np.ix_(places, places)]
         np.testing.assert_allclose(curves.matrix, whole, atol=2e-6 * np.abs(whole).max())
         np.testing.assert_array_equal(curves.point.grad, objective(ValueGrad(theta, double=True)).grad)
+
+
+def test_so_it_is_of_categorical_columns():
+    X, _, rng = rows(60, 5)
+    y = rng.integers(0, 2, 60)
+    levels = [Category(rng.integers(0, n, 60).astype(np.int32), np.arange(n)) for n in (4, 2)]
+    source = SimpleNamespace(read=lambda: Rows(X, y, categories=tuple(levels)))
+    blocks = SerialEngine().place(Linear("logistic"), [source])
+    objective, columns = Objective(blocks, l2=0.1), np.array([1, 4, 6, 10])
+    theta, places = rng.standard_normal(objective.size), np.append(columns, 11)
+    curves = objective(Curvature(theta, "gram", columns=columns))
+    design = np.column_stack((X, *(one.codes[:, None] == one.levels for one in levels), np.ones(60)))
+    p = special.expit(design @ theta)
+    expected = (design.T * (p * (1 - p))) @ design / 60 + 0.1 * np.diag(np.arange(12) < 11)
+    np.testing.assert_allclose(curves.matrix, expected[np.ix_(places, places)], rtol=1e-12, atol=1e-12)
 
 
 # --- the duality gap ------------------------------------------------------------------------------------------------

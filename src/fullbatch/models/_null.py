@@ -155,11 +155,12 @@ class NullSums:
             return intercept, 1.0 + logarithm, 1.0 + offset + intercept, np.exp(intercept) + offset
         if isinstance(loss, DispersionModel):
             return self._of_dispersion_model()
+        (least,) = self.sums / weight
         rise, fall = 2.0 - loss.power, loss.power - 1.0
         both = 1.0 / rise + 1.0 / fall
         value = np.exp(rise * self.logs[1] + fall * self.logs[0]) * both
         at_zero = np.exp(self.logs[0]) / rise + np.exp(self.logs[1]) / fall
-        return self.logs[1] - self.logs[0], self.sums[0] / weight * both, value / weight, at_zero / weight
+        return self.logs[1] - self.logs[0], least * both, value / weight, at_zero / weight
 
     def _of_dispersion_model(self) -> tuple[float, float, float, float]:
         """The same of any family and link. A loss is linear in its target, so that the mean loss at the mean target is

@@ -177,5 +177,5 @@ class OWLQN:
             if point.value <= state.value + trusted and along <= (2 * _DELTA - 1) * promised:
                 return theta, point
             above = point.value - state.value - promised
-            step *= float(np.clip(-promised / (2.0 * above), *_SHORTER)) if above > 0 else _SHORTER[1]
+            step *= float(np.clip(-promised / (2.0 * above), *_SHORTER))
         return None
