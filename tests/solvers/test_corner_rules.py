@@ -155,7 +155,7 @@ def test_the_damping_falls_no_further_than_to_what_is_nothing():
     for damping, after in ((1e-4, 3e-6), (1e-18, 1e-18)):
         taken = drive(solver.step(replace(state, damping=damping)), answers)
         np.testing.assert_allclose(taken.theta, AIM, rtol=2e-4)
-        assert taken.damping == pytest.approx(after, rel=1e-12)
+        assert taken.damping == pytest.approx(after, rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize(

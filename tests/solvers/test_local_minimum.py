@@ -32,7 +32,7 @@ def test_columns_far_from_zero_leave_more_rounding():
     far = replace(facts, larger=np.array([1e8, 1.0]))
     assert found(facts=far).rounding > 1e6 * found(facts=replace(facts, larger=np.ones(2))).rounding
     some, more = (found(facts=replace(facts, larger=np.array([1.0, 1.0 + beyond]))).rounding for beyond in (1e2, 1e3))
-    assert more == pytest.approx(100.0 * some, rel=1e-12)  # as the square of what is beyond the columns themselves
+    assert more == pytest.approx(100.0 * some, rel=1e-12, abs=0.0)  # as its square
 
 
 def test_a_column_that_centring_left_nothing_of_stays_where_it_is():
