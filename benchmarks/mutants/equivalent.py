@@ -320,6 +320,18 @@ EQUIVALENT = (
         "how much longer a step becomes at the most: how many trials a search takes",
     ),
     Equivalent(
+        "data/medians.py",
+        "chosen, left = [], 0.0",
+        "chosen, left = [], -1.0",
+        "whether two or three reads find the same numbers",
+    ),
+    Equivalent(
+        "data/ipc.py",
+        "nbytes = rows * fixed // 8 + share * rows // self.rows",
+        "nbytes = rows * fixed // 8 + share * rows / self.rows",
+        "an estimate of memory, to a part of a byte",
+    ),
+    Equivalent(
         "run/_shared_fit.py",
         "_MOST_READS = 16",
         "_MOST_READS = 17",

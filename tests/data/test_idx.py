@@ -40,6 +40,7 @@ def test_sources(tmp_path, compressed):
         for name, values in [("images", images), ("labels", labels)]
     ]
     sources = idx_sources(*paths, rows=(3, 28), scale=1 / 255, blocks=4)
+    assert str(sources[0]) == f"{paths[0]} rows 3..8"
     rows = [source.read() for source in sources]
     np.testing.assert_array_equal(np.concatenate([part.X for part in rows]), images[3:28].reshape(25, 16))
     np.testing.assert_array_equal(np.concatenate([part.y for part in rows]), labels[3:28])

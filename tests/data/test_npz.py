@@ -150,6 +150,13 @@ def test_what_is_wrong_is_told(tmp_path):
         file_sources(path)
 
 
+def test_blocks_are_told_by_the_numbers_of_their_rows(tmp_path):
+    X, *_ = arrays(20)
+    np.savez(tmp_path / "t.npz", X=X)
+    told = [str(source) for source in file_sources(tmp_path / "t.npz", blocks=2)]
+    assert told == [f"{tmp_path}/t.npz rows {rows}" for rows in ("0..9", "10..19")]
+
+
 def test_damaged_sparse_matrices_and_files_that_changed(tmp_path):
     path = tmp_path / "t.npz"
     X = scipy.sparse.random_array((20, 4), density=0.5, format="csr", rng=np.random.default_rng(0))

@@ -21,9 +21,11 @@ from sklearn.exceptions import ConvergenceWarning
 import fullbatch
 from fullbatch import DataError, Ridge, RidgeCV, SerialEngine, array_sources, load_model, table_sources
 from fullbatch.estimators._several_targets import sources_with_targets, split_targets
+from fullbatch.estimators._splits import column_of
 from fullbatch.models.by_row import ByRow
 from fullbatch.models.linear import Linear
-from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, ValueGrad
+from fullbatch.objective.factor import factors
+from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, Squares, ValueGrad
 from fullbatch.protocols.sampling import Draw
 from fullbatch.run import together
 from fullbatch.run.targets import TargetSums
@@ -340,8 +342,18 @@ def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
         assert_allclose(mine.value, theirs.value, rtol=1e-9)
         assert_allclose(mine.grad, theirs.grad, rtol=1e-9, atol=1e-9 * np.abs(theirs.grad).max())
         assert_allclose(mine.weight, theirs.weight, rtol=1e-12)
+    for exact in (False, True):
+        (factor,) = factors(one.sum(Squares(exact=exact)))
+        residual = Y[:, number] - X @ theta[:-1] - theta[-1]
+        assert_allclose(factor.loss(theta), 0.5 * weight @ residual**2, rtol=1e-9)
     with pytest.raises(ValueError, match="only the form 'gram' is known, not 'diagonal'"):
         one.sum(Curvature(theta, "diagonal"))
+
+
+def test_targets_of_one_column_are_one_target():
+    X, Y, _ = data()
+    for values, shape in ((Y[:, :1], (120,)), (Y[:, :2], (120, 2)), (Y[:1, :2], (1, 2))):
+        assert column_of(X, values).shape == shape
 
 
 def test_what_all_rows_say_is_read_once_for_all_targets(monkeypatch):

@@ -408,7 +408,7 @@ def test_it_is_made_again_where_the_slope_has_changed_along_the_way(quadratic, b
     """(theta - theta at the last time)' (gradient - gradient then) is how F's slope changed on the way."""
     fun = objective(*breast_cancer())
     parameters = replace(fun.facts.parameters, quadratic=quadratic)
-    solver = SampledLBFGS(plain_iterations=10).for_problem(replace(fun.facts, parameters=parameters))
+    solver = SampledLBFGS(plain_iterations=10, most_builds=4).for_problem(replace(fun.facts, parameters=parameters))
     state = drive(solver.init(np.ones(fun.size)), fun)
     moved, across = np.eye(fun.size)[:2]
     grad = state.built_grad + along * moved + across
