@@ -260,6 +260,12 @@ EQUIVALENT = (
         "a copy more: speed",
     ),
     Equivalent(
+        "solvers/_design.py",
+        "return round(4 * stored) + 24 * outputs  # also by column, and scaled",
+        "return round(4 * stored) + 23 * outputs  # also by column, and scaled",
+        "an estimate of how much memory a row takes, lower by a byte for each output",
+    ),
+    Equivalent(
         "solvers/_whole_hessian.py",
         "NARROWER, STEPS, CLOSE, WIDEST = 4.0, 30, 1e-6, 1e12",
         "NARROWER, STEPS, CLOSE, WIDEST = 5.0, 30, 1e-6, 1e12",
@@ -368,6 +374,12 @@ EQUIVALENT = (
         "there[(penalty.l1 > 0) & (there * here < 0)] = 0.0",
         "there[(penalty.l1 > 0) & (there / here < 0)] = 0.0",
         "products and quotients have the same sign, and no coordinate of a face is 0",
+    ),
+    Equivalent(
+        "engines/_worker.py",
+        "first = built[0].parameters",
+        "first = built[ -1].parameters",
+        "one model describes its blocks by the same schema: but for the precision, which is asked of all, they agree",
     ),
     Equivalent(
         "objective/groups.py",

@@ -185,6 +185,18 @@ def test_of_a_sample_in_which_all_columns_are_zero_the_diagonal_is_all_there_is(
     np.testing.assert_allclose(made(np.eye(3)), np.diag(1.0 / (0.2 * squares + 0.01)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_where_few_directions_are_all_that_the_sample_shows_a_thousandth_of_the_diagonal_is_left_to_others(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((300, 3)) @ rng.standard_normal((3, 40))
+    parameters = Parameters(40, np.ones(40, bool), predictors=np.arange(40)[None])
+    facts = Facts(300, parameters, np.zeros(40), frozenset(), squares=(X**2).mean(axis=0))
+    curvature = RowCurvature(np.full((300, 1), 0.2), None)
+    made = low_rank_hessian(DenseDesign(X, np.zeros(0), False), np.ones(300), curvature, facts, 5, seed=0)
+    assert made.low.shape[1] == 3
+    np.testing.assert_allclose(made.diagonals, 1e-3 * 0.2 * (X**2).mean(axis=0)[None], rtol=1e-9)
+
+
 def test_woodburys_formula():
     fun = factors(4, 0.01, n=1000, p=30)
     theta = 0.1 * np.random.default_rng(0).standard_normal(fun.size)

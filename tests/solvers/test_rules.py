@@ -140,8 +140,9 @@ def test_a_step_within_the_noise_must_not_lead_up_steeply():
     assert abs(trial.slope) <= 0.8e-9
 
 
-def test_a_step_within_the_noise_is_taken_where_it_is_flat():
-    trial, tried = along(lambda t: (1.0 + 1e-9 * (t > 0), 1e-9 * (0.5 * t - 1.0)))  # F seems to rise, by noise
+@pytest.mark.parametrize("curvature", [0.5, 1.0, 1.79])  # with which it still falls, is at the minimum, rises again
+def test_a_step_within_the_noise_is_taken_where_it_is_flat(curvature):
+    trial, tried = along(lambda t: (1.0 + 1e-9 * (t > 0), 1e-9 * (curvature * t - 1.0)))  # F seems to rise, by noise
     assert tried == [trial.step] == [1.0]
 
 

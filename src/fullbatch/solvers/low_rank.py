@@ -46,6 +46,9 @@ _CHUNK = 8192
 # the sample say: too much costs an iteration, too little a step that is too long.
 _LEAST = 0.25
 
+# What directions that were not found have of the trace at the least: more than rounding, which has directions as well.
+_LEAST_OF_OTHERS = 1e-6
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LowRankHessian:
@@ -221,6 +224,10 @@ def _largest(
 
         return _side_by_side(of_some, projections.shape[1], rows.width)
 
+    def of_others(values: Array) -> float:
+        """Share of the trace that is not of these, and no less than a sample could tell from none."""
+        return max(1.0 - float(values.sum()) / trace, _LEAST_OF_OTHERS)
+
     # The largest eigenvalue of noise of mean 1, by the law of Marchenko and Pastur.
     traces = found.traces / found.traces.max()  # so that no square underflows
     rows_that_count = float(traces.sum()) ** 2 / float((traces**2).sum())
@@ -233,14 +240,14 @@ def _largest(
                 basis, _ = np.linalg.qr(product(basis))
             values, vectors = eigh(basis.T @ product(basis))
             values, vectors = values[-wanted:], vectors[:, -wanted:]
-            stand_out = values > noise * max(1.0 - values.sum() / trace, 0.0)
+            stand_out = values > noise * of_others(values)
             if not stand_out.all():
                 break
     values, vectors = values[stand_out], basis @ vectors[:, stand_out]
     if not len(values):
         return none
     # Between the mean of the others, and the largest of them, which is about the least of these.
-    rest = np.sqrt(max(1.0 - values.sum() / trace, 1e-6) * min(values[0], 1.0))
+    rest = np.sqrt(of_others(values) * min(values[0], 1.0))
     logger.debug("%d directions stand out, with eigenvalues from %.3g to %.3g", len(values), values[0], values[-1])
     # A' times one of unit length has the root of its value as its length.
     vectors *= np.sqrt(np.maximum(values - rest, 0.0) / values)

@@ -23,9 +23,8 @@ from .descent import (
     stuck,
 )
 
-# Levenberg's damping at first, as a share of each parameter's own curvature, and its least, as a share of the Hessian's
-# rounding.
-_DAMPING, _LEAST = 1e-4, 1.0
+# Levenberg's damping at first, as a share of each parameter's own curvature.
+_DAMPING = 1e-4
 
 # How often straight stretches are crossed at the most, and the damping at first.
 _MOST_CROSSINGS, _CROSSING = 3, 1e-2
@@ -229,7 +228,7 @@ class Newton(WholeHessian):
         promised = -0.5 * dot(state.grad, state.direction)
         if self._takes(state, promised, curves.point):
             kept = state.value - curves.point.value >= KEPT * promised
-            least = _LEAST * FLOOR[self._precision(state)]
+            least = FLOOR[self._precision(state)]
             after = self._moved(state, curves.point, max(FALL * state.damping, least) if kept else state.damping)
             return self._directed(after, curves)
         if self._rounds(state):
