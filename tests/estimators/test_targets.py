@@ -23,7 +23,7 @@ from fullbatch import DataError, Ridge, RidgeCV, SerialEngine, array_sources, lo
 from fullbatch.estimators._several_targets import sources_with_targets, split_targets
 from fullbatch.models.by_row import ByRow
 from fullbatch.models.linear import Linear
-from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, ValueGrad
+from fullbatch.protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, Squares, ValueGrad
 from fullbatch.protocols.sampling import Draw
 from fullbatch.run import together
 from fullbatch.run.targets import TargetSums
@@ -342,6 +342,10 @@ def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
         assert_allclose(mine.weight, theirs.weight, rtol=1e-12)
     with pytest.raises(ValueError, match="only the form 'gram' is known, not 'diagonal'"):
         one.sum(Curvature(theta, "diagonal"))
+    exact = one.sum(Squares(exact=True))
+    rows = np.sqrt(weight)[:, None] * np.column_stack((np.ones(120), X - exact.center, Y[:, number] - exact.target))
+    triangle = np.linalg.qr(rows, mode="r")
+    assert_allclose(np.abs(exact.matrices[0]), np.abs(triangle), rtol=1e-9, atol=1e-10)
 
 
 def test_what_all_rows_say_is_read_once_for_all_targets(monkeypatch):
