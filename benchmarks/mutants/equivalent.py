@@ -62,6 +62,18 @@ EQUIVALENT = (
         "the number of a row that is wrong, of rows that have been read once and are texts now",
     ),
     Equivalent(
+        "data/medians.py",
+        "chosen, left = [], 0.0",
+        "chosen, left = [], -1.0",
+        "whether two or three reads find the same numbers",
+    ),
+    Equivalent(
+        "data/ipc.py",
+        "nbytes = rows * fixed // 8 + share * rows // self.rows",
+        "nbytes = rows * fixed // 8 + share * rows / self.rows",
+        "a fraction of a byte of an estimate",
+    ),
+    Equivalent(
         "data/chosen_columns.py",
         "for count, schema, file in zip(counts, schemas, files, strict=True):",
         "for count, schema, file in zip(counts, schemas, files, strict=False):",
@@ -84,6 +96,12 @@ EQUIVALENT = (
         "def seek(self, place: int, whence: int = 0) -> int:",
         "def seek(self, place: int, whence: int = -1) -> int:",
         "whatever is neither 1 nor 2 is from the beginning",
+    ),
+    Equivalent(
+        "estimators/ridge_cv.py",
+        'f"cv=None takes sums of products of {schema.n_features} columns, {needed / 1e6:.3g} MB: give a number "',
+        'f"cv=None takes sums of products of {schema.n_features} columns, {needed / 1000001.0:.3g} MB: give a number "',
+        "three digits of megabytes are told",
     ),
     Equivalent(
         "estimators/_network_kinds.py",
@@ -296,6 +314,12 @@ EQUIVALENT = (
         "how many columns are tried beside those in use: how many passes a run takes, and how large they are",
     ),
     Equivalent(
+        "run/gradient_check.py",
+        '_PRECISIONS = {"float64": (1e-4, 1e-14, 1e-4), "float32": (1e-1, 1e-8, 3e-2)}',
+        '_PRECISIONS = {"float64": (1e-4, 1e-14, 1e-4), "float32": ( 1.1, 1e-8, 3e-2)}',
+        "how large the first of four steps is, the next of which is about as large as it was",
+    ),
+    Equivalent(
         "run/replicates.py",
         "hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]",
         "hessian = rows.ask(theta[None], [0]).matrix[ -1, 0] / rows.weight[0]",
@@ -407,8 +431,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "run/notices.py",
-        "back = F(theta - way) > state.value + 1e-9 * facts.parameters.null",
-        "back = F(theta - way) > state.value + 1e-9 / facts.parameters.null",
+        "back = (yield from F(theta - way)) > state.value + 1e-9 * facts.parameters.null",
+        "back = (yield from F(theta - way)) > state.value + 1e-9 / facts.parameters.null",
         "a threshold that F exceeds by far on the way back from infinity",
     ),
     Equivalent(

@@ -57,7 +57,9 @@ def test_types_stay_and_several_files_follow_one_another(tmp_path):
     for dtype in ("float32", "uint8", "int8", "int64", "float16"):
         np.savez(tmp_path / "0.npz", X=X[:50].astype(dtype), y=y[:50].astype(str))
         np.savez_compressed(tmp_path / "1.npz", X=np.asfortranarray(X[50:].astype(dtype)), y=y[50:].astype(str))
-        rows = [source.read() for source in file_sources(tmp_path, block_rows=40)]
+        sources = file_sources(tmp_path, block_rows=40)
+        assert str(sources[1]) == f"{tmp_path}/0.npz rows 40..49 and {tmp_path}/1.npz rows 0..29"
+        rows = [source.read() for source in sources]
         expected = [source.read() for source in array_sources(X.astype(dtype), y.astype(str), block_rows=40)]
         for one, other in zip(rows, expected, strict=True):
             assert one.X.dtype == other.X.dtype

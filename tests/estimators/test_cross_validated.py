@@ -28,6 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fullbatch
 from fullbatch import DataError, Draw, array_sources, cross_validate, load_model
 from fullbatch.estimators._cross_validated import takes_weights
+from fullbatch.estimators._splits import column_of
 from fullbatch.solvers.least_squares import LeastSquares
 
 KINDS = [
@@ -522,6 +523,11 @@ def test_sparse_rows_are_not_decomposed():
     with pytest.warns(FutureWarning, match="svd"):
         found = fullbatch.RidgeCV(gcv_mode="svd", engine="serial").fit(sp.csr_array(X), y)
     np.testing.assert_allclose(found.coef_, fullbatch.RidgeCV(engine="serial").fit(X, y).coef_, rtol=1e-7)
+
+
+def test_a_table_of_one_column_is_that_column_and_of_one_row_a_row():
+    assert column_of(None, [[1.0], [2.0], [3.0]]).tolist() == [1.0, 2.0, 3.0]
+    assert column_of(None, [[1.0, 2.0, 3.0]]).tolist() == [[1.0, 2.0, 3.0]]
 
 
 def test_leaving_rows_out_takes_products_of_all_columns(monkeypatch):

@@ -348,6 +348,10 @@ def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
         assert_allclose(factor.loss(theta), 0.5 * weight @ residual**2, rtol=1e-9)
     with pytest.raises(ValueError, match="only the form 'gram' is known, not 'diagonal'"):
         one.sum(Curvature(theta, "diagonal"))
+    exact = one.sum(Squares(exact=True))
+    rows = np.sqrt(weight)[:, None] * np.column_stack((np.ones(120), X - exact.center, Y[:, number] - exact.target))
+    triangle = np.linalg.qr(rows, mode="r")
+    assert_allclose(np.abs(exact.matrices[0]), np.abs(triangle), rtol=1e-9, atol=1e-10)
 
 
 def test_targets_of_one_column_are_one_target():

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from tests.export.handed import fitted, own, rows
 
-from fullbatch import GeneralizedLinearRegressor, LogisticRegression
+from fullbatch import GeneralizedLinearRegressor, LogisticRegression, table_sources
 from fullbatch.estimators import mlflow_
 
 mlflow = pytest.importorskip("mlflow")
@@ -77,3 +78,12 @@ def test_what_the_model_has_not_is_refused(tmp_path):
     model = GeneralizedLinearRegressor("poisson").fit(X, np.exp(X[:, 0]))
     with pytest.raises(ValueError, match="predict must be one of predict for GeneralizedLinearRegressor"):
         mlflow_.save_model(model, tmp_path / "m", predict="predict_proba")
+
+
+@pytest.mark.parametrize(("missing", "kind"), [({}, "long"), ({"g": 2}, "double")])
+def test_levels_that_are_whole_numbers_are_long_unless_they_may_be_missing(missing, kind):
+    table = pa.table({"g": np.arange(40) % 4, "t": np.resize(["u", "v"], 40), "y": np.arange(40) % 3 % 2})
+    sources = table_sources(table, target="y", categorical=["g"], missing=missing or "error")
+    signature = mlflow_.signature_of(LogisticRegression(engine="serial").fit(sources))
+    told = {one.name: (one.type.name, one.required) for one in signature.inputs.inputs}
+    assert told == {"g": (kind, True), "t": ("string", True)}
