@@ -281,7 +281,8 @@ class LinearBlock(Block):
         if request.widened != 1.0:
             return self._widened(request)
         if request.columns is not None and request.form == "gram":
-            return self._gram_of_columns(request, W)
+            if len(request.columns) < self._features or self._touched is not None:
+                return self._gram_of_columns(request, W)
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):

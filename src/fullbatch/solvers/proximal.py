@@ -33,7 +33,7 @@ _CROSSING, _TRIALS, _SHORTER = 1e-3, 20, (0.1, 0.5)
 _MOST_CROSSINGS = 4
 
 # Of more columns than these Hessians are those of a working set, where most of them can stand at a corner.
-_MANY = 500
+_MANY = 100
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,8 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
     count = int(used.sum())
     if count > most:
         return np.flatnonzero(used)
+    if facts.features < 2 * count and facts.features <= most:  # choosing would cost more than it saves
+        return np.arange(facts.features)
     of_columns = facts.predictors[:, : facts.features]
     slope = np.abs(penalty.steepest(theta, grad))[of_columns]
     # How far the slope is beyond the corner, or short of it where that is zero.
