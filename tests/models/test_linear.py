@@ -248,6 +248,22 @@ def test_categories_stay_codes_in_every_linear_model(monkeypatch):
             assert estimator.set_params(engine="serial").fit(frame, y).coef_.shape[-1] == 4
 
 
+@pytest.mark.parametrize(("loss", "kind"), CASES)
+def test_all_columns_chosen_are_the_whole_hessian(loss, kind):
+    data = rows(loss, kind)
+    blocks = SerialEngine().place(Linear(loss), array_sources(data.X, data.y, data.weight))
+    theta = 0.1 * np.random.default_rng(4).standard_normal(blocks.parameters.size)
+    whole = blocks.sum(Curvature(theta, "gram"))
+    chosen = blocks.sum(Curvature(theta, "gram", columns=np.arange(7)))
+    np.testing.assert_array_equal(chosen.matrix, whole.matrix)
+    np.testing.assert_array_equal(chosen.point.grad, whole.point.grad)
+    some = blocks.sum(Curvature(theta, "gram", columns=np.arange(6)))  # which are gathered by themselves
+    outputs = len(theta) // 8
+    own = np.concatenate([k * 7 + np.arange(6) for k in range(outputs)] + [7 * outputs + np.arange(outputs)])
+    atol = 1e-6 * np.abs(whole.matrix).max()
+    np.testing.assert_allclose(some.matrix, whole.matrix[np.ix_(own, own)], rtol=1e-5, atol=atol)
+
+
 @pytest.mark.parametrize("kind", ["float64", "csr"])
 @pytest.mark.parametrize("loss", ["logistic", "softmax"])
 def test_theta_of_another_length_is_refused(loss, kind):

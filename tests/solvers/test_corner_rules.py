@@ -10,7 +10,7 @@ from fullbatch.protocols import Curvature, Curves, Point, ValueGrad
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
 from fullbatch.run.driver import drive
 from fullbatch.solvers.descent import PATIENCE
-from fullbatch.solvers.working_set import most_columns
+from fullbatch.solvers.working_set import most_columns, next_set
 
 SOLVERS = [OWLQN(), ProximalNewton()]
 AIM = np.array([3.0, -2.0])
@@ -167,6 +167,20 @@ def test_a_working_set_is_of_many_columns_or_of_what_has_no_room(columns, room, 
     penalty = Penalty(np.zeros(columns), np.ones(columns), -free, free)
     facts = Facts(9, parameters, penalty.l2, frozenset(), penalty=penalty)
     assert ProximalNewton(max_bytes=room).takes_some(facts) is takes
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "taken"),
+    [(5, 10, [0, 1, 2, 3, 4]), (6, 10, list(range(10))), (6, 9, [0, 1, 2, 3, 4, 5])],
+)
+def test_a_working_set_is_of_all_columns_once_half_of_them_are_in_use(used, most, taken):
+    free = np.full(10, np.inf)
+    parameters = Parameters(10, np.ones(10, bool), predictors=np.arange(10)[None])
+    penalty = Penalty(np.zeros(10), np.ones(10), -free, free)
+    facts = Facts(9, parameters, penalty.l2, frozenset(), penalty=penalty, dense_columns=10)
+    theta = np.where(np.arange(10) < used, 1.0, 0.0)
+    grad = np.where(theta > 0, -1.0, 0.0)  # those at zero are far from moving
+    assert next_set(facts, theta, theta, grad, most).tolist() == taken
 
 
 def test_pairs_that_overflow_are_not_followed():

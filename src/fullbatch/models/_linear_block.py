@@ -280,9 +280,9 @@ class LinearBlock(Block):
             return self._block(self._stored(_EVERY), _EVERY, loss=loss)._curvature(replace(request, edge=0.0))
         if request.widened != 1.0:
             return self._widened(request)
-        if request.columns is not None and request.form == "gram":
-            if len(request.columns) < self._features or self._touched is not None:
-                return self._gram_of_columns(request, W)
+        columns = request.columns if request.form == "gram" else None
+        if columns is not None and (len(columns) < self._features or self._touched is not None):
+            return self._gram_of_columns(request, W)
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
