@@ -4,12 +4,15 @@ import io
 import signal
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from typing import NamedTuple
 
 import pytest
 
 from fullbatch.cli.app import run
+
+with suppress(ImportError):
+    import pooch  # noqa: F401  its log goes for good to what standard error is now: in a test, to what is closed behind it
 
 
 class Done(NamedTuple):

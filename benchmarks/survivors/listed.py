@@ -268,7 +268,13 @@ SURVIVORS = (
         "        yield -inverse(state.grad[None])[0]\n",
         _RULES,
     ),
-    Survivor("R3", "solvers/sampled.py", "return waited and moved > FAR", "return moved > FAR", _RULES),
+    Survivor(
+        "R3",
+        "solvers/sampled.py",
+        "return state.iteration - state.built_iteration >= least and moved > FAR",
+        "return moved > FAR",
+        _RULES,
+    ),
     Survivor(
         "R5",
         "solvers/newton_cg.py",
@@ -301,8 +307,8 @@ SURVIVORS = (
     Survivor(
         "R10",
         "solvers/sampled.py",
-        "relative_decrease(state, max(WINDOW, state.iteration // 10), self.facts)",
-        "relative_decrease(state, WINDOW, self.facts)",
+        "max(WINDOW if shown else PLAIN_WINDOW, state.iteration // 10)",
+        "(WINDOW if shown else PLAIN_WINDOW)",
         _RULES,
     ),
     Survivor("R11", "models/_null.py", "else schema.class_weight * factors", "else schema.class_weight", _FORMULA),
