@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.mutants.equivalent import EQUIVALENT
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,3 +40,11 @@ class Declared(Protocol):
 """
     found = [one.line for one in places.mutants("file.py", source) if one.operator == "core/RemoveDecorator"]
     assert found == [8]
+
+
+def test_faults_that_change_nothing_are_listed_once_and_stand_in_the_code():
+    faults = [(fault.file, fault.old, fault.new) for fault in EQUIVALENT]
+    assert len(set(faults)) == len(faults)
+    for file, old, _ in faults:
+        source = (ROOT / "src" / "fullbatch" / file).read_text()
+        assert old in " ".join(line.strip() for line in source.splitlines()), (file, old)

@@ -1,8 +1,9 @@
 """Faults that no test can notice, or none should, each with its reason: the report counts them apart."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .places import Mutant
+if TYPE_CHECKING:
+    from .places import Mutant
 
 
 class Equivalent(NamedTuple):
@@ -278,12 +279,6 @@ EQUIVALENT = (
         "a copy more: speed",
     ),
     Equivalent(
-        "solvers/_design.py",
-        "return round(4 * stored) + 24 * outputs  # also by column, and scaled",
-        "return round(4 * stored) + 23 * outputs  # also by column, and scaled",
-        "an estimate of how much memory a row takes, lower by a byte for each output",
-    ),
-    Equivalent(
         "solvers/_whole_hessian.py",
         "NARROWER, STEPS, CLOSE, WIDEST = 4.0, 30, 1e-6, 1e12",
         "NARROWER, STEPS, CLOSE, WIDEST = 5.0, 30, 1e-6, 1e12",
@@ -350,18 +345,6 @@ EQUIVALENT = (
         "how much longer a step becomes at the most: how many trials a search takes",
     ),
     Equivalent(
-        "data/medians.py",
-        "chosen, left = [], 0.0",
-        "chosen, left = [], -1.0",
-        "whether two or three reads find the same numbers",
-    ),
-    Equivalent(
-        "data/ipc.py",
-        "nbytes = rows * fixed // 8 + share * rows // self.rows",
-        "nbytes = rows * fixed // 8 + share * rows / self.rows",
-        "an estimate of memory, to a part of a byte",
-    ),
-    Equivalent(
         "run/_shared_fit.py",
         "_MOST_READS = 16",
         "_MOST_READS = 17",
@@ -380,12 +363,6 @@ EQUIVALENT = (
         "nobody compares two of them",
     ),
     Equivalent(
-        "run/together.py",
-        "theta if self.shares else np.zeros(0), answer.value[:, 0],",
-        "theta if self.shares else np.zeros(0), answer.value[:, -1],",
-        "the first of one theta is the last",
-    ),
-    Equivalent(
         "estimators/_template.py",
         "told = [(one, place) for some, place in zip(notices, places, strict=True) "
         "for one in some if one.code == code]",
@@ -398,12 +375,6 @@ EQUIVALENT = (
         "there[(penalty.l1 > 0) & (there * here < 0)] = 0.0",
         "there[(penalty.l1 > 0) & (there / here < 0)] = 0.0",
         "products and quotients have the same sign, and no coordinate of a face is 0",
-    ),
-    Equivalent(
-        "engines/_worker.py",
-        "first = built[0].parameters",
-        "first = built[ -1].parameters",
-        "one model describes its blocks by the same schema: but for the precision, which is asked of all, they agree",
     ),
     Equivalent(
         "objective/groups.py",
@@ -452,7 +423,7 @@ EQUIVALENT = (
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")
 
 
-def reason(mutant: Mutant, old: str, new: str) -> str:
+def reason(mutant: "Mutant", old: str, new: str) -> str:
     """Why a fault is not to be noticed; empty if it is."""
     if old.startswith("@dataclass(") and (not new or any(slip in old and slip not in new for slip in _SLIPS)) and new:
         return "frozen, slots and kw_only guard against slips of who writes code; nothing that runs depends on them"

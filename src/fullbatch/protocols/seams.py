@@ -324,6 +324,24 @@ def drive(steps: Steps[Any], fun: Callable[[Any], Any]) -> Any:
         return done.value
 
 
+def through(each: Callable[[Any], Steps[Any]], steps: Steps[R]) -> Steps[R]:
+    """The same steps, of which each request is answered by way of another generator.
+
+    Parameters
+    ----------
+    each : callable
+        Makes a generator of a request: what it returns is the answer.
+    steps : generator
+        As for `drive`.
+    """
+    try:
+        request = next(steps)
+        while True:
+            request = steps.send((yield from each(request)))
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+
+
 class Solver(Protocol[S]):
     """A method that yields requests and is sent their answers; it knows neither data nor workers.
 

@@ -20,7 +20,7 @@ from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves
 from ..protocols.requests import Curvature, HessVec, ValueGrad
-from ..protocols.seams import Facts, Steps, drive
+from ..protocols.seams import Facts, Steps, drive, through
 from ..solvers.auto import seconds_of_pass
 from ..solvers.newton import Newton
 from ..solvers.newton_cg import conjugate_step
@@ -250,19 +250,12 @@ def _along_directions(objective: Objective, state: Any, moves: Array | bool = Tr
         of_columns = facts.parameters.predictors[:, : len(facts.squares)]
         scale[of_columns] = np.where(facts.squares > 0, np.sqrt(facts.squares), 1.0)
     most = int(np.clip(_SHARE_ALONG * objective.num_passes, *_DIRECTIONS))
-    step = yield from _within(moves, conjugate_step(state.theta, state.grad, _SETTLED, most, scale))
+
+    def within(request: Any) -> Steps[Array]:
+        return np.where(moves, (yield request), 0.0)
+
+    step = yield from through(within, conjugate_step(state.theta, state.grad, _SETTLED, most, scale))
     return -0.5 * float(state.grad @ step)
-
-
-def _within(moves: Array | bool, steps: Steps[Array]) -> Steps[Array]:
-    """The same steps, told nothing of the coordinates that do not move."""
-    product = None
-    while True:
-        try:
-            request = steps.send(product)
-        except StopIteration as done:
-            return done.value
-        product = np.where(moves, (yield request), 0.0)
 
 
 def _above(value: float, facts: Facts) -> float:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
-from ..protocols.seams import Solver, State, Steps
+from ..protocols.seams import Solver, State, Steps, through
 from ..protocols.seams import drive as drive  # its former place
 from ._asked import as_theta, check_arguments, checked_solver
 from ._other_solver import other_solver, solver_for_state
@@ -217,23 +217,17 @@ class _Run:
         """The run, which ends before its next request once Ctrl-C was pressed."""
         self.pressed = pressed
         try:
-            whole = hasattr(self.solver, "run")
-            return (yield from self._until_pressed(self._whole_run() if whole else self._iterate(self.resume)))
+            steps = self._whole_run() if hasattr(self.solver, "run") else self._iterate(self.resume)
+            return (yield from through(self._unless_pressed, steps))
         except Interrupted:
             if self.latest is None:
                 raise KeyboardInterrupt from None
             return (yield from self._result(Status.INTERRUPTED))
 
-    def _until_pressed(self, steps: Steps[Result]) -> Steps[Result]:
-        answer = None
-        while True:
-            try:
-                request = steps.send(answer)
-            except StopIteration as done:
-                return done.value
-            if self.pressed.is_set():
-                raise Interrupted
-            answer = yield request
+    def _unless_pressed(self, request: Any) -> Steps[Any]:
+        if self.pressed.is_set():
+            raise Interrupted
+        return (yield request)
 
     def _iterate(self, resume: Any) -> Steps[Result]:
         first = (yield from self.solver.init(self.theta)) if resume is None else resume
