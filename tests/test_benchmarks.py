@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from benchmarks.fits import picture
 from benchmarks.scaling.model import PARTS, Case, Network, extrapolate, features, fit, predict
+from benchmarks.sparse import ours, problems
 from benchmarks.survivors.listed import GONE, SURVIVORS
 
 ROOT = Path(__file__).parents[1]
@@ -117,6 +118,19 @@ def test_a_frequency_model_of_few_rows():
     found = json.loads(done.stdout)
     assert found["fullbatch"]["gap"] <= 1e-8
     assert found["fullbatch"]["seconds"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["dense", "text", "mixed-poisson", "mixed-gamma", "correlated", "difficult"])
+def test_a_path_is_as_good_as_a_fit_of_each_strength(task):
+    made = problems.path(task, None, quick=True)
+    found = ours.path(made, 2, 1e-10)["theta"]
+    alone = [replace(made, shares=(), l1=share * made.l1, l2=share * made.l2) for share in made.shares]
+    values = made.values(found)
+    for one, theta, value in zip(alone, found, values, strict=True):
+        least = one.values(ours.fit(one, 2, 1e-14)["theta"])[0]
+        assert value == pytest.approx(one.values(theta)[0], rel=1e-13)
+        assert value == pytest.approx(least, rel=1e-9)
 
 
 @pytest.mark.slow

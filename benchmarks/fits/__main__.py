@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import machine
 from ..sparse import report
-from ..sparse.__main__ import parsed, parser_of, peers_or_why, run
+from ..sparse.__main__ import parsed, parser_of, run
 from . import picture
 from .problems import FEW, PEERS, TASKS
 
@@ -20,11 +20,10 @@ def main() -> None:
     options = parsed(parser_of("fits", TASKS), TASKS)
     result: dict[str, Any] = {"machine": machine.describe(), "quick": options.quick, "tasks": {}, "loads": []}
     result["started"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    python = peers_or_why(options)
     for name in options.tasks:
         task = TASKS[name](FEW) if options.quick else TASKS[name]()
         result["loads"].append(f"{name} {os.getloadavg()[0]:.1f}")
-        result["tasks"][name] = run(task, PEERS[name], TOLERANCES, GAPS, python, options)
+        result["tasks"][name] = run(task, PEERS[name], TOLERANCES, GAPS, options)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
         Path(f"{options.output}.md").write_text(report.markdown(result, "Whole fits"))

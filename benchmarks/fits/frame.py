@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..peers.client import make_environment, run_worker
+from ..peers.client import run_worker
 
 ALPHA, GAP = 1e-4, 1e-8
 TOLERANCES = {"fullbatch": (1e-4, 1e-5, 1e-6), "glum": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8)}
@@ -94,11 +94,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.worker:
         return worker(*options.worker)
-    from ..sparse.__main__ import REQUIREMENTS, RESULTS
+    from ..sparse.__main__ import environment
 
     pythons = {"fullbatch": Path(sys.executable)}
     if not options.no_peers:
-        pythons["glum"] = make_environment(RESULTS / "sparse-peers-venv", REQUIREMENTS)
+        pythons["glum"] = environment("glum_")
     with tempfile.TemporaryDirectory() as folder:
         path, output = Path(folder, "frame.parquet"), Path(folder, "found.json")
         made(options.rows).to_parquet(path)

@@ -15,12 +15,11 @@ import numpy as np
 from .. import machine
 from ..peers.client import PeerError, make_environment, run_worker
 from . import ours, report
-from .peers import PEERS, label
-from .problems import TASKS, made
+from .peers import PEERS, PEERS_OF_PATHS, label, requirements
+from .problems import TASKS, made, path
 from .task import Task, load, save
 
 RESULTS = Path(__file__).parents[1] / "results"
-REQUIREMENTS = Path(__file__).with_name("peers") / "requirements.txt"
 GAPS, TOLERANCES = (1e-6,), (1e-8, 1e-10)
 
 
@@ -28,11 +27,12 @@ def main() -> None:
     options = _options()
     result: dict[str, Any] = {"machine": machine.describe(), "quick": options.quick, "tasks": {}, "loads": []}
     result["started"] = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    python = peers_or_why(options)
     for name in options.tasks:
-        for task in made(name, options.sizes, options.quick):
+        sizes = options.sizes, options.quick
+        for task in [path(name, *sizes)] if options.paths else made(name, *sizes):
             result["loads"].append(f"{task.name} {os.getloadavg()[0]:.1f}")
-            result["tasks"][task.name] = run(task, PEERS[task.loss], TOLERANCES, GAPS, python, options)
+            peers = (PEERS_OF_PATHS if options.paths else PEERS)[task.loss]
+            result["tasks"][task.name] = run(task, peers, TOLERANCES, GAPS, options)
             options.output.parent.mkdir(parents=True, exist_ok=True)
             Path(f"{options.output}.json").write_text(json.dumps(result, indent=1) + "\n")
             Path(f"{options.output}.md").write_text(report.markdown(result))
@@ -44,18 +44,18 @@ def run(
     peers: tuple[str, ...],
     tolerances: tuple[float, ...],
     gaps: tuple[float, ...],
-    python: Path | str,
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Seconds of every contender to each of the gaps, and how good it was; `python` may be why there are no peers."""
+    """Seconds of every contender to each of the gaps, and how good it was: that of a path is its worst strength."""
     folder = RESULTS / "sparse-tasks" / f"{task.name}{'-quick' if options.quick else ''}"
     save(task, folder)
     task = load(folder)
     _say(f"{task.name}: fullbatch")
-    ours.fit(task, options.threads, TOLERANCES[-1])  # compiles: few rows would have other passes
+    fit = ours.path if task.shares else ours.fit
+    fit(task, options.threads, TOLERANCES[-1])  # compiles: few rows would have other passes
     thetas, seconds, notes = [], [], []
     for tol in (*tolerances, 1e-14):  # the last one is the reference
-        one = ours.fit(task, options.threads, tol)
+        one = fit(task, options.threads, tol)
         thetas.append(one["theta"])
         seconds.append(one["seconds"])
         notes.append(f"tol {tol:g}: {one['passes']} passes, {one['seconds']:.3g} s, {one['note']}")
@@ -68,33 +68,43 @@ def run(
             continue
         _say(f"{task.name}: {label(peer)}")
         try:
-            if isinstance(python, str):
-                raise PeerError(python)
-            found[label(peer)] = _of_peer(python, peer, folder, options)
+            found[label(peer)] = _of_peer(python_of(peer, options), peer, folder, options)
         except PeerError as error:
             failed[label(peer)] = str(error)
-    values = {name: [task.value(theta) for theta in thetas] for name, (thetas, *_) in found.items()}
-    optimum, name, number = min((value, name, number) for name in values for number, value in enumerate(values[name]))
-    known = found[name][0][number][: -task.outputs] != 0
-    row: dict[str, Any] = {"title": task.title, "l1": task.l1, "l2": task.l2, "optimum": optimum}
-    row |= {"support": int(known.sum()), "contenders": {}}
+    values = {name: np.array([task.values(theta) for theta in thetas]) for name, (thetas, *_) in found.items()}
+    # Of each strength the least that anyone found, and where coefficients are not zero there.
+    optimum = np.min([value.min(axis=0) for value in values.values()], axis=0)
+    best = [_where_least(values, i) for i in range(len(optimum))]
+    known = np.array([_of_strength(found[name][0][number], i, task) != 0 for i, (name, number) in enumerate(best)])
+    row: dict[str, Any] = {"title": task.title, "l1": task.l1, "l2": task.l2, "optimum": float(optimum[-1])}
+    row |= {"support": int(known[-1].sum()), "contenders": {}}
     for name, (thetas, seconds, note, version) in found.items():
-        left = [(value - optimum) / abs(optimum) for value in values[name]]
+        left = ((values[name] - optimum) / np.abs(optimum)).max(axis=1)
         numbers = [next((place for place, one in enumerate(left) if one <= gap), None) for gap in gaps]
         last = len(left) - 1 if numbers[-1] is None else numbers[-1]
-        support = thetas[last][: -task.outputs] != 0
+        support = np.array([_of_strength(thetas[last], i, task) != 0 for i in range(len(optimum))])
         row["contenders"][name] = {
             "reached": {
                 str(gap): None if at is None else float(seconds[at]) for gap, at in zip(gaps, numbers, strict=True)
             },
             "seconds": float(seconds[last]),
             "gap": float(left[last]),
-            "support": int(support.sum()),
+            "support": int(support[-1].sum()),
             "other": int((support != known).sum()),
             "note": note,
         } | ({"version": version} if version else {})
     row["contenders"] |= {name: {"failed": words} for name, words in failed.items()}
     return row
+
+
+def _where_least(values: dict[str, Any], strength: int) -> tuple[str, int]:
+    """Whose fit of a strength has the least F, and which of its fits."""
+    return min((own[number, strength], name, number) for name, own in values.items() for number in range(len(own)))[1:]
+
+
+def _of_strength(theta: Any, number: int, task: Task) -> Any:
+    """Coefficients of one strength."""
+    return theta.reshape(max(len(task.shares), 1), -1)[number, : -task.outputs]
 
 
 def _of_peer(python: Path, peer: str, folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str, str]:
@@ -131,19 +141,23 @@ def parsed(parser: argparse.ArgumentParser, tasks: Iterable[str]) -> argparse.Na
     return options
 
 
-def peers_or_why(options: argparse.Namespace) -> Path | str:
-    """The peers' Python, made if need be; or why there is none."""
-    if options.peers_python is not None or options.no_peers:
-        return options.peers_python or "left out"
-    try:
-        return make_environment(RESULTS / "sparse-peers-venv", REQUIREMENTS)
-    except PeerError as error:
-        return str(error)
+def python_of(peer: str, options: argparse.Namespace) -> Path:
+    """A peer's Python, made if need be."""
+    if options.no_peers:
+        raise PeerError("left out")
+    return options.peers_python or environment(peer)
+
+
+def environment(peer: str) -> Path:
+    """The Python of the environment that a peer is in."""
+    file = requirements(peer)
+    return make_environment(RESULTS / f"sparse-peers-{file.stem}", file)
 
 
 def _options() -> argparse.Namespace:
     parser = parser_of("sparse", TASKS)
     parser.add_argument("--sizes", help="rows and columns, with commas, instead of a task's own; for a single task")
+    parser.add_argument("--paths", action="store_true", help="a path of strengths of each task, instead of two fits")
     options = parsed(parser, TASKS)
     options.sizes = tuple(map(int, options.sizes.split(","))) if options.sizes else None
     if options.sizes and (len(options.tasks) != 1 or len(options.sizes) != len(TASKS[options.tasks[0]][1])):

@@ -86,6 +86,7 @@ TASKS: dict[str, tuple[Callable[..., Task], tuple[int, ...], tuple[int, ...], fl
     "difficult": (difficult, (100_000, 200), (2_000, 40), 1.0),
 }
 STRENGTHS = (0.1, 0.01)
+PATH, PATH_QUICK = 100, 5  # strengths, down to the smallest of those
 
 
 def made(name: str, sizes: tuple[int, ...] | None, quick: bool) -> list[Task]:
@@ -97,3 +98,13 @@ def made(name: str, sizes: tuple[int, ...] | None, quick: bool) -> list[Task]:
         replace(task, name=f"{name}-{share:g}", l1=share * most * ratio, l2=share * most * (1 - ratio))
         for share in STRENGTHS
     ]
+
+
+def path(name: str, sizes: tuple[int, ...] | None, quick: bool) -> Task:
+    """The task with a path of strengths, from the strongest down."""
+    make, usual, small, ratio = TASKS[name]
+    task = make(*(sizes or (small if quick else usual)))
+    most = strongest(task) / ratio
+    shares = np.geomspace(1.0, min(STRENGTHS), PATH_QUICK if quick else PATH).tolist()
+    title = f"{task.title}, a path of {len(shares)} strengths"
+    return replace(task, name=f"{name}-path", title=title, l1=most * ratio, l2=most * (1 - ratio), shares=tuple(shares))

@@ -19,7 +19,7 @@ class Task:
     several, then the intercepts.
 
     `codes`, (n, q), are categorical columns: level numbers, of which each column has those of `levels`. Their one-hot
-    columns follow those of X.
+    columns follow those of X. `shares` are those of a path's strengths, each a share of l1 and l2; none for a fit.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Task:
     X: Any  # dense, or scipy.sparse CSR
     y: np.ndarray
     codes: np.ndarray | None = None
+    shares: tuple[float, ...] = ()
 
     @cached_property
     def outputs(self) -> int:
@@ -43,16 +44,19 @@ class Task:
             return self.X
         return csr_array(hstack([csr_array(self.X), *map(one_hot, self.codes.T)], format="csr"))
 
-    def value(self, theta: np.ndarray) -> float:
-        """F in plain float64 NumPy: everybody's theta is judged by it."""
-        flat, intercepts = np.split(np.asarray(theta, np.float64), [-self.outputs])
-        coef, total = flat.reshape(self.outputs, -1).T, 0.0
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        """F of a fit, or of each strength of a path, in plain float64 NumPy: everybody's theta is judged by it."""
+        theta = np.asarray(theta, np.float64).reshape(max(len(self.shares), 1), -1)
+        flat, intercepts = np.split(theta, [-self.outputs], axis=1)
+        coef = flat.reshape(intercepts.size, -1).T
+        total, share = np.zeros(len(theta)), np.array(self.shares or (1.0,))
         for start in range(0, len(self.y), CHUNK):
             rows = slice(start, start + CHUNK)
             X = self.columns[rows]
-            eta = (X if hasattr(X, "tocsr") else np.asarray(X, np.float64)) @ coef + intercepts
-            total += losses(self.loss, self.y[rows], eta if self.loss == "softmax" else eta[:, 0])
-        return total / len(self.y) + self.l1 * float(np.abs(flat).sum()) + 0.5 * self.l2 * float(flat @ flat)
+            eta = (X if hasattr(X, "tocsr") else np.asarray(X, np.float64)) @ coef + intercepts.ravel()
+            total += losses(self.loss, self.y[rows], eta)
+        penalties = self.l1 * np.abs(flat).sum(axis=1) + 0.5 * self.l2 * (flat**2).sum(axis=1)
+        return total / len(self.y) + share * penalties
 
 
 def one_hot(codes: np.ndarray) -> csr_array:
@@ -62,21 +66,23 @@ def one_hot(codes: np.ndarray) -> csr_array:
     return csr_array(ones, shape=(len(codes), len(levels)))
 
 
-def losses(loss: str, y: np.ndarray, eta: np.ndarray) -> float:
-    """Sum of the rows' losses."""
+def losses(loss: str, y: np.ndarray, eta: np.ndarray) -> np.ndarray | float:
+    """Sum of the rows' losses, for each column of predictors; of softmax's all columns are one model."""
+    if loss == "softmax":
+        return float(np.sum(logsumexp(eta, axis=1) - eta[np.arange(len(y)), y]))
+    y = y[:, None]
     with np.errstate(over="ignore"):
         if loss == "logistic":
-            return float(np.sum(np.logaddexp(0.0, eta) - y * eta))
-        if loss == "squared":
-            return float(0.5 * np.sum((eta - y) ** 2))
-        if loss == "poisson":  # half the deviance, as glum has it
-            own = np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)) - y, 0.0)
-            return float(np.sum(np.exp(eta) - y * eta + own))
-        if loss == "gamma":
-            return float(np.sum(y * np.exp(-eta) + eta - np.log(y) - 1.0))
-        if loss == "softmax":
-            return float(np.sum(logsumexp(eta, axis=1) - eta[np.arange(len(y)), y]))
-    raise ValueError(f"no formula for the loss {loss!r}")
+            each = np.logaddexp(0.0, eta) - y * eta
+        elif loss == "squared":
+            each = 0.5 * (eta - y) ** 2
+        elif loss == "poisson":  # half the deviance, as glum has it
+            each = np.exp(eta) - y * eta + np.where(y > 0, y * np.log(np.where(y > 0, y, 1.0)) - y, 0.0)
+        elif loss == "gamma":
+            each = y * np.exp(-eta) + eta - np.log(y) - 1.0
+        else:
+            raise ValueError(f"no formula for the loss {loss!r}")
+    return np.sum(each, axis=0)
 
 
 def strongest(task: Task) -> float:
@@ -95,14 +101,14 @@ def save(task: Task, folder: Path) -> None:
     np.save(folder / "y.npy", task.y)
     if task.codes is not None:
         np.save(folder / "codes.npy", task.codes)
-    about = {key: getattr(task, key) for key in ("name", "title", "loss", "l1", "l2")}
+    about = {key: getattr(task, key) for key in ("name", "title", "loss", "l1", "l2", "shares")}
     (folder / "task.json").write_text(json.dumps({**about, "shape": task.X.shape if sparse else None}))
 
 
 def load(folder: Path) -> Task:
     """Open a task's files, mapped into memory."""
     about = json.loads((folder / "task.json").read_text())
-    shape = about.pop("shape")
+    shape, about["shares"] = about.pop("shape"), tuple(about["shares"])
     if shape is None:
         X = np.load(folder / "X.npy", mmap_mode="r")
     else:

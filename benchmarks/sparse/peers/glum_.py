@@ -9,6 +9,17 @@ FAMILIES = {"logistic": "binomial", "squared": "normal", "poisson": "poisson", "
 
 
 def fit(task: Any, option: str, tol: float, threads: int) -> np.ndarray:
+    model = _fitted(task, tol, task.l1 + task.l2)
+    return np.append(model.coef_, model.intercept_)
+
+
+def path(task: Any, option: str, tol: float, threads: int) -> np.ndarray:
+    strengths = [share * (task.l1 + task.l2) for share in task.shares]
+    model = _fitted(task, tol, strengths, alpha_search=True)
+    return np.column_stack((model.coef_path_, model.intercept_path_))
+
+
+def _fitted(task: Any, tol: float, alpha: Any, **options: Any) -> Any:
     X: Any = task.columns
     if task.codes is not None:
         import pandas
@@ -20,15 +31,13 @@ def fit(task: Any, option: str, tol: float, threads: int) -> np.ndarray:
         X = tabmat.from_pandas(frame)
     elif hasattr(X, "tocsr"):
         X = X.tocsc()
-    strength = task.l1 + task.l2
-    link = "log" if task.loss == "gamma" else "auto"
     model = GeneralizedLinearRegressor(
         family=FAMILIES[task.loss],
-        link=link,
-        alpha=strength,
-        l1_ratio=task.l1 / strength,
+        link="log" if task.loss == "gamma" else "auto",
+        alpha=alpha,
+        l1_ratio=task.l1 / (task.l1 + task.l2),
         gradient_tol=tol,
         max_iter=1000,
+        **options,
     )
-    model.fit(X, task.y)
-    return np.append(model.coef_, model.intercept_)
+    return model.fit(X, task.y)

@@ -8,12 +8,13 @@ import os
 import sys
 import time
 import warnings
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
-PACKAGES = {"sklearn_": "scikit-learn", "intelex_": "scikit-learn-intelex", "skglm_": "skglm", "glum_": "glum"}
+PACKAGES = {"sklearn_": "scikit-learn", "intelex_": "scikit-learn-intelex"}  # others are called as their modules
 
 
 def main() -> None:
@@ -27,10 +28,10 @@ def main() -> None:
 
     warnings.simplefilter("ignore")  # of fits that end early, which is what is asked for
     module, _, option = peer.partition(":")
-    fit = import_module(f"{__package__}.{module}").fit
     task = load(Path(folder))
+    fit = getattr(import_module(f"{__package__}.{module}"), "path" if task.shares else "fit")
     _ = task.columns
-    fit(task, option, 1e-1, int(threads))  # compiles
+    fit(replace(task, shares=task.shares[:3]), option, 1e-1, int(threads))  # compiles
     thetas, spent = [], []
     left = float(seconds)
     for tol in TOLERANCES:
@@ -41,7 +42,8 @@ def main() -> None:
         left -= spent[-1]
         if left < spent[-1]:
             break
-    told = f"{PACKAGES[module]} {version(PACKAGES[module])}"
+    package = PACKAGES.get(module, module.rstrip("_"))
+    told = f"{package} {version(package)}"
     np.savez(path, theta=np.array(thetas), seconds=np.array(spent), version=told)
 
 
