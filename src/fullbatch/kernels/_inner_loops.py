@@ -154,7 +154,8 @@ def _gram_loop(width: int) -> Any:
             kinds = signature.args
             X, factor, G = (Matrix(context, builder, kinds[at], values[at]) for at in (0, 3, 6))
             _, first, last, _, start, stop, _, k, begin, end, low = values
-            vectors = Vectors(builder, G.kind)
+            numbers: Any = G.kind
+            vectors = Vectors(builder, numbers)
 
             def at_most(number, most):
                 return builder.select(builder.icmp_signed("<", number, most), number, most)

@@ -54,14 +54,13 @@ class Vectors:
 
     def number(self, stored: ir.Value, kind: Any) -> ir.Value:
         """What is stored as `kind`, a number or a vector of them, in the precision of the products."""
-        if isinstance(kind, types.Integer):
-            whole = isinstance(stored.type, ir.VectorType)
-            return (self.builder.sitofp if kind.signed else self.builder.uitofp)(
-                stored, self.vector if whole else self.scalar
-            )
-        if kind.bitwidth // 8 != self.size:
-            raise TypeError(f"numbers of type {kind} are not in the precision of the products")
-        return stored
+        if not isinstance(kind, types.Integer):
+            if kind.bitwidth // 8 != self.size:
+                raise TypeError(f"numbers of type {kind} are not in the precision of the products")
+            return stored
+        signed: bool = kind.signed  # type: ignore[attr-defined]
+        kinds = self.vector if isinstance(stored.type, ir.VectorType) else self.scalar
+        return (self.builder.sitofp if signed else self.builder.uitofp)(stored, kinds)
 
     def store(self, vector: ir.Value, pointer: ir.Value) -> None:
         """To numbers of the vector's type."""
