@@ -189,6 +189,56 @@ def test_hessians_of_a_path_are_of_new_places_and_no_more_than_are_allowed(monke
     np.testing.assert_allclose(found.coefs, free.coefs, atol=1e-5)
 
 
+def asked_for(monkeypatch, template, X, y, **options):
+    """A path, and how many Hessians of all columns it asked for."""
+    matrices, ask = [], together.Rows.ask
+
+    def asked(self, thetas, some=()):
+        matrices.extend(some)
+        return ask(self, thetas, some)
+
+    with monkeypatch.context() as during:
+        during.setattr(together.Rows, "ask", asked)
+        return fit_path(template, X, y, **options), len(matrices)
+
+
+def test_neighbouring_strengths_share_hessians(monkeypatch):
+    template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
+    close, few = asked_for(monkeypatch, template, X, LABELS, num=40, ratio=0.05)
+    monkeypatch.setattr(together, "_NEAR", 1.0)
+    each, many = asked_for(monkeypatch, template, X, LABELS, num=40, ratio=0.05)
+    assert close.success
+    assert 0 < few < many
+    np.testing.assert_allclose(close.value, each.value, rtol=1e-11)
+
+
+def test_a_hessian_is_asked_for_where_it_saves_more_reads_than_it_costs(monkeypatch):
+    template = LogisticRegression(l1_ratio=0.5, tol=1e-8)
+    strengths = [0.1, 0.03, 0.01, 0.003]
+    monkeypatch.setattr(together, "_MOST_WORTH", 1.0)
+    cheap, many = asked_for(monkeypatch, template, X, LABELS, strengths=strengths)
+    monkeypatch.undo()
+    monkeypatch.setattr(together.Together, "_worth", 4.0)
+    dear, few = asked_for(monkeypatch, template, X, LABELS, strengths=strengths)
+    assert 0 < few < many
+    np.testing.assert_allclose(dear.value, cheap.value, rtol=1e-12)
+
+
+def test_wide_sparse_paths_ask_for_no_hessian_of_all_columns(monkeypatch):
+    rng = np.random.default_rng(0)
+    wide = rng.standard_normal((200, 30))
+    y = (wide[:, 0] - wide[:, 1] + rng.logistic(size=200) > 0).astype(int)
+    wide = np.hstack((wide, rng.standard_normal((200, together._MOST_SHARED))))
+    template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
+    found, matrices = asked_for(monkeypatch, template, wide, y, num=5, ratio=0.3)
+    assert (matrices, found.success) == (0, True)
+    monkeypatch.setattr(together, "_MOST_SHARED", wide.shape[1] + 1)
+    shared, matrices = asked_for(monkeypatch, template, wide, y, num=5, ratio=0.3)
+    assert matrices > 0
+    np.testing.assert_allclose(found.value, shared.value, rtol=1e-10)
+    np.testing.assert_array_equal(found.not_zero, shared.not_zero)
+
+
 def test_strengths_under_way_are_as_many_as_there_is_memory_for_their_hessians(monkeypatch):
     template, done = LogisticRegression(l1_ratio=1.0, tol=1e-8), []
     group = together.Together._group

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullbatch.kernels.dense import TiledRows
-from fullbatch.kernels.gram import grams
+from fullbatch.kernels.gram import FUSED_COLUMNS, grams
 from fullbatch.models.linear import Linear
 from fullbatch.protocols import Curvature, HessVec, Rows, ValueGrad
 from fullbatch.protocols.schema import Schema
@@ -192,6 +192,27 @@ def test_gram_matrices_of_other_storages(storage):
     theta = rng.normal(size=81) / 1e4
     got, true = block.evaluate(Curvature(theta, "gram")), exact.evaluate(Curvature(theta, "gram"))
     np.testing.assert_allclose(got.matrix, true.matrix, rtol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 64, 65, 100, FUSED_COLUMNS, FUSED_COLUMNS + 1])
+@pytest.mark.parametrize(
+    ("dtype", "order", "rtol"),
+    [
+        ("float64", "C", 1e-13),
+        ("float64", "F", 1e-13),
+        ("float32", "C", 1e-5),
+        ("float32", "F", 1e-5),
+        ("int8", "C", 1e-5),
+    ],
+)
+def test_gram_matrices_of_any_width_are_those_of_numpy(columns, dtype, order, rtol):
+    rng = np.random.default_rng(columns)
+    X = np.asarray(rng.integers(-9, 10, (503, columns)), dtype, order)
+    weight, with_ones = rng.random(503), np.column_stack((X, np.ones(503))).astype(np.float64)
+    block = build("logistic", X, np.arange(503) % 2, weight=weight)
+    matrix = block.evaluate(Curvature(np.zeros(columns + 1), "gram")).matrix
+    wanted = with_ones.T @ (0.25 * weight[:, None] * with_ones)
+    np.testing.assert_allclose(matrix, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max())
 
 
 def test_a_column_far_from_zero_keeps_the_digits_of_its_spread():

@@ -157,7 +157,7 @@ def _times(rows: list[tuple[Array, Array]], n: int) -> Array:
     exclusive = sum(len(test) for _, test in rows) == n
     for number, (train, test) in enumerate(rows):
         fold[test] = number
-        exclusive = exclusive and len(train) + len(test) == n and len(np.unique(train)) == len(train)
+        exclusive = exclusive and len(train) + len(test) == n and np.bincount(train).max(initial=0) <= 1
     if exclusive and (fold >= 0).all() and not any((fold[train] == k).any() for k, (train, _) in enumerate(rows)):
         return fold
     counts = [np.bincount(pair[part], minlength=n) for part in (0, 1) for pair in rows]

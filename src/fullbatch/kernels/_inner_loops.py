@@ -23,6 +23,9 @@ from .compiled import VECTOR_BYTES
 ROWS, ROWS_OF_MORE = 8, 4
 # Outputs that a loop takes at most: more sums would not stay in the registers, 16 in all or, of the longest, 32.
 MOST_OUTPUTS = 5 if VECTOR_BYTES == 64 else 3
+# Rows of a Gram matrix whose sums, for two vectors each, a loop keeps in the registers: no more than a vector has
+# numbers, so that they are always there.
+GRAM_ROWS = VECTOR_BYTES // 8
 CACHE_LINE = 64
 
 
@@ -134,6 +137,55 @@ def _added_products(rows, outputs, squares):
     return _inner_loop(rows, write)
 
 
+def _gram_loop(width: int) -> Any:
+    """Function of compiled code: (X, first, last, factor, start, stop, G, k, begin, end, low).
+
+    Adds to G the products of columns of X, each times the factors, (1, size), of the rows of a tile, the first of which
+    is the `first` of X, from `start` to `stop`: of the columns from the `k`-th on, as many as GRAM_ROWS, with those of
+    the vectors from `low` on, as many as `width`. Rows of G before `begin`, and from `end` on, stay as they are. Rows
+    behind the `last` are that one again.
+    """
+
+    @intrinsic
+    def gram_loop(typing, X, first, last, factor, start, stop, G, k, begin, end, low):
+        index = types.intp
+
+        def generate(context, builder, signature, values):
+            kinds = signature.args
+            X, factor, G = (Matrix(context, builder, kinds[at], values[at]) for at in (0, 3, 6))
+            _, first, last, _, start, stop, _, k, begin, end, low = values
+            numbers: Any = G.kind
+            vectors = Vectors(builder, numbers)
+
+            def at_most(number, most):
+                return builder.select(builder.icmp_signed("<", number, most), number, most)
+
+            places = [builder.mul(builder.add(low, X.index(v)), X.index(vectors.lanes)) for v in range(width)]
+            ends = builder.sub(X.columns, X.index(vectors.lanes))
+            features = [at_most(place, ends) for place in places]
+            sums = [[carried(builder, vectors.zero()) for _ in range(width)] for _ in range(GRAM_ROWS)]
+            with counting(builder, start, stop) as i:
+                row = X.row(at_most(builder.add(first, i), last))
+                share = vectors.spread(builder.load(builder.gep(factor.row(X.index(0)), [i])))
+                some = [builder.fmul(vectors.load(builder.gep(row, [at]), X.kind), share) for at in features]
+                columns = builder.gep(row, [k])
+                for c, into in enumerate(sums):
+                    one = vectors.spread(vectors.number(builder.load(builder.gep(columns, [X.index(c)])), X.kind))
+                    for x, (get, put) in zip(some, into, strict=True):
+                        put(vectors.multiply_add(one, x, get()))
+            for c, into in enumerate(sums):
+                number = builder.add(k, X.index(c))
+                inside = builder.and_(builder.icmp_signed("<=", begin, number), builder.icmp_signed("<", number, end))
+                with builder.if_then(inside):
+                    for place, (get, _) in zip(places, into, strict=True):
+                        vectors.add(get(), builder.gep(G.row(k, c), [place]))
+            return context.get_dummy_value()
+
+        return types.void(X, index, index, factor, index, index, G, *(index,) * 4), generate
+
+    return gram_loop
+
+
 _TILES = ((ROWS, 1), *((ROWS_OF_MORE, outputs) for outputs in range(2, MOST_OUTPUTS + 1)))
 
 # For one output, for two, and so on.
@@ -141,3 +193,4 @@ FORWARD = tuple(_products(rows, outputs) for rows, outputs in _TILES)
 COPYING_FORWARD = tuple(_products(rows, outputs, copied=True) for rows, outputs in _TILES)
 BACKWARD = tuple(_added_products(rows, outputs, False) for rows, outputs in _TILES)
 backward_squares_one = _added_products(ROWS, 1, True)
+gram_of_one_vector, gram_of_two = _gram_loop(1), _gram_loop(2)

@@ -36,8 +36,9 @@ class Storage(NamedTuple):
     backward_squares : (rows, space, start, curvature)
         Sums += curvature [x, 1]**2, elementwise. May destroy the tile.
     backward_gram : (rows, space, square, start, factor)
-        Sums of the workspace `square`, (p + 1, p + 1), += factor [x, 1] [x, 1]', factor (size,), for the tile that
-        was read into `space`.
+        Sums of the workspace `square`, (p + 1, p + 1), += factor [x, 1] [x, 1]', factor (1, size), for the tile that
+        was read into `space`: those on and above the diagonal but for the last column, and the last row; others as the
+        storage likes.
     flush : (space, total, last)
         Move the sums so far into the float64 `total`; may wait for the `last` call.
     """

@@ -18,10 +18,13 @@ from ._inner_loops import (
     CACHE_LINE,
     COPYING_FORWARD,
     FORWARD,
+    GRAM_ROWS,
     MOST_OUTPUTS,
     ROWS,
     ROWS_OF_MORE,
     backward_squares_one,
+    gram_of_one_vector,
+    gram_of_two,
 )
 from .compiled import VECTOR_BYTES, as_written, inlined
 
@@ -34,6 +37,7 @@ MOST_ROWS = 480
 TILE_BYTES = 131072
 CHUNK_BYTES = 2048
 GROUP_BYTES = 8192
+GRAM_BYTES = 24576
 
 
 class Workspace(NamedTuple):
@@ -231,13 +235,33 @@ def backward_squares_rows(X, first, last, space, curvature):
         )
 
 
-@inlined
-def scaled_rows(X, first, last, p, factor):
-    """Factor times [x, 1] of each row, (p + 1, rows)."""
-    scaled = np.empty((p + 1, factor.size))
-    for i in range(factor.size):
-        row = min(first + i, last)
-        for j in range(p):
-            scaled[j, i] = factor[i] * np.float64(X[row, j])
-        scaled[p, i] = factor[i]
-    return scaled
+@as_written
+def _gram_of_group(X, first, last, factor, start, stop, G, p, vectors):
+    """The products of some rows, which stay in the first-level cache."""
+    begin, low = 0, 0
+    while begin < p:
+        end, low = min(begin + GRAM_ROWS, p), begin * G.itemsize // VECTOR_BYTES
+        # The last columns begin earlier, so that there are as many of them; what was added before is not again.
+        k = max(0, end - GRAM_ROWS)
+        while low + 1 < vectors:
+            gram_of_two(X, first, last, factor, start, stop, G, k, begin, end, low)
+            low += 2
+        if low < vectors:
+            gram_of_one_vector(X, first, last, factor, start, stop, G, k, begin, end, low)
+        begin = end
+
+
+@as_written
+def backward_gram_rows(X, first, last, square, factor, ahead):
+    """Sums += factor [x, 1] [x, 1]', factor (1, rows): those on and above the diagonal, but for the last column, and
+    all of the last row.
+    """
+    p, G, size = square.p, square.G, factor.shape[1]
+    group, start = max(ROWS, GRAM_BYTES // (VECTOR_BYTES * square.vectors)), 0
+    while start < size:
+        stop = min(start + group, size)
+        _gram_of_group(X, first, last, factor, start, stop, G, p, square.vectors)
+        start = stop
+    for i in range(size):
+        square.slopes[p] += factor[0, i]
+    _backward_tile(X, first, last, G[p:], factor, square, ahead)

@@ -48,13 +48,19 @@ class Vectors:
     def load(self, pointer: ir.Value, kind: Any) -> ir.Value:
         """A vector of numbers that are stored as `kind` and become floating-point ones in registers."""
         integer = isinstance(kind, types.Integer)
-        if not integer and kind.bitwidth // 8 != self.size:
-            raise TypeError(f"numbers of type {kind} are not in the precision of the products")
         stored = ir.VectorType(ir.IntType(kind.bitwidth), self.lanes) if integer else self.vector
         numbers = self.builder.load(self.builder.bitcast(pointer, stored.as_pointer()), align=kind.bitwidth // 8)
-        if integer:
-            return (self.builder.sitofp if kind.signed else self.builder.uitofp)(numbers, self.vector)
-        return numbers
+        return self.number(numbers, kind)
+
+    def number(self, stored: ir.Value, kind: Any) -> ir.Value:
+        """What is stored as `kind`, a number or a vector of them, in the precision of the products."""
+        if not isinstance(kind, types.Integer):
+            if kind.bitwidth // 8 != self.size:
+                raise TypeError(f"numbers of type {kind} are not in the precision of the products")
+            return stored
+        signed: bool = kind.signed  # type: ignore[attr-defined]
+        kinds = self.vector if isinstance(stored.type, ir.VectorType) else self.scalar
+        return (self.builder.sitofp if signed else self.builder.uitofp)(stored, kinds)
 
     def store(self, vector: ir.Value, pointer: ir.Value) -> None:
         """To numbers of the vector's type."""
@@ -67,7 +73,7 @@ class Vectors:
         self.store(self.builder.fadd(vector, self.builder.load(self.builder.bitcast(pointer, kind), align=4)), pointer)
 
     def spread(self, number: ir.Value) -> ir.Value:
-        """A vector of which every number is this one, given as float64."""
+        """A vector of which every number is this one, given as float64 or in the precision of the products."""
         if self.scalar != number.type:
             number = self.builder.fptrunc(number, self.scalar)
         first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), number, ir.IntType(32)(0))

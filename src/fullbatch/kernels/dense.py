@@ -20,6 +20,7 @@ from ._storage import STORAGES, Storage, register
 from ._tiles import (
     Workspace,
     address_ahead,
+    backward_gram_rows,
     backward_rows,
     backward_squares_rows,
     flush,
@@ -27,7 +28,6 @@ from ._tiles import (
     forward_tile,
     lanes_of,
     make_workspace,
-    scaled_rows,
     size_of,
 )
 from .compiled import INSIDE, VECTOR_BYTES
@@ -127,9 +127,8 @@ def _backward_squares(rows, space, start, curvature):
 
 
 def _backward_gram(rows, space, square, start, factor):
-    last = rows.y.size - 1
-    scaled = scaled_rows(rows.X, start, last, space.p, factor)
-    backward_rows(rows.X, start, last, square, scaled, address_ahead(rows, square, start, scaled, 1))
+    ahead = address_ahead(rows, square, start, factor, 1)
+    backward_gram_rows(rows.X, start, rows.y.size - 1, square, factor, ahead)
 
 
 register(
@@ -192,8 +191,7 @@ def _tiled_backward_squares(rows, space, start, curvature):
 
 
 def _tiled_backward_gram(rows, space, square, start, factor):
-    last = space.tile.shape[0] - 1
-    backward_rows(space.tile, 0, last, square, scaled_rows(space.tile, 0, last, space.p, factor), 0)
+    backward_gram_rows(space.tile, 0, space.tile.shape[0] - 1, square, factor, 0)
 
 
 register(

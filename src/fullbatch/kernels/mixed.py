@@ -251,7 +251,7 @@ def _backward_gram(rows, space, square, start, factor):
         for c in range(q):
             columns[p + c] = p + rows.codes[start + i, c]
         for e in range(columns.size):
-            scaled, line = factor[i] * values[e], width * columns[e] + own
+            scaled, line = factor[0, i] * values[e], width * columns[e] + own
             for f in range(columns.size):
                 square.table[line + columns[f]] += scaled * values[f]
 

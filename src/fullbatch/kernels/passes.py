@@ -51,6 +51,16 @@ def _clear_padding(slope, count):
             slope[k, i] = 0.0
 
 
+@inlined
+def _mirror(matrix):
+    """What a storage need not have summed (`_storage.Storage`), from its mirror image."""
+    last = matrix.shape[0] - 1
+    for k in range(last):
+        matrix[k, last] = matrix[last, k]
+        for j in range(k):
+            matrix[k, j] = matrix[j, k]
+
+
 @kernel
 def loss_grad(
     loss: Any, rows: Any, models: int, W: Array, draws: Array, first_row: int
@@ -226,12 +236,11 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
         squares += tile[1]
         _clear_padding(eta, y.size)
         backward(rows, space, start, eta)
-        factor = curvature[0]
         if of_slopes:
             for i in range(y.size):
-                factor[i] = eta[0, i] * eta[0, i]
+                curvature[0, i] = eta[0, i] * eta[0, i]
         _clear_padding(curvature, y.size)
-        backward_gram(rows, space, square, start, factor)
+        backward_gram(rows, space, square, start, curvature)
         unflushed += step
         if unflushed >= ROWS_PER_FLUSH:
             flush(space, grad, False)
@@ -239,6 +248,7 @@ def gram(loss: Any, rows: Any, W: Array, of_slopes: bool) -> tuple[float, Array,
             unflushed = 0
     flush(space, grad, True)
     flush(square, matrix, True)
+    _mirror(matrix)
     return value, grad, matrix, squares
 
 
@@ -298,12 +308,12 @@ def weighted_gram(rows: Any, W: Array, factor: Array) -> Array:
     """
     space, square = workspace(rows, W, 1), workspace(rows, W, W.shape[1])
     step = size(space)
-    eta, tile_factor = np.zeros((1, step)), np.zeros(step)
+    eta, tile_factor = np.zeros((1, step)), np.zeros((1, step))
     matrix = np.zeros((W.shape[1], W.shape[1]))
     unflushed = 0
     for start in range(0, rows.y.size, step):
         for i in range(step):
-            tile_factor[i] = factor[start + i] if start + i < factor.size else 0.0
+            tile_factor[0, i] = factor[start + i] if start + i < factor.size else 0.0
         forward(rows, space, start, eta)
         backward_gram(rows, space, square, start, tile_factor)
         unflushed += step
@@ -311,6 +321,7 @@ def weighted_gram(rows: Any, W: Array, factor: Array) -> Array:
             flush(square, matrix, False)
             unflushed = 0
     flush(square, matrix, True)
+    _mirror(matrix)
     return matrix
 
 

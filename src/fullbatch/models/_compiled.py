@@ -10,7 +10,7 @@ from numba.core import event
 from ..kernels import passes
 from ..kernels.csr import SparseRows, scratch
 from ..kernels.dense import DenseRows, TiledRows, dense_rows
-from ..kernels.gram import grams
+from ..kernels.gram import FUSED_COLUMNS, grams
 from ..kernels.mixed import MixedRows
 from ..kernels.moments import csr_moments, dense_moments
 from ..kernels.passes import curvatures, diagonal, gram, hess_vec
@@ -21,7 +21,7 @@ from .describe import read_only
 # Told, at the level INFO, of each kernel that is about to be compiled.
 logger = logging.getLogger("fullbatch.compile")
 
-__all__ = ["csr_moments", "curvatures", "dense_moments", "diagonal", "gram", "grams", "hess_vec"]
+__all__ = ["FUSED_COLUMNS", "csr_moments", "curvatures", "dense_moments", "diagonal", "gram", "grams", "hess_vec"]
 
 Array = npt.NDArray[Any]
 CompiledRows = SparseRows | DenseRows | TiledRows | MixedRows

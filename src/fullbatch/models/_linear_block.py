@@ -42,10 +42,6 @@ _EVERY = slice(None)
 
 _FORMS = ("diagonal", "gram", "meat", "rows")
 
-# Up to so many features one compiled read gives loss, gradient and Hessian; beyond it BLAS is faster, though the rows
-# are then read twice.
-_FUSED_FEATURES = 64
-
 # Numbers of a table of coefficients and sums of several models of sparse rows: 64 MB.
 _TABLE_NUMBERS = 2**23
 
@@ -285,7 +281,7 @@ class LinearBlock(Block):
             return self._gram_of_columns(request, W)
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
-        if self._outputs == 1 and (request.form == "meat" or self._features <= _FUSED_FEATURES):
+        if self._outputs == 1 and (request.form == "meat" or self._features <= self._passes.FUSED_COLUMNS):
             value, W_grad, matrix, squares = self._passes.gram(self._loss, self._rows, W, request.form == "meat")
             point = Eval(float(value), self._coefficients.gradients(W_grad)[0], self._total, float(squares))
             return Matrix(self._coefficients.matrices_of(matrix[None])[0], self._total, point)

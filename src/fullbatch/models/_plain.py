@@ -26,6 +26,9 @@ _FLOAT32_ROWS = 480
 # Up to so many multiplications NumPy's own loops are faster than BLAS, whose threads must be told first to keep out.
 _FEW_PRODUCTS = 2**15
 
+# `gram` is as fast as its parts for any number of columns.
+FUSED_COLUMNS = np.inf
+
 # Rows whose Gram matrix is summed in the precision of the products, as in `kernels.gram`.
 _GRAM_ROWS = 1024
 

@@ -1,5 +1,6 @@
 """One of many fits that advance together: by a shared Hessian, and where that misleads by a solver of its own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -131,6 +132,13 @@ class Fit:
             self.doubtful = bool(goes_on.any()) or self.local.pivot <= _VANISHING
         if self.local is None or self.left > tol:
             self.status, self.alone = None, True
+
+    def reads_left(self, tol: float) -> float:
+        """How many reads it is from its end, if it goes on as by the latest one; infinite where that is not known."""
+        if not 0.0 < self.ratio < 1.0:
+            return 0.0 if self.ratio == 0.0 else np.inf
+        end = tol if self.ratio <= _FAST else _FAR_BELOW * tol
+        return math.log(max(self.left / end, 1.0)) / -math.log(self.ratio)
 
     def _left_by(self, local: LocalMinimum) -> float:
         """As `Result.remaining_r2`."""

@@ -23,6 +23,7 @@ from ..objective.objective import Objective
 from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
+from ..solvers.auto import seconds_of_hessian, seconds_of_pass
 from ._by_part import ByPart, Rows, SquareSums
 from ._nulls import Null
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
@@ -35,14 +36,21 @@ logger = logging.getLogger(__name__)
 # Bytes of Hessians that are kept for the strengths under way, and fits under way, at the most.
 _MATRIX_BYTES, _MOST_FITS = 2**27, 400
 
+# Strengths that differ by no more than this factor share a Hessian.
+_NEAR = 1.5
+
+# Parameters up to which a path of sparse fits shares Hessians of all columns.
+_MOST_SHARED = 512
+
 # Hessians of one strength at the most.
 _MOST_MATRICES = 6
 
 # Eigenvalues of the intercepts' Hessian that are no more than this share of the largest are 0.
 _LEAST = 1e-10
 
-# Reads of a group of strengths after which the next one is smaller.
-_MANY_READS = 3
+# Reads of a group of strengths after which the next one is smaller, beside those that a Hessian is worth; and what one
+# is worth at the most.
+_MANY_READS, _MOST_WORTH = 2, 5.0
 
 # What fits are known by, in the order of their numbers in checkpoints; the second one is of earlier versions.
 _KNOWN = (SHARED, "own solver", "hessian", "sample", "directions", "columns", "estimate")
@@ -166,7 +174,15 @@ class Together:
         """Whether fits can go by a shared Hessian: a smooth and convex loss, and room for one."""
         parameters = self._facts.parameters
         smooth = parameters.convex and not (parameters.kinked or parameters.straight_from > 0)
-        return smooth and Curvature in self._facts.answers and _have_room(self._facts, self._number_of_parts)
+        if not (smooth and Curvature in self._facts.answers and _have_room(self._facts, self._number_of_parts)):
+            return False
+        return isinstance(self.parts, SquareSums) or not self._by_working_sets
+
+    @cached_property
+    def _by_working_sets(self) -> bool:
+        """Whether fits to all rows alone have so many columns that their own, of those in use, cost less."""
+        many = self._fits == 1 and self._facts.parameters.size > _MOST_SHARED
+        return many and by_working_set(self.objective_of(0, 0))
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
         """All fits that are still to be made.
@@ -300,8 +316,9 @@ class Together:
         fresh, needed, reads = set(strengths) if state.fresh else set(), False, 0
         while going := [fit for fit in fits if fit.open]:
             thetas = [fit.trial for fit in going]
+            asking = self._neighbours(sorted(fresh))
             curved = []
-            for strength in sorted(fresh):
+            for strength, *_ in asking:
                 row = next((i for i, fit in enumerate(going) if (fit.strength, fit.number) == (strength, 0)), None)
                 if row is None:
                     thetas.append(next(fit.theta for fit in fits if (fit.strength, fit.number) == (strength, 0)))
@@ -309,13 +326,14 @@ class Together:
                 curved.append(row)
             answer = self.parts.ask(np.array(thetas), curved)
             reads += 1
-            for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=True)):
-                hessians[strength] = answer.matrix[place]
-                places[strength] = (thetas[row], answer.value[:, row])
-                asked[strength] += 1
+            for place, (row, some) in enumerate(zip(curved, asking, strict=True)):
+                for strength in some:
+                    hessians[strength] = answer.matrix[place]
+                    places[strength] = (thetas[row], answer.value[:, row])
+                    asked[strength] += 1
             for row, fit in enumerate(going):
                 self._take(fit, row, answer, hessians[fit.strength])
-            slow = {fit.strength for fit in going if fit.open and not fit.ratio * fit.left <= self.tol}
+            slow = {fit.strength for fit in going if fit.open and not fit.reads_left(self.tol) <= self._worth}
             needed |= bool(slow)
             fresh = {s for s in slow if self._is_news(s, fits, places[s][0]) and asked[s] < _MOST_MATRICES}
         alone = [fit for fit in fits if fit.alone]
@@ -323,7 +341,7 @@ class Together:
             self._by_themselves(alone)
         last = strengths[-1]
         self._hessians = hessians[last]
-        width = 2 * width if reads <= _MANY_READS and not alone else max(1, width // 2)
+        width = 2 * width if reads <= _MANY_READS + self._worth and not alone else max(1, width // 2)
         df = [self._df(fit, hessians[fit.strength]) for fit in fits if fit.number == 0]
         return replace(
             self._kept(state, fits, df),
@@ -332,6 +350,24 @@ class Together:
             width=width,
             fresh=int(needed),
         )
+
+    @cached_property
+    def _worth(self) -> float:
+        """How many reads of all fits for a strength take as long as a Hessian: at least one."""
+        read = seconds_of_pass(self._facts, self._fits)
+        return min(max(1.0, seconds_of_hessian(self._facts) / read), _MOST_WORTH)
+
+    def _neighbours(self, strengths: Sequence[int]) -> list[list[int]]:
+        """Strengths that share a Hessian, that of the first in a list: they are nearly the same."""
+        shared: list[list[int]] = []
+        one = np.ones(self._facts.parameters.size)
+        sizes = {strength: self.penalties[strength].value(one) for strength in strengths}
+        for strength in strengths:
+            if shared and sizes[shared[-1][0]] <= _NEAR * sizes[strength]:
+                shared[-1].append(strength)
+            else:
+                shared.append([strength])
+        return [sorted(some, key=lambda strength: abs(strength - some[len(some) // 2])) for some in shared]
 
     def _is_news(self, strength: int, fits: list[Fit], place: Array) -> bool:
         """Whether the Hessian there would be another one than that at hand."""

@@ -29,7 +29,7 @@ _READ, _PRODUCT, _LOOK_UP, _LOSS, _ROUND = 2e-11, 4e-12, 1e-9, 2e-9, 1e-3
 # Seconds for one product in a Gram matrix by a fused pass, the same in wide and more for each column in narrow ones; by
 # sums of squares on the workers; for a byte of it on the driver, and there for one of sparse rows; for one in a matrix
 # decomposition; for a byte of a matrix that is multiplied with a vector; and for a byte of a random projection.
-_FUSED, _FUSED_NARROW, _SQUARES, _GRAM, _ENTRIES, _FACTOR = 1.5e-11, 6e-10, 2e-11, 1.9e-12, 4e-9, 1e-10
+_FUSED, _FUSED_NARROW, _SQUARES, _GRAM, _ENTRIES, _FACTOR = 1.1e-11, 2e-10, 2e-11, 1.9e-12, 4e-9, 1e-10
 _TIMES, _PROJECTED = 5e-11, 1.8e-11
 
 # Passes to a relative distance of about 1e-8, as measured by benchmarks/solvers.
@@ -133,12 +133,18 @@ def _without_curvature(facts: Facts) -> Choice:
     return Choice("lbfgs", LBFGS(memory=memory), reason)
 
 
-def seconds_of_pass(facts: Facts) -> float:
-    """What the cost model estimates for loss and gradient of a linear model."""
-    outputs, bytes_ = facts.outputs, _bytes(facts)
+def seconds_of_pass(facts: Facts, models: int = 1) -> float:
+    """What the cost model estimates for loss and gradient of one or more linear models."""
+    outputs, bytes_ = models * facts.outputs, _bytes(facts)
     columns = facts.width if facts.dense_columns is None else facts.dense_columns
     dense = columns * bytes_ * (_READ + outputs * _PRODUCT)
     return facts.rows * (dense + outputs * (facts.looked_up * _LOOK_UP + _LOSS)) + _ROUND
+
+
+def seconds_of_hessian(facts: Facts) -> float:
+    """What it estimates for the whole Hessian, beside loss and gradient."""
+    width, outputs = facts.width, facts.outputs
+    return facts.rows * width**2 * outputs * (outputs + 1) / 2 * (_FUSED + _FUSED_NARROW / width)
 
 
 def _bytes(facts: Facts) -> int:
@@ -156,8 +162,7 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
         yield Choice("least-squares", squares, "the loss is squared: one pass is enough", cost)
     newton, size = Newton(), outputs * width
     if newton.bytes_for(size) <= newton.max_bytes:
-        fused = pass_ + square * outputs * (outputs + 1) / 2 * (_FUSED + _FUSED_NARROW / width)
-        cost = _PASSES["newton"] * (fused + 10 * size**3 * _FACTOR)
+        cost = _PASSES["newton"] * (pass_ + seconds_of_hessian(facts) + 10 * size**3 * _FACTOR)
         yield Choice("newton", newton, "few enough parameters for the whole Hessian", cost)
     if RowSample in facts.answers:
         yield from _of_samples(facts, pass_)
