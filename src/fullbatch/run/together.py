@@ -39,8 +39,9 @@ _MATRIX_BYTES, _MOST_FITS = 2**27, 400
 # Strengths that differ by no more than this factor share a Hessian.
 _NEAR = 1.5
 
-# Parameters up to which a path of sparse fits shares Hessians of all columns.
-_MOST_SHARED = 512
+# Parameters up to which a path of sparse fits shares Hessians of all columns; beyond, data has so many values for each
+# number of a Hessian.
+_MOST_SHARED, _OF_VALUES = 512, 4
 
 # Hessians of one strength at the most.
 _MOST_MATRICES = 6
@@ -180,9 +181,11 @@ class Together:
 
     @cached_property
     def _by_working_sets(self) -> bool:
-        """Whether fits to all rows alone have so many columns that their own, of those in use, cost less."""
-        many = self._fits == 1 and self._facts.parameters.size > _MOST_SHARED
-        return many and by_working_set(self.objective_of(0, 0))
+        """Whether a Hessian of all columns is so large beside the data that fits to all rows go by columns in use."""
+        facts = self._facts
+        size, dense = facts.parameters.size, facts.width if facts.dense_columns is None else facts.dense_columns
+        large = size > _MOST_SHARED and _OF_VALUES * size**2 >= facts.rows * (dense + facts.looked_up)
+        return large and self._fits == 1 and by_working_set(self.objective_of(0, 0))
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
         """All fits that are still to be made.
