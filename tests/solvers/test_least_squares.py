@@ -26,7 +26,7 @@ from fullbatch.protocols import Category, Rows, Squares
 from fullbatch.protocols.sampling import uniform_of_rows
 from fullbatch.run.saved import contents_of
 from fullbatch.saving.files import write
-from fullbatch.solvers._sum_of_squares import Reduced
+from fullbatch.solvers._sum_of_squares import Reduced, _shortest
 from fullbatch.solvers.ridge_path import Spectrum
 
 LONG = np.longdouble
@@ -492,6 +492,19 @@ def test_a_path_is_what_single_fits_are(scales):
         np.testing.assert_allclose(path.theta[number], alone.theta, rtol=1e-8, atol=1e-13)
         assert path.value[number] == pytest.approx(alone.value, rel=1e-12)
         assert path.theta[number, 3] == 0.0
+
+
+def test_a_solution_is_exact_to_the_last_digits_where_nothing_is_ill_conditioned():
+    """Whole numbers, whose products are exact: what the singular vectors have lost comes back from the residual."""
+    rng = np.random.default_rng(0)
+    off = []
+    for _ in range(10):
+        A, wanted = rng.integers(-9, 10, (40, 30)).astype(float), rng.integers(1, 10, 30).astype(float)
+        found, remaining, _, dependent = _shortest(A, A @ wanted, np.zeros(30), 0.0)
+        assert not dependent.size
+        assert remaining < 2e-15
+        off.append(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    assert np.median(off) < 4 * np.finfo(float).eps
 
 
 @pytest.mark.parametrize("weight", [1e-20, 1.0, 1e20])
