@@ -146,6 +146,15 @@ def test_a_claim_that_nobody_can_better_is_no_success():
     assert not result.success
 
 
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "sampled-lbfgs"])
+def test_where_f_is_0_and_nothing_stands_above_it_nothing_is_left(solver):
+    """Targets of zeros: the null model's F is no measure, and theta of zeros has no rounding."""
+    fun = objective(np.random.default_rng(0).standard_normal((50, 3)), np.zeros(50), "squared", l2=0.0)
+    result = minimize(fun, np.zeros(4), solver=solver)
+    assert result.status is Status.CONVERGED
+    assert (result.value, result.remaining_r2) == (0.0, 0.0)
+
+
 def test_callbacks_see_each_iterate_once_whoever_made_it():
     fun = objective(*breast_cancer())
     seen = []
@@ -384,6 +393,17 @@ def test_columns_that_say_nothing_or_the_same_are_named():
         assert "fit so well: 'x0', 'x1', 'x4'." in told["collinear-columns"]
         assert np.abs(model.coef_).max() < 5
         assert model.coef_[3] == 0.0
+
+
+def test_columns_without_curvature_are_not_named_where_their_predictions_count():
+    """Two rows far off, to either side: their losses are straight here, and what one gains the other loses."""
+    rng = np.random.default_rng(0)
+    X, apart = rng.standard_normal((200, 2)), np.zeros(200)
+    y = X @ [1.0, -1.0] + 0.1 * rng.standard_normal(200)
+    apart[:2] = 1.0
+    y[:2] += [20.0, -20.0]
+    model = GeneralizedLinearRegressor("huber", loss_options={"delta": 1.0}).fit(np.column_stack((X, apart)), y)
+    assert "collinear-columns" not in [one.code for one in model.result_.notices]
 
 
 def test_a_base_level_is_no_column_without_variation():

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from fullbatch import LBFGS, Draw, Linear, Newton, Objective, SerialEngine, array_sources
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
-from fullbatch.run._shared_fit import Fit
+from fullbatch.run._shared_fit import Fit, _own_solver, by_working_set
 from fullbatch.run.result import Status
 from fullbatch.run.together import _have_room
+from fullbatch.solvers.auto import Choice
 
 TOL = 1e-6
 HESSIAN = np.eye(1)
@@ -81,3 +83,25 @@ def test_fits_share_a_hessian_of_each_part_as_long_as_all_take_no_more_than_the_
         parameters = Parameters(size + more, np.ones(size + more, bool))
         facts = Facts(9, parameters, np.zeros(size + more), frozenset())
         assert _have_room(facts, parts) is room
+
+
+@pytest.mark.parametrize(
+    ("l1", "draw", "some"), [(0.1, None, True), (0.0, None, False), (0.1, Draw("only", 0, folds=2), False)]
+)
+def test_a_fit_goes_by_some_of_many_columns_where_it_has_corners_and_all_rows(l1, draw, some):
+    """Draws bring Hessians of all columns alone."""
+    X = np.random.default_rng(0).standard_normal((20, 600))
+    blocks = SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0]))
+    assert by_working_set(Objective(blocks, l1=l1, draw=draw)) is some
+
+
+def test_which_solver_goes_in_lockstep_with_others(monkeypatch):
+    """Where the whole Hessian has no room, L-BFGS, if a fit by itself would take it too or rows are drawn."""
+    X = np.random.default_rng(0).standard_normal((20, 6))
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, X[:, 0] > 0))
+    plain, drawn = Objective(blocks), Objective(blocks, draw=Draw("only", 0, folds=2))
+    assert [type(_own_solver(one)) for one in (plain, drawn)] == [Newton, Newton]
+    monkeypatch.setattr(Newton, "bytes_for", staticmethod(lambda size: 2**60))
+    for name, found in (("lbfgs", [LBFGS, LBFGS]), ("sampled-lbfgs", [type(None), LBFGS])):
+        monkeypatch.setattr("fullbatch.run._shared_fit.choose", lambda facts, name=name: Choice(name, None, ""))
+        assert [type(_own_solver(one)) for one in (plain, drawn)] == found
