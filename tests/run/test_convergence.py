@@ -223,6 +223,22 @@ def test_where_f_has_corners_as_much_is_known_as_it_may_cost(monkeypatch, second
     assert of_truth[0] <= check.remaining_r2 / left <= of_truth[1]
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_f_is_looked_at_beyond_an_end_with_corners_where_it_has_risen_in_its_own_units(unit):
+    """By a millionth of the null model's, as its Hessian says; steps are tried in fours."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3))
+    y = unit * (X @ [1.0, 0.5, 0.0] + rng.standard_normal(200))
+    fun = Objective(SerialEngine().place(Linear("squared"), array_sources(X, y)), l1=0.1 * unit)
+    solver = Overconfident().for_problem(fun.facts)
+    near = 1.0001 * minimize(fun, np.zeros(4), tol=1e-14).theta
+    state, asked = drive(solver.init(near), fun), []
+    check = convergence.checked(fun, state, solver, lambda request: asked.append(request) or fun(request))
+    assert check.remaining_r2 < 1e-8
+    (beyond,) = (request.theta for request in asked if isinstance(request, ValueGrad))
+    assert 1e-6 <= (fun.full_loss(beyond) - state.value) / (0.5 * y.var()) <= 16e-6
+
+
 @pytest.mark.parametrize("scale", [np.ones(3), np.array([1e-6, 1.0, 1e6])], ids=["one scale", "many"])
 @pytest.mark.parametrize(("least", "rises"), [(1e-3, True), (0.0, True), (-1e-3, False)])
 def test_whether_f_falls_away_somewhere_is_told_at_any_scale(scale, least, rises):
