@@ -466,6 +466,12 @@ EQUIVALENT = (
         "self._seconds = [ 1.0] * len(sources)",
         "each block is timed as it is described, before anybody asks",
     ),
+    Equivalent(
+        "data/unpacked.py",
+        "_KEPT = 2**34",
+        "_KEPT = 3**34",
+        "how much unpacked text is kept: room on the disk, and how often a file is unpacked anew",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")
