@@ -1,13 +1,15 @@
 """When a fit that goes by a shared Hessian takes a step, shortens it, has converged, or goes on alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from fullbatch import LBFGS, Draw, Linear, Newton, Objective, SerialEngine, array_sources
+from fullbatch import LBFGS, Draw, Linear, Newton, Objective, SerialEngine, array_sources, minimize
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
 from fullbatch.run._shared_fit import Fit, _own_solver, by_working_set
 from fullbatch.run.result import Status
-from fullbatch.run.together import _have_room
+from fullbatch.run.together import Together, _have_room
 from fullbatch.solvers.auto import Choice
 
 TOL = 1e-6
@@ -105,3 +107,21 @@ def test_which_solver_goes_in_lockstep_with_others(monkeypatch):
     for name, found in (("lbfgs", [LBFGS, LBFGS]), ("sampled-lbfgs", [type(None), LBFGS])):
         monkeypatch.setattr("fullbatch.run._shared_fit.choose", lambda facts, name=name: Choice(name, None, ""))
         assert [type(_own_solver(one)) for one in (plain, drawn)] == found
+
+
+def test_hessians_are_those_at_the_fit_to_all_rows_once_that_has_ended_too():
+    """It begins next to where it ends, where the Hessian is known; those without a fold have some way to go."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    y = rng.poisson(np.exp(X @ [0.8, -0.8, 0.4]))
+    objective = Objective(SerialEngine().place(Linear("poisson"), array_sources(X, y)), l2=0.01)
+    start = minimize(objective, np.zeros(4), tol=1e-14).theta + 1e-7
+    fits = Together(objective, [objective.penalty], start, tol=1e-12, max_iter=100, folds=3)
+    ask, asked = fits.parts.ask, []
+    fits.parts.ask = lambda thetas, matrices=(): asked.append((thetas, [*matrices])) or ask(thetas, matrices)
+    found = fits.run(replace(fits._first(), fresh=0), lambda state: None).thetas[0]
+    assert not np.array_equal(found[0], start)
+    later = [thetas[row] for thetas, rows in asked for row in rows if row > 0]  # the first is that of all rows
+    assert later
+    for theta in later:
+        np.testing.assert_array_equal(theta, found[0])

@@ -518,6 +518,18 @@ def test_directions_that_repeat_others_are_left_out_in_any_unit_of_weights(weigh
     np.testing.assert_allclose(Spectrum.of(factor, np.ones(4)).squares, expected, rtol=1e-10)
 
 
+def test_rounding_of_many_columns_is_no_direction():
+    """That of singular values grows with their number."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 120))
+    X = np.column_stack((X, X @ rng.standard_normal((120, 120))))
+    placed = SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0]))
+    (factor,) = Objective(placed)(Squares(exact=True))
+    centred = X - X.mean(axis=0)
+    expected = np.linalg.svd(centred, compute_uv=False)[:120] ** 2  # the others are combinations
+    np.testing.assert_allclose(Spectrum.of(factor, np.ones(240)).squares, expected, rtol=1e-9)
+
+
 def test_a_path_of_ill_conditioned_columns_takes_a_second_pass():
     for condition, passes in ((1e6, 2), (1e2, 1)):
         X, y, weight = data(condition=condition)
