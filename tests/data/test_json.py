@@ -190,7 +190,7 @@ def test_whole_numbers_are_of_a_type_that_holds_them(tmp_path, type_, value, col
 def test_brackets_in_texts_are_text(tmp_path):
     texts = ["[{", "}", 'a "]" b', "\\", "{}" * 600]
     path = write(tmp_path / "t.jsonl", [{"t": text, "y": k} for k, text in enumerate(texts)])
-    with pytest.raises(DataError, match="row 4, column 't': .* has 1200 characters: it is no category"):
+    with pytest.raises(DataError, match=r"row 4, column 't': .* has 1200 characters: it is no category"):
         read(path)
     path = write(tmp_path / "t.jsonl", [{"t": text, "y": k} for k, text in enumerate(texts[:4])])
     (rows,) = read(path, blocks=1)
