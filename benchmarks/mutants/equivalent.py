@@ -472,6 +472,18 @@ EQUIVALENT = (
         "_KEPT = 3**34",
         "how much unpacked text is kept: room on the disk, and how often a file is unpacked anew",
     ),
+    Equivalent(
+        "models/framework.py",
+        "noise = np.random.default_rng(0).normal(0, 0.1, self.parameters.size)",
+        "noise = np.random.default_rng( 1).normal(0, 0.1, self.parameters.size)",
+        "at which place near the start a model is tried out",
+    ),
+    Equivalent(
+        "run/_by_part.py",
+        "return total == 0 or bool(part.rest * DOUBTFUL > np.finfo(np.float64).eps * total)",
+        "return total == 0 or bool(part.rest * DOUBTFUL >= np.finfo(np.float64).eps * total)",
+        "a threshold that is met to the last bit",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")
