@@ -8,6 +8,7 @@ import pytest
 from wrong_contents import packed
 
 from fullbatch import (
+    ElasticNetCV,
     GeneralizedLinearRegressorCV,
     LinearSVC,
     LogisticRegression,
@@ -171,6 +172,7 @@ def test_a_sum_of_weights_may_be_any(tmp_path):
             ["0.0", "1.0"],
         ),
         (GeneralizedLinearRegressorCV(n_alphas=3, cv=3), "n_alphas", 2.5),
+        (ElasticNetCV(l1_ratio=[0.5, 1.0], alphas=3, cv=3), "l1_ratio", [0.5, 1.5]),
     ],
     ids=lambda value: None,
 )
