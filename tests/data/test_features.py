@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from fullbatch import DataError, Linear, SerialEngine, table_sources
 from fullbatch.data.features import encode
 from fullbatch.protocols import Category, Rows, ValueGrad
+from fullbatch.protocols.rows import index_type
 from fullbatch.protocols.schema import Features, Schema
 
 
@@ -99,3 +100,8 @@ def test_blocks_whose_columns_or_kinds_of_level_disagree():
     named, other = (Rows(np.zeros((1, 1)), np.zeros(1), names=(name,)) for name in ("a", "b"))
     with pytest.raises(DataError, match="one has the column 'a' where two has 'b'"):
         model.describe(named, "one") + model.describe(other, "two")
+
+
+@pytest.mark.parametrize("most", [1, 2**31 - 1, 2**31, 2**40])
+def test_indices_are_of_the_type_that_scipy_takes_for_so_many(most):
+    assert sp.csr_array((1, most)).indices.dtype == index_type(most)

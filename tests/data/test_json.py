@@ -187,6 +187,23 @@ def test_whole_numbers_are_of_a_type_that_holds_them(tmp_path, type_, value, col
         read(path, types={"a": type_, "t": "string"})
 
 
+def test_brackets_in_texts_are_text(tmp_path):
+    texts = ["[{", "}", 'a "]" b', "\\", "{}" * 600]
+    path = write(tmp_path / "t.jsonl", [{"t": text, "y": k} for k, text in enumerate(texts)])
+    with pytest.raises(DataError, match=r"row 4, column 't': .* has 1200 characters: it is no category"):
+        read(path)
+    path = write(tmp_path / "t.jsonl", [{"t": text, "y": k} for k, text in enumerate(texts[:4])])
+    (rows,) = read(path, blocks=1)
+    assert rows.categories[0].levels[rows.categories[0].codes].tolist() == texts[:4]
+
+
+def test_whole_numbers_below_zero_keep_their_digits(tmp_path):
+    path = write(tmp_path / "t.jsonl", [{"id": -(2**63) + k % 2, "y": 0} for k in range(4)])
+    (rows,) = read(path, blocks=1, categorical=["id"])
+    assert rows.categories[0].levels.tolist() == [-(2**63), -(2**63) + 1]
+    assert rows.categories[0].codes.tolist() == [0, 1, 0, 1]
+
+
 def test_columns_that_are_not_used_are_not_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(json_, "_HEAD", 100)
     lines = [ROW, '{"a":2,"t":1,"y":1,"new":[{"a":"x"}]}\n', '{"a":3,"y":0,"t":{}}\n'] * 30

@@ -43,6 +43,16 @@ def test_first_index_columns_and_density_are_those_of_all_files(tmp_path):
     assert sp.issparse(libsvm_sources(tmp_path / "*.svm", n_features=90)[0].read().X)
 
 
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_how_large_rows_will_be_is_known_before_they_are_read(tmp_path, dense, dtype):
+    path = write(tmp_path / "t.svm", "1 1:5 4:2 6:1\n0 3:1\n1 2:1 6:3\n")
+    (source,) = libsvm_sources(path, dense=dense, dtype=dtype, blocks=1)
+    rows = source.read()
+    features = [rows.X] if dense else [rows.X.data, rows.X.indices]
+    assert source.size.nbytes == sum(array.nbytes for array in (*features, rows.y))
+
+
 def test_where_no_value_is_stored_the_first_column_is_that_of_other_files(tmp_path):
     """As the index 0 does not occur."""
     (source,) = libsvm_sources(write(tmp_path / "t.svm", "1\n0\n"), n_features=3)

@@ -115,6 +115,14 @@ def test_who_predicts_is_not_told_to_leave_rows_or_columns_out():
         model.evaluate(FRAME.assign(x=np.nan), "y")  # rows may be left out of measures
 
 
+def test_a_level_has_no_more_than_256_characters():
+    longest = "x" * 256
+    (rows,) = [one.read() for one in table_sources(FRAME.assign(t=longest), blocks=1)]
+    assert rows.categories[0].levels.tolist() == [longest]
+    with pytest.raises(DataError, match="has 257 characters: it is no category"):
+        learnt(FRAME.assign(t="x" * 257), "y")
+
+
 def test_nothing_stands_for_a_missing_target_weight_or_offset(tmp_path):
     frame = FRAME.assign(y=FRAME["y"].where(FRAME["x"] != 3))
     for message, option in told(frame, tmp_path):

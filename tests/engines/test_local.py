@@ -7,11 +7,24 @@ import pytest
 
 from fullbatch import BlockError, DataError, Linear, SerialEngine, ThreadEngine, array_sources
 from fullbatch.engines import local
-from fullbatch.protocols import Curvature, Rows, ValueGrad
+from fullbatch.protocols import Category, Curvature, Rows, ValueGrad
 
 
 def rows(n=6):
     return Rows(np.random.default_rng(0).standard_normal((n, 2)), np.arange(n) % 2)
+
+
+class Given:
+    """Rows that are at hand."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def read(self):
+        return self.rows
+
+    def __str__(self):
+        return "rows"
 
 
 class Task:
@@ -147,3 +160,24 @@ def test_a_block_that_has_changed_its_length_is_told(later):
     source.length = later
     with pytest.raises(DataError, match=f"a file now has {later} rows and had 6 when it was first read"):
         blocks.sum(ValueGrad(np.zeros(3)))
+
+
+def test_a_model_that_does_not_say_that_it_takes_categories_is_given_indicators():
+    class Plain:
+        """Squared loss of columns of numbers."""
+
+        def __init__(self):
+            self.model, self.given = Linear("squared"), []
+
+        def describe(self, rows, where):
+            return self.model.describe(rows, where)
+
+        def build(self, rows, schema, first_row):
+            self.given.append((np.asarray(rows.X).tolist(), rows.categories))
+            return self.model.build(rows, schema, first_row)
+
+    model = Plain()
+    categories = (Category(np.array([1, 0, 1]), np.array(["u", "v"])),)
+    source = Given(Rows(np.array([[1.0], [2.0], [3.0]]), np.zeros(3), categories=categories))
+    SerialEngine().place(model, [source])
+    assert model.given == [([[1.0, 0.0, 1.0], [2.0, 1.0, 0.0], [3.0, 0.0, 1.0]], ())]

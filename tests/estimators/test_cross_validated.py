@@ -530,6 +530,17 @@ def test_a_table_of_one_column_is_that_column_and_of_one_row_a_row():
     assert column_of(None, [[1.0, 2.0, 3.0]]).tolist() == [[1.0, 2.0, 3.0]]
 
 
+def test_strengths_of_glms_go_down_to_a_millionth_of_the_largest():
+    X, y, _ = diabetes()
+    found = fullbatch.GeneralizedLinearRegressorCV(n_alphas=3, cv=3, engine="serial").fit(X, y)
+    np.testing.assert_allclose(found.alphas_ / found.alphas_[0], [1.0, 1e-3, 1e-6], rtol=1e-12)
+
+
+def test_the_only_row_cannot_be_left_out():
+    with pytest.raises(DataError, match="n_samples=1: where the only row is left out there is none to fit"):
+        fullbatch.RidgeCV(engine="serial").fit(array_sources([[1.0]], [2.0]))
+
+
 def test_leaving_rows_out_takes_products_of_all_columns(monkeypatch):
     X, y, _ = diabetes()
     monkeypatch.setattr(LeastSquares, "bytes_for", staticmethod(lambda size: 10**15 * (size > X.shape[1])))

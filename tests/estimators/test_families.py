@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy import optimize
+from scipy import optimize, stats
 from scipy.special import gammaln
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -277,6 +277,21 @@ def test_how_much_the_likelihood_may_rise_is_told_by_a_parabola():
     """Of the height slope^2 / (2 |curvature|), in sums over rows."""
     assert _likeliest_theta.Profile(8.0, 6.0, -0.25).left == 9.0
     assert _likeliest_theta.Profile(8.0, 6.0, 0.0).left == np.inf
+
+
+def test_derivatives_of_the_likelihood_are_those_of_scipys():
+    rng = np.random.default_rng(0)
+    y, mean, weight = rng.poisson(3.0, 40), rng.uniform(1.0, 6.0, 40), rng.uniform(0.5, 2.0, 40)
+
+    def likelihood(log_theta):
+        shape = np.exp(-log_theta)
+        return weight @ stats.nbinom.logpmf(y, shape, shape / (shape + mean))
+
+    for theta in (0.3, 2.5):
+        found, at, step = _likeliest_theta.Profile.of(theta, y, mean, weight), np.log(theta), 1e-3
+        below, here, above = (likelihood(at + k * step) for k in (-1, 0, 1))
+        assert found.slope == pytest.approx((above - below) / (2 * step), rel=1e-5)
+        assert found.curvature == pytest.approx((above - 2 * here + below) / step**2, rel=1e-5)
 
 
 def test_counts_that_vary_less_than_poissons_have_no_theta():

@@ -179,6 +179,16 @@ def test_the_smoothing_of_targets_that_are_all_alike_is_in_their_units():
     assert thousand.intercept_ == pytest.approx(-1000.0, abs=thousand.smoothing_)
 
 
+def test_a_quantile_in_a_smaller_unit_is_as_much_smaller():
+    """However far the targets are from 0 beside their spread."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = 100.0 + 3.0 * X[:, 0] + rng.normal(size=60)
+    one, thousandth = (fullbatch.QuantileRegressor(alpha=0, engine="serial").fit(X, unit * y) for unit in (1.0, 1e-3))
+    assert thousandth.smoothing_ == pytest.approx(1e-3 * one.smoothing_, rel=1e-6)
+    np.testing.assert_allclose(thousandth.coef_, 1e-3 * one.coef_, rtol=1e-6)
+
+
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("kind", ["outlier", "tails", "nearly exact", "exact"])

@@ -14,13 +14,15 @@ from fullbatch import (
     DataError,
     GeneralizedLinearRegressor,
     LogisticRegression,
+    SerialEngine,
     array_sources,
     fit_path,
     load_model,
     parquet_sources,
     table_sources,
 )
-from fullbatch.data.design_ import Design
+from fullbatch.data.design_ import Design, learn_design
+from fullbatch.data.terms_ import terms_of
 from fullbatch.errors import DamagedError
 
 RNG = np.random.default_rng(0)
@@ -137,6 +139,8 @@ def test_blocks_of_files_and_dask_are_made_by_one_state(tmp_path):
     assert poisson(formula).fit(lazy).score(lazy) == pytest.approx(wanted.score(FRAME), rel=1e-9)
     with pytest.raises(DataError, match=r"'bs\(age, df=4\)' learns from all rows, which are not in this process's"):
         poisson(FORMULA).fit(parquet_sources(tmp_path / "t.parquet", **options))
+    with pytest.raises(DataError, match=r"'bs\(age, df=4\)' learns from all rows, which are not in this process's"):
+        poisson(FORMULA).fit(parquet_sources(tmp_path / "t.parquet", **{**options, "blocks": 2}))
 
 
 @pytest.mark.slow
@@ -259,6 +263,18 @@ def test_what_does_not_fit_the_data_is_told():
             fit()
     ignored = model.set_params(unknown="ignore").predict(FRAME.assign(region="east"))
     np.testing.assert_array_equal(ignored, model.predict(FRAME.assign(region="north")))  # the base
+
+
+@pytest.mark.parametrize(("levels", "sparse"), [(6, False), (7, True)])
+def test_columns_are_sparse_where_there_are_more_than_three_levels_to_a_variable(levels, sparse):
+    frame = pd.DataFrame({"region": [f"r{k}" for k in range(levels)] * 2, "age": np.arange(2.0 * levels), "y": 0.0})
+    sources = table_sources(frame, target="y", blocks=1)
+    design, _ = learn_design(terms_of("y ~ C(region) + age", True), True, sources, True, SerialEngine())
+    X = design.rows(sources[0].read(), {}, "error", "t").X
+    assert hasattr(X, "tocsr") is sparse
+    codes = (np.arange(2 * levels) % levels)[:, None] == np.arange(1, levels)
+    wanted = np.column_stack((codes, np.arange(2.0 * levels)))
+    np.testing.assert_array_equal(X.toarray() if sparse else X, wanted)
 
 
 def test_a_formula_that_was_not_saved_so_is_damaged(tmp_path):

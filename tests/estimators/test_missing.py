@@ -162,6 +162,11 @@ def test_rows_are_dropped_from_fit_and_measures_and_never_from_predictions():
     assert of_frame.score(FRAME, "y") == of_kept.score(kept, "y")
     with pytest.raises(DataError, match=r"row \d+, column '.*': the value is missing"):
         of_frame.predict(FRAME)
+    targets, weights = Y.astype(float), WEIGHT.astype(float)
+    targets[5], weights[7] = np.nan, np.nan
+    wanted = poisson().fit(*(np.delete(of, [5, 7], axis=0) for of in (WHOLE, targets, weights)))
+    found = poisson(missing="drop").fit(WHOLE, targets, weights)
+    assert found.coef_.tobytes() == wanted.coef_.tobytes()
     labels = np.where(Y > 1, "many", "few").astype(object)
     labels[5] = None
     assert LogisticRegression(missing="drop").fit(WHOLE, labels).n_samples_fit_ == N - 1

@@ -24,6 +24,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fullbatch import (
@@ -301,6 +302,11 @@ def test_rows_of_any_kind_and_any_blocks():
     with pytest.raises(DataError, match="unknown level 'w'"):
         model.predict(with_levels.replace("v", "w"))
     assert list(model.feature_names_in_) == [*"abcd", "kind"]
+
+
+def test_scikit_learn_is_told_that_networks_take_sparse_rows():
+    assert get_tags(quick()).input_tags.sparse
+    assert get_tags(quick(TorchRegressor)).input_tags.sparse
 
 
 def test_predictions_for_dask_stay_with_dask():

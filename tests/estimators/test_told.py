@@ -15,18 +15,24 @@ from fullbatch import (
     FitWarning,
     GeneralizedLinearRegressor,
     Lasso,
+    Linear,
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
     Objective,
     PoissonRegressor,
+    SerialEngine,
+    array_sources,
     bootstrap,
     cross_validate,
     fit_path,
 )
 from fullbatch.estimators._template import warn_of_notices
+from fullbatch.protocols import Curvature, ValueGrad
+from fullbatch.protocols.seams import Penalty
+from fullbatch.run._by_part import SquareSums
 from fullbatch.run.result import Notice
-from fullbatch.run.told import look_at_fits, side_by_side
+from fullbatch.run.told import _by_sums, look_at_fits, side_by_side
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -133,6 +139,38 @@ def test_a_column_that_nothing_penalises_may_run_away_all_along_a_path(l1_ratio)
             np.column_stack((X, level)), y, strengths=[0.1, 0.01, 0.001],
         )  # fmt: skip
     assert [codes(one) for one in path.notices] == [["separable"]] * 3
+
+
+def test_all_fits_behind_the_first_that_runs_away_are_looked_at(monkeypatch):
+    """Those between it and another of which as much is known by itself."""
+    level = (np.arange(N) < 20).astype(float)
+    monkeypatch.setattr("fullbatch.run.told.worth_a_look", lambda facts, theta, above, alone: facts.l2[0] != 0.01)
+    with pytest.warns(FitWarning, match=r"\[separable\] 3 of 3 fits .*'x3'"):
+        path = fit_path(
+            GeneralizedLinearRegressor("poisson", P2=[1, 1, 1, 0.0]),
+            np.column_stack((X, level)), np.where(level > 0, 0.0, COUNTS), strengths=[0.1, 0.01, 0.001],
+        )  # fmt: skip
+    assert [codes(one) for one in path.notices] == [["separable"]] * 3
+
+
+def test_sums_of_squares_answer_for_some_parts_as_their_rows_do():
+    weight = RNG.uniform(0.5, 2.0, N)
+    blocks = SerialEngine().place(Linear("squared"), array_sources(X, Y, weight))
+    parts, theta = SquareSums(Objective(blocks), 3, 1), np.array([0.3, -0.2, 0.1, 0.5])
+    own = np.array([0.1, 0.2, 0.3, 0.0])
+    penalty = Penalty(own, np.zeros(4), np.full(4, -np.inf), np.full(4, np.inf))
+    counted = sum(Draw("only", fold, folds=3, seed=1).weights(0, N) for fold in (0, 2)) * weight
+    design = np.column_stack((X, np.ones(N)))
+    residual = design @ theta - Y
+    value = 0.5 * (counted @ residual**2 / counted.sum() + own @ theta**2)
+    slope = design.T @ (counted * residual) / counted.sum() + own * theta
+    hessian = (design.T * counted) @ design / counted.sum() + np.diag(own)
+    answer = _by_sums(parts, [0, 2], penalty)
+    curves, point = answer(Curvature(theta, "gram")), answer(ValueGrad(theta))
+    np.testing.assert_allclose(curves.matrix, hessian, rtol=1e-12, atol=1e-14)
+    for one in (curves.point, point):
+        assert one.value == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(one.grad, slope, rtol=1e-11)
 
 
 def test_estimators_that_choose_by_themselves_tell_too():

@@ -1,6 +1,7 @@
 """Networks that are made for the data: what is refused of blocks, and what travels to the workers."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,3 +52,13 @@ def test_what_was_made_for_some_data_stays_where_it_was_made():
     network.__dict__["_made"] = ((3, 1), "made")
     assert pickle.loads(pickle.dumps(network)) == network
     assert "_made" not in vars(pickle.loads(pickle.dumps(network)))
+
+
+def test_a_recipe_is_made_once_for_data_of_a_width_and_anew_for_another():
+    asked = []
+    network = SizedNetwork(lambda *sizes: asked.append(sizes) or recipe_for(*sizes), labels=False)
+    narrow, wide = (SimpleNamespace(n_features=width, classes=None) for width in (3, 5))
+    first = network.recipe(narrow)
+    assert network.recipe(narrow) is first
+    assert network.recipe(wide) is not first
+    assert asked == [(3, 1), (5, 1)]

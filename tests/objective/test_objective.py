@@ -149,6 +149,10 @@ def test_change_of_variables(scale, intercept):
         again[[3, 7, 11]] = 0.0
         np.testing.assert_array_equal(variables.to_blocks(theta)[[3, 7, 11]], 0.0)
     np.testing.assert_allclose(variables.to_solver(variables.to_blocks(theta)), again, rtol=1e-12, atol=1e-12)
+    stack = rng.standard_normal((2, 5, theta.size))  # each by itself
+    for change in (variables.to_blocks, variables.to_solver, variables.pull_back):
+        each = [[change(one) for one in row] for row in stack]
+        np.testing.assert_allclose(change(stack), each, rtol=1e-12, atol=1e-12)
     # The transposed map: <pull_back(g), theta> = <g, to_blocks(theta)> for any g.
     grad = rng.standard_normal(theta.size)
     assert variables.pull_back(grad) @ theta == pytest.approx(grad @ variables.to_blocks(theta), rel=1e-12)

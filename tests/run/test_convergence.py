@@ -146,6 +146,15 @@ def test_a_claim_that_nobody_can_better_is_no_success():
     assert not result.success
 
 
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "sampled-lbfgs"])
+def test_where_f_is_0_and_nothing_stands_above_it_nothing_is_left(solver):
+    """Targets of zeros: the null model's F is no measure, and theta of zeros has no rounding."""
+    fun = objective(np.random.default_rng(0).standard_normal((50, 3)), np.zeros(50), "squared", l2=0.0)
+    result = minimize(fun, np.zeros(4), solver=solver)
+    assert result.status is Status.CONVERGED
+    assert (result.value, result.remaining_r2) == (0.0, 0.0)
+
+
 def test_callbacks_see_each_iterate_once_whoever_made_it():
     fun = objective(*breast_cancer())
     seen = []
@@ -212,6 +221,22 @@ def test_where_f_has_corners_as_much_is_known_as_it_may_cost(monkeypatch, second
     left = (state.value - least) / fun.facts.parameters.null
     assert left > 1e-9
     assert of_truth[0] <= check.remaining_r2 / left <= of_truth[1]
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_f_is_looked_at_beyond_an_end_with_corners_where_it_has_risen_in_its_own_units(unit):
+    """By a millionth of the null model's, as its Hessian says; steps are tried in fours."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3))
+    y = unit * (X @ [1.0, 0.5, 0.0] + rng.standard_normal(200))
+    fun = Objective(SerialEngine().place(Linear("squared"), array_sources(X, y)), l1=0.1 * unit)
+    solver = Overconfident().for_problem(fun.facts)
+    near = 1.0001 * minimize(fun, np.zeros(4), tol=1e-14).theta
+    state, asked = drive(solver.init(near), fun), []
+    check = convergence.checked(fun, state, solver, lambda request: asked.append(request) or fun(request))
+    assert check.remaining_r2 < 1e-8
+    (beyond,) = (request.theta for request in asked if isinstance(request, ValueGrad))
+    assert 1e-6 <= (fun.full_loss(beyond) - state.value) / (0.5 * y.var()) <= 16e-6
 
 
 @pytest.mark.parametrize("scale", [np.ones(3), np.array([1e-6, 1.0, 1e6])], ids=["one scale", "many"])
@@ -384,6 +409,17 @@ def test_columns_that_say_nothing_or_the_same_are_named():
         assert "fit so well: 'x0', 'x1', 'x4'." in told["collinear-columns"]
         assert np.abs(model.coef_).max() < 5
         assert model.coef_[3] == 0.0
+
+
+def test_columns_without_curvature_are_not_named_where_their_predictions_count():
+    """Two rows far off, to either side: their losses are straight here, and what one gains the other loses."""
+    rng = np.random.default_rng(0)
+    X, apart = rng.standard_normal((200, 2)), np.zeros(200)
+    y = X @ [1.0, -1.0] + 0.1 * rng.standard_normal(200)
+    apart[:2] = 1.0
+    y[:2] += [20.0, -20.0]
+    model = GeneralizedLinearRegressor("huber", loss_options={"delta": 1.0}).fit(np.column_stack((X, apart)), y)
+    assert "collinear-columns" not in [one.code for one in model.result_.notices]
 
 
 def test_a_base_level_is_no_column_without_variation():

@@ -404,3 +404,13 @@ def test_float32_columns_far_from_zero_converge_like_centred_ones(mean):
     result = minimize(fun, start(fun))
     assert result.success
     assert exact.value_and_grad(result.theta).value / best.value - 1 < 1e-7
+
+
+def test_auto_goes_on_with_the_solver_of_the_state_that_it_is_given():
+    fun = objective(*breast_cancer())
+    assert "chose newton because of 569 rows" in minimize(fun, start(fun), max_iter=2).solver
+    begun = minimize(fun, start(fun), solver="lbfgs", max_iter=2)
+    assert (
+        "chose lbfgs because it is the solver of the state to resume"
+        in minimize(fun, None, resume=begun.state, max_iter=3).solver
+    )

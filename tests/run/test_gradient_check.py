@@ -90,6 +90,14 @@ def test_a_right_gradient_passes_and_the_run_is_the_same(dtype: str):
     assert 8 <= other.setup_passes <= 26  # one, and two to eight for each of three directions
 
 
+def test_at_a_minimum_differences_of_the_loss_are_rounding_and_no_error():
+    wide = X.astype("float64")
+    problem = objective(Linear("squared"), wide)
+    best = np.linalg.lstsq(np.column_stack((wide, np.ones(300))), Y.astype("float64"))[0]
+    assert np.linalg.norm(problem.value_and_grad(best).grad) < 1e-14
+    check_gradient(problem, best, directions=10)
+
+
 def test_variables_with_columns_of_any_scale():
     wide = (X * 10.0 ** np.arange(6) + 100).astype("float64")
     blocks = objective(Linear("softmax"), wide).blocks

@@ -1,12 +1,16 @@
 """When a fit that goes by a shared Hessian takes a step, shortens it, has converged, or goes on alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fullbatch import LBFGS, Draw, Linear, Newton, Objective, SerialEngine, array_sources, minimize
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
-from fullbatch.run._shared_fit import Fit
+from fullbatch.run._shared_fit import Fit, _own_solver, by_working_set
 from fullbatch.run.result import Status
-from fullbatch.run.together import _have_room
+from fullbatch.run.together import Together, _have_room
+from fullbatch.solvers.auto import Choice
 
 TOL = 1e-6
 HESSIAN = np.eye(1)
@@ -81,3 +85,43 @@ def test_fits_share_a_hessian_of_each_part_as_long_as_all_take_no_more_than_the_
         parameters = Parameters(size + more, np.ones(size + more, bool))
         facts = Facts(9, parameters, np.zeros(size + more), frozenset())
         assert _have_room(facts, parts) is room
+
+
+@pytest.mark.parametrize(
+    ("l1", "draw", "some"), [(0.1, None, True), (0.0, None, False), (0.1, Draw("only", 0, folds=2), False)]
+)
+def test_a_fit_goes_by_some_of_many_columns_where_it_has_corners_and_all_rows(l1, draw, some):
+    """Draws bring Hessians of all columns alone."""
+    X = np.random.default_rng(0).standard_normal((20, 600))
+    blocks = SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0]))
+    assert by_working_set(Objective(blocks, l1=l1, draw=draw)) is some
+
+
+def test_which_solver_goes_in_lockstep_with_others(monkeypatch):
+    """Where the whole Hessian has no room, L-BFGS, if a fit by itself would take it too or rows are drawn."""
+    X = np.random.default_rng(0).standard_normal((20, 6))
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, X[:, 0] > 0))
+    plain, drawn = Objective(blocks), Objective(blocks, draw=Draw("only", 0, folds=2))
+    assert [type(_own_solver(one)) for one in (plain, drawn)] == [Newton, Newton]
+    monkeypatch.setattr(Newton, "bytes_for", staticmethod(lambda size: 2**60))
+    for name, found in (("lbfgs", [LBFGS, LBFGS]), ("sampled-lbfgs", [type(None), LBFGS])):
+        monkeypatch.setattr("fullbatch.run._shared_fit.choose", lambda facts, name=name: Choice(name, None, ""))
+        assert [type(_own_solver(one)) for one in (plain, drawn)] == found
+
+
+def test_hessians_are_those_at_the_fit_to_all_rows_once_that_has_ended_too():
+    """It begins next to where it ends, where the Hessian is known; those without a fold have some way to go."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    y = rng.poisson(np.exp(X @ [0.8, -0.8, 0.4]))
+    objective = Objective(SerialEngine().place(Linear("poisson"), array_sources(X, y)), l2=0.01)
+    start = minimize(objective, np.zeros(4), tol=1e-14).theta + 1e-7
+    fits = Together(objective, [objective.penalty], start, tol=1e-12, max_iter=100, folds=3)
+    ask, asked = fits.parts.ask, []
+    fits.parts.ask = lambda thetas, matrices=(): asked.append((thetas, [*matrices])) or ask(thetas, matrices)
+    found = fits.run(replace(fits._first(), fresh=0), lambda state: None).thetas[0]
+    assert not np.array_equal(found[0], start)
+    later = [thetas[row] for thetas, rows in asked for row in rows if row > 0]  # the first is that of all rows
+    assert later
+    for theta in later:
+        np.testing.assert_array_equal(theta, found[0])

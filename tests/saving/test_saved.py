@@ -8,8 +8,11 @@ import pytest
 from wrong_contents import packed
 
 from fullbatch import (
+    ElasticNetCV,
+    GeneralizedLinearRegressorCV,
     LinearSVC,
     LogisticRegression,
+    LogisticRegressionCV,
     ModelFileError,
     PoissonRegressor,
     load_model,
@@ -151,6 +154,35 @@ def test_the_scaling_of_an_intercept_is_kept_and_is_infinite_where_files_had_non
     loaded = load_model(tmp_path / "model.fb")
     assert np.isinf(loaded.intercept_scaling)
     assert loaded.predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_a_sum_of_weights_may_be_any(tmp_path):
+    weight = np.full(9, 1e-3)
+    model = PoissonRegressor().fit(NAMED_COLUMNS[["age"]], NAMED_COLUMNS["y"], weight)
+    model.save(tmp_path / "model.fb")
+    assert load_model(tmp_path / "model.fb").weight_sum_ == pytest.approx(9e-3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "wrong"),
+    [
+        (
+            LogisticRegressionCV(Cs=[1.0, 2.0], cv=3, l1_ratios=(0.0,), use_legacy_attributes=False),
+            "Cs",
+            ["0.0", "1.0"],
+        ),
+        (GeneralizedLinearRegressorCV(n_alphas=3, cv=3), "n_alphas", 2.5),
+        (ElasticNetCV(l1_ratio=[0.5, 1.0], alphas=3, cv=3), "l1_ratio", [0.5, 1.5]),
+    ],
+    ids=lambda value: None,
+)
+def test_grids_that_no_fit_could_have_had_are_refused(tmp_path, model, name, wrong):
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    model.fit(X, (X[:, 0] > 0.1 * X[:, 1]).astype(int)).save(tmp_path / "model.fb")
+    load_model(tmp_path / "model.fb")
+    rewritten(tmp_path / "model.fb", lambda metadata, files: metadata["parameters"].update({name: wrong}))
+    with pytest.raises(ModelFileError, match=rf"parameters {name}"):
+        load_model(tmp_path / "model.fb")
 
 
 @pytest.mark.parametrize(

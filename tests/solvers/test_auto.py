@@ -34,6 +34,11 @@ def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
         (facts(678_000, 1295, dense_columns=5, looked_up=6), "sampled-lbfgs with 50 directions"),
         (facts(678_000, 1295), "sampled-lbfgs"),
         (facts(2_000_000, 101, answers=LINEAR | {Squares}), "least-squares"),
+        (
+            facts(20_000, 300, answers=LINEAR | {Squares}),
+            "least-squares",
+        ),  # decomposing 300 x 300 costs next to nothing
+        (facts(3_000, 1001, answers=LINEAR | {Squares}), "sampled-lbfgs"),  # of 1,001 x 1,001 it costs as much as reads
         (facts(50_000, 30, answers=frozenset({ValueGrad})), "lbfgs"),
     ],
 )

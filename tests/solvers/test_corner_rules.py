@@ -285,3 +285,29 @@ def test_a_search_shortens_steps_that_are_not_finite_to_a_tenth():
     assert [request.theta[0] / AIM[0] for request in answers.asked] == pytest.approx([1.0, 0.1, 0.01])
     assert {request.widened for request in answers.asked} == {4.0}
     assert after.value < state.value
+
+
+def test_newton_crosses_straight_stretches_once_before_its_first_step():
+    solver, state, answers = begun(Newton(), problem(straight_from=1e-3), lambda request: bowl(request.theta))
+    assert state.crossings == 0
+    after = drive(solver.step(state), answers)
+    assert answers.asked[0].widened > 1.0
+    assert after.crossings == 1
+    answers.asked.clear()
+    drive(solver.step(replace(state, crossings=1)), answers)
+    assert answers.asked[0].widened == 1.0
+
+
+def test_a_crossing_whose_search_finds_nothing_is_no_crossing_and_asks_for_nothing_twice():
+    """F seems to rise wherever its gradient leads."""
+
+    def rising(request):
+        point = bowl(request.theta)
+        return point if not request.theta.any() else Point(10.0, point.grad)
+
+    solver, state, answers = begun(Newton(), problem(straight_from=1e-3), rising)
+    after = drive(solver._crossed(state), answers)
+    assert after.theta.tolist() == [0.0, 0.0]
+    widened = [(request.widened, *request.theta) for request in answers.asked if request.widened > 1.0]
+    assert len(widened) > len({width for width, *_ in widened}) > 1
+    assert len(set(widened)) == len(widened)

@@ -26,7 +26,7 @@ from fullbatch.protocols import Category, Rows, Squares
 from fullbatch.protocols.sampling import uniform_of_rows
 from fullbatch.run.saved import contents_of
 from fullbatch.saving.files import write
-from fullbatch.solvers._sum_of_squares import Reduced
+from fullbatch.solvers._sum_of_squares import Reduced, _shortest
 from fullbatch.solvers.ridge_path import Spectrum
 
 LONG = np.longdouble
@@ -494,6 +494,19 @@ def test_a_path_is_what_single_fits_are(scales):
         assert path.theta[number, 3] == 0.0
 
 
+def test_a_solution_is_exact_to_the_last_digits_where_nothing_is_ill_conditioned():
+    """Whole numbers, whose products are exact: what the singular vectors have lost comes back from the residual."""
+    rng = np.random.default_rng(0)
+    off = []
+    for _ in range(10):
+        A, wanted = rng.integers(-9, 10, (40, 30)).astype(float), rng.integers(1, 10, 30).astype(float)
+        found, remaining, _, dependent = _shortest(A, A @ wanted, np.zeros(30), 0.0)
+        assert not dependent.size
+        assert remaining < 2e-15
+        off.append(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    assert np.median(off) < 4 * np.finfo(float).eps
+
+
 @pytest.mark.parametrize("weight", [1e-20, 1.0, 1e20])
 def test_directions_that_repeat_others_are_left_out_in_any_unit_of_weights(weight):
     X, y = columns()
@@ -503,6 +516,18 @@ def test_directions_that_repeat_others_are_left_out_in_any_unit_of_weights(weigh
     centred = X - X.mean(axis=0)
     expected = weight * np.linalg.eigvalsh(centred.T @ centred)[:0:-1]  # but for the least, which is rounding
     np.testing.assert_allclose(Spectrum.of(factor, np.ones(4)).squares, expected, rtol=1e-10)
+
+
+def test_rounding_of_many_columns_is_no_direction():
+    """That of singular values grows with their number."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 120))
+    X = np.column_stack((X, X @ rng.standard_normal((120, 120))))
+    placed = SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0]))
+    (factor,) = Objective(placed)(Squares(exact=True))
+    centred = X - X.mean(axis=0)
+    expected = np.linalg.svd(centred, compute_uv=False)[:120] ** 2  # the others are combinations
+    np.testing.assert_allclose(Spectrum.of(factor, np.ones(240)).squares, expected, rtol=1e-9)
 
 
 def test_a_path_of_ill_conditioned_columns_takes_a_second_pass():

@@ -47,6 +47,7 @@ LONG = 4 * PATIENCE
         ([1.0 - 1e-3 * k for k in range(1, LONG + 1)], [1.0] * LONG, None),  # F falls
         ([1.0 - NOISE / 20 * k for k in range(1, LONG + 1)], [1.0] * LONG, PATIENCE),  # by less than its noise
         ([0.5] + [0.4] * (LONG - 1), [1.0] * LONG, PATIENCE + 2),  # F fell at first
+        ([0.0] * LONG, [1.0] * LONG, PATIENCE + 1),  # it is 0, of which no share is left to fall by
     ],
 )
 def test_a_run_without_progress_ends(values, lengths, ends):
@@ -138,6 +139,15 @@ def test_a_step_within_the_noise_must_not_lead_up_steeply():
     assert tried[0] == 1.0
     assert trial.step < 1.0
     assert abs(trial.slope) <= 0.8e-9
+
+
+@pytest.mark.parametrize("slope", [0.01, 100.0])
+def test_a_step_must_lower_a_function_by_a_share_of_what_its_slope_promises(slope):
+    """By Armijo's constant, 1e-4: parabolas that rise again at the first step, to just below or above that line."""
+    for fallen, taken in ((2e-4, True), (0.5e-4, False)):
+        trial, tried = along(lambda t, c=1.0 - fallen: (1.0 + slope * t * (c * t - 1.0), slope * (2.0 * c * t - 1.0)))
+        assert tried[0] == 1.0
+        assert (trial.step == 1.0) == taken
 
 
 @pytest.mark.parametrize("curvature", [0.5, 1.0, 1.79])  # with which it still falls, is at the minimum, rises again

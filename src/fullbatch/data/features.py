@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, located, shortened
-from ..protocols.rows import Category, Rows, dates_in, is_sparse
+from ..protocols.rows import Category, Rows, dates_in, index_type, is_sparse
 from ..protocols.schema import Features
 
 Array = npt.NDArray[Any]
@@ -302,6 +302,5 @@ def sparse_columns(X: Array, places: Array, values: Array, columns: int) -> Any:
     data[:, :p] = X
     data[:, p:] = values
     starts = np.arange(0, n * entries + 1, entries) if entries else np.zeros(n + 1, np.int64)
-    if n * entries < 2**31:
-        starts = starts.astype(np.int32)
+    starts = starts.astype(index_type(n * entries), copy=False)
     return csr_array((data.ravel(), indices.ravel(), starts), (n, columns))

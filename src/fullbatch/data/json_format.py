@@ -88,7 +88,7 @@ class JsonFormat:
         as_text = {name: pa.string() for name in self.in_quotes if name in types}
         table = arrow_json.read_json(
             io.BytesIO(content),
-            arrow_json.ReadOptions(use_threads=False, block_size=min(max(len(content), 1), 2**31 - 1)),
+            arrow_json.ReadOptions(use_threads=False, block_size=min(len(content), 2**31 - 1)),
             arrow_json.ParseOptions(
                 explicit_schema=pa.schema(list({**types, **as_text}.items())), unexpected_field_behavior=unknown
             ),

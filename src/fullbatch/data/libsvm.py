@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sklearn.datasets import load_svmlight_file
 
 from ..errors import DataError
-from ..protocols.rows import Rows, Size
+from ..protocols.rows import Rows, Size, index_type
 from ._lines import Layout, TextRows, first_failure, read_bytes
 from .contents import check_content
 from .cut import cut, cut_parts
@@ -88,7 +88,11 @@ class LibsvmSource:
         y = np.concatenate([y for _, y in read])
         if (y == np.floor(y)).all() and (np.abs(y) < 2**53).all():
             y = y.astype(np.int64)
-        return Rows(X.toarray() if self.dense else X, y)
+        if self.dense:
+            return Rows(X.toarray(), y)
+        index = index_type(max(X.nnz, self.n_features))  # scikit-learn's are int64, twice what memory is planned for
+        X.indices, X.indptr = X.indices.astype(index, copy=False), X.indptr.astype(index, copy=False)
+        return Rows(X, y)
 
     def _read(self, piece: LibsvmPiece) -> tuple[Any, Array]:
         content = read_bytes(piece.file, piece.first_byte, piece.last_byte)

@@ -111,7 +111,16 @@ class Template:
             self._parts = parts_of(self.objective, parts_for(folds, self.apart), seed)
         tol, max_iter = self.tol, self.learner._most_iterations()
         return Together(
-            self.objective, penalties, self.start, folds, seed, tol, max_iter, of_sum, self._parts, self.apart
+            self.objective,
+            penalties,
+            self.start,
+            tol=tol,
+            max_iter=max_iter,
+            folds=folds,
+            seed=seed,
+            of_sum=of_sum,
+            parts=self._parts,
+            apart=self.apart,
         )
 
     def check_folds(self, folds: int) -> None:

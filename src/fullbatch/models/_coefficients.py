@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels.wide import SparseVector
+from ..protocols.rows import index_type
 from ..protocols.schema import CONSTANT, Schema
 from .describe import read_only
 
@@ -108,7 +109,7 @@ class Coefficients:
         places = (first[:-1] + self.touched).ravel()
         if self.intercept:
             places = np.concatenate((places, np.arange(first[-1, 0], size)))
-        return SparseVector(size, places.astype(np.int32 if size < 2**31 else np.int64), values)
+        return SparseVector(size, places.astype(index_type(size)), values)
 
     def matrices_of(self, matrices: Array) -> Array:
         """Matrices (J, width, width) in one predictor's parameters from those in the kernels' coefficients."""

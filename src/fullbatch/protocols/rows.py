@@ -113,6 +113,11 @@ def dates_in(values: Any) -> str | None:
     return str(dtype) if kind in ("m", "M") else None
 
 
+def index_type(most: int) -> type[np.signedinteger[Any]]:
+    """What numbers up to `most` are kept in by the indices of SciPy's sparse rows."""
+    return np.int32 if most < 2**31 else np.int64
+
+
 def is_sparse(X: Any) -> bool:
     """Whether X is a scipy.sparse CSR array or matrix (told by its fields, so that scipy need not be loaded)."""
     return hasattr(X, "indptr") and getattr(X, "format", "") == "csr"

@@ -9,7 +9,7 @@ comes with the same sums. A fit that does not go as the shared Hessian says is h
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -133,10 +133,10 @@ class Together:
         One for each strength, in the order in which fits start from one another.
     start : (size,) array
         Where the first begins.
-    folds, seed : int
-        Rows are dealt to so many folds, by `Draw`; 0 for none.
     tol, max_iter : float, int
         As in `minimize`, for each.
+    folds, seed : int
+        Rows are dealt to so many folds, by `Draw`; 0 for none.
     of_sum : bool
         Whether strengths are those beside the mean loss of all rows, so that fits to fewer rows have larger ones: the
         penalty beside their sum is then the same.
@@ -150,10 +150,11 @@ class Together:
     objective: Objective
     penalties: Sequence[Penalty]
     start: Array
+    _: KW_ONLY
+    tol: float
+    max_iter: int
     folds: int = 0
     seed: int = 0
-    tol: float = 1e-8
-    max_iter: int = 1000
     of_sum: bool = False
     parts: Any = None
     apart: bool = False
