@@ -414,8 +414,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "run/together.py",
-        "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=True)):",
-        "for place, (strength, row) in enumerate(zip(sorted(fresh), curved, strict=False)):",
+        "for place, (row, some) in enumerate(zip(curved, asking, strict=True)):",
+        "for place, (row, some) in enumerate(zip(curved, asking, strict=False)):",
         "both are made of the same strengths: strict guards against slips of who writes code",
     ),
     Equivalent(

@@ -110,6 +110,8 @@ def test_requests_of_several_kinds_are_one_read():
         alone = OfClass(blocks, OneAgainstRest(number=number), reads).sum(request)
         assert numbers(alone) == numbers(found)
     assert reads == [5]
+    first = OfClass(blocks, OneAgainstRest(), [0]).sum(asked[0])  # unless told otherwise
+    assert numbers(first) == numbers(together[0])
     with pytest.raises(TypeError, match="cannot answer ValueGrad; they answer OfClasses"):
         blocks.sum(asked[0])
 

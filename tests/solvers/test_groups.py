@@ -17,7 +17,7 @@ from fullbatch import (
     array_sources,
     minimize,
 )
-from fullbatch.objective.groups import blocks_of, solved
+from fullbatch.objective.groups import blocks_of, face_minimum, solved
 from fullbatch.protocols.seams import Penalty
 from fullbatch.run.certificates import _curved_groups
 
@@ -271,3 +271,11 @@ def test_float32_rows_and_a_group_of_categorical_levels():
     np.testing.assert_allclose(fits[1].coef_, coef[:, 0], atol=1e-4)
     assert fits[0].result_.value == pytest.approx(F, rel=1e-10)
     assert fits[0].intercept_ == pytest.approx(intercept[0], abs=1e-5)
+
+
+def test_a_group_that_comes_nearer_to_zero_has_not_turned_round():
+    free = np.full(2, np.inf)
+    penalty = Penalty(np.zeros(2), np.zeros(2), -free, free, np.full(2, 0.5), np.zeros(2, int))
+    # Of |x - (4, 0)|^2 / 2 + 0.5 |x|, from a place that is a long step away.
+    found = face_minimum(np.eye(2), np.array([6.0, 0.0]), np.array([10.0, 0.0]), penalty, np.zeros(2))
+    np.testing.assert_allclose(found, [3.5, 0.0], atol=1e-12)
