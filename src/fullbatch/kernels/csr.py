@@ -234,12 +234,11 @@ def _backward_gram(rows, space, square, start, factor):
     for i in range(min(space.size, rows.y.size - start)):
         low, high = np.uintp(rows.indptr[start + i]), np.uintp(rows.indptr[start + i + 1])
         for e in range(low, high):
-            scaled, column = factor[0, i] * rows.data[e], np.uintp(rows.indices[e])
-            line = width * column + own
-            for f in range(low, high):
+            scaled = factor[0, i] * rows.data[e]
+            line = width * np.uintp(rows.indices[e]) + own
+            for f in range(low, e + np.uintp(1)):  # columns before that one: on and above the diagonal
                 G[line + np.uintp(rows.indices[f])] += scaled * rows.data[f]
             G[line + last] += scaled
-            G[width * last + own + column] += scaled
         G[width * last + own + last] += factor[0, i]
 
 

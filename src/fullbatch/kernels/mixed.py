@@ -252,8 +252,10 @@ def _backward_gram(rows, space, square, start, factor):
             columns[p + c] = p + rows.codes[start + i, c]
         for e in range(columns.size):
             scaled, line = factor[0, i] * values[e], width * columns[e] + own
-            for f in range(columns.size):
+            for f in range(e + 1):  # columns before that one: on and above the diagonal
                 square.table[line + columns[f]] += scaled * values[f]
+            if e < p + q:
+                square.table[line + columns[p + q]] += scaled
 
 
 register(
