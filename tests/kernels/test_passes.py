@@ -196,14 +196,7 @@ def test_gram_matrices_of_other_storages(storage):
 
 @pytest.mark.parametrize("columns", [1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 64, 65, 100, FUSED_COLUMNS, FUSED_COLUMNS + 1])
 @pytest.mark.parametrize(
-    ("dtype", "order", "rtol"),
-    [
-        ("float64", "C", 1e-13),
-        ("float64", "F", 1e-13),
-        ("float32", "C", 1e-5),
-        ("float32", "F", 1e-5),
-        ("int8", "C", 1e-5),
-    ],
+    ("dtype", "order", "rtol"), [("float64", "C", 1e-13), ("float64", "F", 1e-13), ("float32", "C", 1e-5)]
 )
 def test_gram_matrices_of_any_width_are_those_of_numpy(columns, dtype, order, rtol):
     rng = np.random.default_rng(columns)
