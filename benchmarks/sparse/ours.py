@@ -20,9 +20,7 @@ from fullbatch import (
 )
 from fullbatch.protocols import Category, Rows
 
-from .task import Task
-
-FAMILIES = {"logistic": "binomial", "squared": "normal", "poisson": "poisson", "gamma": "gamma"}
+from .task import FAMILIES, Task
 
 
 @dataclass(frozen=True, eq=False)

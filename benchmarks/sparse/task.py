@@ -11,6 +11,8 @@ from scipy.sparse import csr_array, hstack
 from scipy.special import logsumexp
 
 CHUNK = 8192
+# Of losses, as generalised linear models call them.
+FAMILIES = {"logistic": "binomial", "squared": "normal", "poisson": "poisson", "gamma": "gamma"}
 
 
 @dataclass(frozen=True)

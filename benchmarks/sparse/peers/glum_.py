@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from glum import GeneralizedLinearRegressor
 
-FAMILIES = {"logistic": "binomial", "squared": "normal", "poisson": "poisson", "gamma": "gamma"}
+from ..task import FAMILIES
 
 
 def fit(task: Any, option: str, tol: float, threads: int) -> np.ndarray:

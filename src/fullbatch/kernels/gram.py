@@ -35,7 +35,7 @@ def grams(rows: Any, columns: int, precision: str, factors: Array) -> Array:
     precision : {"float32", "float64"}
         Of the products; sums of chunks are float64.
     factors : (J, n) float64 array
-        Of each row; negative ones, which few losses have, cost as much again.
+        Of each row; negative ones, which few losses have, cost as much again by BLAS.
 
     Returns
     -------
