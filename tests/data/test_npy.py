@@ -40,15 +40,22 @@ def test_rows_of_files_in_either_memory_order(tmp_path, dtype):
     assert source.size.nbytes == source.read().X.nbytes
 
 
+def _peak_of(call):
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "u1", "i1", ">f8", ">f4", "i4", "?"])
 def test_what_reading_takes_is_told_before(tmp_path, dtype):
     np.save(tmp_path / "x.npy", np.ones((200_000, 5), dtype))
     (source,) = npy_sources(tmp_path / "x.npy", blocks=1)
     source.read()  # whatever is taken once
-    tracemalloc.start()
-    source.read()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    # The threads of a cluster in the same process take memory now and then: what the reading takes is the least seen.
+    peak = min(_peak_of(source.read) for _ in range(5))
     assert source.size.nbytes + source.size.reading == pytest.approx(peak, abs=50_000)
     kept = dtype in ("f8", "f4", "u1", "i1")
     assert source.size.reading == (0 if kept else 1_000_000 * np.dtype(dtype).itemsize)
