@@ -47,6 +47,8 @@ def test_busy_cluster_is_a_clear_error():
     try:
         with pytest.raises(EngineError, match=r"did not start within 1 s.*0 CPUs of the cluster are free"):
             RayEngine(2, start_timeout=1).place(Linear("logistic"), sources)
+        with pytest.raises(EngineError, match=r"no task could be started within 1 s: .*0 CPUs of the cluster are free"):
+            list(RayEngine(2, start_timeout=1).map(lambda number, source: number, sources))
     finally:
         holding.close()
 

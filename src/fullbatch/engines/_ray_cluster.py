@@ -49,6 +49,11 @@ def free_cpus() -> float:
     return ray.available_resources().get("CPU" if group is None else f"CPU_group_{group.id.hex()}", 0.0)
 
 
+def shortage(cpus: float) -> str:
+    """What is wanted and what there is, in words."""
+    return f"each needs {cpus:g} CPUs, and {free_cpus():g} CPUs of the cluster are free now"
+
+
 def _placement_group() -> Any:
     """The bundles reserved for whom this runs in, such as a trial of Ray Tune: Ray places workers in there only."""
     inside = ray.get_runtime_context().should_capture_child_tasks_in_placement_group
@@ -176,7 +181,7 @@ class RayCluster:
         return sum(whole(cpus, self._num_cpus) for cpus in cpus_of_nodes().values())
 
     def shortage(self) -> str:
-        return f"each needs {self._num_cpus:g} CPUs, and {free_cpus():g} CPUs of the cluster are free now"
+        return shortage(self._num_cpus)
 
     def is_open(self) -> bool:
         return ray.is_initialized()  # a call to a worker after ray.shutdown() would start another Ray

@@ -151,10 +151,16 @@ class RayEngine:
         ------
         object
             The answer for each source.
+
+        Raises
+        ------
+        EngineError
+            The cluster did not answer in time, has no free CPUs for a task in time, or lost too many workers.
         """
         ray, sources = _ray(), check_sources(sources)
         self._connect()
         num_workers = self._affordable_workers(len(sources))
+        self._await_room()
         sent = ray.put(task)
         # Runs of neighbouring sources, which may share what they read, several for each worker to even out the load.
         runs = np.array_split(np.arange(len(sources)), min(len(sources), 4 * num_workers))
@@ -198,6 +204,19 @@ class RayEngine:
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
         self._started_ray = True
 
+    def _await_room(self) -> None:
+        """Until a task can be run: Ray itself would wait for ever, such as for blocks of this process to be closed."""
+        from ._ray_cluster import shortage
+
+        ray = _ray()
+        begun = ray.remote(_nothing).options(num_cpus=self.num_cpus_per_worker).remote()
+        if not ray.wait([begun], timeout=self.start_timeout)[0]:
+            ray.cancel(begun, force=True)
+            raise EngineError(
+                f"no task could be started within {self.start_timeout:g} s: {shortage(self.num_cpus_per_worker)}. Wait "
+                "for other work to end, close blocks that are placed, or ask for fewer num_cpus_per_worker"
+            )
+
     def _affordable_workers(self, blocks: int) -> int:
         """The number of workers to start: never more than blocks, and checked against what the cluster can hold."""
         from ._ray_cluster import cpus_of_nodes, free_cpus, whole
@@ -225,6 +244,10 @@ def _ray() -> Any:
     except ImportError as error:
         raise MissingExtraError("ray", "ray") from error
     return ray
+
+
+def _nothing() -> None:
+    """What Ray runs once it has room."""
 
 
 def _floor(share: float) -> float:
