@@ -37,7 +37,7 @@ from fullbatch import (
     fit_path,
 )
 from fullbatch.estimators._template import succeeded
-from fullbatch.run import _shared_fit, kept_together, replicates, together
+from fullbatch.run import _hessians, _shared_fit, kept_together, replicates, together
 from fullbatch.run._nulls import NullsOfDraws
 from fullbatch.run.result import KNOWN_NEAR
 
@@ -190,59 +190,102 @@ def test_hessians_of_a_path_are_of_new_places_and_no_more_than_are_allowed(monke
 
 
 def asked_for(monkeypatch, template, X, y, **options):
-    """A path, and how many Hessians of all columns it asked for."""
-    matrices, ask = [], together.Rows.ask
+    """A path, and of how many coordinates each of the Hessians was that it asked for."""
+    sizes, ask = [], together.Rows.ask
 
-    def asked(self, thetas, some=()):
-        matrices.extend(some)
-        return ask(self, thetas, some)
+    def asked(self, thetas, some=(), *columns):
+        answer = ask(self, thetas, some, *columns)
+        sizes.extend([answer.matrix.shape[-1]] * len(some))
+        return answer
 
     with monkeypatch.context() as during:
         during.setattr(together.Rows, "ask", asked)
-        return fit_path(template, X, y, **options), len(matrices)
+        return fit_path(template, X, y, **options), sizes
 
 
 def test_neighbouring_strengths_share_hessians(monkeypatch):
     template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
-    close, few = asked_for(monkeypatch, template, X, LABELS, num=40, ratio=0.05)
-    monkeypatch.setattr(together, "_NEAR", 1.0)
-    each, many = asked_for(monkeypatch, template, X, LABELS, num=40, ratio=0.05)
+    close, shared = asked_for(monkeypatch, template, X, LABELS, num=40, ratio=0.05)
+    monkeypatch.setattr(_hessians, "_NEAR", 1.0)
+    each, own = asked_for(monkeypatch, template, X, LABELS, num=40, ratio=0.05)
     assert close.success
-    assert 0 < few < many
+    assert 0 < len(shared) < len(own)
     np.testing.assert_allclose(close.value, each.value, rtol=1e-11)
 
 
 def test_a_hessian_is_asked_for_where_it_saves_more_reads_than_it_costs(monkeypatch):
     template = LogisticRegression(l1_ratio=0.5, tol=1e-8)
     strengths = [0.1, 0.03, 0.01, 0.003]
-    monkeypatch.setattr(together, "_MOST_WORTH", 1.0)
+    monkeypatch.setattr(_hessians, "_MOST_WORTH", 1.0)
     cheap, many = asked_for(monkeypatch, template, X, LABELS, strengths=strengths)
     monkeypatch.undo()
-    monkeypatch.setattr(together.Together, "_worth", 4.0)
+    monkeypatch.setattr(together, "worth", lambda facts, fits, columns: 4.0)
     dear, few = asked_for(monkeypatch, template, X, LABELS, strengths=strengths)
-    assert 0 < few < many
+    assert 0 < len(few) < len(many)
     np.testing.assert_allclose(dear.value, cheap.value, rtol=1e-12)
 
 
-def test_wide_sparse_paths_ask_for_no_hessian_of_all_columns(monkeypatch):
+def wide_problem():
     rng = np.random.default_rng(0)
-    wide = rng.standard_normal((200, 30))
-    y = (wide[:, 0] - wide[:, 1] + rng.logistic(size=200) > 0).astype(int)
-    wide = np.hstack((wide, rng.standard_normal((200, together._MOST_SHARED))))
-    template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
-    found, matrices = asked_for(monkeypatch, template, wide, y, num=5, ratio=0.3)
-    assert (matrices, found.success) == (0, True)
-    monkeypatch.setattr(together, "_MOST_SHARED", wide.shape[1] + 1)
-    shared, matrices = asked_for(monkeypatch, template, wide, y, num=5, ratio=0.3)
-    assert matrices > 0
-    np.testing.assert_allclose(found.value, shared.value, rtol=1e-10)
-    np.testing.assert_array_equal(found.not_zero, shared.not_zero)
+    wide = rng.standard_normal((200, 30 + _hessians._MOST_WHOLE))
+    return wide, wide[:, 0] - wide[:, 1] + wide[:, 2] * wide[:, 3] + rng.logistic(size=200)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared", "classes", "groups", "bounds"])
+def test_wide_sparse_paths_share_hessians_of_some_columns(monkeypatch, loss):
+    wide, eta = wide_problem()
+    template, y = LogisticRegression(l1_ratio=0.9, tol=1e-6), (eta > 0).astype(int)
+    if loss == "squared":
+        template, y = GeneralizedLinearRegressor(alpha=1.0, l1_ratio=1.0, tol=1e-6), eta
+        monkeypatch.setattr(together, "Squares", None)  # which would answer without a read
+    elif loss == "classes":
+        y = np.digitize(eta, (-1.0, 1.0))
+    elif loss != "logistic":
+        told = {"groups": [j // 2 for j in range(wide.shape[1])]} if loss == "groups" else {"lower_bounds": 0.0}
+        template, y = GeneralizedLinearRegressor("poisson", alpha=1.0, l1_ratio=1.0, tol=1e-6, **told), np.exp(eta / 4)
+    num = 12
+    found, some = asked_for(monkeypatch, template, wide, y, num=num, ratio=0.3)
+    assert found.success
+    assert 0 < max(some) < 0.75 * wide.shape[1] * (3 if loss == "classes" else 1)
+    assert found.passes < 3 * num
+    monkeypatch.setattr(_hessians, "_MOST_WHOLE", 2**20)
+    whole, all_of_them = asked_for(monkeypatch, template, wide, y, num=num, ratio=0.3)
+    assert max(all_of_them) > max(some)
+    np.testing.assert_allclose(found.value, whole.value, rtol=1e-10)
+    np.testing.assert_array_equal(found.not_zero, whole.not_zero)
+
+
+def test_folds_of_wide_sparse_fits_share_hessians_of_some_columns(monkeypatch):
+    wide, eta = wide_problem()
+    template, y = LogisticRegression(l1_ratio=0.9, tol=1e-6), (eta > 0).astype(int)
+    some = cross_validate(template, wide, y, folds=4, num=8, ratio=0.3)
+    monkeypatch.setattr(_hessians, "_MOST_WHOLE", 2**20)
+    whole = cross_validate(template, wide, y, folds=4, num=8, ratio=0.3)
+    assert some.path.success
+    assert whole.path.success
+    assert some.path.passes < 30
+    np.testing.assert_allclose(some.losses, whole.losses, rtol=1e-6)
+    np.testing.assert_allclose(some.path.value, whole.path.value, rtol=1e-10)
+
+
+def test_where_columns_in_use_have_no_room_fits_go_by_themselves(monkeypatch):
+    wide, eta = wide_problem()
+    template, y = LogisticRegression(l1_ratio=1.0, tol=1e-6), (eta > 0).astype(int)
+    told = {"num": 4, "ratio": 0.1}
+    found = fit_path(template, wide, y, **told)
+    monkeypatch.setattr(_hessians, "most_columns", lambda facts, parts: 20)
+    monkeypatch.setattr(together, "most_columns", lambda facts, parts: 20)
+    alone = fit_path(template, wide, y, **told)
+    assert found.success
+    assert alone.success
+    assert {"shared hessian"} == set(found.known_by) != set(alone.known_by)
+    np.testing.assert_allclose(found.value, alone.value, rtol=1e-10)
 
 
 def test_strengths_under_way_are_as_many_as_there_is_memory_for_their_hessians(monkeypatch):
     template, done = LogisticRegression(l1_ratio=1.0, tol=1e-8), []
     group = together.Together._group
-    monkeypatch.setattr(together, "_MATRIX_BYTES", 2 * 8 * (P + 1) ** 2)
+    monkeypatch.setattr(together, "MATRIX_BYTES", 2 * 8 * (P + 1) ** 2)
     monkeypatch.setattr(
         together.Together, "_group", lambda self, state: done.append(state.iteration) or group(self, state)
     )
@@ -334,14 +377,18 @@ def test_the_same_bytes_on_dask(expected, dask_client):
     assert _bytes_on(DaskEngine(dask_client, num_workers=2)) == expected
 
 
+@pytest.mark.parametrize("columns", ["all columns", "some columns"])
 @pytest.mark.parametrize("folds", [0, 3], ids=["path", "cross-validation"])
-def test_a_run_that_was_ended_goes_on_to_the_byte(tmp_path, monkeypatch, folds):
-    template = LogisticRegression(l1_ratio=1.0, engine=SerialEngine())
+def test_a_run_that_was_ended_goes_on_to_the_byte(tmp_path, monkeypatch, folds, columns):
+    template, X, y = LogisticRegression(l1_ratio=1.0, engine=SerialEngine()), globals()["X"], LABELS
+    if columns == "some columns":
+        X, eta = wide_problem()
+        y = (eta > 0).astype(int)
 
     def run(**options):
         if folds:
-            return cross_validate(template, X, LABELS, folds=folds, num=8, **options)
-        return fit_path(template, X, LABELS, num=8, **options)
+            return cross_validate(template, X, y, folds=folds, num=8, **options)
+        return fit_path(template, X, y, num=8, **options)
 
     def bytes_of(found):
         path = found.path if folds else found

@@ -302,7 +302,7 @@ def test_folds_whose_hessians_have_no_room_are_chosen_alike(monkeypatch):
     X, Y, weight = data()
     kind = RidgeCV(alphas=[0.1, 1.0, 10.0], cv=4, tol=1e-8)
     wanted = clone(kind).fit(X, Y, weight)
-    monkeypatch.setattr(together, "_have_room", lambda facts, parts: False)
+    monkeypatch.setattr(together, "have_room", lambda facts, parts: False)
     found = clone(kind).fit(X, Y, weight)
     assert_allclose(found.coef_, wanted.coef_, rtol=1e-6)
     assert found.alpha_ == wanted.alpha_

@@ -13,6 +13,7 @@ from fullbatch.protocols.requests import DrawnCurvature
 from fullbatch.protocols.sampling import POISSON
 from fullbatch.run.lockstep import lockstep
 from fullbatch.solvers.lbfgs import LBFGS
+from fullbatch.solvers.proximal import ProximalNewton
 
 DRAWS = (
     Draw("all"),
@@ -153,5 +154,26 @@ def test_draws_of_float32_rows_can_be_asked_for_in_float64(draw):
     found = blocks.sum(DrawnCurvature(theta[None], (draw,), 1, double=True))
     Z, times = np.column_stack((X.astype(np.float64), np.ones(60))), draw.weights(0, 60)
     p = 1.0 / (1.0 + np.exp(-Z @ theta))
-    np.testing.assert_allclose(found.matrix[0], Z.T @ (Z * (times * p * (1 - p))[:, None]), rtol=1e-13)
+    expected = Z.T @ (Z * (times * p * (1 - p))[:, None])
+    np.testing.assert_allclose(found.matrix[0], expected, rtol=1e-13)
     np.testing.assert_allclose(found.point.grad[0], Z.T @ (times * (p - y)), rtol=1e-12)
+    some = blocks.sum(DrawnCurvature(theta[None], (draw,), 1, double=True, columns=np.array([1])))
+    np.testing.assert_allclose(some.matrix[0], expected[1:, 1:], rtol=1e-13)
+    np.testing.assert_array_equal(some.point.grad, found.point.grad)
+
+
+def test_working_sets_of_their_own_go_in_lockstep():
+    """Hessians of the same columns are read together, those of others apart."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((90, 40))
+    y = (X[:, 0] - X[:, 1] + rng.logistic(size=90) > 0).astype(float)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y, blocks=2))
+    draws = [None, *(Draw("without", fold, folds=3) for fold in range(3))]
+    objectives = [Objective(blocks, l1=0.05, draw=draw) for draw in draws]
+    solver = ProximalNewton(working_set=True)
+    ends = lockstep(objectives, [solver] * 4, [np.zeros(41)] * 4, tol=1e-12, max_iter=50)
+    for draw, (state, _) in zip(draws, ends, strict=True):
+        alone = Objective(blocks, l1=0.05, draw=draw)
+        expected = minimize(alone, np.zeros(41), ProximalNewton(working_set=False), tol=1e-12)
+        assert 0 < np.count_nonzero(state.theta) < 30
+        np.testing.assert_allclose(state.value, expected.value, rtol=1e-12)

@@ -75,6 +75,7 @@ def requests(loss, parameters, far):
     yield ValueGrad(thetas)
     yield DrawnValueGrad(thetas, draws)
     yield DrawnCurvature(thetas, draws, matrices=2)
+    yield DrawnCurvature(thetas, draws, matrices=2, columns=np.array([1, 4, 6]))
     yield HessVec(thetas[0], thetas[1])
     yield RowSample(0.3, 1)
     for form in ("diagonal", "gram", "rows", "meat"):

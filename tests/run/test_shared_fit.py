@@ -7,9 +7,10 @@ import pytest
 
 from fullbatch import LBFGS, Draw, Linear, Newton, Objective, SerialEngine, array_sources, minimize
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
+from fullbatch.run._hessians import have_room
 from fullbatch.run._shared_fit import Fit, _own_solver, by_working_set
 from fullbatch.run.result import Status
-from fullbatch.run.together import Together, _have_room
+from fullbatch.run.together import Together
 from fullbatch.solvers.auto import Choice
 
 TOL = 1e-6
@@ -84,14 +85,13 @@ def test_fits_share_a_hessian_of_each_part_as_long_as_all_take_no_more_than_the_
     for more, room in ((0, True), (1, False)):
         parameters = Parameters(size + more, np.ones(size + more, bool))
         facts = Facts(9, parameters, np.zeros(size + more), frozenset())
-        assert _have_room(facts, parts) is room
+        assert have_room(facts, parts) is room
 
 
 @pytest.mark.parametrize(
-    ("l1", "draw", "some"), [(0.1, None, True), (0.0, None, False), (0.1, Draw("only", 0, folds=2), False)]
+    ("l1", "draw", "some"), [(0.1, None, True), (0.0, None, False), (0.1, Draw("only", 0, folds=2), True)]
 )
-def test_a_fit_goes_by_some_of_many_columns_where_it_has_corners_and_all_rows(l1, draw, some):
-    """Draws bring Hessians of all columns alone."""
+def test_a_fit_goes_by_some_of_many_columns_where_it_has_corners(l1, draw, some):
     X = np.random.default_rng(0).standard_normal((20, 600))
     blocks = SerialEngine().place(Linear("squared"), array_sources(X, X[:, 0]))
     assert by_working_set(Objective(blocks, l1=l1, draw=draw)) is some

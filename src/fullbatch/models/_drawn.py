@@ -21,7 +21,7 @@ def drawn_curvature(block: Any, request: DrawnCurvature) -> Matrix:
     if thetas.shape != (len(request.draws), size):
         raise ValueError(f"{len(request.draws)} draws need as many thetas of {size} parameters, got {thetas.shape}")
     value, weight, squares, grad = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros((count, size))
-    matrix = np.zeros((request.matrices, size, size))
+    matrix = np.zeros((0, size, size))
     by_draw: dict[Draw, list[int]] = {}
     for model, draw in enumerate(request.draws):
         by_draw.setdefault(draw, []).append(model)
@@ -40,9 +40,11 @@ def drawn_curvature(block: Any, request: DrawnCurvature) -> Matrix:
             continue
         part = block.drawn(draw)
         for model in curved:
-            answer = part.evaluate(Curvature(thetas[model], "gram", widened=widened))
+            answer = part.evaluate(Curvature(thetas[model], "gram", widened=widened, columns=request.columns))
             keep(model, answer.point)
             if model < request.matrices:
+                if not len(matrix):
+                    matrix = np.zeros((request.matrices, *answer.matrix.shape))
                 matrix[model] = answer.matrix
         if others:
             keep(others, part.evaluate(ValueGrad(thetas[others])))

@@ -278,9 +278,9 @@ class Objective:
                 )
             theta = (request.theta if self.variables is None else self.variables.to_blocks(request.theta))[None]
             if gram or request.double:
-                widened = getattr(request, "widened", 1.0)
+                widened, columns = getattr(request, "widened", 1.0), getattr(request, "columns", None)
                 # In float64: of a draw it is not known how far F stands above its least, nor so what rounding is.
-                return DrawnCurvature(theta, (self.draw,), int(gram), True, widened)
+                return DrawnCurvature(theta, (self.draw,), int(gram), True, widened, columns)
             return DrawnValueGrad(theta, (self.draw,))
         if self.variables is None or isinstance(request, RowSample | Squares):
             return request
@@ -318,13 +318,8 @@ class Objective:
             assert total.point is not None
             if isinstance(request, ValueGrad):
                 return self.answer(request, total.point)
-            point, matrix = self._alone(total.point), total.matrix[0]
-            if request.columns is not None:  # draws bring the Hessian of all of them
-                predictors, features = self.blocks.parameters.predictors, self.blocks.schema.n_features
-                assert predictors is not None
-                places = coordinates_of(predictors, features, request.columns)
-                matrix = matrix[np.ix_(places, places)]
-            total = Matrix(matrix, float(point.weight), point)
+            point = self._alone(total.point)
+            total = Matrix(total.matrix[0], float(point.weight), point)
         if isinstance(total, Matrix):
             return self._curves(request, total)
         if isinstance(total, SquareSums):

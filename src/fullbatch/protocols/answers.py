@@ -97,7 +97,7 @@ class Matrix:
     ----------
     matrix : float64 array
         The second derivatives asked for, of the summed loss; its shape goes with the form. Of several models
-        (matrices, size, size).
+        (matrices, size, size), or of the coordinates of some columns.
     weight : float or (C,) array
         Sum of the sample weights; of those that each model counts.
     point : Eval or None

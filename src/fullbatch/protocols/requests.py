@@ -129,7 +129,7 @@ class DrawnCurvature:
         The Hessians of so many models are asked for, of the first ones.
     double : bool
         As in `ValueGrad`.
-    widened : float
+    widened, columns : float, array
         As in `Curvature`.
     """
 
@@ -138,6 +138,7 @@ class DrawnCurvature:
     matrices: int = 0
     double: bool = False
     widened: float = 1.0
+    columns: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,8 +33,8 @@ class ByPart(NamedTuple):
         Weighted losses.
     grad : (J, M, size) array
         Their gradients.
-    matrix : (G, J, size, size) array
-        Hessians, of the thetas that they were asked for.
+    matrix : (G, J, k, k) array
+        Hessians, of the thetas that they were asked for, in the coordinates of the columns that they were asked of.
     """
 
     value: Array
@@ -66,21 +66,23 @@ class Rows:
         self.weight = np.zeros(len(self._draws))
         self._nulls: NullsOfDraws | None = None
 
-    def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart:
-        """Sums at the thetas, (M, size), in the objective's variables; of those that `matrices` names the Hessians.
+    def ask(self, thetas: Array, matrices: Sequence[int] = (), columns: Array | None = None) -> ByPart:
+        """Sums at the thetas, (M, size), in the objective's variables; of those that `matrices` names the Hessians, of
+        some columns as in `Curvature`.
 
         One pass.
         """
         parts, count, size = len(self._draws), len(thetas), thetas.shape[1]
         order = [*matrices, *(m for m in range(count) if m not in set(matrices))]
         draws = [draw for _ in order for draw in self._draws]
-        total = sums_of_draws(self._objective, np.repeat(thetas[order], parts, axis=0), draws, len(matrices) * parts)
+        thetas = np.repeat(thetas[order], parts, axis=0)
+        total = sums_of_draws(self._objective, thetas, draws, len(matrices) * parts, columns)
         assert total.point is not None
         self.weight = np.asarray(total.weight)[:parts]
         value, grad = np.zeros((parts, count)), np.zeros((parts, count, size))
         value[:, order] = np.reshape(total.point.value, (count, parts)).T
         grad[:, order] = total.point.grad.reshape(count, parts, size).swapaxes(0, 1)
-        return ByPart(value, grad, total.matrix.reshape(len(matrices), parts, size, size))
+        return ByPart(value, grad, total.matrix.reshape(len(matrices), parts, *total.matrix.shape[1:]))
 
     def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]:
         """The null models of the rows of some parts together: a pass of the set-up, the first time."""
@@ -141,22 +143,26 @@ class SquareSums:
         return nulls
 
 
-def sums_of_draws(objective: Objective, thetas: Array, draws: Sequence[Draw], matrices: int = 0) -> Matrix:
-    """Sums of losses, gradients and, of the first `matrices`, Hessians: of each theta over the rows of its draw, in the
-    objective's variables. One pass.
+def sums_of_draws(
+    objective: Objective, thetas: Array, draws: Sequence[Draw], matrices: int = 0, columns: Array | None = None
+) -> Matrix:
+    """Sums of losses, gradients and, of the first `matrices`, Hessians, of some columns if these are given: of each
+    theta over the rows of its draw, in the objective's variables. One pass.
     """
     variables = objective.variables
     asked = thetas if variables is None else np.array([variables.to_blocks(theta) for theta in thetas])
     objective.num_passes += 1
     with np.errstate(over="ignore", invalid="ignore"):
-        total = objective.blocks.sum(DrawnCurvature(asked, tuple(draws), matrices, double=True))
+        request = DrawnCurvature(asked, tuple(draws), matrices, double=True, columns=columns)
+        total = objective.blocks.sum(request)
     assert isinstance(total, Matrix)
     assert total.point is not None
     if variables is None:
         return total
     matrix = total.matrix
     if matrices:
-        matrix = variables.pull_back(variables.pull_back(matrix).swapaxes(-1, -2))
+        own = variables if columns is None else variables.of_columns(columns)
+        matrix = own.pull_back(own.pull_back(matrix).swapaxes(-1, -2))
     return replace(total, matrix=matrix, point=replace(total.point, grad=variables.pull_back(total.point.grad)))
 
 

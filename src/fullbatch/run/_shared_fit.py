@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..objective.hessian import SURE
-from ..objective.measure import relative
+from ..objective.measure import measure, relative
 from ..objective.objective import Objective
 from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature
@@ -67,6 +67,8 @@ class Fit:
     alone: bool = False
     known_by: str = SHARED
     doubtful: bool = False  # whether it went by itself, or its own Hessian has it go on, or tells of next to nothing
+    columns: Array | None = None  # that the Hessian it goes by is of; None for all
+    widened: bool = False  # whether these are not those that it went by before the latest read
 
     @property
     def penalty(self) -> Penalty:
@@ -85,12 +87,22 @@ class Fit:
     def open(self) -> bool:
         return self.status is None and not self.alone
 
-    def aim(self, hessian: Array) -> None:
-        """Where the model has its minimum, by this Hessian of the mean loss."""
-        matrix = hessian + np.diag(self.penalty.l2)
-        curves = Curves(matrix, Point(self.value, self.grad + self.penalty.l2 * self.theta))
-        self.local, self.share = local_minimum(curves, self.theta, self.facts), 1.0
+    @property
+    def others_move(self) -> bool:
+        """Whether columns that the Hessian is not of would leave their corners."""
+        return self.local is not None and self.local.others_move
+
+    def aim(self, hessian: Array, columns: Array | None = None, tol: float = 0.0) -> None:
+        """Where the model has its minimum, by this Hessian of the mean loss, of all columns or of some."""
+        l2 = self.penalty.l2
+        curves = Curves(
+            hessian + np.diag(l2 if columns is None else l2[self.facts.coordinates(columns)]),
+            Point(self.value, self.grad + l2 * self.theta),
+        )
+        small = tol * measure(self._state, self.facts)
+        self.local, self.share = local_minimum(curves, self.theta, self.facts, columns, small), 1.0
         self.alone = self.local is None
+        self.widened, self.columns = columns is not self.columns, columns
 
     @property
     def trial(self) -> Array:
@@ -98,8 +110,10 @@ class Fit:
         end = self.local.theta
         return end if self.share == 1.0 else self.theta + self.share * (end - self.theta)
 
-    def take(self, loss: float, grad: Array, held_out: float, hessian: Array, tol: float) -> None:
-        """Judge the trial point."""
+    def take(
+        self, loss: float, grad: Array, held_out: float, hessian: Array, tol: float, columns: Array | None = None
+    ) -> None:
+        """Judge the trial point, and aim from there by this Hessian."""
         assert self.local is not None
         trial, promised, before = self.trial, self.share * self.local.left, self.local.left
         self.reads += 1
@@ -113,10 +127,10 @@ class Fit:
             return
         whole = self.share == 1.0
         self.theta, self.loss, self.grad, self.held_out = trial, loss, grad, held_out
-        self.aim(hessian)
+        self.aim(hessian, columns, tol)
         if self.local is None:
             return
-        self.left = self._left_by(self.local)
+        self.left = np.inf if self.others_move else self._left_by(self.local)
         self.ratio = self.local.left / before if whole and before > 0 else np.inf
         if self.left <= tol and (self.ratio <= _FAST or self.left <= _FAR_BELOW * tol):
             self.status = Status.CONVERGED
@@ -142,8 +156,13 @@ class Fit:
 
     def _left_by(self, local: LocalMinimum) -> float:
         """As `Result.remaining_r2`."""
-        state: Any = SimpleNamespace(value=self.value)
-        return 0.0 if not self.slope.any() else relative(local.left + SURE * local.rounding, state, self.facts)
+        if not self.slope.any():
+            return 0.0
+        return relative(local.left + SURE * local.rounding, self._state, self.facts)
+
+    @property
+    def _state(self) -> Any:
+        return SimpleNamespace(value=self.value)
 
 
 def go_on_in_lockstep(
@@ -204,12 +223,12 @@ def go_on_one_by_one(
 
 
 def by_working_set(objective: Objective) -> bool:
-    """Whether a fit goes by Hessians of some of its columns, which draws do not bring. The columns in use at the last
-    strength are the first of them; those of a sequential strong rule beside them saved 2 of 62 passes of a path of 800
-    x 4,500 and took seven times its seconds.
+    """Whether a fit goes by Hessians of some of its columns. The columns in use at the last strength are the first of
+    them; those of a sequential strong rule beside them saved 2 of 62 passes of a path of 800 x 4,500 and took seven
+    times its seconds.
     """
     corners = bool(objective.penalty.parts) and Curvature in objective.facts.answers
-    return corners and objective.draw is None and ProximalNewton().takes_some(objective.facts)
+    return corners and ProximalNewton().takes_some(objective.facts)
 
 
 def _own_solver(objective: Objective) -> Any:

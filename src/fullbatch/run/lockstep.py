@@ -171,12 +171,12 @@ def _reads(requests: dict[int, Any]) -> Iterator[list[int]]:
     curved = [i for i in requests if i not in set(simple)]
     curved.sort(key=lambda i: (_widened(requests[i]), not _matrices(requests[i])))
     while curved:
-        size = requests[curved[0]].theta.shape[-1]
+        first = requests[curved[0]]
+        size, alike = first.theta.shape[-1], _kind(first)
         most = max(1, _MATRIX_BYTES // (8 * size * size))
-        width = _widened(requests[curved[0]])
-        read = [i for i in curved[:most] if _widened(requests[i]) == width]
-        curved = curved[len(read) :]
-        if not curved and width == 1.0:
+        read = [i for i in curved if _kind(requests[i]) == alike][:most]
+        curved = [i for i in curved if i not in set(read)]
+        if not curved and _widened(first) == 1.0:
             read, simple = read + simple, []
         yield read
     if simple:
@@ -195,6 +195,16 @@ def _widened(request: Any) -> float:
     return float(getattr(request, "widened", 1.0))
 
 
+def _columns(request: Any) -> Any:
+    return getattr(request, "columns", None)
+
+
+def _kind(request: Any) -> tuple[float, bytes | None]:
+    """What Hessians of one read have in common."""
+    columns = _columns(request)
+    return _widened(request), None if columns is None else columns.tobytes()
+
+
 def _stacked(requests: list[Any]) -> ValueGrad | DrawnValueGrad | DrawnCurvature:
     """One request for all."""
     theta = np.array([np.ravel(request.theta) for request in requests])
@@ -204,7 +214,8 @@ def _stacked(requests: list[Any]) -> ValueGrad | DrawnValueGrad | DrawnCurvature
     if all(isinstance(request, DrawnValueGrad) or _is_plain(request) for request in requests):
         return DrawnValueGrad(theta, draws)
     double = any(getattr(request, "double", False) for request in requests)
-    return DrawnCurvature(theta, draws, sum(map(_matrices, requests)), double, _widened(requests[0]))
+    first = requests[0]
+    return DrawnCurvature(theta, draws, sum(map(_matrices, requests)), double, _widened(first), _columns(first))
 
 
 def _one(total: Eval | Matrix, row: int, request: Any) -> Eval | Matrix:

@@ -98,8 +98,11 @@ class OneTarget:
         if isinstance(request, Squares):
             return self._sums.of(self._number, request)
         thetas = np.atleast_2d(request.theta)
-        if isinstance(request, DrawnCurvature | DrawnValueGrad):
-            return self._drawn(thetas, request.draws, getattr(request, "matrices", None))
+        if isinstance(request, DrawnValueGrad):
+            return self._drawn(thetas, request.draws)[0]
+        if isinstance(request, DrawnCurvature):
+            of_draws, matrices = self._drawn(thetas, request.draws, request.matrices)
+            return Matrix(self._in_columns(matrices, request.columns), of_draws.weight, of_draws)
         value, grad, matrix = self._of(Draw("all"), thetas, isinstance(request, Curvature))
         weight = self.schema.weight
         if np.ndim(request.theta) == 2:
@@ -109,11 +112,7 @@ class OneTarget:
             return point
         if request.form != "gram":
             raise ValueError(f"of one of several targets only the form 'gram' is known, not {request.form!r}")
-        if request.columns is not None:
-            assert self.parameters.predictors is not None
-            own = coordinates_of(self.parameters.predictors, self.schema.n_features, request.columns)
-            matrix = matrix[np.ix_(own, own)]
-        return Matrix(matrix, weight, point)
+        return Matrix(self._in_columns(matrix, request.columns), weight, point)
 
     def close(self) -> None:
         """Nothing is held but what all targets share."""
@@ -133,18 +132,25 @@ class OneTarget:
             found.matrix[0, used].sum(axis=0) if curved else None,
         )
 
-    def _drawn(self, thetas: Array, draws: Sequence[Draw], matrices: int | None) -> Eval | Matrix:
+    def _in_columns(self, matrix: Array, columns: Array | None) -> Array:
+        """Hessians in the coefficients of some columns and the intercepts."""
+        if columns is None:
+            return matrix
+        assert self.parameters.predictors is not None
+        own = coordinates_of(self.parameters.predictors, self.schema.n_features, columns)
+        return matrix[..., own[:, None], own]
+
+    def _drawn(self, thetas: Array, draws: Sequence[Draw], matrices: int = 0) -> tuple[Eval, Array]:
+        """Losses and gradients of the rows that draws count, and the Hessians of the first of them."""
         found = [
-            self._of(draw, theta[None], number < (matrices or 0))
+            self._of(draw, theta[None], number < matrices)
             for number, (theta, draw) in enumerate(zip(thetas, draws, strict=True))
         ]
         value, grad = (np.concatenate([one[i] for one in found]) for i in (0, 1))
         weight = np.array([self._weight(draw) for draw in draws])
-        point = Eval(value, grad, weight, 2.0 * value)
-        if matrices is None:
-            return point
         size = thetas.shape[1]
-        return Matrix(np.array([one[2] for one in found[:matrices]]).reshape(matrices, size, size), weight, point)
+        matrix = np.array([one[2] for one in found[:matrices]]).reshape(matrices, size, size)
+        return Eval(value, grad, weight, 2.0 * value), matrix
 
     def _weight(self, draw: Draw) -> float:
         if draw.form == "all":

@@ -2,7 +2,8 @@
 
 One read of the data answers for all of them. Fits for neighbouring strengths, and those that leave a fold out, have
 nearly the same Hessian: it is asked for where it has become too old, fold by fold, so that each fit has that of its own
-rows, and the read that brings it brings loss and gradient of all. What a fold's rows lose under the fit to the others
+rows, and the read that brings it brings loss and gradient of all. Where columns are many, and most of them stand at a
+corner, it is that of the others and of those that may leave it. What a fold's rows lose under the fit to the others
 comes with the same sums. A fit that does not go as the shared Hessian says is handed to a solver of its own, in
 `lockstep`.
 """
@@ -23,8 +24,9 @@ from ..objective.objective import Objective
 from ..protocols.requests import Curvature, Squares
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
-from ..solvers.auto import seconds_of_hessian, seconds_of_pass
+from ..solvers.working_set import first_set
 from ._by_part import ByPart, Rows, SquareSums
+from ._hessians import MATRIX_BYTES, Hessians, columns_for, have_room, most_columns, neighbours, takes_some, worth
 from ._nulls import Null
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
@@ -33,15 +35,8 @@ Array = npt.NDArray[Any]
 
 logger = logging.getLogger(__name__)
 
-# Bytes of Hessians that are kept for the strengths under way, and fits under way, at the most.
-_MATRIX_BYTES, _MOST_FITS = 2**27, 400
-
-# Strengths that differ by no more than this factor share a Hessian.
-_NEAR = 1.5
-
-# Parameters up to which a path of sparse fits shares Hessians of all columns; beyond, data has so many values for each
-# number of a Hessian.
-_MOST_SHARED, _OF_VALUES = 512, 4
+# Fits under way, at the most.
+_MOST_FITS = 400
 
 # Hessians of one strength at the most.
 _MOST_MATRICES = 6
@@ -49,9 +44,8 @@ _MOST_MATRICES = 6
 # Eigenvalues of the intercepts' Hessian that are no more than this share of the largest are 0.
 _LEAST = 1e-10
 
-# Reads of a group of strengths after which the next one is smaller, beside those that a Hessian is worth; and what one
-# is worth at the most.
-_MANY_READS, _MOST_WORTH = 2, 5.0
+# Reads of a group of strengths after which the next one is smaller, beside those that a Hessian is worth.
+_MANY_READS = 2
 
 # What fits are known by, in the order of their numbers in checkpoints; the second one is of earlier versions.
 _KNOWN = (SHARED, "own solver", "hessian", "sample", "directions", "columns", "estimate")
@@ -92,6 +86,8 @@ class TogetherState:
     slopes : (L, size) array
         Gradients of the mean loss of all rows, at the fits to them; infinite for strengths of a checkpoint that has
         none.
+    columns : int array
+        Those that the latest Hessian is of; empty for all of them.
     """
 
     theta: Array
@@ -111,12 +107,13 @@ class TogetherState:
     width: int = 1
     fresh: int = 1
     slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    columns: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class _Parts(Protocol):
     weight: Array
 
-    def ask(self, thetas: Array, matrices: Sequence[int] = ()) -> ByPart: ...
+    def ask(self, thetas: Array, matrices: Sequence[int] = (), columns: Array | None = None) -> ByPart: ...
 
     def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]: ...
 
@@ -158,7 +155,7 @@ class Together:
     of_sum: bool = False
     parts: Any = None
     apart: bool = False
-    _hessians: Array | None = field(init=False, default=None)
+    _latest: Hessians | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         facts = self.objective.facts
@@ -176,17 +173,16 @@ class Together:
         """Whether fits can go by a shared Hessian: a smooth and convex loss, and room for one."""
         parameters = self._facts.parameters
         smooth = parameters.convex and not (parameters.kinked or parameters.straight_from > 0)
-        if not (smooth and Curvature in self._facts.answers and _have_room(self._facts, self._number_of_parts)):
+        if not (smooth and Curvature in self._facts.answers):
             return False
-        return isinstance(self.parts, SquareSums) or not self._by_working_sets
+        return self._takes_some or have_room(self._facts, self._number_of_parts)
 
     @cached_property
-    def _by_working_sets(self) -> bool:
-        """Whether a Hessian of all columns is so large beside the data that fits to all rows go by columns in use."""
-        facts = self._facts
-        size, dense = facts.parameters.size, facts.width if facts.dense_columns is None else facts.dense_columns
-        large = size > _MOST_SHARED and _OF_VALUES * size**2 >= facts.rows * (dense + facts.looked_up)
-        return large and self._fits == 1 and by_working_set(self.objective_of(0, 0))
+    def _takes_some(self) -> bool:
+        """Whether that is a Hessian of some of the columns."""
+        if isinstance(self.parts, SquareSums) or not self.penalties:
+            return False
+        return takes_some(self.objective_of(0, 0), self._number_of_parts)
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
         """All fits that are still to be made.
@@ -209,18 +205,27 @@ class Together:
         """The loss at a place of an earlier part of the run, here and there; the Hessian is asked for again."""
         shared = len(state.reference) > 0
         before = self.objective.num_passes
-        answer = self.parts.ask((state.reference if shared else state.theta)[None], [0] if shared else [])
+        answer = self._ask(state.reference if shared else state.theta, state.columns)
         self.objective.num_setup_passes += self.objective.num_passes - before
         self.objective.num_passes = before
         if shared:
-            self._hessians = answer.matrix[0]
             return answer.value[:, 0], state.reference_loss
         return np.atleast_1d(self._of_fit(0, answer.value[:, 0])), state.loss[-1:, 0]
+
+    def _ask(self, theta: Array, columns: Array) -> ByPart:
+        """Sums at a place, with the Hessian of some columns, or of all where none is named, if fits share it."""
+        if not self.shares:
+            return self.parts.ask(theta[None])
+        of = [columns] if len(columns) else []
+        answer = self.parts.ask(theta[None], [0], *of)
+        self._latest = Hessians(answer.matrix[0], theta, answer.value[:, 0], *of)
+        return answer
 
     def _first(self) -> TogetherState:
         size = self._facts.parameters.size
         theta = self.penalties[0].nearest(np.asarray(self.start, np.float64)) if self.penalties else self.start
-        answer = self.parts.ask(theta[None], [0] if self.shares else [])
+        columns = first_set(self.problem(0, 0), theta) if self._takes_some else np.zeros(0, np.int64)
+        answer = self._ask(theta, columns)
         empty = [number for number in range(self._fits) if not self._total(number) > 0]
         if empty:
             raise DataError(
@@ -228,13 +233,12 @@ class Together:
             )
         if not (np.isfinite(answer.value).all() and np.isfinite(answer.grad).all()):
             raise ValueError("the objective is not finite at the starting point: scale columns, targets and offsets")
-        self._hessians = answer.matrix[0] if self.shares else None
         none = np.zeros((0, self._fits))
         grads = np.array([self._of_fit(number, answer.grad[:, 0]) for number in range(self._fits)])
         return TogetherState(
             theta, 0, np.zeros((0, self._fits, size)), none, none, none, none, np.zeros(0),
             none.astype(np.int64), none.astype(np.int64), none.astype(np.int64), grads,
-            theta if self.shares else np.zeros(0), answer.value[:, 0],
+            theta if self.shares else np.zeros(0), answer.value[:, 0], columns=columns,
         )  # fmt: skip
 
     @property
@@ -306,83 +310,90 @@ class Together:
 
     def _group(self, state: TogetherState) -> TogetherState:
         """The state after the next few strengths, which share their reads."""
-        size = self._facts.parameters.size
-        room = _MATRIX_BYTES // (max(self._number_of_parts, 1) * 8 * size * size)
+        latest = self._latest
+        assert latest is not None
+        room = MATRIX_BYTES // max(latest.matrix.nbytes, self._fits * latest.theta.nbytes)
         width = max(1, min(state.width, room, _MOST_FITS // self._fits))
         strengths = range(state.iteration, min(state.iteration + width, len(self.penalties)))
         fits = [fit for strength in strengths for fit in self._begun(state, strength)]
-        assert self._hessians is not None
-        hessians = dict.fromkeys(strengths, self._hessians)
-        places = dict.fromkeys(strengths, (state.reference, state.reference_loss))
-        asked = dict.fromkeys(strengths, 0)
+        by, asked = dict.fromkeys(strengths, latest), dict.fromkeys(strengths, 0)
         for fit in fits:
-            fit.aim(self._of_fit(fit.number, hessians[fit.strength]))
-        fresh, needed, reads = set(strengths) if state.fresh else set(), False, 0
+            fit.aim(self._of_fit(fit.number, latest.matrix), latest.columns, self.tol)
+        fresh = set(strengths) if state.fresh else {fit.strength for fit in fits if fit.others_move}
+        needed, reads, columns = False, 0, latest.columns
+        most = most_columns(self._facts, self._number_of_parts)
         while going := [fit for fit in fits if fit.open]:
-            thetas = [fit.trial for fit in going]
-            asking = self._neighbours(sorted(fresh))
-            curved = []
-            for strength, *_ in asking:
-                row = next((i for i, fit in enumerate(going) if (fit.strength, fit.number) == (strength, 0)), None)
-                if row is None:
-                    thetas.append(next(fit.theta for fit in fits if (fit.strength, fit.number) == (strength, 0)))
-                    row = len(thetas) - 1
-                curved.append(row)
-            answer = self.parts.ask(np.array(thetas), curved)
+            if columns is not None and (some := [fit for fit in going if fit.strength in fresh]):
+                wanted = columns_for(some, columns, most)
+                if wanted is None:  # no room for it
+                    for fit in some:
+                        fit.alone = True
+                    continue
+                columns = wanted
+            asking = neighbours(sorted(fresh), self.penalties, self._facts.parameters.quadratic)
+            answer, found = self._read(going, fits, asking, columns)
             reads += 1
-            for place, (row, some) in enumerate(zip(curved, asking, strict=True)):
-                for strength in some:
-                    hessians[strength] = answer.matrix[place]
-                    places[strength] = (thetas[row], answer.value[:, row])
-                    asked[strength] += 1
+            by |= found
+            for strength in found:
+                asked[strength] += 1
             for row, fit in enumerate(going):
-                self._take(fit, row, answer, hessians[fit.strength])
-            slow = {fit.strength for fit in going if fit.open and not fit.reads_left(self.tol) <= self._worth}
+                self._take(fit, row, answer, by[fit.strength])
+            slow = {fit.strength for fit in going if fit.open and self._is_slow(fit)}
             needed |= bool(slow)
-            fresh = {s for s in slow if self._is_news(s, fits, places[s][0]) and asked[s] < _MOST_MATRICES}
+            fresh = {s for s in slow if self._is_news(s, fits, by[s].theta) and asked[s] < _MOST_MATRICES}
         alone = [fit for fit in fits if fit.alone]
         if alone:
             self._by_themselves(alone)
-        last = strengths[-1]
-        self._hessians = hessians[last]
-        width = 2 * width if reads <= _MANY_READS + self._worth and not alone else max(1, width // 2)
-        df = [self._df(fit, hessians[fit.strength]) for fit in fits if fit.number == 0]
+        self._latest = latest = by[strengths[-1]]
+        many = reads > _MANY_READS + worth(self._facts, self._fits, latest.columns) or alone
+        df = [self._df(fit, by[fit.strength]) for fit in fits if fit.number == 0]
         return replace(
             self._kept(state, fits, df),
-            reference=places[last][0],
-            reference_loss=places[last][1],
-            width=width,
+            reference=latest.theta,
+            reference_loss=latest.loss,
+            columns=np.zeros(0, np.int64) if latest.columns is None else latest.columns,
+            width=max(1, width // 2) if many else 2 * width,
             fresh=int(needed),
         )
 
-    @cached_property
-    def _worth(self) -> float:
-        """How many reads of all fits for a strength take as long as a Hessian: at least one."""
-        read = seconds_of_pass(self._facts, self._fits)
-        return min(max(1.0, seconds_of_hessian(self._facts) / read), _MOST_WORTH)
+    def _read(
+        self, going: list[Fit], fits: list[Fit], asking: list[list[int]], columns: Array | None
+    ) -> tuple[ByPart, dict[int, Hessians]]:
+        """Sums for all fits that go on, and new Hessians for some strengths."""
+        thetas, curved = [fit.trial for fit in going], []
+        for strength, *_ in asking:
+            row = next((i for i, fit in enumerate(going) if (fit.strength, fit.number) == (strength, 0)), None)
+            if row is None:
+                thetas.append(next(fit.theta for fit in fits if (fit.strength, fit.number) == (strength, 0)))
+                row = len(thetas) - 1
+            curved.append(row)
+        answer = self.parts.ask(np.array(thetas), curved, *([] if columns is None else [columns]))
+        found: dict[int, Hessians] = {}
+        for place, (row, some) in enumerate(zip(curved, asking, strict=True)):
+            hessians = Hessians(answer.matrix[place], thetas[row], answer.value[:, row], columns)
+            found |= dict.fromkeys(some, hessians)
+        return answer, found
 
-    def _neighbours(self, strengths: Sequence[int]) -> list[list[int]]:
-        """Strengths that share a Hessian, that of the first in a list: they are nearly the same."""
-        shared: list[list[int]] = []
-        one = np.ones(self._facts.parameters.size)
-        sizes = {strength: self.penalties[strength].value(one) for strength in strengths}
-        for strength in strengths:
-            if shared and sizes[shared[-1][0]] <= _NEAR * sizes[strength]:
-                shared[-1].append(strength)
-            else:
-                shared.append([strength])
-        return [sorted(some, key=lambda strength: abs(strength - some[len(some) // 2])) for some in shared]
+    def _is_slow(self, fit: Fit) -> bool:
+        """Whether another Hessian would save reads."""
+        if fit.others_move:
+            return True
+        if fit.columns is not None and (fit.widened or self._facts.parameters.quadratic):
+            return False
+        return not fit.reads_left(self.tol) <= worth(self._facts, self._fits, fit.columns)
 
     def _is_news(self, strength: int, fits: list[Fit], place: Array) -> bool:
         """Whether the Hessian there would be another one than that at hand."""
-        fit = next(fit for fit in fits if (fit.strength, fit.number) == (strength, 0))
-        return not np.array_equal(fit.trial if fit.open else fit.theta, place)
+        some = [fit for fit in fits if fit.strength == strength]
+        whole = some[0]
+        elsewhere = not np.array_equal(whole.trial if whole.open else whole.theta, place)
+        return elsewhere or any(fit.others_move for fit in some)
 
-    def _take(self, fit: Fit, row: int, answer: ByPart, hessians: Array) -> None:
+    def _take(self, fit: Fit, row: int, answer: ByPart, hessians: Hessians) -> None:
         loss = float(self._of_fit(fit.number, answer.value[:, row]))
         grad = self._of_fit(fit.number, answer.grad[:, row])
-        hessian = self._of_fit(fit.number, hessians)
-        fit.take(loss, grad, self._held_out(fit.number, answer.value[:, row]), hessian, self.tol)
+        hessian = self._of_fit(fit.number, hessians.matrix)
+        fit.take(loss, grad, self._held_out(fit.number, answer.value[:, row]), hessian, self.tol, hessians.columns)
 
     def _held_out(self, number: int, value: Array) -> float:
         part = self.folds + number if self.apart else number - 1
@@ -410,7 +421,7 @@ class Together:
         if going:
             logger.info("%d fits go on by solvers of their own", len(going))
             objectives = [self.objective_of(fit.strength, fit.number) for fit in going]
-            some = len(going) == 1 and by_working_set(objectives[0])
+            some = (self._takes_some or len(going) == 1) and by_working_set(objectives[0])
             if some or not go_on_in_lockstep(going, objectives, self.objective, self.tol, self.max_iter):
                 go_on_one_by_one(going, objectives, self.objective, self.tol, self.max_iter)
         answer = self.parts.ask(np.array([fit.theta for fit in fits]))
@@ -425,7 +436,7 @@ class Together:
         fit.status = Status.CONVERGED if fit.left <= self.tol else Status.PRECISION
         fit.known_by = "hessian"
 
-    def _df(self, fit: Fit, hessians: Array | None) -> float:
+    def _df(self, fit: Fit, hessians: Hessians | None) -> float:
         """Effective degrees of freedom beside the intercept: those of the columns that are used, less what L2 and norms
         of groups take.
         """
@@ -440,11 +451,19 @@ class Together:
         own, others = np.flatnonzero(free & penalized), np.flatnonzero(~penalized)
         if not own.size:
             return 0.0
-        whole = self._of_fit(0, hessians)
+        whole, places = self._of_fit(0, hessians.matrix), np.arange(len(theta))
+        if hessians.columns is not None:
+            of = self._facts.coordinates(hessians.columns)
+            places[:] = -1
+            places[of] = np.arange(len(of))
+        inside, outside = places[own], places[others]
+        if (inside < 0).any():  # it went by itself
+            return np.inf
         with one_thread():
             # Less what the intercepts explain of it, of which one may be a combination of others.
-            beside, cross = np.linalg.pinv(whole[np.ix_(others, others)], _LEAST, True), whole[np.ix_(own, others)]
-            matrix = whole[np.ix_(own, own)] - cross @ beside @ cross.T
+            beside = np.linalg.pinv(whole[np.ix_(outside, outside)], _LEAST, True)
+            cross = whole[np.ix_(inside, outside)]
+            matrix = whole[np.ix_(inside, inside)] - cross @ beside @ cross.T
             pulled = np.diag(penalty.l2[own]) + norm_curvature(penalty.of_coordinates(own), theta[own])
             return float(np.linalg.lstsq(matrix + pulled, matrix, rcond=None)[0].trace())
 
@@ -485,13 +504,8 @@ def parts_for(folds: int, apart: bool) -> int:
 def parts_of(objective: Objective, parts: int, seed: int) -> Rows | SquareSums:
     """What answers for all rows, or for each of their parts: sums of one read where these are enough."""
     facts = objective.facts
-    kind = SquareSums if Squares in facts.answers and _have_room(facts, parts) else Rows
+    kind = SquareSums if Squares in facts.answers and have_room(facts, parts) else Rows
     return kind(objective, parts, seed)
-
-
-def _have_room(facts: Facts, parts: int) -> bool:
-    """Whether a Hessian for each part can be kept."""
-    return max(parts, 1) * 8 * facts.parameters.size**2 <= _MATRIX_BYTES
 
 
 def statuses(state: TogetherState) -> list[list[str]]:

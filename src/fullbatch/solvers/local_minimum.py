@@ -13,6 +13,7 @@ from ..objective.proximal import Cornered
 from ..protocols.answers import Curves
 from ..protocols.rows import Array
 from ..protocols.seams import Facts
+from .working_set import OnColumns
 
 # The least share of a parameter's own curvature that the others leave of it: below, directions are for a method that
 # looks at each of them.
@@ -34,15 +35,20 @@ class LocalMinimum(NamedTuple):
         By how much beyond that, since the gradient is known to its rounding only.
     pivot : float
         The least share of a parameter's own curvature that the others leave of it; 1 where there are corners.
+    others_move : bool
+        Whether a coordinate of a column that the Hessian is not of would leave its corner.
     """
 
     theta: Array
     left: float
     rounding: float
     pivot: float = 1.0
+    others_move: bool = False
 
 
-def local_minimum(curves: Curves, theta: Array, facts: Facts) -> LocalMinimum | None:
+def local_minimum(
+    curves: Curves, theta: Array, facts: Facts, columns: Array | None = None, small: float = 0.0
+) -> LocalMinimum | None:
     """The minimum of the quadratic model at `theta`; None where the Hessian does not tell of every direction.
 
     Parameters
@@ -53,7 +59,22 @@ def local_minimum(curves: Curves, theta: Array, facts: Facts) -> LocalMinimum | 
         Where.
     facts : Facts
         Of the problem, its penalty included.
+    columns : (k,) int array, optional
+        Those that the Hessian is of, where F has corners; default: all of them.
+    small : float
+        With `columns`, a decrease that is not worth being exact about.
     """
+    if columns is not None:
+        part = OnColumns.of(curves, theta, facts, PRECISION, columns, small)
+        if part is None:
+            return None
+        end, reached = part.minimum()
+        if not reached:
+            return None
+        fallen = max(-part.change(end), 0.0)
+        if fallen > small:
+            return LocalMinimum(end, fallen, 0.0, others_move=part.others_move(0.0))
+        return LocalMinimum(end, *part.model.left(end[part.places]), others_move=part.others_move(fallen))
     if facts.penalty is not None and facts.penalty.parts:
         model = Cornered.of(curves, theta, facts, PRECISION)
         if model is None:

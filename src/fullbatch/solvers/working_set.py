@@ -68,6 +68,12 @@ def _whole(facts: Facts, used: Array) -> Array:
     return np.flatnonzero(columns_of(facts, coordinates))
 
 
+def moving(facts: Facts, theta: Array, aim: Array, grad: Array) -> Array:
+    """Columns that a Hessian must be of: those in use at `theta` or at `aim`, and those that leave their corners."""
+    used = in_use(facts, theta, aim) | columns_of(facts, _penalty(facts).steepest(theta, grad) != 0)
+    return _whole(facts, used)
+
+
 def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> Array:
     """Columns for the next pass: those in use at `theta` or at `aim`, and those whose slopes at `theta` would most
     likely move them. Longer than `most` where those that must be there do not fit.
@@ -177,9 +183,9 @@ class OnColumns:
         fallen = max(-self.change(theta), 0.0)
         if fallen > self.small:
             return fallen, 0.0
-        return (np.inf, 0.0) if self._others_move(fallen) else self.model.left(theta[self.places])
+        return (np.inf, 0.0) if self.others_move(fallen) else self.model.left(theta[self.places])
 
-    def _others_move(self, fallen: float) -> bool:
+    def others_move(self, fallen: float) -> bool:
         """Whether a coordinate beside those of the model would leave its corner, here or where F has fallen by that: by
         Cauchy and Schwarz its slope changes by no more than the root of twice that times its curvature.
         """

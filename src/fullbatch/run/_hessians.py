@@ -1,0 +1,114 @@
+"""The Hessian that many fits go by: of which place and columns it is, which strengths share it, and when another one is
+worth a read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..objective.objective import Objective
+from ..protocols.seams import Facts, Penalty
+from ..solvers.auto import seconds_of_hessian, seconds_of_pass
+from ..solvers.working_set import moving, next_set
+from ._shared_fit import Fit, by_working_set
+
+Array = npt.NDArray[Any]
+
+# Bytes of Hessians that are kept for the strengths under way, at the most.
+MATRIX_BYTES = 2**27
+
+# Strengths that differ by no more than this factor share a Hessian.
+_NEAR = 1.5
+
+# Parameters up to which sparse fits share Hessians of all columns; beyond, data has so many values for each number of a
+# Hessian.
+_MOST_WHOLE, _OF_VALUES = 512, 4
+
+# Reads that a Hessian is worth, at the most.
+_MOST_WORTH = 5.0
+
+# Columns of the latest Hessian are kept as long as they are no more than so many times those that are wanted.
+_KEPT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Hessians:
+    """Of the summed loss of each part of the rows.
+
+    Parameters
+    ----------
+    matrix : (J, k, k) array
+    theta : (size,) array
+        Where.
+    loss : (J,) array
+        Of each part, there.
+    columns : int array, optional
+        Whose coefficients, and the intercepts, it is of; default: all columns.
+    """
+
+    matrix: Array
+    theta: Array
+    loss: Array
+    columns: Array | None = None
+
+
+def have_room(facts: Facts, parts: int) -> bool:
+    """Whether a Hessian of all columns can be kept for each part."""
+    return max(parts, 1) * 8 * facts.parameters.size**2 <= MATRIX_BYTES
+
+
+def most_columns(facts: Facts, parts: int) -> int:
+    """Of how many a Hessian can be kept for each part."""
+    return int((MATRIX_BYTES / (8 * max(parts, 1))) ** 0.5 / facts.outputs) - 1
+
+
+def takes_some(objective: Objective, parts: int) -> bool:
+    """Whether a Hessian of all columns has no room, or is large beside the data, and most of them may stand still."""
+    facts = objective.facts
+    size = facts.parameters.size
+    if not have_room(facts, parts):
+        return by_working_set(objective)
+    dense = facts.width if facts.dense_columns is None else facts.dense_columns
+    large = size > _MOST_WHOLE and _OF_VALUES * size**2 >= facts.rows * (dense + facts.looked_up)
+    return large and by_working_set(objective)
+
+
+def worth(facts: Facts, fits: int, columns: Array | None) -> float:
+    """How many reads of so many fits take as long as a Hessian: at least one."""
+    of = facts if columns is None else facts.of_columns(columns)
+    return min(max(1.0, seconds_of_hessian(of) / seconds_of_pass(facts, fits)), _MOST_WORTH)
+
+
+def neighbours(strengths: Sequence[int], penalties: Sequence[Penalty], quadratic: bool) -> list[list[int]]:
+    """Strengths that share a Hessian, that of the first in a list: they are nearly the same. That of a quadratic loss
+    is the same everywhere.
+    """
+    if quadratic and strengths:
+        return [list(strengths)]
+    shared: list[list[int]] = []
+    sizes = {strength: penalties[strength].value(np.ones(len(penalties[strength].l2))) for strength in strengths}
+    for strength in strengths:
+        if shared and sizes[shared[-1][0]] <= _NEAR * sizes[strength]:
+            shared[-1].append(strength)
+        else:
+            shared.append([strength])
+    return [sorted(some, key=lambda strength: abs(strength - some[len(some) // 2])) for some in shared]
+
+
+def columns_for(fits: Sequence[Fit], latest: Array, most: int) -> Array | None:
+    """Columns for the next Hessian of some fits: the latest ones where these still serve; None where there is no room
+    for those that must be there.
+    """
+    told = [(fit.facts, fit.theta, fit.trial, fit.grad + fit.penalty.l2 * fit.theta) for fit in fits]
+    must = reduce(np.union1d, [moving(*one) for one in told])
+    if len(must) > most:
+        return None
+    wanted = reduce(np.union1d, [next_set(*one, most) for one in told])
+    if len(wanted) > most:
+        wanted = must
+    serve = len(latest) <= _KEPT * len(wanted) and np.isin(must, latest, assume_unique=True).all()
+    return latest if serve else wanted
