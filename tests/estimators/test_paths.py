@@ -263,7 +263,7 @@ def test_folds_of_wide_sparse_fits_share_hessians_of_some_columns(monkeypatch):
     whole = cross_validate(template, wide, y, folds=4, num=8, ratio=0.3)
     assert some.path.success
     assert whole.path.success
-    assert some.path.passes < 30
+    assert some.path.passes < 1.5 * whole.path.passes
     np.testing.assert_allclose(some.losses, whole.losses, rtol=1e-6)
     np.testing.assert_allclose(some.path.value, whole.path.value, rtol=1e-10)
 

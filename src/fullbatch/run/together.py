@@ -326,6 +326,7 @@ class Together:
             if columns is not None and (some := [fit for fit in going if fit.strength in fresh]):
                 wanted = columns_for(some, columns, most)
                 if wanted is None:  # no room for it
+                    fresh = set()
                     for fit in some:
                         fit.alone = True
                     continue
