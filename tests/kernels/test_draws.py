@@ -174,6 +174,6 @@ def test_working_sets_of_their_own_go_in_lockstep():
     ends = lockstep(objectives, [solver] * 4, [np.zeros(41)] * 4, tol=1e-12, max_iter=50)
     for draw, state in zip(draws, ends, strict=True):
         alone = Objective(blocks, l1=0.05, draw=draw)
-        expected = minimize(alone, np.zeros(41), ProximalNewton(working_set=False), tol=1e-12)
+        expected = minimize(alone, np.zeros(41), solver=ProximalNewton(working_set=False), tol=1e-12)
         assert 0 < np.count_nonzero(state.theta) < 30
         np.testing.assert_allclose(state.value, expected.value, rtol=1e-12)
