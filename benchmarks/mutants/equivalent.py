@@ -202,8 +202,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "run/together.py",
-        "theta if self.shares else np.zeros(0), answer.value[:, 0], columns=columns,",
-        "theta if self.shares else np.zeros(0), answer.value[:, -1], columns=columns,",
+        "theta if self.shares else np.zeros(0), answer.value[:, 0],",
+        "theta if self.shares else np.zeros(0), answer.value[:, -1],",
         "the answer is to a single theta: its first and last are one",
     ),
     Equivalent(

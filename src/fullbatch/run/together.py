@@ -213,9 +213,11 @@ class Together:
         return np.atleast_1d(self._of_fit(0, answer.value[:, 0])), state.loss[-1:, 0]
 
     def _ask(self, theta: Array, columns: Array) -> ByPart:
-        """Sums at a place, with the Hessian of some columns, or of all where none is named, if fits share it."""
+        """Sums at a place, with the Hessian if fits share it: of some columns, if there are any."""
         if not self.shares:
             return self.parts.ask(theta[None])
+        if self._takes_some and not len(columns):
+            columns = first_set(self.problem(0, 0), theta)
         of = [columns] if len(columns) else []
         answer = self.parts.ask(theta[None], [0], *of)
         self._latest = Hessians(answer.matrix[0], theta, answer.value[:, 0], *of)
@@ -224,8 +226,7 @@ class Together:
     def _first(self) -> TogetherState:
         size = self._facts.parameters.size
         theta = self.penalties[0].nearest(np.asarray(self.start, np.float64)) if self.penalties else self.start
-        columns = first_set(self.problem(0, 0), theta) if self._takes_some else np.zeros(0, np.int64)
-        answer = self._ask(theta, columns)
+        answer = self._ask(theta, np.zeros(0, np.int64))
         empty = [number for number in range(self._fits) if not self._total(number) > 0]
         if empty:
             raise DataError(
@@ -238,7 +239,7 @@ class Together:
         return TogetherState(
             theta, 0, np.zeros((0, self._fits, size)), none, none, none, none, np.zeros(0),
             none.astype(np.int64), none.astype(np.int64), none.astype(np.int64), grads,
-            theta if self.shares else np.zeros(0), answer.value[:, 0], columns=columns,
+            theta if self.shares else np.zeros(0), answer.value[:, 0],
         )  # fmt: skip
 
     @property
