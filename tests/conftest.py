@@ -87,12 +87,14 @@ def ray_session():
     ray.shutdown()
 
 
-# Idle workers look after themselves many times a second, to the end of the session: so it is half of that.
+# Idle workers look after themselves many times a second, to the end of the session: here they do so less often.
 _SELDOM = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.memory.monitor-interval": "5s",
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "1s",
+    # On a busy machine a killed worker is not back within the usual 15 s, after which the cluster would give it up.
+    "distributed.deploy.lost-worker-timeout": "10min",
 }
 
 

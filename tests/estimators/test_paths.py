@@ -268,13 +268,48 @@ def test_folds_of_wide_sparse_fits_share_hessians_of_some_columns(monkeypatch):
     np.testing.assert_allclose(some.path.value, whole.path.value, rtol=1e-10)
 
 
+def test_degrees_of_freedom_are_known_where_folds_ask_for_other_columns():
+    """The fit to all rows may have ended before they do: its columns are among those of the last Hessian."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((200, 700))
+    for j in range(1, 700):
+        X[:, j] = 0.8 * X[:, j - 1] + 0.6 * X[:, j]
+    y = (X[:, :10] @ rng.standard_normal(10) + rng.logistic(size=200) > 0).astype(int)
+    template = LogisticRegression(l1_ratio=0.5, tol=1e-5, engine="serial")
+    path = cross_validate(template, X, y, folds=4, num=20, ratio=0.05).path
+    assert set(path.known_by) == {"shared hessian"}
+    assert np.isfinite(path.df).all()
+    assert (path.df <= path.not_zero).all()
+    assert (np.diff(path.df) > -1.0).all()
+
+
+def test_hessians_of_one_read_take_no_more_memory_than_there_is_for_them(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1500, 600))
+    y = (X @ (rng.standard_normal(600) * 0.15) + rng.logistic(size=1500) > 0).astype(int)
+    room = 8 * 601**2
+    monkeypatch.setattr(_hessians, "MATRIX_BYTES", room)
+    monkeypatch.setattr(together, "MATRIX_BYTES", room)
+    monkeypatch.setattr(_hessians, "_OF_VALUES", 1e9)
+    answers, ask = [], together.Rows.ask
+
+    def asked(self, *arguments):
+        answers.append(ask(self, *arguments))
+        return answers[-1]
+
+    monkeypatch.setattr(together.Rows, "ask", asked)
+    found = fit_path(LogisticRegression(l1_ratio=1.0, tol=1e-3, engine="serial"), X, y, num=12, ratio=0.004)
+    assert found.success
+    assert any(0 < answer.matrix.shape[-1] < 601 for answer in answers)
+    assert max(answer.matrix.nbytes for answer in answers) <= room
+
+
 def test_where_columns_in_use_have_no_room_fits_go_by_themselves(monkeypatch):
     wide, eta = wide_problem()
     template, y = LogisticRegression(l1_ratio=1.0, tol=1e-6), (eta > 0).astype(int)
     told = {"num": 4, "ratio": 0.1}
     found = fit_path(template, wide, y, **told)
-    monkeypatch.setattr(_hessians, "most_columns", lambda facts, parts: 20)
-    monkeypatch.setattr(together, "most_columns", lambda facts, parts: 20)
+    monkeypatch.setattr(together, "most_shared", lambda facts, parts: 20)
     alone = fit_path(template, wide, y, **told)
     assert found.success
     assert alone.success

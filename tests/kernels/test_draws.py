@@ -162,6 +162,20 @@ def test_draws_of_float32_rows_can_be_asked_for_in_float64(draw):
     np.testing.assert_array_equal(some.point.grad, found.point.grad)
 
 
+def test_hessians_of_columns_of_which_a_fold_has_none():
+    """Very wide sparse rows are stored by the columns that they have; those of a fold may have none in a block."""
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((40, 70_000), density=2e-5, rng=rng, format="lil")
+    X[:9, 5] = 1.0
+    y = rng.integers(0, 2, 40).astype(float)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(scipy.sparse.csr_array(X), y, blocks=20))
+    draws, columns = tuple(Draw("only", fold, folds=5) for fold in range(5)), np.array([5, 69_999])
+    total = blocks.sum(DrawnCurvature(np.zeros((5, 70_001)), draws, 5, columns=columns))
+    Z = np.column_stack((X.toarray()[:, columns], np.ones(40)))
+    for draw, matrix in zip(draws, total.matrix, strict=True):
+        np.testing.assert_allclose(matrix, 0.25 * Z.T @ (Z * draw.weights(0, 40)[:, None]), rtol=1e-13)
+
+
 def test_working_sets_of_their_own_go_in_lockstep():
     """Hessians of the same columns are read together, those of others apart."""
     rng = np.random.default_rng(0)

@@ -97,6 +97,27 @@ def test_a_fit_goes_by_some_of_many_columns_where_it_has_corners(l1, draw, some)
     assert by_working_set(Objective(blocks, l1=l1, draw=draw)) is some
 
 
+@pytest.mark.parametrize(("l1", "lower"), [(0.0, 0.0), (0.1, 0.0), (0.1, -np.inf)])
+def test_what_is_left_beside_the_columns_of_a_hessian_is_no_end(l1, lower):
+    """The slope of the other column is next to nothing beyond what holds it, and all of F's decrease is there."""
+    hessian = np.array([[1.0, -0.9999], [-0.9999, 1.0]])
+    penalty = Penalty(np.zeros(2), np.array([0.0, l1]), np.full(2, lower), np.full(2, np.inf))
+    parameters = Parameters(2, np.ones(2, bool), predictors=np.array([[0, 1]]), null=1.0, least=0.0)
+    facts = Facts(
+        10, parameters, np.zeros(2), frozenset(), squares=np.ones(2), constant=np.zeros(2, bool), least=0.0,
+        larger=np.ones(2), penalty=penalty,
+    )  # fmt: skip
+    slope, tol, columns = np.array([-0.005, 1e-6 - l1]), 1e-4, np.array([0])
+    one = Fit(0, 0, facts, np.array([1.0, 0.0]), 0.6, np.array([-0.08, 0.08 - l1]), columns=columns)
+    one.aim(hessian[:1, :1], columns, tol)
+    one.take(0.597, slope, np.inf, hessian[:1, :1], tol, columns)
+    assert one.open
+    assert one.left == np.inf
+    of_both = Fit(0, 0, facts, one.theta, 0.597, slope)
+    of_both.aim(hessian)
+    assert of_both.local.left > 100 * tol
+
+
 def test_which_solver_goes_in_lockstep_with_others(monkeypatch):
     """Where the whole Hessian has no room, L-BFGS, if a fit by itself would take it too or rows are drawn."""
     X = np.random.default_rng(0).standard_normal((20, 6))

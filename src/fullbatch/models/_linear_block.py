@@ -325,8 +325,9 @@ class LinearBlock(Block):
             if self._codes is not None:
                 X = sparse_columns(X, X.shape[1] + self._codes, np.ones(self._codes.shape), self._features)
             if self._touched is not None:
-                stored = np.minimum(np.searchsorted(self._touched, columns), self._touched.size - 1)
-                there = self._touched[stored] == columns
+                stored = np.searchsorted(self._touched, columns)
+                there = stored < self._touched.size
+                there[there] = self._touched[stored[there]] == columns[there]
                 stored, place = stored[there], np.append(np.flatnonzero(there), len(columns))
             X = canonical(X[:, stored])
         else:

@@ -37,7 +37,7 @@ class Objective:
         Maps the theta of this objective to the blocks' theta, for example `Standardized`.
     draw : Draw, optional
         Counts some rows only, or some more than once: a fold, or a bootstrap replicate. For solvers that ask for
-        `ValueGrad` and whole Hessians alone; `lockstep` minimises many of them with one read of the data for all.
+        `ValueGrad` and Hessians alone; `lockstep` minimises many of them with one read of the data for all.
         Default: every row once.
     l1 : float or (size,) array
         As `l2`. Values of F count it; gradients are those of the smooth part of F.

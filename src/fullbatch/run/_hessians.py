@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..objective.objective import Objective
 from ..protocols.seams import Facts, Penalty
 from ..solvers.auto import seconds_of_hessian, seconds_of_pass
-from ..solvers.working_set import moving, next_set
+from ..solvers.working_set import in_use, moving, next_set
 from ._shared_fit import Fit, by_working_set
 
 Array = npt.NDArray[Any]
@@ -61,8 +61,8 @@ def have_room(facts: Facts, parts: int) -> bool:
     return max(parts, 1) * 8 * facts.parameters.size**2 <= MATRIX_BYTES
 
 
-def most_columns(facts: Facts, parts: int) -> int:
-    """Of how many a Hessian can be kept for each part."""
+def most_shared(facts: Facts, parts: int) -> int:
+    """Of how many columns a Hessian can be kept for each part."""
     return int((MATRIX_BYTES / (8 * max(parts, 1))) ** 0.5 / facts.outputs) - 1
 
 
@@ -100,15 +100,18 @@ def neighbours(strengths: Sequence[int], penalties: Sequence[Penalty], quadratic
 
 
 def columns_for(fits: Sequence[Fit], latest: Array, most: int) -> Array | None:
-    """Columns for the next Hessian of some fits: the latest ones where these still serve; None where there is no room
-    for those that must be there.
+    """Columns for the next Hessian of some strengths' fits, of which some have ended: the latest ones where these still
+    serve; None where there is no room for those that must be there.
     """
-    told = [(fit.facts, fit.theta, fit.trial, fit.grad + fit.penalty.l2 * fit.theta) for fit in fits]
-    must = reduce(np.union1d, [moving(*one) for one in told])
+    going = [(fit, fit.grad + fit.penalty.l2 * fit.theta) for fit in fits if fit.open]
+    ended = [np.flatnonzero(in_use(fit.facts, fit.theta)) for fit in fits if not fit.open]
+    must = reduce(np.union1d, [moving(fit.facts, fit.theta, fit.trial, grad) for fit, grad in going] + ended)
     if len(must) > most:
         return None
-    wanted = reduce(np.union1d, [next_set(*one, most) for one in told])
+    sets = [next_set(fit.facts, fit.theta, fit.trial, grad, most) for fit, grad in going]
+    wanted = reduce(np.union1d, sets + ended)
     if len(wanted) > most:
         wanted = must
-    serve = len(latest) <= _KEPT * len(wanted) and np.isin(must, latest, assume_unique=True).all()
+    short = any(fit.others_move and fit.columns is latest for fit, _ in going)
+    serve = not short and len(latest) <= _KEPT * len(wanted) and np.isin(must, latest, assume_unique=True).all()
     return latest if serve else wanted

@@ -34,7 +34,7 @@ def lockstep(
     objectives : sequence of Objective
         Over the same blocks; penalties, variables and draws may differ.
     solvers : sequence of Solver
-        One for each; they must ask for `ValueGrad` and whole Hessians only: `LBFGS`, `Newton`, `ProximalNewton`.
+        One for each; they must ask for `ValueGrad` and Hessians only: `LBFGS`, `Newton`, `ProximalNewton`.
     thetas : sequence of (size,) arrays
         Starting points.
     tol : float
@@ -78,8 +78,7 @@ def runs_of(
 
 
 def by_draw(objectives: Sequence[Objective], asked: dict[int, Any]) -> Iterator[tuple[int, Any]]:
-    """Answers of objectives over the same blocks, which count rows in their own ways, to `ValueGrad` and whole
-    Hessians.
+    """Answers of objectives over the same blocks, which count rows in their own ways, to `ValueGrad` and Hessians.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ..solvers.working_set import first_set
 from ._by_part import ByPart, Rows, SquareSums
-from ._hessians import MATRIX_BYTES, Hessians, columns_for, have_room, most_columns, neighbours, takes_some, worth
+from ._hessians import MATRIX_BYTES, Hessians, columns_for, have_room, most_shared, neighbours, takes_some, worth
 from ._nulls import Null
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
@@ -313,27 +313,24 @@ class Together:
         """The state after the next few strengths, which share their reads."""
         latest = self._latest
         assert latest is not None
-        room = MATRIX_BYTES // max(latest.matrix.nbytes, self._fits * latest.theta.nbytes)
+        parts = max(self._number_of_parts, 1)
+        room = MATRIX_BYTES // max(latest.matrix.nbytes, self._fits * parts * latest.theta.nbytes)
         width = max(1, min(state.width, room, _MOST_FITS // self._fits))
         strengths = range(state.iteration, min(state.iteration + width, len(self.penalties)))
         fits = [fit for strength in strengths for fit in self._begun(state, strength)]
         by, asked = dict.fromkeys(strengths, latest), dict.fromkeys(strengths, 0)
         for fit in fits:
+            fit.columns = latest.columns
             fit.aim(self._of_fit(fit.number, latest.matrix), latest.columns, self.tol)
         fresh = set(strengths) if state.fresh else {fit.strength for fit in fits if fit.others_move}
         needed, reads, columns = False, 0, latest.columns
-        most = most_columns(self._facts, self._number_of_parts)
         while going := [fit for fit in fits if fit.open]:
-            if columns is not None and (some := [fit for fit in going if fit.strength in fresh]):
-                wanted = columns_for(some, columns, most)
-                if wanted is None:  # no room for it
-                    fresh = set()
-                    for fit in some:
-                        fit.alone = True
-                    continue
-                columns = wanted
-            asking = neighbours(sorted(fresh), self.penalties, self._facts.parameters.quadratic)
-            answer, found = self._read(going, fits, asking, columns)
+            if columns is not None:
+                fresh, columns = self._with_room(fresh, fits, columns)
+                going = [fit for fit in fits if fit.open]
+            if not going:
+                break
+            answer, found = self._read(going, fits, self._asking(sorted(fresh), columns), columns)
             reads += 1
             by |= found
             for strength in found:
@@ -343,20 +340,48 @@ class Together:
             slow = {fit.strength for fit in going if fit.open and self._is_slow(fit)}
             needed |= bool(slow)
             fresh = {s for s in slow if self._is_news(s, fits, by[s].theta) and asked[s] < _MOST_MATRICES}
+            for fit in going:
+                fit.alone |= fit.others_move and fit.open and fit.strength not in fresh
         alone = [fit for fit in fits if fit.alone]
         if alone:
             self._by_themselves(alone)
         self._latest = latest = by[strengths[-1]]
-        many = reads > _MANY_READS + worth(self._facts, self._fits, latest.columns) or alone
+        few = reads <= _MANY_READS + worth(self._facts, self._fits, latest.columns) and not alone
         df = [self._df(fit, by[fit.strength]) for fit in fits if fit.number == 0]
         return replace(
             self._kept(state, fits, df),
             reference=latest.theta,
             reference_loss=latest.loss,
             columns=np.zeros(0, np.int64) if latest.columns is None else latest.columns,
-            width=max(1, width // 2) if many else 2 * width,
+            width=2 * width if few else max(1, width // 2),
             fresh=int(needed),
         )
+
+    def _with_room(self, fresh: set[int], fits: list[Fit], columns: Array) -> tuple[set[int], Array]:
+        """Strengths for which another Hessian is asked, and of which columns; fits that need more than there is room
+        for go by themselves, those with the weakest penalty first.
+        """
+        most = most_shared(self._facts, self._number_of_parts)
+        fresh = {fit.strength for fit in fits if fit.open and fit.strength in fresh}
+        while fresh:
+            some = [fit for fit in fits if fit.strength in fresh and (fit.open or fit.number == 0)]
+            wanted = columns_for(some, columns, most)
+            if wanted is not None:
+                return fresh, wanted
+            weakest = max(fresh)
+            fresh = fresh - {weakest}
+            for fit in some:
+                fit.alone |= fit.strength == weakest and fit.open
+        return fresh, columns
+
+    def _asking(self, strengths: list[int], columns: Array | None) -> list[list[int]]:
+        """Which of the strengths share a Hessian: of some columns all of them where several have no room."""
+        asking = neighbours(strengths, self.penalties, self._facts.parameters.quadratic)
+        if columns is None:
+            return asking
+        size = len(self._facts.coordinates(columns))
+        bytes_ = len(asking) * max(self._number_of_parts, 1) * 8 * size * size
+        return asking if bytes_ <= MATRIX_BYTES or not asking else [strengths]
 
     def _read(
         self, going: list[Fit], fits: list[Fit], asking: list[list[int]], columns: Array | None
@@ -372,7 +397,8 @@ class Together:
         answer = self.parts.ask(np.array(thetas), curved, *([] if columns is None else [columns]))
         found: dict[int, Hessians] = {}
         for place, (row, some) in enumerate(zip(curved, asking, strict=True)):
-            hessians = Hessians(answer.matrix[place], thetas[row], answer.value[:, row], columns)
+            matrix = answer.matrix[place].copy() if len(asking) > 1 else answer.matrix[place]
+            hessians = Hessians(matrix, thetas[row], answer.value[:, row], columns)
             found |= dict.fromkeys(some, hessians)
         return answer, found
 
@@ -389,7 +415,7 @@ class Together:
         some = [fit for fit in fits if fit.strength == strength]
         whole = some[0]
         elsewhere = not np.array_equal(whole.trial if whole.open else whole.theta, place)
-        return elsewhere or any(fit.others_move for fit in some)
+        return elsewhere or any(fit.open and fit.others_move for fit in some)
 
     def _take(self, fit: Fit, row: int, answer: ByPart, hessians: Hessians) -> None:
         loss = float(self._of_fit(fit.number, answer.value[:, row]))
@@ -423,7 +449,8 @@ class Together:
         if going:
             logger.info("%d fits go on by solvers of their own", len(going))
             objectives = [self.objective_of(fit.strength, fit.number) for fit in going]
-            some = (self._takes_some or len(going) == 1) and by_working_set(objectives[0])
+            single = len(going) == 1 and objectives[0].draw is None
+            some = (self._takes_some or single) and by_working_set(objectives[0])
             if some or not go_on_in_lockstep(going, objectives, self.objective, self.tol, self.max_iter):
                 go_on_one_by_one(going, objectives, self.objective, self.tol, self.max_iter)
         answer = self.parts.ask(np.array([fit.theta for fit in fits]))

@@ -85,15 +85,10 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
     if facts.features < 2 * count and facts.features <= most:  # choosing would cost more than it saves
         return np.arange(facts.features)
     of_columns = facts.predictors[:, : facts.features]
-    slope = np.abs(penalty.steepest(theta, grad))[of_columns]
-    # How far the slope is beyond the corner, or short of it where that is zero.
-    short = np.abs(np.abs(grad[of_columns]) - penalty.l1[of_columns])
-    if penalty.l21 is not None:
-        beyond_l1 = penalty.norms(np.maximum(np.abs(grad) - penalty.l1, 0.0))
-        short = np.where(penalty.grouped[of_columns], np.abs(beyond_l1 - penalty.l21)[of_columns], short)
-    near = (slope == 0) & (theta[of_columns] == 0) & penalty.nearly(theta, grad, _NEAR)[of_columns]
-    near &= (penalty.lower < 0)[of_columns] & (penalty.upper > 0)[of_columns]
-    beyond = np.where(slope > 0, slope, np.where(near, -short, -np.inf))
+    slope = np.abs(penalty.steepest(theta, grad))
+    short = _short(penalty, theta, grad)
+    near = np.isfinite(short) & (slope == 0) & penalty.at_corner(theta) & _is_near(penalty, theta, grad, short)
+    beyond = np.where(slope > 0, slope, np.where(near, -short, -np.inf))[of_columns]
     size = np.ones(facts.features)
     if facts.squares is not None:
         size = np.sqrt(np.where(facts.squares > 0, facts.squares, np.inf))
@@ -108,6 +103,25 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
     if not used.any():
         used[0] = True
     return _whole(facts, used)
+
+
+def _short(penalty: Penalty, theta: Array, grad: Array) -> Array:
+    """How much the slope of a coordinate is short of moving it from where it stands; infinite where it cannot move."""
+    right, left = (
+        grad + np.where(theta >= 0, 1.0, -1.0) * penalty.l1,
+        grad - np.where(theta <= 0, 1.0, -1.0) * penalty.l1,
+    )
+    short = np.minimum(np.where(theta < penalty.upper, right, np.inf), np.where(theta > penalty.lower, -left, np.inf))
+    if penalty.l21 is None:
+        return short
+    beyond_l1 = penalty.norms(np.maximum(np.abs(grad) - penalty.l1, 0.0))
+    return np.where(penalty.grouped, np.abs(beyond_l1 - penalty.l21), short)
+
+
+def _is_near(penalty: Penalty, theta: Array, grad: Array, short: Array) -> Array:
+    """Whether that is little beside L1 and norms; at a bound without them there is nothing that it could be beside."""
+    near = short <= (1.0 - _NEAR) * np.where(penalty.l1 > 0, penalty.l1, np.inf)
+    return near if penalty.l21 is None else np.where(penalty.grouped, penalty.nearly(theta, grad, _NEAR), near)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,16 +203,16 @@ class OnColumns:
         """Whether a coordinate beside those of the model would leave its corner, here or where F has fallen by that: by
         Cauchy and Schwarz its slope changes by no more than the root of twice that times its curvature.
         """
-        penalty, reach = (
-            _penalty(self.facts),
-            np.sqrt(2.0 * fallen * self.usual * self.facts.by_coordinate(self.facts.squares)),
-        )
-        shorter = replace(penalty, l1=np.where(penalty.grouped, penalty.l1, np.maximum(penalty.l1 - reach, 0.0)))
+        penalty = _penalty(self.facts)
+        reach = np.sqrt(2.0 * fallen * self.usual * self.facts.by_coordinate(self.facts.squares))
+        alone, shorter = np.where(penalty.grouped, 0.0, reach), penalty
         if penalty.l21 is not None:
-            shorter = replace(shorter, l21=np.maximum(penalty.l21 - penalty.norms(reach), 0.0))
-        slope = shorter.steepest(self.theta, self.grad)
-        slope[self.places] = 0.0
-        return bool(slope.any())
+            shorter = replace(penalty, l21=np.maximum(penalty.l21 - penalty.norms(reach), 0.0))
+        moves = np.zeros(len(reach), bool)
+        for change in (-alone, alone):
+            moves |= shorter.steepest(self.theta, self.grad + change) != 0
+        moves[self.places] = False
+        return bool(moves.any())
 
     def _whole(self, there: Array) -> Array:
         theta = self.theta.copy()
