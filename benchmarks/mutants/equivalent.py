@@ -413,7 +413,7 @@ EQUIVALENT = (
         "how much is read at a time: how quick it is, the digest is the same",
     ),
     Equivalent(
-        "run/together.py",
+        "run/_group.py",
         "for place, (row, some) in enumerate(zip(curved, asking, strict=True)):",
         "for place, (row, some) in enumerate(zip(curved, asking, strict=False)):",
         "both are made of the same strengths: strict guards against slips of who writes code",

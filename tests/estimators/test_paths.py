@@ -37,7 +37,7 @@ from fullbatch import (
     fit_path,
 )
 from fullbatch.estimators._template import succeeded
-from fullbatch.run import _hessians, _shared_fit, kept_together, replicates, together
+from fullbatch.run import _group, _hessians, _shared_fit, kept_together, replicates, together
 from fullbatch.run._nulls import NullsOfDraws
 from fullbatch.run.result import KNOWN_NEAR
 
@@ -183,7 +183,7 @@ def test_hessians_of_a_path_are_of_new_places_and_no_more_than_are_allowed(monke
     free = fit_path(template, X, LABELS, strengths=strengths)
     assert len(set(places)) == len(places) > 1 + len(strengths)
     places.clear()
-    monkeypatch.setattr(together, "_MOST_MATRICES", 1)
+    monkeypatch.setattr(_group, "_MOST_MATRICES", 1)
     found = fit_path(template, X, LABELS, strengths=strengths)
     assert len(places) <= 1 + len(strengths)  # and the one at the start
     np.testing.assert_allclose(found.coefs, free.coefs, atol=1e-5)
@@ -219,7 +219,7 @@ def test_a_hessian_is_asked_for_where_it_saves_more_reads_than_it_costs(monkeypa
     monkeypatch.setattr(_hessians, "_MOST_WORTH", 1.0)
     cheap, many = asked_for(monkeypatch, template, X, LABELS, strengths=strengths)
     monkeypatch.undo()
-    monkeypatch.setattr(together, "worth", lambda facts, fits, columns: 4.0)
+    monkeypatch.setattr(_group, "worth", lambda facts, fits, columns: 4.0)
     dear, few = asked_for(monkeypatch, template, X, LABELS, strengths=strengths)
     assert 0 < len(few) < len(many)
     np.testing.assert_allclose(dear.value, cheap.value, rtol=1e-12)
@@ -289,7 +289,7 @@ def test_hessians_of_one_read_take_no_more_memory_than_there_is_for_them(monkeyp
     y = (X @ (rng.standard_normal(600) * 0.15) + rng.logistic(size=1500) > 0).astype(int)
     room = 8 * 601**2
     monkeypatch.setattr(_hessians, "MATRIX_BYTES", room)
-    monkeypatch.setattr(together, "MATRIX_BYTES", room)
+    monkeypatch.setattr(_group, "MATRIX_BYTES", room)
     monkeypatch.setattr(_hessians, "_OF_VALUES", 1e9)
     answers, ask = [], together.Rows.ask
 
@@ -309,7 +309,7 @@ def test_where_columns_in_use_have_no_room_fits_go_by_themselves(monkeypatch):
     template, y = LogisticRegression(l1_ratio=1.0, tol=1e-6), (eta > 0).astype(int)
     told = {"num": 4, "ratio": 0.1}
     found = fit_path(template, wide, y, **told)
-    monkeypatch.setattr(together, "most_shared", lambda facts, parts: 20)
+    monkeypatch.setattr(_group, "most_shared", lambda facts, parts: 20)
     alone = fit_path(template, wide, y, **told)
     assert found.success
     assert alone.success

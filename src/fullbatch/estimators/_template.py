@@ -21,7 +21,7 @@ from ..protocols.schema import Schema
 from ..protocols.seams import Penalty
 from ..run.kept_together import Ran
 from ..run.result import KNOWN_NEAR, Notice
-from ..run.together import Together, TogetherState, known, parts_for, parts_of, smallest_penalty, statuses
+from ..run.together import Together, TogetherState, known, parts_of, smallest_penalty, statuses
 from ..wording.warned import warn
 from ._linear import LinearEstimator
 
@@ -108,7 +108,7 @@ class Template:
         """Fits with these penalties, one after another; sums of one read serve all of them."""
         self.check_folds(folds)
         if self._parts is None:
-            self._parts = parts_of(self.objective, parts_for(folds, self.apart), seed)
+            self._parts = parts_of(self.objective, folds, self.apart, seed)
         tol, max_iter = self.tol, self.learner._most_iterations()
         return Together(
             self.objective,

@@ -209,7 +209,7 @@ def cross_validate(
         found = CrossValidation(
             path=path,
             losses=np.where(np.isfinite(state.held_out[:, 1:]), state.held_out[:, 1:], np.nan),
-            weight=together.fold_weights,
+            weight=together.counted.fold_weights,
             fold_coefs=np.array([[model.coef_ for model in row] for row in models]),
             fold_intercepts=np.array([[model.intercept_ for model in row] for row in models]),
             statuses=[row[1:] for row in ended],

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,9 @@ from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ..solvers.working_set import first_set
 from ._by_part import ByPart, Rows, SquareSums
-from ._hessians import MATRIX_BYTES, Hessians, columns_for, have_room, most_shared, neighbours, takes_some, worth
-from ._nulls import Null
+from ._counted import Counted, parts_for
+from ._group import Group
+from ._hessians import MATRIX_BYTES, Hessians, have_room, takes_some, worth
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
 
@@ -37,9 +38,6 @@ logger = logging.getLogger(__name__)
 
 # Fits under way, at the most.
 _MOST_FITS = 400
-
-# Hessians of one strength at the most.
-_MOST_MATRICES = 6
 
 # Eigenvalues of the intercepts' Hessian that are no more than this share of the largest are 0.
 _LEAST = 1e-10
@@ -110,14 +108,6 @@ class TogetherState:
     columns: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-class _Parts(Protocol):
-    weight: Array
-
-    def ask(self, thetas: Array, matrices: Sequence[int] = (), columns: Array | None = None) -> ByPart: ...
-
-    def nulls(self, counted: Sequence[Sequence[int]]) -> list[Null]: ...
-
-
 @dataclass(eq=False)
 class Together:
     """Fits for many strengths, of all rows and of those without each fold.
@@ -158,15 +148,10 @@ class Together:
     _latest: Hessians | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        facts = self.objective.facts
-        self._facts, self._fits = facts, 1 + self.folds
+        self._facts, self._fits = self.objective.facts, 1 + self.folds
         if self.parts is None:
-            self.parts = parts_of(self.objective, parts_for(self.folds, self.apart), self.seed)
-
-    @property
-    def fold_weights(self) -> Array:
-        """Sum of the weights of each fold's rows, known after the first answer."""
-        return self.parts.weight[-self.folds :] if self.apart else self.parts.weight
+            self.parts = parts_of(self.objective, self.folds, self.apart, self.seed)
+        self.counted = Counted(self.parts, self.folds, self.apart)
 
     @property
     def shares(self) -> bool:
@@ -175,14 +160,14 @@ class Together:
         smooth = parameters.convex and not (parameters.kinked or parameters.straight_from > 0)
         if not (smooth and Curvature in self._facts.answers):
             return False
-        return self._takes_some or have_room(self._facts, self._number_of_parts)
+        return self._takes_some or have_room(self._facts, self.counted.parts_in_all)
 
     @cached_property
     def _takes_some(self) -> bool:
         """Whether that is a Hessian of some of the columns."""
         if isinstance(self.parts, SquareSums) or not self.penalties:
             return False
-        return takes_some(self.objective_of(0, 0), self._number_of_parts)
+        return takes_some(self.objective_of(0, 0), self.counted.parts_in_all)
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
         """All fits that are still to be made.
@@ -210,7 +195,7 @@ class Together:
         self.objective.num_passes = before
         if shared:
             return answer.value[:, 0], state.reference_loss
-        return np.atleast_1d(self._of_fit(0, answer.value[:, 0])), state.loss[-1:, 0]
+        return np.atleast_1d(self.counted.mean(0, answer.value[:, 0])), state.loss[-1:, 0]
 
     def _ask(self, theta: Array, columns: Array) -> ByPart:
         """Sums at a place, with the Hessian if fits share it: of some columns, if there are any."""
@@ -227,7 +212,7 @@ class Together:
         size = self._facts.parameters.size
         theta = self.penalties[0].nearest(np.asarray(self.start, np.float64)) if self.penalties else self.start
         answer = self._ask(theta, np.zeros(0, np.int64))
-        empty = [number for number in range(self._fits) if not self._total(number) > 0]
+        empty = [number for number in range(self._fits) if not self.counted.total(number) > 0]
         if empty:
             raise DataError(
                 f"all rows with a weight are in fold {empty[0] - 1}, so that the others have none: choose another seed"
@@ -235,45 +220,16 @@ class Together:
         if not (np.isfinite(answer.value).all() and np.isfinite(answer.grad).all()):
             raise ValueError("the objective is not finite at the starting point: scale columns, targets and offsets")
         none = np.zeros((0, self._fits))
-        grads = np.array([self._of_fit(number, answer.grad[:, 0]) for number in range(self._fits)])
+        grads = np.array([self.counted.mean(number, answer.grad[:, 0]) for number in range(self._fits)])
         return TogetherState(
             theta, 0, np.zeros((0, self._fits, size)), none, none, none, none, np.zeros(0),
             none.astype(np.int64), none.astype(np.int64), none.astype(np.int64), grads,
             theta if self.shares else np.zeros(0), answer.value[:, 0],
         )  # fmt: skip
 
-    @property
-    def _number_of_parts(self) -> int:
-        return parts_for(self.folds, self.apart)
-
-    def _used(self, number: int, sums: Array) -> Array:
-        """Of the sums over each part those over the parts that a fit counts."""
-        if self.apart:
-            return sums[number : number + 1]
-        return sums if number == 0 else np.delete(sums, number - 1, axis=0)
-
-    @cached_property
-    def _nulls(self) -> list[Null]:
-        """Of the rows of each fit."""
-        parts = np.arange(self._number_of_parts)
-        return self.parts.nulls([self._used(fit, parts).tolist() for fit in range(self._fits)])
-
-    def _total(self, number: int) -> float:
-        """Sum of the weights of a fit's rows."""
-        return float(self._used(number, self.parts.weight).sum())
-
-    def _of_fit(self, number: int, sums: Array) -> Any:
-        """The mean over a fit's rows, from the sums over each part."""
-        return self._used(number, sums).sum(axis=0) / self._total(number)
-
-    def counted(self, number: int) -> list[int]:
-        """The parts that a fit counts."""
-        found: list[int] = self._used(number, np.arange(max(self._number_of_parts, 1))).tolist()
-        return found
-
     def held_out_at(self, number: int, theta: Array) -> float:
         """Mean loss at some theta over the rows of the fold that a fit does not count: a pass, or none."""
-        return self._held_out(number, self.parts.ask(theta[None]).value[:, 0]) if number else np.inf
+        return self.counted.held_out(number, self.parts.ask(theta[None]).value[:, 0]) if number else np.inf
 
     def objective_of(self, strength: int, number: int) -> Objective:
         """What a fit minimises, by itself."""
@@ -283,7 +239,7 @@ class Together:
         if number:
             draw = Draw("without", number - 1, self.folds, self.seed)
             if self.apart:
-                draw = Draw("only", number, self._number_of_parts, self.seed)
+                draw = Draw("only", number, self.counted.parts_in_all, self.seed)
         null = (facts.least, facts.parameters.null) if number else None
         return self.objective.with_penalty(facts.penalty, draw, null)
 
@@ -291,12 +247,12 @@ class Together:
         """What is known of it."""
         penalty, all_rows = self.penalties[strength], number == 0
         if self.of_sum and not all_rows:
-            share = self._total(0) / self._total(number)
+            share = self.counted.total(0) / self.counted.total(number)
             penalty = penalty.times(share)
         facts = replace(self._facts, l2=penalty.l2, penalty=penalty)
         if all_rows:
             return facts
-        least, null = self._nulls[number]
+        least, null = self.counted.nulls[number]
         return replace(facts, least=least, parameters=replace(facts.parameters, null=null))
 
     def _begun(self, state: TogetherState, strength: int) -> list[Fit]:
@@ -305,7 +261,7 @@ class Together:
         fits = []
         for number in range(self._fits):
             theta = state.thetas[-1, number] if done else state.theta
-            loss = float(state.loss[-1, number] if done else self._of_fit(number, state.reference_loss))
+            loss = float(state.loss[-1, number] if done else self.counted.mean(number, state.reference_loss))
             fits.append(Fit(strength, number, self.problem(strength, number), theta, loss, state.grads[number]))
         return fits
 
@@ -313,121 +269,27 @@ class Together:
         """The state after the next few strengths, which share their reads."""
         latest = self._latest
         assert latest is not None
-        parts = max(self._number_of_parts, 1)
+        parts = max(self.counted.parts_in_all, 1)
         room = MATRIX_BYTES // max(latest.matrix.nbytes, self._fits * parts * latest.theta.nbytes)
         width = max(1, min(state.width, room, _MOST_FITS // self._fits))
         strengths = range(state.iteration, min(state.iteration + width, len(self.penalties)))
         fits = [fit for strength in strengths for fit in self._begun(state, strength)]
-        by, asked = dict.fromkeys(strengths, latest), dict.fromkeys(strengths, 0)
-        for fit in fits:
-            fit.columns = latest.columns
-            fit.aim(self._of_fit(fit.number, latest.matrix), latest.columns, self.tol)
-        fresh = set(strengths) if state.fresh else {fit.strength for fit in fits if fit.others_move}
-        needed, reads, columns = False, 0, latest.columns
-        while going := [fit for fit in fits if fit.open]:
-            if columns is not None:
-                fresh, columns = self._with_room(fresh, fits, columns)
-                going = [fit for fit in fits if fit.open]
-            if not going:
-                break
-            answer, found = self._read(going, fits, self._asking(sorted(fresh), columns), columns)
-            reads += 1
-            by |= found
-            for strength in found:
-                asked[strength] += 1
-            for row, fit in enumerate(going):
-                self._take(fit, row, answer, by[fit.strength])
-            slow = {fit.strength for fit in going if fit.open and self._is_slow(fit)}
-            needed |= bool(slow)
-            fresh = {s for s in slow if self._is_news(s, fits, by[s].theta) and asked[s] < _MOST_MATRICES}
-            for fit in going:
-                fit.alone |= fit.others_move and fit.open and fit.strength not in fresh
+        group = Group(fits, latest, self._facts, self.penalties, self.counted, self.tol, bool(state.fresh))
+        group.run()
         alone = [fit for fit in fits if fit.alone]
         if alone:
             self._by_themselves(alone)
-        self._latest = latest = by[strengths[-1]]
-        few = reads <= _MANY_READS + worth(self._facts, self._fits, latest.columns) and not alone
-        df = [self._df(fit, by[fit.strength]) for fit in fits if fit.number == 0]
+        self._latest = latest = group.hessians[strengths[-1]]
+        few = group.reads <= _MANY_READS + worth(self._facts, self._fits, latest.columns) and not alone
+        df = [self._df(fit, group.hessians[fit.strength]) for fit in fits if fit.number == 0]
         return replace(
             self._kept(state, fits, df),
             reference=latest.theta,
             reference_loss=latest.loss,
             columns=np.zeros(0, np.int64) if latest.columns is None else latest.columns,
             width=2 * width if few else max(1, width // 2),
-            fresh=int(needed),
+            fresh=int(group.slow),
         )
-
-    def _with_room(self, fresh: set[int], fits: list[Fit], columns: Array) -> tuple[set[int], Array]:
-        """Strengths for which another Hessian is asked, and of which columns; fits that need more than there is room
-        for go by themselves, those with the weakest penalty first.
-        """
-        most = most_shared(self._facts, self._number_of_parts)
-        fresh = {fit.strength for fit in fits if fit.open and fit.strength in fresh}
-        while fresh:
-            some = [fit for fit in fits if fit.strength in fresh and (fit.open or fit.number == 0)]
-            wanted = columns_for(some, columns, most)
-            if wanted is not None:
-                return fresh, wanted
-            weakest = max(fresh)
-            fresh = fresh - {weakest}
-            for fit in some:
-                fit.alone |= fit.strength == weakest and fit.open
-        return fresh, columns
-
-    def _asking(self, strengths: list[int], columns: Array | None) -> list[list[int]]:
-        """Which of the strengths share a Hessian: of some columns all of them where several have no room."""
-        asking = neighbours(strengths, self.penalties, self._facts.parameters.quadratic)
-        if columns is None:
-            return asking
-        size = len(self._facts.coordinates(columns))
-        bytes_ = len(asking) * max(self._number_of_parts, 1) * 8 * size * size
-        return asking if bytes_ <= MATRIX_BYTES or not asking else [strengths]
-
-    def _read(
-        self, going: list[Fit], fits: list[Fit], asking: list[list[int]], columns: Array | None
-    ) -> tuple[ByPart, dict[int, Hessians]]:
-        """Sums for all fits that go on, and new Hessians for some strengths."""
-        thetas, curved = [fit.trial for fit in going], []
-        for strength, *_ in asking:
-            row = next((i for i, fit in enumerate(going) if (fit.strength, fit.number) == (strength, 0)), None)
-            if row is None:
-                thetas.append(next(fit.theta for fit in fits if (fit.strength, fit.number) == (strength, 0)))
-                row = len(thetas) - 1
-            curved.append(row)
-        answer = self.parts.ask(np.array(thetas), curved, *([] if columns is None else [columns]))
-        found: dict[int, Hessians] = {}
-        for place, (row, some) in enumerate(zip(curved, asking, strict=True)):
-            matrix = answer.matrix[place].copy() if len(asking) > 1 else answer.matrix[place]
-            hessians = Hessians(matrix, thetas[row], answer.value[:, row], columns)
-            found |= dict.fromkeys(some, hessians)
-        return answer, found
-
-    def _is_slow(self, fit: Fit) -> bool:
-        """Whether another Hessian would save reads."""
-        if fit.others_move:
-            return True
-        if fit.columns is not None and (fit.widened or self._facts.parameters.quadratic):
-            return False
-        return not fit.reads_left(self.tol) <= worth(self._facts, self._fits, fit.columns)
-
-    def _is_news(self, strength: int, fits: list[Fit], place: Array) -> bool:
-        """Whether the Hessian there would be another one than that at hand."""
-        some = [fit for fit in fits if fit.strength == strength]
-        whole = some[0]
-        elsewhere = not np.array_equal(whole.trial if whole.open else whole.theta, place)
-        return elsewhere or any(fit.open and fit.others_move for fit in some)
-
-    def _take(self, fit: Fit, row: int, answer: ByPart, hessians: Hessians) -> None:
-        loss = float(self._of_fit(fit.number, answer.value[:, row]))
-        grad = self._of_fit(fit.number, answer.grad[:, row])
-        hessian = self._of_fit(fit.number, hessians.matrix)
-        fit.take(loss, grad, self._held_out(fit.number, answer.value[:, row]), hessian, self.tol, hessians.columns)
-
-    def _held_out(self, number: int, value: Array) -> float:
-        part = self.folds + number if self.apart else number - 1
-        if number == 0 or not self.parts.weight[part] > 0:
-            return np.inf
-        return float(value[part] / self.parts.weight[part])
 
     def _one(self, state: TogetherState) -> TogetherState:
         """The state after the next strength, whose fits go by solvers of their own."""
@@ -455,13 +317,13 @@ class Together:
                 go_on_one_by_one(going, objectives, self.objective, self.tol, self.max_iter)
         answer = self.parts.ask(np.array([fit.theta for fit in fits]))
         for row, fit in enumerate(fits):
-            fit.loss = float(self._of_fit(fit.number, answer.value[:, row]))
-            fit.grad = self._of_fit(fit.number, answer.grad[:, row])
-            fit.held_out = self._held_out(fit.number, answer.value[:, row])
+            fit.loss = float(self.counted.mean(fit.number, answer.value[:, row]))
+            fit.grad = self.counted.mean(fit.number, answer.grad[:, row])
+            fit.held_out = self.counted.held_out(fit.number, answer.value[:, row])
 
     def _solve(self, fit: Fit, sums: SquareSums) -> None:
         """The minimum, from sums of squares."""
-        fit.theta, fit.left = sums.minimum(self.counted(fit.number), fit.penalty.l2)
+        fit.theta, fit.left = sums.minimum(self.counted.parts_of(fit.number), fit.penalty.l2)
         fit.status = Status.CONVERGED if fit.left <= self.tol else Status.PRECISION
         fit.known_by = "hessian"
 
@@ -480,7 +342,7 @@ class Together:
         own, others = np.flatnonzero(free & penalized), np.flatnonzero(~penalized)
         if not own.size:
             return 0.0
-        whole, places = self._of_fit(0, hessians.matrix), np.arange(len(theta))
+        whole, places = self.counted.mean(0, hessians.matrix), np.arange(len(theta))
         if hessians.columns is not None:
             of = self._facts.coordinates(hessians.columns)
             places[:] = -1
@@ -525,14 +387,9 @@ class Together:
         )
 
 
-def parts_for(folds: int, apart: bool) -> int:
-    """How many parts the rows have; 0 for one of all rows."""
-    return 2 * folds + 1 if apart else folds
-
-
-def parts_of(objective: Objective, parts: int, seed: int) -> Rows | SquareSums:
+def parts_of(objective: Objective, folds: int, apart: bool, seed: int) -> Rows | SquareSums:
     """What answers for all rows, or for each of their parts: sums of one read where these are enough."""
-    facts = objective.facts
+    facts, parts = objective.facts, parts_for(folds, apart)
     kind = SquareSums if Squares in facts.answers and have_room(facts, parts) else Rows
     return kind(objective, parts, seed)
 

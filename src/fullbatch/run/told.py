@@ -156,7 +156,7 @@ def _looked(together: Together, places: list[tuple[int, int]], state: TogetherSt
     if not isinstance(together.parts, SquareSums):
         return look_at_fits(objectives, thetas, together.objective)
     return [
-        drive(_look(objective, theta), _by_sums(together.parts, together.counted(m), objective.penalty))
+        drive(_look(objective, theta), _by_sums(together.parts, together.counted.parts_of(m), objective.penalty))
         for (_, m), objective, theta in zip(places, objectives, thetas, strict=True)
     ]
 
