@@ -6,6 +6,7 @@ from inspect import Parameter, isabstract, signature
 import numpy as np
 import pytest
 from nonsense import Nothing
+from sklearn import linear_model, svm
 
 import fullbatch
 from fullbatch import (
@@ -28,6 +29,11 @@ KINDS = [
     for kind in (getattr(fullbatch, name) for name in fullbatch.__all__)
     if isinstance(kind, type) and issubclass(kind, LinearEstimator | NetworkEstimator) and not isabstract(kind)
 ]
+
+
+def _of_sklearn(kind):
+    """The estimator of that name."""
+    return getattr(linear_model, kind.__name__, None) or getattr(svm, kind.__name__, None)
 
 
 class Unread:
@@ -184,6 +190,18 @@ def test_estimators_are_themselves_alone_and_may_be_keys(kind):
     one, other = (kind(*code) for _ in range(2))
     assert len({one, other}) == 2
     assert one != other
+
+
+# How long fits may take, and by what: ours need not be theirs.
+OUR_OWN = {"max_iter", "solver"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if _of_sklearn(kind)], ids=lambda kind: kind.__name__)
+def test_defaults_are_those_of_the_estimator_of_that_name(kind):
+    ours, theirs = signature(kind).parameters, signature(_of_sklearn(kind)).parameters
+    shared = (set(ours) & set(theirs)) - OUR_OWN
+    assert shared >= {"fit_intercept"}
+    assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
 
 
 @pytest.mark.parametrize(

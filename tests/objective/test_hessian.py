@@ -116,13 +116,17 @@ def test_a_column_without_variation_is_not_moved():
     X[:, 1] = 7.0
     fun = objective(X, np.arange(60) % 2, "logistic", l2=0.0)
     theta = start(fun)
-    curved = Curved.of(fun(Curvature(theta, "gram", double=True)), theta, fun.facts, "float64")
+    curves = fun(Curvature(theta, "gram", double=True))
+    curved = Curved.of(curves, theta, fun.facts, "float64")
     assert curved.held.tolist() == [1]
-    steps = [curved.direction(0.0), *(step for step, _ in curved.probes(1e-6, kinked=True))]
+    probes = list(curved.probes(1e-6, kinked=True))
+    steps = [curved.direction(0.0), *(step for step, _ in probes)]
     assert len(steps) == 3
     for step in steps:
         assert step[1] == 0.0
         assert step[[0, 2]].all()
+    for step, rise in probes:  # by the quadratic model, whose minimum they go beyond
+        assert rise == pytest.approx(curves.point.grad @ step + 0.5 * step @ curves.matrix @ step, rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize("solver", ["auto", "sampled-lbfgs", "lbfgs"])
