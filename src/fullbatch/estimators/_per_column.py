@@ -59,9 +59,9 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
     DataError
         There is no such column, or there are not as many numbers as coefficients.
     """
-    names, given = features.names_out(), by_name(given)
+    given = by_name(given)
     if isinstance(given, Mapping):
-        values = np.full(len(names), otherwise)
+        names, values = features.names_out(), np.full(features.size, otherwise)
         for column, value in given.items():
             places = _places(column, names, features)
             if not places:
@@ -69,12 +69,13 @@ def per_column(name: str, given: PerColumn, features: Features, otherwise: float
             values[places] = value
         return values
     values = np.asarray(otherwise if given is None else given, np.float64)
-    if values.ndim and values.shape != (len(names),):
+    if values.ndim and values.shape != (features.size,):
+        names = features.names_out()
         raise DataError(
             f"{name} has {len(values)} numbers and the fit {len(names)} coefficients, {shortened(names)}: give one for "
             "each, or a mapping from names to numbers"
         )
-    return np.broadcast_to(values, len(names)).copy()
+    return np.broadcast_to(values, features.size).copy()
 
 
 def as_text(given: PerColumn) -> Any:

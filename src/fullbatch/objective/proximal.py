@@ -120,7 +120,7 @@ class Cornered:
             matrix, grad / scale, theta * scale, scale, penalty, given, theta, precision, above, noise, lost, unclear
         )
 
-    def minimum(self, damping: float = 0.0) -> tuple[Array, bool]:
+    def minimum(self, damping: float = 0.0, near: Array | None = None) -> tuple[Array, bool]:
         """Theta at the minimum of the model, exactly at zero and at bounds where it is there; and whether it was
         reached.
 
@@ -128,12 +128,15 @@ class Cornered:
         ----------
         damping : float
             Levenberg's: a share of each coordinate's own curvature that is added to it.
+        near : (size,) array, optional
+            Where to look for it first, such as the minimum for a similar penalty; default: where the model was made.
         """
         with one_thread():
             found, reached = _minimum(
                 self.matrix,
                 self.slope,
                 self.theta,
+                self.theta if near is None else near * self.scale,
                 self.penalty,
                 max(damping, LEAST_DAMPING[self.precision]) * self.matrix.diagonal() + self.lost,
             )
@@ -208,16 +211,18 @@ class Cornered:
         return fallen + hidden, rounding + self.blurred
 
 
-def _minimum(matrix: Array, slope: Array, start: Array, penalty: Penalty, damping: Array) -> tuple[Array, bool]:
-    """Minimise slope'(x - start) + 1/2 (x - start)'(matrix + damping)(x - start) + the penalty's corners within bounds;
-    whether that was reached.
+def _minimum(
+    matrix: Array, slope: Array, start: Array, near: Array, penalty: Penalty, damping: Array
+) -> tuple[Array, bool]:
+    """Minimise slope'(x - start) + 1/2 (x - start)'(matrix + damping)(x - start) + the penalty's corners within bounds,
+    from x = near on; whether that was reached.
     """
     curvature, grouped = matrix.diagonal() + damping, penalty.grouped
     pull, lower, upper = penalty.l1, penalty.lower, penalty.upper
     blocks = list(blocks_of(matrix, penalty, damping))
     for block in blocks:
         curvature[block.places] = block.values[-1]
-    x = np.clip(start, lower, upper)
+    x = np.clip(near, lower, upper)
     for number in range(_ROUNDS):
         step = x - start
         slopes = slope + matrix @ step + damping * step

@@ -61,9 +61,12 @@ class Group:
         self._fits, self._facts, self._penalties, self._counted, self._tol = fits, facts, penalties, counted, tol
         self._columns, self._asked = latest.columns, dict.fromkeys(strengths, 0)
         self.hessians, self.reads, self.slow = dict.fromkeys(strengths, latest), 0, False
+        ends: dict[int, Array] = {}  # for the last strength
         for fit in fits:
             fit.columns = latest.columns
-            fit.aim(counted.mean(fit.number, latest.matrix), latest.columns, tol)
+            fit.aim(counted.mean(fit.number, latest.matrix), latest.columns, tol, ends.get(fit.number))
+            if fit.local is not None:
+                ends[fit.number] = fit.local.theta
         self._fresh = set(strengths) if news else {fit.strength for fit in fits if fit.others_move}
 
     def run(self) -> None:

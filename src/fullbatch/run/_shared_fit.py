@@ -92,15 +92,17 @@ class Fit:
         """Whether columns that the Hessian is not of would leave their corners."""
         return self.local is not None and self.local.others_move
 
-    def aim(self, hessian: Array, columns: Array | None = None, tol: float = 0.0) -> None:
-        """Where the model has its minimum, by this Hessian of the mean loss, of all columns or of some."""
+    def aim(self, hessian: Array, columns: Array | None = None, tol: float = 0.0, near: Array | None = None) -> None:
+        """Where the model has its minimum, by this Hessian of the mean loss, of all columns or of some; it may be near
+        that of another fit.
+        """
         l2 = self.penalty.l2
         curves = Curves(
             hessian + np.diag(l2 if columns is None else l2[self.facts.coordinates(columns)]),
             Point(self.value, self.grad + l2 * self.theta),
         )
         small = tol * measure(self._state, self.facts)
-        self.local, self.share = local_minimum(curves, self.theta, self.facts, columns, small), 1.0
+        self.local, self.share = local_minimum(curves, self.theta, self.facts, columns, small, near), 1.0
         self.alone = self.local is None
         self.widened, self.columns = columns is not self.columns, columns
 

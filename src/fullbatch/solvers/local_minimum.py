@@ -47,7 +47,12 @@ class LocalMinimum(NamedTuple):
 
 
 def local_minimum(
-    curves: Curves, theta: Array, facts: Facts, columns: Array | None = None, small: float = 0.0
+    curves: Curves,
+    theta: Array,
+    facts: Facts,
+    columns: Array | None = None,
+    small: float = 0.0,
+    near: Array | None = None,
 ) -> LocalMinimum | None:
     """The minimum of the quadratic model at `theta`; None where the Hessian does not tell of every direction.
 
@@ -62,25 +67,18 @@ def local_minimum(
     columns : (k,) int array, optional
         Those that the Hessian is of, where F has corners; default: all of them.
     small : float
-        With `columns`, a decrease that is not worth being exact about.
+        Where F has corners, a decrease beyond which `left` need not be exact.
+    near : (size,) array, optional
+        Where to look for the minimum first, where F has corners.
     """
     if columns is not None:
         part = OnColumns.of(curves, theta, facts, PRECISION, columns, small)
-        if part is None:
+        found = _of_corners(part, small, near)
+        if part is None or found is None:
             return None
-        end, reached = part.minimum()
-        if not reached:
-            return None
-        fallen = max(-part.change(end), 0.0)
-        if fallen > small:
-            return LocalMinimum(end, fallen, 0.0, others_move=part.others_move(0.0))
-        return LocalMinimum(end, *part.model.left(end[part.places]), others_move=part.others_move(fallen))
+        return found._replace(others_move=part.others_move(found.left if found.left <= small else 0.0))
     if facts.penalty is not None and facts.penalty.parts:
-        model = Cornered.of(curves, theta, facts, PRECISION)
-        if model is None:
-            return None
-        end, reached = model.minimum()
-        return LocalMinimum(end, *model.left(end)) if reached else None
+        return _of_corners(Cornered.of(curves, theta, facts, PRECISION), small, near)
     point = curves.point
     if point is None or not (np.isfinite(point.grad).all() and np.isfinite(curves.matrix).all()):
         return None
@@ -109,3 +107,16 @@ def local_minimum(
     above = max(point.value - facts.least, 0.0)
     rounding = above * noise**2 * len(grad) / pivot if np.isfinite(above) else 0.0
     return LocalMinimum(theta - step, left, rounding, pivot)
+
+
+def _of_corners(model: Cornered | OnColumns | None, small: float, near: Array | None) -> LocalMinimum | None:
+    if model is None:
+        return None
+    end, reached = model.minimum(near=near)
+    if not reached:
+        return None
+    fallen = max(-model.change(end), 0.0)
+    if 0 < small < fallen:  # what damping hides takes the eigenvectors of the face
+        return LocalMinimum(end, fallen, 0.0)
+    left = model.left(end) if isinstance(model, Cornered) else model.model.left(end[model.places])
+    return LocalMinimum(end, *left)

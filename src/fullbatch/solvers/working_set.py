@@ -172,9 +172,9 @@ class OnColumns:
         """See `Cornered.blurred`."""
         return self.model.blurred
 
-    def minimum(self, damping: float = 0.0) -> tuple[Array, bool]:
+    def minimum(self, damping: float = 0.0, near: Array | None = None) -> tuple[Array, bool]:
         """See `Cornered.minimum`."""
-        there, reached = self.model.minimum(damping)
+        there, reached = self.model.minimum(damping, None if near is None else near[self.places])
         return self._whole(there), reached
 
     def change(self, theta: Array) -> float:
