@@ -94,7 +94,7 @@ _SELDOM = {
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "1s",
     # On a busy machine a killed worker is not back within the usual 15 s, after which the cluster would give it up.
-    "distributed.deploy.lost-worker-timeout": "10min",
+    "distributed.deploy.lost-worker-timeout": "600s",
 }
 
 
