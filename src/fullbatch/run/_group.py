@@ -71,12 +71,7 @@ class Group:
 
     def run(self) -> None:
         """Read until every fit has ended, or must go on by itself."""
-        while self._going:
-            if self._columns is not None:
-                self._choose_columns(self._columns)
-            going = self._going
-            if not going:
-                return
+        while going := self._with_columns():
             answer = self._read(going)
             for row, fit in enumerate(going):
                 self._take(fit, row, answer)
@@ -86,8 +81,10 @@ class Group:
             for fit in going:
                 fit.alone |= fit.others_move and fit.open and fit.strength not in self._fresh
 
-    @property
-    def _going(self) -> list[Fit]:
+    def _with_columns(self) -> list[Fit]:
+        """The fits that go on, once it is chosen of which columns the next Hessians are."""
+        if self._columns is not None:
+            self._choose_columns(self._columns)
         return [fit for fit in self._fits if fit.open]
 
     def _choose_columns(self, latest: Array) -> None:
@@ -95,7 +92,7 @@ class Group:
         with the weakest penalty first.
         """
         most = most_shared(self._facts, self._counted.parts_in_all)
-        self._fresh &= {fit.strength for fit in self._going}
+        self._fresh &= {fit.strength for fit in self._fits if fit.open}
         while self._fresh:
             some = [fit for fit in self._fits if fit.strength in self._fresh and (fit.open or fit.number == 0)]
             wanted = columns_for(some, latest, most)
@@ -141,8 +138,8 @@ class Group:
         return next(fit for fit in self._fits if (fit.strength, fit.number) == (strength, 0))
 
     def _take(self, fit: Fit, row: int, answer: ByPart) -> None:
-        number, of, value = fit.number, self._counted, answer.value[:, row]
-        hessians, grad = self.hessians[fit.strength], of.mean(fit.number, answer.grad[:, row])
+        number, of, hessians = fit.number, self._counted, self.hessians[fit.strength]
+        value, grad = answer.value[:, row], of.mean(number, answer.grad[:, row])
         matrix = of.mean(number, hessians.matrix)
         fit.take(float(of.mean(number, value)), grad, of.held_out(number, value), matrix, self._tol, hessians.columns)
 

@@ -107,10 +107,8 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
 
 def _short(penalty: Penalty, theta: Array, grad: Array) -> Array:
     """How much the slope of a coordinate is short of moving it from where it stands; infinite where it cannot move."""
-    right, left = (
-        grad + np.where(theta >= 0, 1.0, -1.0) * penalty.l1,
-        grad - np.where(theta <= 0, 1.0, -1.0) * penalty.l1,
-    )
+    right = grad + np.where(theta >= 0, 1.0, -1.0) * penalty.l1
+    left = grad - np.where(theta <= 0, 1.0, -1.0) * penalty.l1
     short = np.minimum(np.where(theta < penalty.upper, right, np.inf), np.where(theta > penalty.lower, -left, np.inf))
     if penalty.l21 is None:
         return short
