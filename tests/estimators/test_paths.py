@@ -317,6 +317,27 @@ def test_where_columns_in_use_have_no_room_fits_go_by_themselves(monkeypatch):
     np.testing.assert_allclose(found.value, alone.value, rtol=1e-10)
 
 
+def test_hessians_of_some_columns_are_of_those_that_have_room(monkeypatch):
+    """Of all columns there is none; nor, for several strengths, of all that may come into use."""
+    wide, eta = wide_problem()
+    template, y = LogisticRegression(l1_ratio=1.0, tol=1e-6), (eta > 0).astype(int)
+    told: dict = {"num": 16, "ratio": 0.1}
+    found, most = fit_path(template, wide, y, **told), 150
+    monkeypatch.setattr(_hessians, "MATRIX_BYTES", 8 * (most + 1) ** 2)
+    asked, columns_for = [], _group.columns_for
+
+    def columns(fits, latest, room):
+        asked.append((columns_for(fits, latest, room), columns_for(fits, latest, 10 * room)))
+        return asked[-1][0]
+
+    monkeypatch.setattr(_group, "columns_for", columns)
+    small = fit_path(template, wide, y, **told)
+    assert max(len(taken) for taken, _ in asked) <= most
+    assert any(len(taken) < len(wanted) for taken, wanted in asked)
+    assert set(small.known_by) == {"shared hessian"}
+    np.testing.assert_allclose(small.value, found.value, rtol=1e-10)
+
+
 def test_strengths_under_way_are_as_many_as_there_is_memory_for_their_hessians(monkeypatch):
     template, done = LogisticRegression(l1_ratio=1.0, tol=1e-8), []
     group = together.Together._group

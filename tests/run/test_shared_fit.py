@@ -7,11 +7,12 @@ import pytest
 
 from fullbatch import LBFGS, Draw, Linear, Newton, Objective, SerialEngine, array_sources, minimize
 from fullbatch.protocols.seams import Facts, Parameters, Penalty
-from fullbatch.run._hessians import have_room
+from fullbatch.run._hessians import columns_for, have_room
 from fullbatch.run._shared_fit import Fit, _own_solver, by_working_set
 from fullbatch.run.result import Status
 from fullbatch.run.together import Together
 from fullbatch.solvers.auto import Choice
+from fullbatch.solvers.local_minimum import LocalMinimum
 
 TOL = 1e-6
 HESSIAN = np.eye(1)
@@ -146,3 +147,20 @@ def test_hessians_are_those_at_the_fit_to_all_rows_once_that_has_ended_too():
     assert later
     for theta in later:
         np.testing.assert_array_equal(theta, found[0])
+
+
+@pytest.mark.parametrize(("most", "count"), [(250, 201), (199, 1), (0, None)])
+def test_several_fits_ask_for_what_has_room_first_of_all_for_what_must_be_there(most, count):
+    """Each of two fits uses the first column, and each has a hundred others in view."""
+    free = np.full(300, np.inf)
+    penalty = Penalty(np.zeros(300), np.ones(300), -free, free)
+    parameters = Parameters(300, np.ones(300, bool), predictors=np.arange(300)[None])
+    facts = Facts(9, parameters, penalty.l2, frozenset(), penalty=penalty)
+    theta, fits = np.zeros(300), []
+    theta[0] = 1.0
+    for near in (slice(1, 101), slice(101, 201)):
+        grad = np.zeros(300)
+        grad[0], grad[near] = -1.0, 0.99
+        fits.append(Fit(0, 0, facts, theta, 1.0, grad, LocalMinimum(theta, 0.0, 0.0)))
+    columns = columns_for(fits, np.zeros(0, np.int64), most)
+    assert columns is None if count is None else columns.tolist() == list(range(count))

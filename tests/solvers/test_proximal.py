@@ -192,7 +192,7 @@ def test_difficult_columns(kind):
 
 def test_the_model_is_minimised_whatever_its_faces():
     rng = np.random.default_rng(1)
-    for size in (1, 2, 7, 20):
+    for size in (1, 2, 7, 20, 90):  # the last one is compiled
         for _ in range(5):
             root = rng.standard_normal((size + 1, size)) * 10.0 ** rng.uniform(-3, 3, size)
             matrix, grad, theta = root.T @ root, 10.0 * rng.standard_normal(size), np.zeros(size)
@@ -210,6 +210,22 @@ def test_the_model_is_minimised_whatever_its_faces():
             slope = penalty.steepest(found, grad + matrix @ found + LEAST_DAMPING["float64"] * of_scale**2 * found)
             assert (np.abs(slope) <= 1e-10 * (np.abs(grad) + of_scale + np.abs(matrix) @ np.abs(found))).all()
             assert model.change(found) <= min(model.change(penalty.nearest(found + step)) for step in np.eye(size))
+
+
+@pytest.mark.parametrize("size", [20, 90])
+def test_coordinates_of_groups_move_together_beside_those_of_none(size):
+    """Compiled sweeps over the others leave them where they are."""
+    rng = np.random.default_rng(3)
+    X, numbers = rng.standard_normal((2 * size, size)), np.repeat([0, 1, 2, -1], size // 4 + 1)[:size]
+    matrix, grad = X.T @ X / (2 * size), rng.standard_normal(size)
+    free = np.full(size, np.inf)
+    l21 = np.choose(numbers + 1, [0.0, 0.3, 1.5, 50.0])
+    penalty = Penalty(np.zeros(size), np.where(numbers < 0, 0.4, 0.1), -free, free, l21, numbers)
+    facts = Facts(9, Parameters(size, np.ones(size, bool)), penalty.l2, frozenset(), penalty=penalty)
+    found, reached = Cornered.of(Curves(matrix, Point(0.0, grad)), np.zeros(size), facts, "float64").minimum()
+    assert reached
+    assert [found[numbers == one].any() for one in (-1, 0, 1, 2)] == [True, True, True, False]
+    assert np.abs(penalty.steepest(found, grad + matrix @ found)).max() <= 1e-10
 
 
 def test_a_minimum_of_many_coordinates_is_reached_though_rounding_adds_up():

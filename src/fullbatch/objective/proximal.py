@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..kernels import coordinates as of_coordinates
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..protocols.answers import Curves
@@ -20,8 +21,11 @@ from ..protocols.seams import Facts, Penalty
 from .groups import blocks_of, face_minimum, norm_curvature, solved
 from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, KNOWN, LOST, NOISE, STRAIGHT, blurred, fix_level, hold
 
-# Rounds of sweeps and a face at the most, sweeps in each, and the share of the model's decrease that may be left.
-_ROUNDS, _SWEEPS, _LEFT = 500, 4, 1e-18
+# At the most: rounds of sweeps and a face, sweeps in each, and the share of the model's decrease that may be left.
+_ROUNDS, _SWEEPS, _LEFT = 500, 16, 1e-18
+
+# Coordinates from which on sweeps are compiled: a first fit to small data need not wait for the compiler.
+_COMPILED = 64
 
 # Of the model's slopes, as a share of them and of theta; and so many times as much where norms of groups add to them.
 _ROUNDING, _OF_NORMS = 4e-16, 10.0
@@ -217,12 +221,13 @@ def _minimum(
     """Minimise slope'(x - start) + 1/2 (x - start)'(matrix + damping)(x - start) + the penalty's corners within bounds,
     from x = near on; whether that was reached.
     """
-    curvature, grouped = matrix.diagonal() + damping, penalty.grouped
-    pull, lower, upper = penalty.l1, penalty.lower, penalty.upper
+    curvature = matrix.diagonal() + damping
+    alone = np.where(penalty.grouped, np.inf, curvature)
     blocks = list(blocks_of(matrix, penalty, damping))
     for block in blocks:
         curvature[block.places] = block.values[-1]
-    x = np.clip(near, lower, upper)
+    x = np.clip(near, penalty.lower, penalty.upper)
+    sweep = of_coordinates.sweep if len(x) >= _COMPILED else of_coordinates.sweep.py_func
     for number in range(_ROUNDS):
         step = x - start
         slopes = slope + matrix @ step + damping * step
@@ -236,13 +241,9 @@ def _minimum(
         if float(np.abs(off).max()) <= rounding or (number and 0.5 * float(off @ off) <= _LEFT * fallen):
             return x, True
         for _ in range(_SWEEPS):
+            corners = penalty.at_corner(x)
             moved = penalty.drawn(x - slopes / curvature, curvature) != x
-            for j in np.flatnonzero(moved & ~grouped).tolist():
-                to = _nearest(x[j] - slopes[j] / curvature[j], pull[j] / curvature[j], lower[j], upper[j])
-                change = to - x[j]
-                x[j] = to
-                slopes += matrix[j] * change
-                slopes[j] += damping[j] * change
+            sweep(matrix, damping, alone, penalty.l1, penalty.lower, penalty.upper, x, slopes)
             for block in blocks:
                 if moved[block.places].any():
                     here = x[block.places]
@@ -250,14 +251,10 @@ def _minimum(
                     slopes += matrix[:, block.places] @ (there - here)
                     slopes[block.places] += damping[block.places] * (there - here)
                     x[block.places] = there
+            if (penalty.at_corner(x) == corners).all():
+                break
         x = (face_minimum if blocks else _face_minimum)(matrix, slopes, x, penalty, damping)
     return x, False
-
-
-def _nearest(x: float, pull: float, lower: float, upper: float) -> float:
-    """`Penalty.nearest` of one coordinate."""
-    drawn = x - pull if x > pull else x + pull if x < -pull else 0.0
-    return min(max(drawn, lower), upper)
 
 
 def _face_minimum(matrix: Array, slopes: Array, x: Array, penalty: Penalty, damping: Array) -> Array:
