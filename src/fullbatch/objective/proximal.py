@@ -21,11 +21,12 @@ from ..protocols.seams import Facts, Penalty
 from .groups import blocks_of, face_minimum, norm_curvature, solved
 from .hessian import CENTRED, CENTRED_SQUARES, FLOOR, KNOWN, LOST, NOISE, STRAIGHT, blurred, fix_level, hold
 
-# At the most: rounds of sweeps and a face, sweeps in each, and the share of the model's decrease that may be left.
-_ROUNDS, _SWEEPS, _LEFT = 500, 16, 1e-18
+# Rounds of sweeps and a face at the most, and the share of the model's decrease that may be left.
+_ROUNDS, _LEFT = 500, 1e-18
 
-# Coordinates from which on sweeps are compiled: a first fit to small data need not wait for the compiler.
-_COMPILED = 64
+# Coordinates from which on sweeps are compiled: a first fit to small data need not wait for the compiler. Sweeps in a
+# round at the most: where they are compiled, and where they cost as much as a face.
+_COMPILED, _SWEEPS, _FEW = 64, 16, 4
 
 # Of the model's slopes, as a share of them and of theta; and so many times as much where norms of groups add to them.
 _ROUNDING, _OF_NORMS = 4e-16, 10.0
@@ -227,7 +228,8 @@ def _minimum(
     for block in blocks:
         curvature[block.places] = block.values[-1]
     x = np.clip(near, penalty.lower, penalty.upper)
-    sweep = of_coordinates.sweep if len(x) >= _COMPILED else of_coordinates.sweep.py_func
+    compiled = len(x) >= _COMPILED
+    sweep = of_coordinates.sweep if compiled else of_coordinates.sweep.py_func
     for number in range(_ROUNDS):
         step = x - start
         slopes = slope + matrix @ step + damping * step
@@ -240,7 +242,7 @@ def _minimum(
         rounding = _ROUNDING * (float(np.abs(slope).max()) + float(np.abs(x).max())) * (_OF_NORMS if blocks else 1.0)
         if float(np.abs(off).max()) <= rounding or (number and 0.5 * float(off @ off) <= _LEFT * fallen):
             return x, True
-        for _ in range(_SWEEPS):
+        for _ in range(_SWEEPS if compiled and not blocks else _FEW):
             corners = penalty.at_corner(x)
             moved = penalty.drawn(x - slopes / curvature, curvature) != x
             sweep(matrix, damping, alone, penalty.l1, penalty.lower, penalty.upper, x, slopes)
