@@ -70,6 +70,15 @@ def test_paths_of_least_squares_are_those_of_scikit_learn(l1_ratio):
     np.testing.assert_allclose(path.explained, 1 - (residual**2).sum(axis=1) / ((y - y.mean()) ** 2).sum(), atol=1e-10)
 
 
+def test_paths_of_float32_columns_end_where_those_of_float64_do():
+    """Their products are float64: by those of float32 slopes are known to 1e-7."""
+    single = X.astype(np.float32)
+    template = LogisticRegression(l1_ratio=0.5, tol=1e-9, engine="serial")
+    found, wanted = (fit_path(template, columns, LABELS, num=5) for columns in (single, single.astype(np.float64)))
+    assert found.success
+    np.testing.assert_allclose(found.coefs, wanted.coefs, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize(
     ("template", "y"),
     [

@@ -340,6 +340,7 @@ def test_one_of_several_targets_answers_as_blocks_of_it_alone(number):
             assert_allclose(mine.matrix, theirs.matrix, rtol=1e-9)
             mine, theirs = mine.point, theirs.point
         assert_allclose(mine.value, theirs.value, rtol=1e-9)
+        assert_allclose(mine.squares, theirs.squares, rtol=1e-9)
         assert_allclose(mine.grad, theirs.grad, rtol=1e-9, atol=1e-9 * np.abs(theirs.grad).max())
         assert_allclose(mine.weight, theirs.weight, rtol=1e-12)
     for exact in (False, True):

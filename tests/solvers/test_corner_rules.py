@@ -183,6 +183,19 @@ def test_a_working_set_is_of_all_columns_once_half_of_them_are_in_use(used, most
     assert next_set(facts, theta, theta, grad, most).tolist() == taken
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_what_is_held_at_a_bound_joins_a_working_set_when_its_slope_nearly_lets_it_go(side):
+    """L1 draws it to zero: away from the bound. Slopes of 1.05 are short of that by 0.05, the others by 1 and more."""
+    parameters = Parameters(10, np.ones(10, bool), predictors=np.arange(10)[None])
+    bound, free = np.full(10, 0.5), np.full(10, np.inf)
+    lower, upper = (-free, bound) if side > 0 else (-bound, free)
+    penalty = Penalty(np.zeros(10), np.ones(10), lower, upper)
+    facts = Facts(9, parameters, penalty.l2, frozenset(), penalty=penalty)
+    grad = np.array([0.0, 1.05, 2.0, 3.0, 1.05, 2.0, 3.0, 2.0, 2.0, 2.0]) * -side
+    theta = side * np.array([0.2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert next_set(facts, theta, theta, grad, 10).tolist() == [0, 1, 4]
+
+
 def test_pairs_that_overflow_are_not_followed():
     solver, state, _ = begun(OWLQN(), problem(), lambda request: bowl(request.theta))
     state = replace(state, steps=(np.array([1e154, 0.0]),), changes=(np.array([1e-154, 0.0]),))
