@@ -29,12 +29,14 @@ class Vectors:
         Where to.
     kind : numba float32 or float64
         Type of the numbers.
+    lanes : int, optional
+        Numbers of a vector; default: as many as the processor has.
     """
 
-    def __init__(self, builder: ir.IRBuilder, kind: types.Float) -> None:
+    def __init__(self, builder: ir.IRBuilder, kind: types.Float, lanes: int | None = None) -> None:
         self.builder = builder
         self.size = kind.bitwidth // 8
-        self.lanes = VECTOR_BYTES // self.size
+        self.lanes = lanes or VECTOR_BYTES // self.size
         self.scalar = ir.FloatType() if kind.bitwidth == 32 else ir.DoubleType()
         self.vector = ir.VectorType(self.scalar, self.lanes)
         form = ir.FunctionType(self.vector, [self.vector] * 3)
@@ -78,6 +80,17 @@ class Vectors:
             number = self.builder.fptrunc(number, self.scalar)
         first = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), number, ir.IntType(32)(0))
         return self._pick(first, first, [0] * self.lanes)
+
+    def of(self, numbers: Sequence[ir.Value]) -> ir.Value:
+        """A vector of these numbers."""
+        vector = ir.Constant(self.vector, ir.Undefined)
+        for lane, number in enumerate(numbers):
+            vector = self.builder.insert_element(vector, number, ir.IntType(32)(lane))
+        return vector
+
+    def numbers(self, vector: ir.Value) -> list[ir.Value]:
+        """The numbers of a vector."""
+        return [self.builder.extract_element(vector, ir.IntType(32)(lane)) for lane in range(self.lanes)]
 
     def multiply_add(self, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
         """X * y + total, rounded once where the processor can."""

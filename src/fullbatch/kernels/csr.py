@@ -2,9 +2,8 @@
 
 A row's entries are multiplied with the coefficients they point at, and after the pointwise loss of a tile of rows its
 entries, still in cache, are added to the gradient, while those of the next tile are asked for: no copy in column order
-is made. A column's coefficients and sums lie side by side in one table, so that the backward product finds near what
-the forward product has fetched. What limits both is how many cache lines they touch, not arithmetic; the table is
-float64 for any data.
+is made. A column's coefficients and sums lie side by side in one table (`_table`). What limits both products is how
+many cache lines they touch, not arithmetic; the table is float64 for any data.
 """
 
 # Arguments of functions that only compiled code calls go untyped: the compiler infers them.
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from ._prefetch import prefetch
 from ._storage import Storage, register
+from ._table import add_sums, backward_all, fill, forward_all
 from .compiled import inlined
 
 Array = npt.NDArray[Any]
@@ -69,33 +69,12 @@ def scratch(size: int) -> Array:
 
 
 class _Workspace(NamedTuple):
-    """The table holds, for each column and last the intercept, `outputs` coefficients and then `sums` sums."""
+    """The table is that of `_table`, of `outputs` coefficients and `sums` sums."""
 
     table: Array
     outputs: int
     sums: int
-    of_row: Array
     size: int
-
-
-@inlined
-def fill(table: Array, W: Array, width: int) -> None:
-    """Coefficients, and zeros for sums."""
-    for k in range(W.shape[0]):
-        for j in range(np.uintp(W.shape[1])):
-            table[j * np.uintp(width) + np.uintp(k)] = W[k, j]
-    for k in range(W.shape[0], width):
-        for j in range(np.uintp(W.shape[1])):
-            table[j * np.uintp(width) + np.uintp(k)] = 0.0
-
-
-@inlined
-def add_sums(table: Array, outputs: int, total: Array) -> None:
-    """Add a table's sums to (sums, columns + 1) `total`."""
-    width = np.uintp(outputs + total.shape[0])
-    for k in range(total.shape[0]):
-        for j in range(np.uintp(total.shape[1])):
-            total[k, j] += table[j * width + np.uintp(outputs + k)]
 
 
 def _workspace(rows, W, sums):
@@ -103,8 +82,9 @@ def _workspace(rows, W, sums):
     own = sums != W.shape[0] or rows.scratch.size < W.shape[1] * width
     table = np.empty(W.shape[1] * width) if own else rows.scratch[: W.shape[1] * width]
     fill(table, W, width)
-    size = ENTRIES * rows.y.size // max(1, rows.data.size)
-    return _Workspace(table, W.shape[0], sums, np.empty(width), min(MOST_ROWS, max(LEAST_ROWS, size)))
+    size = min(MOST_ROWS, max(LEAST_ROWS, ENTRIES * rows.y.size // max(1, rows.data.size)))
+    size = 8 * (size // 8 - 1 | 1)  # odd, so that outputs do not meet in the same places of the cache
+    return _Workspace(table, W.shape[0], sums, size)
 
 
 def _size(space):
@@ -126,7 +106,8 @@ def _forward(rows, space, start, eta):
     if space.outputs == 1 and space.sums == 1:
         _forward_one(rows.data, rows.indices, indptr, space.table, eta[0])
     else:
-        _forward_all(rows.data, rows.indices, indptr, space.table, space.outputs, space.sums, space.of_row, eta)
+        width = space.outputs + space.sums
+        forward_all(rows.data, rows.indices, indptr, space.table, width, 0, eta, count, 0)
 
 
 @inlined
@@ -139,20 +120,6 @@ def _forward_one(data, indices, indptr, table, eta):
 
 
 @inlined
-def _forward_all(data, indices, indptr, table, outputs, sums, of_row, eta):
-    width = np.uintp(outputs + sums)
-    for i in range(indptr.size - 1):
-        for k in range(outputs):
-            of_row[k] = 0.0
-        for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
-            v, first = np.float64(data[e]), width * np.uintp(indices[e])
-            for k in range(np.uintp(outputs)):
-                of_row[k] += v * table[first + k]
-        for k in range(outputs):
-            eta[k, i] += of_row[k]
-
-
-@inlined
 def _add_product(rows, start, slope, space, squares):
     """Sums += [x, 1]' slope' for the tile of rows from `start` on, or with the squares of x."""
     count = min(space.size, rows.y.size - start)
@@ -160,9 +127,13 @@ def _add_product(rows, start, slope, space, squares):
     if space.outputs == 1 and space.sums == 1:
         _add_product_one(rows.data, rows.indices, indptr, slope[0], space.table, squares)
     else:
-        _add_product_all(
-            rows.data, rows.indices, indptr, slope, space.table, space.outputs, space.sums, space.of_row, squares
-        )
+        _add_slopes(space.table, slope, count)
+        first, width = space.outputs, space.outputs + space.sums
+        if squares:
+            _add_squares_all(rows.data, rows.indices, indptr, slope, space.table, first, width)
+        else:
+            ahead = np.intp(_entries(indptr))
+            backward_all(rows.data, rows.indices, indptr, space.table, width, first, slope, count, ahead)
 
 
 @inlined
@@ -206,18 +177,22 @@ def _term(slope, value, squares):
 
 
 @inlined
-def _add_product_all(data, indices, indptr, slope, table, outputs, sums, of_row, squares):
-    width, ahead = np.uintp(outputs + sums), _entries(indptr)
+def _add_slopes(table, slope, count):
+    """To the sums of the intercepts, which are the last of the table."""
+    for k in range(np.uintp(slope.shape[0])):
+        total = 0.0
+        for i in range(np.uintp(count)):
+            total += slope[k, i]
+        table[np.uintp(table.size) - np.uintp(slope.shape[0]) + k] += total
+
+
+@inlined
+def _add_squares_all(data, indices, indptr, slope, table, first, width):
     for i in range(indptr.size - 1):
-        for k in range(sums):
-            of_row[k] = slope[k, i]
-            table[table.size - sums + k] += of_row[k]
         for e in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
-            prefetch(data, e + ahead)
-            prefetch(indices, e + ahead)
-            first = width * np.uintp(indices[e]) + np.uintp(outputs)
-            for k in range(np.uintp(sums)):
-                table[first + k] += _term(of_row[k], data[e], squares)
+            line = np.uintp(width) * np.uintp(indices[e]) + np.uintp(first)
+            for k in range(np.uintp(slope.shape[0])):
+                table[line + k] += _term(slope[k, i], data[e], True)
 
 
 def _backward(rows, space, start, slope):

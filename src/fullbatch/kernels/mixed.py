@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._storage import Storage, register
+from ._table import add_sums, backward_all, fill, forward_all
 from .compiled import inlined
-from .csr import add_sums, fill
 
 Array = npt.NDArray[Any]
 
@@ -53,12 +53,11 @@ class MixedRows(NamedTuple):
 
 
 class _Workspace(NamedTuple):
-    """The table of `csr`, of dense columns, levels and the intercept; and a tile of (dense columns, rows)."""
+    """The table of `_table`, of dense columns, levels and the intercept; and a tile of (dense columns, rows)."""
 
     table: Array
     outputs: int
     sums: int
-    of_row: Array
     tile: Array
     size: int
 
@@ -67,9 +66,9 @@ def _workspace(rows, W, sums):
     width = W.shape[0] + sums
     table = np.empty(W.shape[1] * width)
     fill(table, W, width)
-    size = TILE // max(1, rows.X.shape[1]) // LEAST_ROWS * LEAST_ROWS  # whole registers
-    size = min(MOST_ROWS, max(LEAST_ROWS, size))
-    return _Workspace(table, W.shape[0], sums, np.empty(width), np.zeros((rows.X.shape[1], size)), size)
+    size = min(MOST_ROWS, TILE // max(1, rows.X.shape[1])) // LEAST_ROWS  # whole registers
+    size = LEAST_ROWS * max(1, size - 1 | 1)  # odd, so that outputs do not meet in the same places of the cache
+    return _Workspace(table, W.shape[0], sums, np.zeros((rows.X.shape[1], size)), size)
 
 
 def _size(space):
@@ -104,7 +103,8 @@ def _forward(rows, space, start, eta):
     if space.outputs == 1 and space.sums == 1:
         _look_up_one(codes.ravel(), codes.shape[1], space.table[first:], eta[0])
     else:
-        _look_up_all(codes, space.table[first:], space.outputs, space.sums, space.of_row, eta)
+        width = space.outputs + space.sums
+        forward_all(None, codes.ravel(), codes.shape[1], space.table[first:], width, 0, eta, count, 0)
 
 
 @inlined
@@ -144,20 +144,6 @@ def _look_up_one(codes, each, table, eta):
 
 
 @inlined
-def _look_up_all(codes, table, outputs, sums, of_row, eta):
-    width = np.uintp(outputs + sums)
-    for i in range(np.uintp(codes.shape[0])):
-        for k in range(outputs):
-            of_row[k] = 0.0
-        for c in range(np.uintp(codes.shape[1])):
-            first = width * np.uintp(codes[i, c])
-            for k in range(np.uintp(outputs)):
-                of_row[k] += table[first + k]
-        for k in range(outputs):
-            eta[k, i] += of_row[k]
-
-
-@inlined
 def _add_product(rows, space, start, slope):
     width = space.outputs + space.sums
     _backward_dense(space.tile, space.table, space.outputs, width, slope)
@@ -166,7 +152,8 @@ def _add_product(rows, space, start, slope):
     if space.outputs == 1 and space.sums == 1:
         _add_one(codes.ravel(), codes.shape[1], slope[0], space.table[first:])
     else:
-        _add_all(codes, slope, space.table[first:], space.outputs, space.sums, space.of_row)
+        table, count = space.table[first:], codes.shape[0]
+        backward_all(None, codes.ravel(), codes.shape[1], table, width, space.outputs, slope, count, 0)
 
 
 @inlined
@@ -208,18 +195,6 @@ def _add_one(codes, each, slope, table):
         for _ in range(each):
             table[two * np.uintp(codes[e]) + one] += slope[rows - one]
             e += one
-
-
-@inlined
-def _add_all(codes, slope, table, outputs, sums, of_row):
-    width = np.uintp(outputs + sums)
-    for i in range(np.uintp(codes.shape[0])):
-        for k in range(sums):
-            of_row[k] = slope[k, i]
-        for c in range(np.uintp(codes.shape[1])):
-            first = width * np.uintp(codes[i, c]) + np.uintp(outputs)
-            for k in range(np.uintp(sums)):
-                table[first + k] += of_row[k]
 
 
 def _backward(rows, space, start, slope):

@@ -20,8 +20,12 @@ def drawn_curvature(block: Any, request: DrawnCurvature) -> Matrix:
     count = len(thetas)
     if thetas.shape != (len(request.draws), size):
         raise ValueError(f"{len(request.draws)} draws need as many thetas of {size} parameters, got {thetas.shape}")
-    value, weight, squares, grad = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros((count, size))
     matrix = np.zeros((0, size, size))
+    in_parts = block.dealt is not None or any(draw.form == "only" for draw in request.draws)
+    if not (in_parts or request.matrices or widened != 1.0):
+        point = block.evaluate(DrawnValueGrad(thetas, request.draws))
+        return Matrix(matrix, point.weight, point)
+    value, weight, squares, grad = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros((count, size))
     by_draw: dict[Draw, list[int]] = {}
     for model, draw in enumerate(request.draws):
         by_draw.setdefault(draw, []).append(model)
