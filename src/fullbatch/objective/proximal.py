@@ -108,7 +108,8 @@ class Cornered:
             for places in given.members():  # norms are of coordinates of one scale
                 own[places] = (scale[places] / scale[places].max()) ** 2
                 scale[places] = scale[places].max()
-            matrix = matrix / scale / scale[:, None]
+            matrix /= scale  # in place: making new matrices takes longer than what is done with them
+            matrix /= scale[:, None]
             penalty = replace(
                 given,
                 l1=given.l1 / scale,

@@ -59,12 +59,13 @@ class Group:
     ) -> None:
         strengths = sorted({fit.strength for fit in fits})
         self._fits, self._facts, self._penalties, self._counted, self._tol = fits, facts, penalties, counted, tol
+        self._latest: tuple[int, int, Array, Array] | None = None
         self._columns, self._asked = latest.columns, dict.fromkeys(strengths, 0)
         self.hessians, self.reads, self.slow = dict.fromkeys(strengths, latest), 0, False
         ends: dict[int, Array] = {}  # for the last strength
         for fit in fits:
             fit.columns = latest.columns
-            fit.aim(counted.mean(fit.number, latest.matrix), latest.columns, tol, ends.get(fit.number))
+            fit.aim(self._mean(fit.number, latest.matrix), latest.columns, tol, ends.get(fit.number))
             if fit.local is not None:
                 ends[fit.number] = fit.local.theta
         self._fresh = set(strengths) if news else {fit.strength for fit in fits if fit.others_move}
@@ -140,8 +141,14 @@ class Group:
     def _take(self, fit: Fit, row: int, answer: ByPart) -> None:
         number, of, hessians = fit.number, self._counted, self.hessians[fit.strength]
         value, grad = answer.value[:, row], of.mean(number, answer.grad[:, row])
-        matrix = of.mean(number, hessians.matrix)
+        matrix = self._mean(number, hessians.matrix)
         fit.take(float(of.mean(number, value)), grad, of.held_out(number, value), matrix, self._tol, hessians.columns)
+
+    def _mean(self, number: int, matrix: Array) -> Array:
+        """The Hessian of a fit's rows; of neighbouring strengths it is the same one."""
+        if self._latest is None or self._latest[:2] != (number, id(matrix)):
+            self._latest = number, id(matrix), matrix, self._counted.mean(number, matrix)
+        return self._latest[3]
 
     def _is_slow(self, fit: Fit) -> bool:
         """Whether another Hessian would save reads."""

@@ -96,11 +96,9 @@ class Fit:
         """Where the model has its minimum, by this Hessian of the mean loss, of all columns or of some; it may be near
         that of another fit.
         """
-        l2 = self.penalty.l2
-        curves = Curves(
-            hessian + np.diag(l2 if columns is None else l2[self.facts.coordinates(columns)]),
-            Point(self.value, self.grad + l2 * self.theta),
-        )
+        l2, matrix = self.penalty.l2, hessian.copy()
+        matrix[np.diag_indices(len(matrix))] += l2 if columns is None else l2[self.facts.coordinates(columns)]
+        curves = Curves(matrix, Point(self.value, self.grad + l2 * self.theta))
         small = tol * measure(self._state, self.facts)
         self.local, self.share = local_minimum(curves, self.theta, self.facts, columns, small, near), 1.0
         self.alone = self.local is None
