@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba.core import types
-from numba.extending import intrinsic
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, register_jitable
 
 from ._inner_loops import CACHE_LINE
 from ._prefetch import write_prefetch
@@ -24,6 +25,15 @@ from .compiled import VECTOR_BYTES, inlined
 Array = npt.NDArray[Any]
 
 LANES = VECTOR_BYTES // 8
+
+
+@register_jitable
+def padded(count: int) -> int:
+    """Numbers of a line for so many outputs or sums: those of whole vectors."""
+    if count <= 2:
+        return count
+    lanes = 4 if count <= 4 else LANES
+    return (count + lanes - 1) // lanes * lanes
 
 
 @inlined
@@ -45,22 +55,23 @@ def fill(table: Array, W: Array, width: int) -> None:
 
 
 @inlined
-def add_sums(table: Array, outputs: int, total: Array) -> None:
-    """Add a table's sums to (sums, columns + 1) `total`."""
-    each = np.uintp(outputs + total.shape[0])
+def add_sums(table: Array, width: int, first: int, total: Array) -> None:
+    """Add a table's sums, from the place `first` of each line on, to (sums, columns + 1) `total`."""
+    each, begin = np.uintp(width), np.uintp(first)
     if total.shape[0] == 1:
         for j in range(np.uintp(total.shape[1])):
-            total[0, j] += table[j * each + np.uintp(outputs)]
+            total[0, j] += table[j * each + begin]
     else:
         for j in range(np.uintp(total.shape[1])):
             for k in range(np.uintp(total.shape[0])):
-                total[k, j] += table[j * each + np.uintp(outputs) + k]
+                total[k, j] += table[j * each + begin + k]
 
 
 def _products(count: int, lanes: int, backward: bool) -> Any:
     """Function of compiled code: (values, columns, bounds, table, width, first, eta, k, rows, ahead).
 
-    It takes the rows of a tile, and `count` vectors of outputs from the `k`-th on. Entries are values (1, where
+    It takes the rows of a tile, and `count` vectors of outputs from the `k`-th on, of which the last may not be there.
+    Entries are values (1, where
     `values` is None) in columns; those of row i end where those of the next begin, at `bounds[i + 1]`, or are `bounds`
     each. Forward, what they point at in the table, from the place `first` of a line on, is multiplied with the values
     and added to eta; backward, eta is multiplied with the values and added there. The entries that lie `ahead` are
@@ -87,10 +98,16 @@ def _products(count: int, lanes: int, backward: bool) -> Any:
                     return element(2, row, types.intp), element(2, following, types.intp)
                 return builder.mul(row, arguments[2]), builder.mul(following, arguments[2])
 
+            nothing = cgutils.alloca_once_value(builder, ir.Constant(ir.DoubleType(), 0.0))
+
+            def of_output(number, row):
+                """Where that of a row is; of an output that is not there, where nothing is."""
+                there = builder.icmp_signed("<", builder.add(k, index(number)), slopes.rows)
+                return builder.select(there, builder.gep(slopes.row(k, number), [row]), nothing)
+
             with counting(builder, index(0), rows) as row:
                 low, high = entries_of(row)
-                outputs = [[builder.gep(slopes.row(k, lanes * one + lane), [row]) for lane in range(lanes)]
-                           for one in range(count)]  # fmt: skip
+                outputs = [[of_output(lanes * one + lane, row) for lane in range(lanes)] for one in range(count)]
                 if backward:
                     of_row = [vectors.of([builder.load(number) for number in numbers]) for numbers in outputs]
                 else:
@@ -128,32 +145,27 @@ def _products(count: int, lanes: int, backward: bool) -> Any:
 
 def _all_products(backward: bool) -> Any:
     """The same for all outputs: (values, columns, bounds, table, width, first, eta, rows, ahead)."""
-    four, two, one = (_products(count, LANES, backward) for count in (4, 2, 1))
+    four, three, two, one = (_products(count, LANES, backward) for count in (4, 3, 2, 1))
     of_four, of_two, of_one = (_products(1, lanes, backward) for lanes in (4, 2, 1))
 
     @inlined
     def all_products(values, columns, bounds, table, width, first, eta, rows, ahead):
-        k, outputs = 0, eta.shape[0]
-        while k < outputs:
-            left, asked = outputs - k, ahead if k == 0 else 0
-            if left >= 4 * LANES:
+        for k in range(0, eta.shape[0], 4 * LANES):
+            left, asked = eta.shape[0] - k, ahead if k == 0 else 0
+            if left > 3 * LANES:
                 four(values, columns, bounds, table, width, first, eta, k, rows, asked)
-                k += 4 * LANES
-            elif left >= 2 * LANES:
+            elif left > 2 * LANES:
+                three(values, columns, bounds, table, width, first, eta, k, rows, asked)
+            elif left > LANES:
                 two(values, columns, bounds, table, width, first, eta, k, rows, asked)
-                k += 2 * LANES
-            elif left >= LANES:
+            elif left > 4:
                 one(values, columns, bounds, table, width, first, eta, k, rows, asked)
-                k += LANES
-            elif left >= 4:
+            elif left > 2:
                 of_four(values, columns, bounds, table, width, first, eta, k, rows, asked)
-                k += 4
-            elif left >= 2:
+            elif left == 2:
                 of_two(values, columns, bounds, table, width, first, eta, k, rows, asked)
-                k += 2
             else:
                 of_one(values, columns, bounds, table, width, first, eta, k, rows, asked)
-                k += 1
 
     return all_products
 

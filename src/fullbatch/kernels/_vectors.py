@@ -144,7 +144,7 @@ class Matrix:
         array = context.make_array(kind)(context, builder, value)
         self.kind = kind.dtype
         self._builder, self._data = builder, array.data
-        self.columns = cgutils.unpack_tuple(builder, array.shape)[1]
+        self.rows, self.columns = cgutils.unpack_tuple(builder, array.shape)
 
     def row(self, number: ir.Value, plus: int = 0) -> ir.Value:
         """Where the row with that number begins."""

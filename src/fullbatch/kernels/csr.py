@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ._prefetch import prefetch
 from ._storage import Storage, register
-from ._table import add_sums, backward_all, fill, forward_all
+from ._table import add_sums, backward_all, fill, forward_all, padded
 from .compiled import inlined
 
 Array = npt.NDArray[Any]
@@ -60,8 +60,9 @@ _of_thread = threading.local()
 _LEAST_SCRATCH = 2**20
 
 
-def scratch(size: int) -> Array:
-    """Scratch of at least `size` numbers, kept for each thread: mapping memory took a fifth of a pass over a block."""
+def scratch(W: Array) -> Array:
+    """Scratch for a pass at W, kept for each thread: mapping memory took a fifth of a pass over a block."""
+    size = 2 * padded(W.shape[0]) * W.shape[1]
     held: Array | None = getattr(_of_thread, "scratch", None)
     if held is None or held.size < size:
         held = _of_thread.scratch = np.empty(max(size, _LEAST_SCRATCH))
@@ -69,22 +70,25 @@ def scratch(size: int) -> Array:
 
 
 class _Workspace(NamedTuple):
-    """The table is that of `_table`, of `outputs` coefficients and `sums` sums."""
+    """The table is that of `_table`: lines of `width` numbers, whose sums begin at the place `first`."""
 
     table: Array
     outputs: int
     sums: int
+    first: int
+    width: int
     size: int
 
 
 def _workspace(rows, W, sums):
-    width = W.shape[0] + sums
+    first = padded(W.shape[0])
+    width = first + padded(sums)
     own = sums != W.shape[0] or rows.scratch.size < W.shape[1] * width
     table = np.empty(W.shape[1] * width) if own else rows.scratch[: W.shape[1] * width]
     fill(table, W, width)
     size = min(MOST_ROWS, max(LEAST_ROWS, ENTRIES * rows.y.size // max(1, rows.data.size)))
     size = 8 * (size // 8 - 1 | 1)  # odd, so that outputs do not meet in the same places of the cache
-    return _Workspace(table, W.shape[0], sums, size)
+    return _Workspace(table, W.shape[0], sums, first, width, size)
 
 
 def _size(space):
@@ -93,7 +97,7 @@ def _size(space):
 
 def _flush(space, total, last):
     if last:  # sums are float64 as they are
-        add_sums(space.table, space.outputs, total)
+        add_sums(space.table, space.width, space.first, total)
 
 
 # Unsigned numbers below: an index that might be negative costs a comparison per entry. Loops over entries take no
@@ -106,8 +110,7 @@ def _forward(rows, space, start, eta):
     if space.outputs == 1 and space.sums == 1:
         _forward_one(rows.data, rows.indices, indptr, space.table, eta[0])
     else:
-        width = space.outputs + space.sums
-        forward_all(rows.data, rows.indices, indptr, space.table, width, 0, eta, count, 0)
+        forward_all(rows.data, rows.indices, indptr, space.table, space.width, 0, eta, count, 0)
 
 
 @inlined
@@ -127,8 +130,8 @@ def _add_product(rows, start, slope, space, squares):
     if space.outputs == 1 and space.sums == 1:
         _add_product_one(rows.data, rows.indices, indptr, slope[0], space.table, squares)
     else:
-        _add_slopes(space.table, slope, count)
-        first, width = space.outputs, space.outputs + space.sums
+        first, width = space.first, space.width
+        _add_slopes(space.table[space.table.size - width + first :], slope, count)
         if squares:
             _add_squares_all(rows.data, rows.indices, indptr, slope, space.table, first, width)
         else:
@@ -177,13 +180,13 @@ def _term(slope, value, squares):
 
 
 @inlined
-def _add_slopes(table, slope, count):
-    """To the sums of the intercepts, which are the last of the table."""
+def _add_slopes(intercepts, slope, count):
+    """To the sums of the intercepts, which end the table."""
     for k in range(np.uintp(slope.shape[0])):
         total = 0.0
         for i in range(np.uintp(count)):
             total += slope[k, i]
-        table[np.uintp(table.size) - np.uintp(slope.shape[0]) + k] += total
+        intercepts[k] += total
 
 
 @inlined
@@ -204,8 +207,8 @@ def _backward_squares(rows, space, start, curvature):
 
 
 def _backward_gram(rows, space, square, start, factor):
-    G, width = square.table, np.uintp(square.outputs + square.sums)
-    own, last = np.uintp(square.outputs), np.uintp(square.sums - 1)
+    G, width = square.table, np.uintp(square.width)
+    own, last = np.uintp(square.first), np.uintp(square.sums - 1)
     for i in range(min(space.size, rows.y.size - start)):
         low, high = np.uintp(rows.indptr[start + i]), np.uintp(rows.indptr[start + i + 1])
         for e in range(low, high):

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._storage import Storage, register
-from ._table import add_sums, backward_all, fill, forward_all
+from ._table import add_sums, backward_all, fill, forward_all, padded
 from .compiled import inlined
 
 Array = npt.NDArray[Any]
@@ -58,17 +58,20 @@ class _Workspace(NamedTuple):
     table: Array
     outputs: int
     sums: int
+    first: int
+    width: int
     tile: Array
     size: int
 
 
 def _workspace(rows, W, sums):
-    width = W.shape[0] + sums
+    first = padded(W.shape[0])
+    width = first + padded(sums)
     table = np.empty(W.shape[1] * width)
     fill(table, W, width)
     size = min(MOST_ROWS, TILE // max(1, rows.X.shape[1])) // LEAST_ROWS  # whole registers
     size = LEAST_ROWS * max(1, size - 1 | 1)  # odd, so that outputs do not meet in the same places of the cache
-    return _Workspace(table, W.shape[0], sums, np.zeros((rows.X.shape[1], size)), size)
+    return _Workspace(table, W.shape[0], sums, first, width, np.zeros((rows.X.shape[1], size)), size)
 
 
 def _size(space):
@@ -77,7 +80,7 @@ def _size(space):
 
 def _flush(space, total, last):
     if last:  # sums are float64 as they are
-        add_sums(space.table, space.outputs, total)
+        add_sums(space.table, space.width, space.first, total)
 
 
 @inlined
@@ -97,14 +100,13 @@ def _copy_features(X, start, count, tile):
 def _forward(rows, space, start, eta):
     count = min(space.size, rows.y.size - start)
     _copy_features(rows.X, start, count, space.tile)
-    _forward_dense(space.tile, space.table, space.outputs + space.sums, eta)
+    _forward_dense(space.tile, space.table, space.width, eta)
     codes = rows.codes[start : start + count]
-    first = space.tile.shape[0] * (space.outputs + space.sums)
+    table = space.table[space.tile.shape[0] * space.width :]
     if space.outputs == 1 and space.sums == 1:
-        _look_up_one(codes.ravel(), codes.shape[1], space.table[first:], eta[0])
+        _look_up_one(codes.ravel(), codes.shape[1], table, eta[0])
     else:
-        width = space.outputs + space.sums
-        forward_all(None, codes.ravel(), codes.shape[1], space.table[first:], width, 0, eta, count, 0)
+        forward_all(None, codes.ravel(), codes.shape[1], table, space.width, 0, eta, count, 0)
 
 
 @inlined
@@ -145,15 +147,13 @@ def _look_up_one(codes, each, table, eta):
 
 @inlined
 def _add_product(rows, space, start, slope):
-    width = space.outputs + space.sums
-    _backward_dense(space.tile, space.table, space.outputs, width, slope)
+    _backward_dense(space.tile, space.table, space.first, space.width, slope)
     codes = rows.codes[start : min(start + space.size, rows.y.size)]
-    first = space.tile.shape[0] * width
+    table = space.table[space.tile.shape[0] * space.width :]
     if space.outputs == 1 and space.sums == 1:
-        _add_one(codes.ravel(), codes.shape[1], slope[0], space.table[first:])
+        _add_one(codes.ravel(), codes.shape[1], slope[0], table)
     else:
-        table, count = space.table[first:], codes.shape[0]
-        backward_all(None, codes.ravel(), codes.shape[1], table, width, space.outputs, slope, count, 0)
+        backward_all(None, codes.ravel(), codes.shape[1], table, space.width, space.first, slope, codes.shape[0], 0)
 
 
 @inlined
@@ -216,7 +216,7 @@ def _backward_gram(rows, space, square, start, factor):
     """The entries of a row, as those of a sparse one, meet one another."""
     p, q = rows.X.shape[1], rows.codes.shape[1]
     columns, values = np.empty(p + q + 1, np.uintp), np.ones(p + q + 1)
-    width, own = np.uintp(square.outputs + square.sums), np.uintp(square.outputs)
+    width, own = np.uintp(square.width), np.uintp(square.first)
     for j in range(p):
         columns[j] = j
     columns[p + q] = square.sums - 1

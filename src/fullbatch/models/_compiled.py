@@ -104,7 +104,7 @@ def loss_grad_of_classes(
 
 def _with_scratch(rows: CompiledRows, W: Array) -> CompiledRows:
     """The rows, sparse ones with this thread's scratch for a pass at W."""
-    return rows._replace(scratch=scratch(2 * W.size)) if isinstance(rows, SparseRows) else rows
+    return rows._replace(scratch=scratch(W)) if isinstance(rows, SparseRows) else rows
 
 
 class _Compiling(event.Listener):  # type: ignore[misc]
