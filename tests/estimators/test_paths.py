@@ -236,7 +236,7 @@ def test_a_hessian_is_asked_for_where_it_saves_more_reads_than_it_costs(monkeypa
 
 def wide_problem():
     rng = np.random.default_rng(0)
-    wide = rng.standard_normal((200, 30 + _hessians._MOST_WHOLE))
+    wide = rng.standard_normal((200, 542))
     return wide, wide[:, 0] - wide[:, 1] + wide[:, 2] * wide[:, 3] + rng.logistic(size=200)
 
 
@@ -257,7 +257,7 @@ def test_wide_sparse_paths_share_hessians_of_some_columns(monkeypatch, loss):
     assert found.success
     assert 0 < max(some) < 0.75 * wide.shape[1] * (3 if loss == "classes" else 1)
     assert found.passes < 3 * num
-    monkeypatch.setattr(_hessians, "_MOST_WHOLE", 2**20)
+    monkeypatch.setattr(together, "by_working_set", lambda objective: False)
     whole, all_of_them = asked_for(monkeypatch, template, wide, y, num=num, ratio=0.3)
     assert max(all_of_them) > max(some)
     np.testing.assert_allclose(found.value, whole.value, rtol=1e-10)
@@ -268,7 +268,7 @@ def test_folds_of_wide_sparse_fits_share_hessians_of_some_columns(monkeypatch):
     wide, eta = wide_problem()
     template, y = LogisticRegression(l1_ratio=0.9, tol=1e-6), (eta > 0).astype(int)
     some = cross_validate(template, wide, y, folds=4, num=8, ratio=0.3)
-    monkeypatch.setattr(_hessians, "_MOST_WHOLE", 2**20)
+    monkeypatch.setattr(together, "by_working_set", lambda objective: False)
     whole = cross_validate(template, wide, y, folds=4, num=8, ratio=0.3)
     assert some.path.success
     assert whole.path.success
@@ -299,7 +299,6 @@ def test_hessians_of_one_read_take_no_more_memory_than_there_is_for_them(monkeyp
     room = 8 * 601**2
     monkeypatch.setattr(_hessians, "MATRIX_BYTES", room)
     monkeypatch.setattr(_group, "MATRIX_BYTES", room)
-    monkeypatch.setattr(_hessians, "_OF_VALUES", 1e9)
     answers, ask = [], together.Rows.ask
 
     def asked(self, *arguments):

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..objective.objective import Objective
 from ..protocols.seams import Facts, Penalty
 from ..solvers.auto import seconds_of_hessian, seconds_of_pass
 from ..solvers.working_set import in_use, moving, next_set
-from ._shared_fit import Fit, by_working_set
+from ._shared_fit import Fit
 
 Array = npt.NDArray[Any]
 
@@ -23,10 +22,6 @@ MATRIX_BYTES = 2**27
 
 # Strengths that differ by no more than this factor share a Hessian.
 _NEAR = 1.5
-
-# Parameters up to which sparse fits share Hessians of all columns; beyond, data has so many values for each number of a
-# Hessian.
-_MOST_WHOLE, _OF_VALUES = 512, 4
 
 # Reads that a Hessian is worth, at the most.
 _MOST_WORTH = 5.0
@@ -64,17 +59,6 @@ def have_room(facts: Facts, parts: int) -> bool:
 def most_shared(facts: Facts, parts: int) -> int:
     """Of how many columns a Hessian can be kept for each part."""
     return int((MATRIX_BYTES / (8 * max(parts, 1))) ** 0.5 / facts.outputs) - 1
-
-
-def takes_some(objective: Objective, parts: int) -> bool:
-    """Whether a Hessian of all columns has no room, or is large beside the data, and most of them may stand still."""
-    facts = objective.facts
-    size = facts.parameters.size
-    if not have_room(facts, parts):
-        return by_working_set(objective)
-    dense = facts.width if facts.dense_columns is None else facts.dense_columns
-    large = size > _MOST_WHOLE and _OF_VALUES * size**2 >= facts.rows * (dense + facts.looked_up)
-    return large and by_working_set(objective)
 
 
 def worth(facts: Facts, fits: int, columns: Array | None) -> float:

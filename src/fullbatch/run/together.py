@@ -28,7 +28,7 @@ from ..solvers.working_set import first_set
 from ._by_part import ByPart, Rows, SquareSums
 from ._counted import Counted, parts_for
 from ._group import Group
-from ._hessians import MATRIX_BYTES, Hessians, have_room, takes_some, worth
+from ._hessians import MATRIX_BYTES, Hessians, have_room, worth
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
 
@@ -167,7 +167,7 @@ class Together:
         """Whether that is a Hessian of some of the columns."""
         if isinstance(self.parts, SquareSums) or not self.penalties:
             return False
-        return takes_some(self.objective_of(0, 0), self.counted.parts_in_all)
+        return by_working_set(self.objective_of(0, 0))
 
     def run(self, state: TogetherState | None, after: Callable[[TogetherState], None]) -> TogetherState:
         """All fits that are still to be made.
