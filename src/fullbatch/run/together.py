@@ -43,7 +43,7 @@ _MOST_FITS = 400
 _LEAST = 1e-10
 
 # Reads of a group of strengths after which the next one is smaller, beside those that a Hessian is worth.
-_MANY_READS = 2
+_MANY_READS = 3
 
 # What fits are known by, in the order of their numbers in checkpoints; the second one is of earlier versions.
 _KNOWN = (SHARED, "own solver", "hessian", "sample", "directions", "columns", "estimate")
