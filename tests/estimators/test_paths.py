@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from formulas import loss_of
-from scipy import optimize
+from scipy import optimize, sparse
 from scipy.special import expit, xlogy
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
@@ -323,6 +323,22 @@ def test_where_columns_in_use_have_no_room_fits_go_by_themselves(monkeypatch):
     assert alone.success
     assert {"shared hessian"} == set(found.known_by) != set(alone.known_by)
     np.testing.assert_allclose(found.value, alone.value, rtol=1e-10)
+
+
+def test_paths_of_columns_without_variation_and_of_many_that_blocks_number_for_themselves():
+    """More than 100 columns, some of which no row has; and more of them than entries."""
+    rng = np.random.default_rng(0)
+    for columns, rows in ((140, 400), (70_000, 300)):
+        X = sparse.random_array((rows, columns), density=2000 / rows / columns, rng=rng, format="csr")
+        X = sparse.csr_array(sparse.hstack((rng.standard_normal((rows, 3)), X)))
+        y = (X[:, [0]].toarray().ravel() + rng.logistic(size=rows) > 0).astype(int)
+        template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            path = fit_path(template, X, y, num=4, ratio=0.3)
+            single = clone(template).set_params(C=1 / (rows * path.strengths[-1]), tol=1e-8).fit(X, y)
+        assert path.success
+        np.testing.assert_allclose(path.coefs[-1], single.coef_, atol=1e-4)
 
 
 def test_hessians_of_some_columns_are_of_those_that_have_room(monkeypatch):

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_passes import build, problems, reference
 
-from fullbatch import Linear, Objective, RayEngine, SerialEngine, ThreadEngine, array_sources, minimize
+from fullbatch import Draw, Linear, Objective, RayEngine, SerialEngine, ThreadEngine, array_sources, minimize
 from fullbatch.kernels.wide import SparseVector, numbered
 from fullbatch.protocols import Curvature, HessVec, RowSample, ValueGrad
+from fullbatch.protocols.requests import DrawnCurvature, DrawnValueGrad
 
 
 @st.composite
@@ -41,6 +42,34 @@ def test_vectors_are_arithmetic_like_arrays(a, b):
 def every_block_is_wide(monkeypatch):
     for module in ("fullbatch.models._linear_block", "fullbatch.models.describe"):
         monkeypatch.setattr(sys.modules[module], "is_wide", lambda columns, entries: True)
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_blocks_of_several_models_add_up(models, every_block_is_wide):
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((60, 40), density=0.1, rng=rng, format="csr")
+    y = (rng.random(60) < 0.5).astype(float)
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, y, blocks=2))
+    thetas, draws = (
+        rng.standard_normal((models, 41)),
+        (Draw("all"), Draw("without", 0, 2), Draw("bootstrap", 1))[:models],
+    )
+    rows = [np.ones(60), *(draw.weights(0, 60) for draw in draws[1:])]
+    eta = X @ thetas[:, :-1].T + thetas[:, -1]
+    slope = 1.0 / (1.0 + np.exp(-eta)) - y[:, None]
+    of_all = np.column_stack((slope.T @ X, slope.sum(axis=0)))
+    counted = slope * np.array(rows).T
+    of_draws = np.column_stack((counted.T @ X, counted.sum(axis=0)))
+    columns = np.arange(3)
+    for request, wanted in (
+        (ValueGrad(thetas), of_all),
+        (DrawnValueGrad(thetas, draws), of_draws),
+        (DrawnCurvature(thetas, draws), of_draws),
+        (DrawnCurvature(thetas, draws, 1, columns=columns), of_draws),
+    ):
+        answer = blocks.sum(request)
+        grad = answer.point.grad if isinstance(request, DrawnCurvature) else answer.grad
+        np.testing.assert_allclose(np.asarray(grad), wanted, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("loss", ["logistic", "softmax"])

@@ -111,7 +111,7 @@ class CsvFormat:
         return table
 
     def _read(self, content: bytes, names: Sequence[str], types: Any, on_ragged: Any = None) -> pa.Table:
-        block_size = min(len(content), 2**31 - 1)  # in one piece, so that types are guessed from all of it
+        block_size = min(max(len(content), 1), 2**31 - 1)  # in one piece, so that types are guessed from all of it
         return csv.read_csv(
             io.BytesIO(content),
             csv.ReadOptions(

@@ -173,7 +173,8 @@ class LinearBlock(Block):
         parts = [slice(first, first + most) for first in range(0, len(thetas), most)]
         answers = [self._loss_grad(thetas[part], draws[part]) for part in parts]
         value, grad, weight, squares = (
-            of_parts[0] if len(parts) == 1 else np.concatenate(of_parts) for of_parts in zip(*answers, strict=True)
+            np.asarray(of_parts[0]) if len(parts) == 1 else np.concatenate(of_parts)  # gradients may be sparse vectors
+            for of_parts in zip(*answers, strict=True)
         )
         weight[[draw.form == "all" for draw in draws]] = self._total  # to the bit as when nothing is drawn
         return Eval(value, grad, weight if draws else self._total, squares)
