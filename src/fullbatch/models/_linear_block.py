@@ -280,8 +280,8 @@ class LinearBlock(Block):
         if request.widened != 1.0:
             return self._widened(request)
         columns = request.columns if request.form == "gram" else None
-        if columns is not None and (len(columns) < self._features or self._touched is not None):
-            return self._gram_of_columns(request, W)
+        if columns is not None and self.is_some(columns):
+            return Matrix(self.hessian_of(request.theta, columns), self._total, self._point(request.theta[None]))
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= self._passes.FUSED_COLUMNS):
@@ -296,10 +296,15 @@ class LinearBlock(Block):
         assert predictors is not None
         return Matrix(self._hessian(curvature, self._grams, predictors), self._total, point)
 
-    def _gram_of_columns(self, request: Curvature, W: Array) -> Matrix:
-        """The Hessian in the coefficients of some columns, with loss and gradient of all."""
-        rows, place, coefficients = self._chosen(np.asarray(request.columns))
-        width = len(request.columns) + 1  # type: ignore[arg-type]
+    def is_some(self, columns: Array | None) -> bool:
+        """Whether these are not simply all columns."""
+        return columns is not None and (len(columns) < self._features or self._touched is not None)
+
+    def hessian_of(self, theta: Array, columns: Array) -> Array:
+        """The Hessian in the coefficients of some columns, and the intercepts."""
+        W = self._coefficients.of_thetas(theta[None])
+        rows, place, coefficients = self._chosen(np.asarray(columns))
+        width = len(columns) + 1
 
         def of_columns(factors: Array) -> Array:
             matrices = self._passes.grams(rows, len(place) - 1, self.parameters.dtype, factors)
@@ -310,7 +315,7 @@ class LinearBlock(Block):
 
         _, predictors = layout(self._outputs, width - 1, self._intercept)
         curvature = self._passes.curvatures(self._loss, self._rows, W, False)
-        return Matrix(self._hessian(curvature, of_columns, predictors), self._total, self._point(request.theta[None]))
+        return self._hessian(curvature, of_columns, predictors)
 
     def _chosen(self, columns: Array) -> tuple[Any, Array, Coefficients]:
         """The rows of some columns alone, which of them these are (and the intercept's place), and their coefficients.

@@ -89,7 +89,7 @@ class Cornered:
         assert given is not None
         if point is None or not (np.isfinite(point.grad).all() and np.isfinite(curves.matrix).all()):
             return None
-        matrix, grad = curves.matrix.copy(), point.grad.copy()
+        matrix, grad = np.array(curves.matrix, np.float64), point.grad.copy()
         unclear = blurred(theta, facts, matrix.diagonal() - facts.l2)
         squares, beyond = facts.by_coordinate(facts.squares), facts.by_coordinate(facts.larger) - 1.0
         predictors = facts.parameters.predictors
