@@ -36,6 +36,14 @@ def padded(count: int) -> int:
     return (count + lanes - 1) // lanes * lanes
 
 
+@register_jitable
+def odd(count: int) -> int:
+    """The largest odd number up to `count`: outputs whose rows of eta are an odd number of cache lines, or of a few of
+    them, apart do not meet in the same places of the cache.
+    """
+    return (count - 1) | 1
+
+
 @inlined
 def fill(table: Array, W: Array, width: int) -> None:
     """Coefficients, and zeros for sums. Of several column by column, so that a line of the table is written once."""
@@ -71,11 +79,10 @@ def _products(count: int, lanes: int, backward: bool) -> Any:
     """Function of compiled code: (values, columns, bounds, table, width, first, eta, k, rows, ahead).
 
     It takes the rows of a tile, and `count` vectors of outputs from the `k`-th on, of which the last may not be there.
-    Entries are values (1, where
-    `values` is None) in columns; those of row i end where those of the next begin, at `bounds[i + 1]`, or are `bounds`
-    each. Forward, what they point at in the table, from the place `first` of a line on, is multiplied with the values
-    and added to eta; backward, eta is multiplied with the values and added there. The entries that lie `ahead` are
-    asked for, unless that is 0.
+    Entries are values (1, where `values` is None) in columns; those of row i end where those of the next begin, at
+    `bounds[i + 1]`, or are `bounds` each. Forward, what they point at in the table, from the place `first` of a line
+    on, is multiplied with the values and added to eta; backward, eta is multiplied with the values and added there. The
+    entries that lie `ahead` are asked for, unless that is 0.
     """
 
     @intrinsic

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ._prefetch import prefetch
 from ._storage import Storage, register
-from ._table import add_sums, backward_all, fill, forward_all, padded
+from ._table import add_sums, backward_all, fill, forward_all, odd, padded
 from .compiled import inlined
 
 Array = npt.NDArray[Any]
@@ -87,8 +87,7 @@ def _workspace(rows, W, sums):
     table = np.empty(W.shape[1] * width) if own else rows.scratch[: W.shape[1] * width]
     fill(table, W, width)
     size = min(MOST_ROWS, max(LEAST_ROWS, ENTRIES * rows.y.size // max(1, rows.data.size)))
-    size = 8 * (size // 8 - 1 | 1)  # odd, so that outputs do not meet in the same places of the cache
-    return _Workspace(table, W.shape[0], sums, first, width, size)
+    return _Workspace(table, W.shape[0], sums, first, width, 8 * odd(size // 8))
 
 
 def _size(space):

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._storage import Storage, register
-from ._table import add_sums, backward_all, fill, forward_all, padded
+from ._table import add_sums, backward_all, fill, forward_all, odd, padded
 from .compiled import inlined
 
 Array = npt.NDArray[Any]
@@ -70,7 +70,7 @@ def _workspace(rows, W, sums):
     table = np.empty(W.shape[1] * width)
     fill(table, W, width)
     size = min(MOST_ROWS, TILE // max(1, rows.X.shape[1])) // LEAST_ROWS  # whole registers
-    size = LEAST_ROWS * max(1, size - 1 | 1)  # odd, so that outputs do not meet in the same places of the cache
+    size = LEAST_ROWS * odd(max(1, size))
     return _Workspace(table, W.shape[0], sums, first, width, np.zeros((rows.X.shape[1], size)), size)
 
 

@@ -21,18 +21,12 @@ def drawn_curvature(block: Any, request: DrawnCurvature) -> Matrix:
     if thetas.shape != (len(request.draws), size):
         raise ValueError(f"{len(request.draws)} draws need as many thetas of {size} parameters, got {thetas.shape}")
     matrix = np.zeros((0, size, size))
-    value, weight, squares, grad = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros((0, size))
     by_draw: dict[Draw, list[int]] = {}
     for model, draw in enumerate(request.draws):
         by_draw.setdefault(draw, []).append(model)
     together: list[int] = []
+    found: list[tuple[Any, Eval]] = []
     alone = widened == 1.0 and block.is_some(request.columns)  # Hessians take passes that bring no gradient
-
-    def keep(models: Any, of: Eval) -> None:
-        nonlocal grad
-        if not len(grad):
-            grad = np.zeros((count, size))
-        value[models], grad[models], weight[models], squares[models] = of.value, of.grad, of.weight, of.squares
 
     for draw, models in by_draw.items():
         curved = [model for model in models if model < request.matrices or widened != 1.0]
@@ -48,17 +42,21 @@ def drawn_curvature(block: Any, request: DrawnCurvature) -> Matrix:
                 hessian = part.hessian_of(thetas[model], request.columns)
             else:
                 answer = part.evaluate(Curvature(thetas[model], "gram", widened=widened, columns=request.columns))
-                keep(model, answer.point)
+                found.append((model, answer.point))
                 hessian = answer.matrix
             if model < request.matrices:
                 if not len(matrix):
                     matrix = np.zeros((request.matrices, *hessian.shape))
                 matrix[model] = hessian
         if points:
-            keep(points, part.evaluate(ValueGrad(thetas[points])))
+            found.append((points, part.evaluate(ValueGrad(thetas[points]))))
     if together and len(together) == count:
         point = block.evaluate(DrawnValueGrad(thetas, request.draws))
         return Matrix(matrix, point.weight, point)
     if together:
-        keep(together, block.evaluate(DrawnValueGrad(thetas[together], tuple(request.draws[m] for m in together))))
+        draws = tuple(request.draws[model] for model in together)
+        found.append((together, block.evaluate(DrawnValueGrad(thetas[together], draws))))
+    value, weight, squares, grad = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros((count, size))
+    for models, of in found:
+        value[models], grad[models], weight[models], squares[models] = of.value, of.grad, of.weight, of.squares
     return Matrix(matrix, weight, Eval(value, grad, weight, squares))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -280,7 +280,7 @@ class LinearBlock(Block):
         if request.widened != 1.0:
             return self._widened(request)
         columns = request.columns if request.form == "gram" else None
-        if columns is not None and self.is_some(columns):
+        if self.is_some(columns):
             return Matrix(self.hessian_of(request.theta, columns), self._total, self._point(request.theta[None]))
         if self._touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
@@ -296,7 +296,7 @@ class LinearBlock(Block):
         assert predictors is not None
         return Matrix(self._hessian(curvature, self._grams, predictors), self._total, point)
 
-    def is_some(self, columns: Array | None) -> bool:
+    def is_some(self, columns: Array | None) -> TypeGuard[Array]:
         """Whether these are not simply all columns."""
         return columns is not None and (len(columns) < self._features or self._touched is not None)
 

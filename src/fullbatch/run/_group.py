@@ -59,7 +59,7 @@ class Group:
     ) -> None:
         strengths = sorted({fit.strength for fit in fits})
         self._fits, self._facts, self._penalties, self._counted, self._tol = fits, facts, penalties, counted, tol
-        self._latest: tuple[int, int, Array, Array] | None = None
+        self._latest: tuple[int, Array, Array] | None = None
         self._columns, self._asked = latest.columns, dict.fromkeys(strengths, 0)
         self.hessians, self.reads, self.slow = dict.fromkeys(strengths, latest), 0, False
         ends: dict[int, Array] = {}  # for the last strength
@@ -146,9 +146,9 @@ class Group:
 
     def _mean(self, number: int, matrix: Array) -> Array:
         """The Hessian of a fit's rows; of neighbouring strengths it is the same one."""
-        if self._latest is None or self._latest[:2] != (number, id(matrix)):
-            self._latest = number, id(matrix), matrix, self._counted.mean(number, matrix)
-        return self._latest[3]
+        if self._latest is None or self._latest[0] != number or self._latest[1] is not matrix:
+            self._latest = number, matrix, self._counted.mean(number, matrix)
+        return self._latest[2]
 
     def _is_slow(self, fit: Fit) -> bool:
         """Whether another Hessian would save reads."""

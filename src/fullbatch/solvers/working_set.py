@@ -92,8 +92,8 @@ def next_set(facts: Facts, theta: Array, aim: Array, grad: Array, most: int) -> 
     size = np.ones(facts.features)
     if facts.squares is not None:
         size = np.sqrt(np.where(facts.squares > 0, facts.squares, np.inf))
-    beyond_each = np.divide(beyond, size, out=np.full_like(beyond, -np.inf), where=beyond > -np.inf)
-    score = np.where(used, -np.inf, beyond_each.max(axis=0))
+    relative = np.divide(beyond, size, out=np.full_like(beyond, -np.inf), where=beyond > -np.inf)
+    score = np.where(used, -np.inf, relative.max(axis=0))
     if count == most and (~used & (beyond > 0).any(axis=0)).any():
         return _whole(facts, used | (beyond > 0).any(axis=0))
     extra = min(max(_FIRST, int(_TIMES * count)), most - count)
