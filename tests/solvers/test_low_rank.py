@@ -274,10 +274,12 @@ def test_rare_levels_that_the_sample_misses(options):
     assert passes[0] <= 0.7 * passes[1]
 
 
-def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver_nor_on_the_run(monkeypatch):
+@pytest.mark.parametrize("dense", [False, True])
+def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver_nor_on_the_run(dense, monkeypatch):
     X = words(2000, 800)
     y, thetas = labels(X, 3), set()
-    for threads, of_blas in ((1, 1), (2, 2), (3, 1)):
+    X = X.toarray() if dense else X
+    for threads, of_blas in ((1, 1), (2, 2), (4, 4)):
         monkeypatch.setattr("fullbatch.solvers._design.available_cpus", lambda cpus=threads: cpus)
         with threadpool_limits(of_blas, user_api="blas"):
             fun = objective(X, y, "softmax", blocks=7, engine=ThreadEngine(threads))

@@ -83,7 +83,12 @@ def test_the_benchmarks_own_value_is_the_objective(tmp_path):
 def test_full_mnist(full_mnist, monkeypatch):
     monkeypatch.setattr("benchmarks.solvers.problems.MNIST", full_mnist)
     task = TASKS["mnist"]()
-    seen, other = (values_and_passes(task, solver) for solver in ("auto", SampledLBFGS(inner_steps=6)))
-    best = best_of(task, seen, other)
-    assert passes_to(seen, best, 1e-4) <= 45
-    assert passes_to(seen, best, 1e-6) <= 80  # 75 or 76, by how a processor rounds
+    method, refined, chosen = (
+        values_and_passes(task, solver) for solver in (SampledLBFGS(), SampledLBFGS(inner_steps=6), "auto")
+    )
+    best = best_of(task, method, refined, chosen)
+    assert passes_to(method, best, 1e-4) <= 45
+    assert passes_to(method, best, 1e-6) <= 80  # 75 or 76, by how a processor rounds
+    # "auto" begins with plain iterations, as many as take the time of making the matrix.
+    assert passes_to(chosen, best, 1e-4) <= 60
+    assert passes_to(chosen, best, 1e-6) <= 95

@@ -282,15 +282,17 @@ def test_answers_row_by_row_stand_in_the_order_of_the_sample():
     assert (both.diagonal.shape, both.coupling) == ((3, 2), None)
 
 
-def test_bits_depend_neither_on_threads_nor_on_those_of_blas():
+@pytest.mark.parametrize("options", [{}, {"inner_steps": 3}, {"plain_iterations": 5}, {"rank": 0}])
+def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver(options, monkeypatch):
     from threadpoolctl import threadpool_limits
 
     X, y = digits()
     thetas = set()
-    for threads, of_blas in ((1, 1), (2, 2), (3, 1)):
+    for threads, of_blas in ((1, 1), (2, 2), (4, 4)):
+        monkeypatch.setattr("fullbatch.solvers._design.available_cpus", lambda cpus=threads: cpus)
         with threadpool_limits(of_blas, user_api="blas"):
             fun = objective(X.astype(np.float32), y, "softmax", blocks=7, engine=ThreadEngine(threads))
-            thetas.add(minimize(fun, start(fun), solver="sampled-lbfgs", max_iter=15).theta.tobytes())
+            thetas.add(minimize(fun, start(fun), solver=SampledLBFGS(**options), max_iter=15).theta.tobytes())
     assert len(thetas) == 1
 
 

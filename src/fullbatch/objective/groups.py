@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ..machine.eigen import eigh
+from ..machine.vectors import dot, norm
 from ..protocols.rows import Array
 from ..protocols.seams import Penalty
 
@@ -46,11 +47,11 @@ class Block:
         that minimum.
         """
         drawn = np.sign(pull) * np.maximum(np.abs(pull) - self.l1, 0.0)
-        if np.linalg.norm(drawn) <= self.l21:
+        if norm(drawn) <= self.l21:
             return np.zeros(len(pull))
         if not self.l1.any():
             return _secular(self.values, self.vectors, pull, self.l21)
-        away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) / self.values[-1])  # lower than 0
+        away = drawn * ((1.0 - self.l21 / norm(drawn)) / self.values[-1])  # lower than 0
         return self._with_signs(pull, start if start.any() else away, away)
 
     def _with_signs(self, pull: Array, x: Array, away: Array) -> Array:
@@ -61,7 +62,7 @@ class Block:
         for _ in range(_SETS * len(x)):
             on = sign != 0
             signed, to = (pull - self.l1 * sign)[on], np.zeros(len(x))
-            if np.linalg.norm(signed) > self.l21:
+            if norm(signed) > self.l21:
                 to[on] = _secular(*eigh(self.matrix[np.ix_(on, on)]), signed, self.l21)
             wrong = on & (to * sign < 0)
             if wrong.any():
@@ -93,7 +94,7 @@ def _secular(values: Array, vectors: Array, pull: Array, l21: float) -> Array:
     along, r = vectors.T @ pull, 0.0
     for _ in range(_ROOT):
         terms = along / (values * r + l21)
-        size = float(np.linalg.norm(terms))
+        size = norm(terms)
         curved = float((terms * terms * (values / (values * r + l21))).sum())
         if not (size > 1.0 and curved > 0):
             break
@@ -107,7 +108,7 @@ def _secular(values: Array, vectors: Array, pull: Array, l21: float) -> Array:
 def nearest_of_group(penalty: Penalty, places: Array, pull: Array) -> Array:
     """Where the norm of a group and its l2, which no coordinate is without, less pull'x have their minimum."""
     l2, l21 = penalty.l2[places], float(penalty.l21[places[0]])  # type: ignore[index]
-    beyond = float(np.linalg.norm(pull)) > l21
+    beyond = norm(pull) > l21
     return _secular(l2, np.eye(len(places)), pull, l21) if beyond else np.zeros(len(places))
 
 
@@ -161,7 +162,7 @@ def _search(part: Array, slopes: Array, grad: Array, here: Array, way: Array, pe
     """A better place along the way, where L1's signs stay, bounds are kept, and groups that would turn round are at
     zero; None where rounding hides it.
     """
-    promised, share = -float(grad @ way), 1.0
+    promised, share = -dot(grad, way), 1.0
     if not promised > 0:
         return None
     radius = penalty.norms(here)

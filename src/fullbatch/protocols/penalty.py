@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import dot, norm
+
 Array = npt.NDArray[Any]
 
 # Newton's steps to the root of a convex function, at the most.
@@ -185,10 +187,10 @@ def _dual_norm(size: Array, l1: Array, l21: float) -> float:
     s = float(((l1[slopes] + l21) / size[slopes]).min())  # one coordinate alone would be too much beyond
     for _ in range(_STEPS):
         excess = np.maximum(s * size - l1, 0.0)
-        radius = float(np.linalg.norm(excess))
+        radius = norm(excess)
         if not radius > l21:
             break
-        s, before = s - (radius - l21) * radius / float(excess @ size), s
+        s, before = s - (radius - l21) * radius / dot(excess, size), s
         if not s < before:
             break
     return 1.0 / s

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
+
+from ..machine.vectors import norm
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +47,7 @@ class Iterate(NamedTuple):
     @property
     def grad_norm(self) -> float:
         """Euclidean norm of the gradient."""
-        return float(np.linalg.norm(self.grad))
+        return norm(self.grad)
 
 
 # Called at every accepted iterate, the starting point included. True, or a text that says why, ends the run. Its method

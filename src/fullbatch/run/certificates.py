@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import norm
 from ..objective.groups import nearest_of_group
 from ..protocols.seams import Facts, Penalty, with_penalty
 
@@ -137,8 +138,8 @@ def _curved_groups(penalty: Penalty) -> Array:
 
 
 def _if_at_their_best(grad: Array, free: Array) -> str:
-    norm = float(np.linalg.norm(grad[free]))
+    length = norm(grad[free])
     return (
-        f"if the coordinates without penalty were at their best; the gradient in them has norm {norm:.1e}, which is "
+        f"if the coordinates without penalty were at their best; the gradient in them has norm {length:.1e}, which is "
         "not part of the bound"
     )

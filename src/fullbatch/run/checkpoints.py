@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .. import __version__
 from ..errors import DamagedError, ModelFileError
+from ..machine.vectors import norm
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
 from ..protocols.seams import Facts
@@ -276,7 +277,7 @@ def check_kept(state: Any, objective: Objective, solver: Any) -> None:
     differs = ""
     if not abs(value - state.value) <= max(allowed, _NOTHING[facts.parameters.dtype] * first):
         differs = f"F is {state.value!r} there and {value!r} here"
-    elif (distance := _norm(grad - state.grad)) > _allowed_distance(grad, state, facts, noise, max(abs(value), first)):
+    elif (distance := norm(grad - state.grad)) > _allowed_distance(grad, state, facts, noise, max(abs(value), first)):
         differs = f"the gradients of F there and here are {distance:.3g} apart"
     if differs:
         raise ModelFileError(
@@ -290,15 +291,11 @@ def _allowed_distance(grad: Array, state: Any, facts: Facts, noise: float, value
 
     By Cauchy and Schwarz, the terms of a linear model are columns times residuals, or times predictions.
     """
-    allowed = float(np.sqrt(noise)) * max(_norm(grad), _norm(state.grad), state.first_norm)
+    allowed = float(np.sqrt(noise)) * max(norm(grad), norm(state.grad), state.first_norm)
     if facts.squares is None:
         return allowed
     columns = float(np.sqrt(facts.squares.sum()))
-    return allowed + noise * columns * (float(np.sqrt(2.0 * value)) + columns * _norm(state.theta))
-
-
-def _norm(vector: Array) -> float:
-    return float(np.linalg.norm(vector))
+    return allowed + noise * columns * (float(np.sqrt(2.0 * value)) + columns * norm(state.theta))
 
 
 def _versions() -> dict[str, str]:

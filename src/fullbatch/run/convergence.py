@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
+from ..machine.vectors import dot
 from ..objective.hessian import LOST, SURE, Curved, blurred
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.objective import Objective
@@ -255,7 +256,7 @@ def _along_directions(objective: Objective, state: Any, moves: Array | bool = Tr
         return np.where(moves, (yield request), 0.0)
 
     step = yield from through(within, conjugate_step(state.theta, state.grad, _SETTLED, most, scale))
-    return -0.5 * float(state.grad @ step)
+    return -0.5 * dot(state.grad, step)
 
 
 def _above(value: float, facts: Facts) -> float:

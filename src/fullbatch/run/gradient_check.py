@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
+from ..machine.vectors import norm
 from ..objective.objective import Objective
 from ..protocols.answers import Eval
 from ..protocols.requests import ValueGrad
@@ -48,11 +49,11 @@ def check_gradient(objective: Objective, theta: Array, *, directions: int = 3, s
     here = _ask(objective, theta)
     if not (np.isfinite(here.value) and np.isfinite(here.grad).all()):
         raise ValueError(f"the loss or its gradient is not finite where it is checked: {here.value}; check elsewhere")
-    natural = float(np.linalg.norm(here.grad)) / np.sqrt(theta.size)
+    natural = norm(here.grad) / np.sqrt(theta.size)
     random = np.random.default_rng(seed)
     for _ in range(directions):
         direction = random.standard_normal(theta.size)
-        direction /= np.linalg.norm(direction)
+        direction /= norm(direction)
         slope = float((here.grad * direction).sum())
         differences = []
         for step in first_step * 10.0 ** -np.arange(_STEPS):

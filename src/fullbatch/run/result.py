@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import norm
 from .certificates import Certificate
 
 Array = npt.NDArray[Any]
@@ -150,4 +150,4 @@ class Result:
     @property
     def grad_norm(self) -> float:
         """Euclidean norm of the gradient at `theta`."""
-        return float(np.linalg.norm(self.grad))
+        return norm(self.grad)

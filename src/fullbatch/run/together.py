@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..machine.blas import one_thread
+from ..machine.vectors import norm
 from ..objective.groups import norm_curvature
 from ..objective.objective import Objective
 from ..protocols.requests import Curvature, Squares
@@ -377,7 +378,7 @@ class Together:
             loss=added(state.loss, lambda fit: fit.loss),
             held_out=added(state.held_out, lambda fit: fit.held_out),
             left=added(state.left, lambda fit: fit.left),
-            slope=added(state.slope, lambda fit: float(np.linalg.norm(fit.slope))),
+            slope=added(state.slope, lambda fit: norm(fit.slope)),
             df=np.concatenate((state.df, df)),
             reads=added(state.reads, lambda fit: fit.reads),
             status=added(state.status, lambda fit: _STATUSES.index((fit.status or Status.MAX_ITER).value)),

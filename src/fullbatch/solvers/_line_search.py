@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import dot
 from ..protocols.answers import Point
 from ..protocols.requests import ValueGrad
 from ..protocols.seams import Steps
-from ._vectors import dot
 
 Array = npt.NDArray[Any]
 

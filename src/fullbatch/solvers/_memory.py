@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._vectors import dot, norm
+from ..machine.vectors import dot, norm
 
 Array = npt.NDArray[Any]
 Vectors = tuple[Array, ...]

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import dot, norm
 from ..objective.measure import FAR_START, relative
 from ..protocols.answers import Point
 from ..protocols.seams import Facts, Steps
 from ._line_search import LineSearch, Trial
-from ._vectors import dot, norm
 
 Array = npt.NDArray[Any]
 

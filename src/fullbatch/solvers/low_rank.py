@@ -66,7 +66,8 @@ class LowRankHessian:
     low : (width, r) float32 array
         U is their product, the same for all directions with curvature.
     cores : sequence of (r, r) arrays
-        Lower Cholesky factors of C_j^-1 + U' diag(d_j)^-1 U for the latest directions, with their shares C_j of U U'.
+        Inverses of the lower Cholesky factors of C_j^-1 + U' diag(d_j)^-1 U for the latest directions, with their shares
+        C_j of U U'.
     """
 
     predictors: Array
@@ -78,15 +79,13 @@ class LowRankHessian:
 
     def __call__(self, vectors: Array) -> Array:
         """B0^-1 times each row of `vectors`, (m, size)."""
-        from scipy.linalg import cho_solve
-
         rotated = np.einsum("kj,mkw->jmw", self.basis, vectors[:, self.predictors]) / self.diagonals[:, None]
         with one_thread():
             for j, core in enumerate(self.cores, len(self.basis) - len(self.cores)):
                 along = np.zeros((self.low.shape[1], len(vectors)))
                 for some in _chunks(self.low):
                     along += self.low[some].T @ (rotated[j, :, some] * self.scale[some]).T
-                along = cho_solve((core, True), along, check_finite=False)
+                along = core.T @ (core @ along)
                 for some in _chunks(self.low):
                     rotated[j, :, some] -= (self.low[some] @ along).T * (self.scale[some] / self.diagonals[j, some])
         result = np.empty_like(vectors)
@@ -142,6 +141,7 @@ def low_rank_hessian(
         Of the projections.
     """
     from scipy.linalg import cholesky
+    from scipy.linalg.lapack import dtrtri
 
     found = directions(curvature, weight, facts)
     if found is None:
@@ -169,7 +169,7 @@ def low_rank_hessian(
                 core = np.eye(low.shape[1]) / share
                 for some in _chunks(low):
                     core += low[some].T @ (low[some] * (scale[some] ** 2 / own[some])[:, None])
-                cores.append(cholesky(core, lower=True, check_finite=False))
+                cores.append(dtrtri(cholesky(core, lower=True, check_finite=False), lower=1)[0])
     return LowRankHessian(predictors, found.basis, diagonals, scale, low, cores)
 
 

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..machine.vectors import dot
 from ..objective.hessian import FLOOR, SURE, Curved
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..protocols.answers import Curves, Point
 from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Steps
-from ._vectors import dot
 from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEEP, STEPS, WIDEST, WholeHessian, at
 from .descent import (
     DescentState,

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import dot, norm
 from ..objective.measure import relative
 from ..protocols.requests import HessVec, ValueGrad
 from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_whole
-from ._vectors import dot, norm
 from .descent import DescentState, along_gradient, check_precision, first_state, moved, precision_of, search, stuck
 
 Array = npt.NDArray[Any]

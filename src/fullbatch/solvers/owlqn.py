@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..machine.vectors import dot, norm
 from ..objective.measure import relative
 from ..protocols.answers import Point
 from ..protocols.requests import ValueGrad
@@ -12,7 +13,6 @@ from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty, Steps, with_penalty
 from ._line_search import CONVEX_NOISE
 from ._memory import Vectors, remember, times_inverse
-from ._vectors import dot, norm
 from .descent import check_precision, first_state, is_finite, moved_to, precision_of
 from .lbfgs import WINDOW, LBFGSState, check_memory
 

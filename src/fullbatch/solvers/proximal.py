@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..machine.vectors import norm
 from ..objective.hessian import SURE
 from ..objective.measure import BEYOND, looked_beyond, measure, relative
 from ..objective.proximal import Cornered
@@ -15,7 +16,6 @@ from ..protocols.requests import Curvature, ValueGrad
 from ..protocols.rows import Array
 from ..protocols.seams import Facts, Penalty, Steps, with_penalty
 from ..wording.arguments import check_flag
-from ._vectors import norm
 from ._whole_hessian import CLOSE, FALL, FAST, KEPT, MOST, NARROWER, NEAR, RISE, STEEP, STEPS, WIDEST, WholeHessian, at
 from .descent import DescentState, first_state, moved_to, precision_of
 from .working_set import OnColumns, first_set, most_columns, next_set

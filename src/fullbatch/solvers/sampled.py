@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.vectors import dot
 from ..objective.measure import measure
 from ..protocols.answers import RowCurvature
 from ..protocols.requests import Curvature, RowSample, ValueGrad
@@ -15,7 +16,6 @@ from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_number, check_whole, is_number
 from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
-from ._vectors import dot
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
 from .lbfgs import WINDOW as PLAIN_WINDOW
 from .lbfgs import LBFGSState, advance, check_memory, next_direction

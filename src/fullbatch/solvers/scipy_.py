@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.blas import one_thread
+from ..machine.vectors import norm
 from ..protocols.answers import Point
 from ..protocols.requests import ValueGrad
 from ..wording.arguments import check_number, check_whole
@@ -104,7 +106,7 @@ class ScipyLBFGSB:
             if on_iterate(iterates[-1]):
                 raise StopIteration
 
-        first_norm = float(np.linalg.norm(evaluate(theta).grad))
+        first_norm = norm(evaluate(theta).grad)
         iterates = [iterate(theta, 0)]  # the latest one
         if on_iterate(iterates[-1]):
             return iterates[-1], "stopped", ""
@@ -120,13 +122,14 @@ class ScipyLBFGSB:
         }
         # The starting point was evaluated already: SciPy is handed that answer, not a second pass.
         start = latest[0][1]
-        found = scipy_minimize(
-            lambda x: start if np.array_equal(x, theta) else evaluate(x),
-            theta,
-            method="L-BFGS-B",
-            jac=True,
-            callback=callback,
-            options=options,
-        )
+        with one_thread():  # it adds by BLAS
+            found = scipy_minimize(
+                lambda x: start if np.array_equal(x, theta) else evaluate(x),
+                theta,
+                method="L-BFGS-B",
+                jac=True,
+                callback=callback,
+                options=options,
+            )
         status = {0: "converged", 1: "max_iter"}.get(found.status, "line_search")
         return iterates[-1], status, str(found.message)
