@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from commands import fullbatch
 from problems import breast_cancer, diabetes, digits, objective
 
-from fullbatch import OrdinalLogisticRegression, Progress, Ridge, load_model, minimize
+from fullbatch import OrdinalLogisticRegression, Progress, Ridge, ThreadEngine, load_model, minimize
 from fullbatch.cli._screen import in_options, number, screen
 from fullbatch.cli.app import app, in_plain_words, run
 from fullbatch.cli.fit import _solver_in_short
@@ -218,6 +219,31 @@ def test_progress_ends_where_the_run_ends_and_has_a_header_after_a_resume_too():
         minimize(problem, first.theta, solver="lbfgs", resume=first.state, callbacks=[callback])
     begins = [line.split()[0] for line in shown.getvalue().splitlines()]
     assert begins == ["iteration", *(str(number) for number in range(3, result.iterations + 1))] * 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "model.fb", "people.csv", "--target", "churned"],
+        ["predict", "model.fb", "people.csv", "--output", "new.csv"],
+        ["check", "model.fb", "people.csv", "--target", "churned"],
+        ["summary", "model.fb", "people.csv", "--target", "churned"],
+        ["export", "model.fb", "relativities.csv", "--data", "people.csv", "--target", "churned"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_tells_what_is_compiled_while_it_answers(command, people, tmp_path, monkeypatch):
+    for name in ("map", "place"):
+
+        def compiling(*args, answer=getattr(ThreadEngine, name), **options):
+            logging.getLogger("fullbatch.compile").info("compiling a kernel")
+            return answer(*args, **options)
+
+        monkeypatch.setattr(ThreadEngine, name, compiling)
+    for path in people[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert "compiling a kernel\n" in fullbatch(*command).stderr
 
 
 def test_inspect_tells_what_a_model_holds(people, tmp_path):

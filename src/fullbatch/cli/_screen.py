@@ -84,8 +84,21 @@ def warnings_shown() -> Iterator[None]:
 @contextmanager
 def plan_shown(quiet: bool) -> Iterator[None]:
     """Show what an engine is about to do with the data, before it does, and which kernels are being compiled."""
+    with _progress_shown() if quiet else _progress_shown("fullbatch.plan", "fullbatch.compile"):
+        yield
+
+
+@contextmanager
+def compiling_shown() -> Iterator[None]:
+    """Show which kernels are being compiled."""
+    with _progress_shown("fullbatch.compile"):
+        yield
+
+
+@contextmanager
+def _progress_shown(*names: str) -> Iterator[None]:
     with ExitStack() as stack:
-        for name in () if quiet else ("fullbatch.plan", "fullbatch.compile"):
+        for name in names:
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.INFO)

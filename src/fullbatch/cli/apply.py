@@ -1,6 +1,7 @@
 """`fullbatch predict` and `fullbatch evaluate`: a saved model on other rows."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from ._data import (
     with_file_options,
 )
 from ._named_values import split
-from ._screen import AsJson, show
+from ._screen import AsJson, compiling_shown, show
 from ._sources import open_files_for, refuse_overwriting
 
 PREDICT_EXAMPLES = """\b
@@ -69,7 +70,7 @@ def predict(
     """Predict with a saved model, block by block, in the order of the rows."""
     fitted = _load(model, ignore_unknown)
     refuse_overwriting(output, model, [] if is_mnist(data) else data)
-    with closing(_opened(fitted, engine, workers)):
+    with opened(fitted, engine, workers):
         sources = _open(fitted, data, directory, files, targets=False)
         rows = fitted.write_predictions(sources, output, probabilities=proba, keep=split(keep) or ())
     show({"model": str(model), "rows": rows, "predictions": str(output)}, as_json)
@@ -93,7 +94,7 @@ def evaluate(
     """Measure a saved model on rows whose target is known."""
     fitted = _load(model, ignore_unknown)
     data = data or ["mnist"]
-    with closing(_opened(fitted, engine, workers)):
+    with opened(fitted, engine, workers):
         measured = fitted.evaluate(_open(fitted, data, directory, files))
     measured["rows"] = int(measured["rows"])  # type: ignore[assignment]
     show({"model": str(model), "data": " ".join(data), **measured}, as_json)
@@ -106,12 +107,14 @@ def _load(model: Path, ignore_unknown: bool) -> Any:
     return fitted.set_params(unknown="ignore") if ignore_unknown else fitted
 
 
-def _opened(fitted: Any, engine: EngineName, workers: int | None) -> Any:
+@contextmanager
+def opened(fitted: Any, engine: EngineName, workers: int | None) -> Iterator[None]:
+    """While the model answers on an engine, which is closed at the end; kernels that are compiled are told."""
     from ..engines import make_engine
 
-    opened = make_engine(engine.value, workers)
-    fitted.set_params(engine=opened)
-    return opened
+    fitted.set_params(engine=make_engine(engine.value, workers))
+    with closing(fitted.engine), compiling_shown():
+        yield
 
 
 def _open(fitted: Any, data: list[str], directory: Path | None, files: FileOptions, targets: bool = True) -> list[Any]:

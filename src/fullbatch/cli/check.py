@@ -1,7 +1,6 @@
 """`fullbatch check`: how well a saved model describes rows."""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from ._data import (
 from ._named_values import split
 from ._screen import AsJson, print_out
 from ._sources import open_files_for, refuse_overwriting
-from .apply import ModelFile, Unknown, _load, _opened
+from .apply import ModelFile, Unknown, _load, opened
 
 EXAMPLES = """\b
 Example:
@@ -72,7 +71,7 @@ def check(
             refuse_overwriting(path, model, data)
     names = fitted.features_.data_names()
     looked_at = [*(names if len(names) <= MOST_COLUMNS else []), *columns]
-    with closing(_opened(fitted, engine, workers)):
+    with opened(fitted, engine, workers):
         checks = fitted.checks(open_files_for(fitted, data, files), columns=looked_at, weights=weights)
         if plot is not None:
             checks.plot(label=checks.labels[-1])[0].figure.savefig(plot)

@@ -1,6 +1,5 @@
 """`fullbatch export`: a saved model for those who do not have fullbatch."""
 
-from contextlib import closing
 from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from ._data import OF_A_FIT, Engine, EngineName, FileOptions, FormatName, Meanin
 from ._named_values import split
 from ._screen import AsJson, show
 from ._sources import open_files_for, refuse_overwriting
-from .apply import ModelFile, _opened
+from .apply import ModelFile, opened
 from .summary import Clusters, Covariance
 
 EXAMPLES = """\b
@@ -105,7 +104,7 @@ def export(
         if kind not in _RELATIVITIES:
             told = "only relativities (.csv, .xlsx) have standard errors, for which it is read: leave it out"
             raise typer.BadParameter(told, param_hint="--data")
-        with closing(_opened(fitted, engine, workers)):
+        with opened(fitted, engine, workers):
             sources = open_files_for(fitted, data, replace(files, offset=given.pop("offset", None)))
             given["inference"] = fitted.inference(
                 sources, clusters=split(clusters), covariance=covariance, weights=weights

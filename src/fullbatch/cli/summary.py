@@ -1,7 +1,6 @@
 """`fullbatch summary`: a saved model's standard errors and tests, from the rows of its fit."""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from ._data import (
 from ._named_values import split
 from ._screen import AsJson, print_out
 from ._sources import open_files_for, refuse_overwriting
-from .apply import ModelFile, _load, _opened
+from .apply import ModelFile, _load, opened
 
 EXAMPLES = """\b
 Example:
@@ -68,7 +67,7 @@ def summary(
     fitted = _load(model, False)
     if influence is not None:
         refuse_overwriting(influence, model, data)
-    with closing(_opened(fitted, engine, workers)):
+    with opened(fitted, engine, workers):
         made = fitted.inference(
             open_files_for(fitted, data, files), clusters=split(clusters), covariance=covariance, weights=weights
         )

@@ -66,8 +66,8 @@ class LowRankHessian:
     low : (width, r) float32 array
         U is their product, the same for all directions with curvature.
     cores : sequence of (r, r) arrays
-        Inverses of the lower Cholesky factors of C_j^-1 + U' diag(d_j)^-1 U for the latest directions, with their shares
-        C_j of U U'.
+        Inverses of the lower Cholesky factors of C_j^-1 + U' diag(d_j)^-1 U for the latest directions; C_j are their
+        shares of U U'.
     """
 
     predictors: Array
