@@ -233,9 +233,9 @@ def test_progress_ends_where_the_run_ends_and_has_a_header_after_a_resume_too():
     ids=lambda command: command[0],
 )
 def test_every_command_tells_what_is_compiled_while_it_answers(command, people, tmp_path, monkeypatch):
-    for name in ("map", "place"):
+    for name, answer in (("map", ThreadEngine.map), ("place", ThreadEngine.place)):
 
-        def compiling(*args, answer=getattr(ThreadEngine, name), **options):
+        def compiling(*args, answer=answer, **options):
             logging.getLogger("fullbatch.compile").info("compiling a kernel")
             return answer(*args, **options)
 

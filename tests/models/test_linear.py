@@ -25,6 +25,7 @@ from fullbatch import (
 from fullbatch.errors import BlockError
 from fullbatch.kernels.losses import LOSSES
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
+from fullbatch.protocols.requests import DrawnCurvature, DrawnNull, DrawnValueGrad, Squares
 from fullbatch.protocols.schema import Schema
 from fullbatch.testing import check_block
 
@@ -137,6 +138,70 @@ def test_contract_notices_wrong_blocks(break_it, message):
 
     with pytest.raises(AssertionError, match=message):
         check_block(Wrong("logistic"), rows("logistic", "float64"))
+
+
+def of(kind, form=None):
+    """Whether a request is of that kind, and form."""
+    return lambda request: isinstance(request, kind) and (form is None or request.form == form)
+
+
+def doubled(name):
+    return lambda answer: replace(answer, **{name: 2 * getattr(answer, name)})
+
+
+class Wrong(Linear):
+    """Blocks whose answers to some requests are changed."""
+
+    def __init__(self, loss, asked, change):
+        super().__init__(loss)
+        self.asked, self.change = asked, change
+
+    def build(self, *args):
+        block = super().build(*args)
+        right = block.evaluate
+        block.evaluate = lambda request: self.change(right(request)) if self.asked(request) else right(request)
+        return block
+
+
+def with_other_point(answer):
+    return replace(answer, point=replace(answer.point, grad=2 * answer.point.grad))
+
+
+@pytest.mark.parametrize(
+    ("asked", "change", "message"),
+    [
+        (of(RowSample), lambda answer: replace(answer, weight=np.ones(len(answer.rows))), "other weights"),
+        (of(RowSample), lambda answer: replace(answer, y=np.zeros(len(answer.rows))), "other targets"),
+        (of(RowSample), lambda answer: replace(answer, offset=None), "other offsets"),
+        (of(HessVec), doubled("product"), "the product with the Hessian is not"),
+        (of(Curvature, "gram"), doubled("matrix"), "the Hessian times a vector is not"),
+        (of(Curvature, "gram"), with_other_point, "what comes with the Hessian: the gradient"),
+        (of(Curvature, "gram"), doubled("weight"), "the weight of a share"),
+        (of(Curvature, "diagonal"), doubled("matrix"), "the diagonal is not"),
+        (of(Curvature, "rows"), doubled("diagonal"), "do not add up to the Hessian"),
+        (of(DrawnValueGrad), doubled("grad"), "the draw 'all': the gradient"),
+        (of(DrawnValueGrad), doubled("weight"), "the draw 'all': the weight"),
+        (of(DrawnValueGrad), doubled("squares"), "the draw 'all': the squared slopes"),
+        (of(DrawnCurvature), doubled("matrix"), "the draw 'all': the Hessian"),
+    ],
+)
+def test_contract_notices_wrong_answers(asked, change, message):
+    with pytest.raises(AssertionError, match=message):
+        check_block(Wrong("logistic", asked, change), rows_of_all_kinds())
+
+
+@pytest.mark.parametrize(
+    ("asked", "change", "message"),
+    [
+        (of(Squares), doubled("matrices"), "the sums of squares are not"),
+        (of(Squares), doubled("weight"), "a fold has another weight"),
+        (of(DrawnNull), lambda answer: replace(answer, sums=answer.sums[::-1]), "the draw 'all': the null model's"),
+    ],
+)
+def test_contract_notices_wrong_sums_of_numbers(asked, change, message):
+    data = rows_of_all_kinds()
+    with pytest.raises(AssertionError, match=message):
+        check_block(Wrong("squared", asked, change), replace(data, y=np.random.default_rng(0).standard_normal(97)))
 
 
 def reference(loss, X, y, weight, coef, intercept):

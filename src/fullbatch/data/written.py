@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from ..errors import DataError, first_line
+from ..machine.files import sync, sync_directory
 from ..protocols.rows import Source
 from .table import of_schema
 
@@ -31,10 +33,12 @@ class _WritePart:
         path = Path(self.directory) / f"part-{index:05d}.parquet"
         unfinished = path.with_suffix(".unfinished")
         try:
-            pq.write_table(table, unfinished)
+            with open(unfinished, "wb") as file:
+                pq.write_table(table, file)
+                sync(file)
             unfinished.replace(path)
         except OSError as error:
-            raise _cannot_write(self.what, path, error) from None
+            raise _cannot_write(self.what, path, error.strerror or error) from None
         return int(table.num_rows)
 
 
@@ -84,49 +88,48 @@ def _write_parts(what: str, path: str | PathLike[str], make: Any, each: Callable
     directory = Path(path).absolute()
     advice = "Name a file that ends in .parquet or .csv, or a new directory"
     unfinished = directory.with_name(f"{directory.name}.unfinished")
+    if directory.exists():
+        raise _cannot_write(what, path, os.strerror(errno.EEXIST), advice)
     try:
-        if directory.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         unfinished.mkdir()
-    except FileExistsError as error:
-        if not directory.exists():
-            raise DataError(
-                f"cannot write {what} to {path}: {unfinished} is there, of a run that goes on or was killed: "
-                "remove it if it was killed"
-            ) from None
-        raise _cannot_write(what, path, error, advice) from None
+    except FileExistsError:
+        raise DataError(
+            f"cannot write {what} to {path}: {unfinished} is there, of a run that goes on or was killed: "
+            "remove it if it was killed"
+        ) from None
     except OSError as error:
-        raise _cannot_write(what, path, error, advice) from None
+        raise _cannot_write(what, path, error.strerror or error, advice) from None
     try:
         rows = sum(each(_WritePart(make, str(unfinished), what)))
+        sync_directory(unfinished)
         unfinished.rename(directory)
+        sync_directory(directory.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # after an error: what is there would look whole
     return rows
 
 
-def _cannot_write(what: str, path: str | PathLike[str], error: OSError, advice: str = "") -> DataError:
-    return DataError(f"cannot write {what} to {path}: {error.strerror or error}{advice and '. ' + advice}")
+def _cannot_write(what: str, path: str | PathLike[str], reason: Any, advice: str = "") -> DataError:
+    return DataError(f"cannot write {what} to {path}: {reason}{advice and '. ' + advice}")
 
 
 def _write_tables(what: str, path: str | PathLike[str], tables: Iterable[pa.Table]) -> int:
     """Tables one after another in one Parquet or CSV file, which appears when it is whole; rows written."""
-    path = Path(path)
+    path, tables, rows = Path(path), iter(tables), 0
     unfinished = path.with_name(f".{path.name}.unfinished")
-    rows = 0
-    writer: Any = None
-    schema: Any = None
+    writer_of = csv.CSVWriter if path.suffix.lower() == ".csv" else pq.ParquetWriter
+    first = next(tables)  # data has at least one block
     try:
-        for table in tables:
-            if writer is None:
-                make = csv.CSVWriter if path.suffix.lower() == ".csv" else pq.ParquetWriter
-                schema, writer = table.schema, make(str(unfinished), table.schema)
-            writer.write_table(of_schema(table, schema, f"rows from {rows} on"))
-            rows += table.num_rows
-        writer.close()
+        with open(unfinished, "wb") as file:
+            with writer_of(file, first.schema) as writer:
+                for table in chain((first,), tables):
+                    writer.write_table(of_schema(table, first.schema, f"rows from {rows} on"))
+                    rows += table.num_rows
+            sync(file)
         unfinished.replace(path)
+        sync_directory(path.parent)
     except OSError as error:
-        raise _cannot_write(what, path, error) from None
+        raise _cannot_write(what, path, error.strerror or error) from None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
             f"cannot write {what} to {path}: {first_line(error)}. Name a file that ends in .parquet, which holds "

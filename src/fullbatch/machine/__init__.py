@@ -1,1 +1,1 @@
-"""The computer that this runs on: its CPUs, and the threads of its BLAS."""
+"""The computer that this runs on: its CPUs, the threads of its BLAS, and its disks."""

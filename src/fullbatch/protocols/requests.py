@@ -162,7 +162,8 @@ class Squares:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnNull:
-    """Ask, for each of several draws, for what the null model of the rows that it counts must know.
+    """Ask, for each of several draws, for what the null model of the rows that it counts must know; of targets that are
+    numbers, not classes.
 
     Parameters
     ----------

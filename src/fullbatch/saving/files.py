@@ -20,6 +20,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..errors import DamagedError, ModelFileError
+from ..machine.files import sync, sync_directory
 from .archive import Arrays, is_ours, pack, unpack
 
 try:
@@ -60,8 +61,7 @@ def write(path: str | PathLike[str], kind: str, arrays: Arrays, metadata: Mappin
         try:
             with os.fdopen(handle, "wb") as file:
                 pack(file, kind, arrays, plain(metadata))
-                file.flush()
-                os.fsync(file.fileno())
+                sync(file)
                 if path.exists():
                     os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
                 if fcntl is not None:  # while it is locked
@@ -71,7 +71,7 @@ def write(path: str | PathLike[str], kind: str, arrays: Arrays, metadata: Mappin
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise ModelFileError(f"cannot save to {path}: {_reason(error, path.parent)}") from None
 
@@ -191,15 +191,3 @@ def _reason(error: OSError, directory: Path) -> str:
     if error.errno == errno.ENOSPC:
         words += f": {shutil.disk_usage(directory).free} bytes are free there"
     return words
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the file's new name last, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems of networks cannot
-            os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,22 +9,20 @@ import numpy as np
 import numpy.typing as npt
 from numpy.testing import assert_allclose
 
-from ..protocols.answers import Eval, Product
-from ..protocols.requests import HessVec, RowSample, ValueGrad
-from ..protocols.rows import Category, Rows, is_sparse
-from ..protocols.sampling import uniform_of_rows
+from ..protocols.answers import Eval
+from ..protocols.requests import ValueGrad
+from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block, Model
+from ._answers import check_answers
+from ._pieces import TOLERANCES, assert_close, take
 
 Array = npt.NDArray[Any]
 
-# (step of central differences, their relative error, relative error of reordered sums) for blocks that compute in
-# that precision.
-_TOLERANCES = {"float64": (1e-5, 1e-6, 1e-12), "float32": (1e-2, 3e-3, 1e-4)}
-
 
 def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int = 0) -> None:
-    """Check that a model's blocks are pure, additive, weighted right, and have the gradient of their loss.
+    """Check that a model's blocks are pure, additive, weighted right, and have the gradient of their loss; and that
+    samples, draws, sums of squares and second derivatives are those of the same rows and loss.
 
     Parameters
     ----------
@@ -51,10 +49,7 @@ def check_block(model: Model, rows: Rows, theta: Array | None = None, seed: int 
     _check_scale(model, rows, schema, theta)
     _check_threads(model, rows, schema, theta)
     _check_bad_rows(model, rows)
-    if HessVec in block.answers:
-        _check_products(block, theta, rng)
-    if RowSample in block.answers:
-        _check_sample(model, rows, schema)
+    check_answers(model, block, rows, schema, theta, rng)
 
 
 def _check_answer(block: Block, theta: Array) -> None:
@@ -70,13 +65,13 @@ def _check_answer(block: Block, theta: Array) -> None:
     assert np.array_equal(block.grad(theta), answer.grad), "grad(theta) differs from evaluate"
     stacked = block.evaluate(ValueGrad(np.array([theta, 0.5 * theta])))
     alone = block.evaluate(ValueGrad(0.5 * theta))
-    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    tolerance = TOLERANCES[block.parameters.dtype][2]
     assert_allclose(stacked.value, [answer.value, alone.value], rtol=tolerance, err_msg="stacked thetas: value")
-    _assert_close(stacked.grad, np.array([answer.grad, alone.grad]), tolerance, "stacked thetas: gradient")
+    assert_close(stacked.grad, np.array([answer.grad, alone.grad]), tolerance, "stacked thetas: gradient")
 
 
 def _check_gradient(block: Block, theta: Array, rng: np.random.Generator) -> None:
-    step, tolerance, _ = _TOLERANCES[block.parameters.dtype]
+    step, tolerance, _ = TOLERANCES[block.parameters.dtype]
     grad = block.grad(theta)
     for _ in range(5):
         direction = rng.standard_normal(theta.size)
@@ -88,19 +83,6 @@ def _check_gradient(block: Block, theta: Array, rng: np.random.Generator) -> Non
             f"the gradient is not that of the loss: along a random direction it says {slope:.10g}, "
             f"central differences say {difference:.10g}"
         )
-
-
-def _check_products(block: Block, theta: Array, rng: np.random.Generator) -> None:
-    step, tolerance, _ = _TOLERANCES[block.parameters.dtype]
-    v = rng.standard_normal(theta.size)
-    v /= np.linalg.norm(v)
-    answer = block.evaluate(HessVec(theta, v))
-    assert isinstance(answer, Product), f"HessVec is answered with a Product, got {type(answer).__name__}"
-    assert answer.product.dtype == np.float64, f"the product is {answer.product.dtype}, sums over blocks are float64"
-    numeric = (block.grad(theta + step * v) - block.grad(theta - step * v)) / (2 * step)
-    message = "the product with the Hessian is not how the gradient changes along the vector"
-    scale = max(np.abs(numeric).max(), np.abs(block.grad(theta)).max())
-    assert_allclose(answer.product, numeric, rtol=0, atol=10 * tolerance * scale, err_msg=message)
 
 
 def _check_purity(block: Block, theta: Array) -> None:
@@ -115,15 +97,15 @@ def _check_additivity(model: Model, block: Block, rows: Rows, schema: Schema, th
     n = rows.X.shape[0]
     whole = block.evaluate(ValueGrad(theta))
     cuts = [0, n // 3, n // 3, n // 2 + 1, n]  # the second piece is empty
-    pieces = [model.build(_take(rows, slice(start, stop)), schema, start) for start, stop in itertools.pairwise(cuts)]
+    pieces = [model.build(take(rows, slice(start, stop)), schema, start) for start, stop in itertools.pairwise(cuts)]
     answers = [piece.evaluate(ValueGrad(theta)) for piece in pieces]
     total = answers[0]
     for answer in answers[1:]:
         total = total + answer
-    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    tolerance = TOLERANCES[block.parameters.dtype][2]
     assert_allclose(total.value, whole.value, rtol=tolerance, err_msg="losses of pieces do not add up to the whole's")
-    _assert_close(total.grad, whole.grad, tolerance, "gradients of pieces do not add up to the whole's")
-    described = [model.describe(_take(rows, slice(a, b)), "piece") for a, b in itertools.pairwise(cuts)]
+    assert_close(total.grad, whole.grad, tolerance, "gradients of pieces do not add up to the whole's")
+    described = [model.describe(take(rows, slice(a, b)), "piece") for a, b in itertools.pairwise(cuts)]
     summed: Description = described[0]
     for description in described[1:]:
         summed = summed + description
@@ -155,12 +137,12 @@ def _check_weights(model: Model, rows: Rows, schema: Schema, theta: Array, rng: 
     counts[0] = 2  # not all zero
     repeated = np.repeat(np.arange(n), counts)
     weighted = model.build(replace(rows, weight=counts.astype(np.float64)), schema, 0)
-    copied = model.build(_take(replace(rows, weight=None), repeated), schema, 0)
+    copied = model.build(take(replace(rows, weight=None), repeated), schema, 0)
     by_weight, by_copies = weighted.evaluate(ValueGrad(theta)), copied.evaluate(ValueGrad(theta))
-    tolerance = _TOLERANCES[weighted.parameters.dtype][2]
+    tolerance = TOLERANCES[weighted.parameters.dtype][2]
     message = "a row of weight 2 must count as two rows, one of weight 0 as none"
     assert_allclose(by_weight.value, by_copies.value, rtol=tolerance, err_msg=message)
-    _assert_close(by_weight.grad, by_copies.grad, tolerance, message)
+    assert_close(by_weight.grad, by_copies.grad, tolerance, message)
     assert_allclose(by_weight.weight, by_copies.weight, rtol=1e-12, err_msg=message)
 
 
@@ -171,15 +153,15 @@ def _check_scale(model: Model, rows: Rows, schema: Schema, theta: Array) -> None
     doubled = rows.X.astype(np.float32 if block.parameters.dtype == "float32" else np.float64) * 2
     by_scale = block.evaluate(ValueGrad(theta))
     by_value = model.build(replace(rows, X=doubled), schema, 0).evaluate(ValueGrad(theta))
-    tolerance = _TOLERANCES[block.parameters.dtype][2]
+    tolerance = TOLERANCES[block.parameters.dtype][2]
     message = "features of scale 2 must count as features twice as large"
     assert_allclose(by_scale.value, by_value.value, rtol=tolerance, err_msg=message)
-    _assert_close(by_scale.grad, by_value.grad, tolerance, message)
+    assert_close(by_scale.grad, by_value.grad, tolerance, message)
 
 
 def _check_threads(model: Model, rows: Rows, schema: Schema, theta: Array) -> None:
     n = rows.X.shape[0]
-    pieces = [model.build(_take(rows, slice(i * n // 4, (i + 1) * n // 4)), schema, i * n // 4) for i in range(4)]
+    pieces = [model.build(take(rows, slice(i * n // 4, (i + 1) * n // 4)), schema, i * n // 4) for i in range(4)]
     alone = [piece.evaluate(ValueGrad(theta)) for piece in pieces]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda i: pieces[i % 4].evaluate(ValueGrad(theta)), range(40)))
@@ -199,43 +181,3 @@ def _check_bad_rows(model: Model, rows: Rows) -> None:
     assert (problem.row, problem.column) == (4, X.shape[1] - 1), (
         f"a NaN in row 4, last column, was reported as {problem}"
     )
-
-
-def _check_sample(model: Model, rows: Rows, schema: Schema) -> None:
-    n = rows.X.shape[0]
-    cuts = [0, n // 3, n]
-    first = 1_000_003  # global numbers need not begin with 0
-    whole = model.build(rows, schema, first).evaluate(RowSample(0.5, seed=1))
-    pieces = [model.build(_take(rows, slice(a, b)), schema, first + a) for a, b in itertools.pairwise(cuts)]
-    left, right = (piece.evaluate(RowSample(0.5, seed=1)) for piece in pieces)
-    assert np.array_equal((left + right).rows, whole.rows), "the rows sampled depend on how the data is cut"
-    taken = uniform_of_rows(first, n, seed=1) < 0.5
-    assert np.array_equal(whole.rows, first + np.flatnonzero(taken)), "the rows sampled are not those of the seed"
-    X = rows.X.toarray() if is_sparse(rows.X) else rows.X
-    sampled = whole.X.toarray() if is_sparse(whole.X) else whole.X
-    ones = [one.codes[:, None] == np.arange(len(one.levels)) for one in rows.categories]
-    expected = np.column_stack([X * np.float64(rows.scale), *ones])[taken]
-    _assert_close(sampled, expected, 1e-6, "the sample holds other features than its rows")
-
-
-def _take(rows: Rows, which: Any) -> Rows:
-    """Some of the rows, as a source of theirs alone would read them."""
-    y, weight, offset = (None if part is None else part[which] for part in (rows.y, rows.weight, rows.offset))
-    return replace(
-        rows,
-        X=rows.X[which],
-        y=y,
-        weight=weight,
-        offset=offset,
-        categories=tuple(_category(one, which) for one in rows.categories),
-    )
-
-
-def _category(column: Category, which: Any) -> Category:
-    levels, codes = np.unique(column.levels[column.codes[which]], return_inverse=True)
-    return replace(column, codes=codes.astype(np.int32), levels=levels)
-
-
-def _assert_close(actual: Array, wanted: Array, tolerance: float, message: str) -> None:
-    # Relative to the largest entry: small entries of a gradient are differences of large terms.
-    assert_allclose(actual, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(), err_msg=message)

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ..data.arrays import array_sources
+from ..data.frames import table_sources
 from ..engines.local import SerialEngine
 from ..errors import BlockError, DataError
 from ..models.linear import Linear
@@ -40,29 +42,47 @@ def _data(rows: int = 211, columns: int = 5) -> tuple[Array, Array, Array]:
     return X, y, rng.random(rows)
 
 
+def _table() -> pa.Table:
+    """Numbers, and text whose levels are not the same in all parts, with weights and offsets."""
+    X, y, weight = _data()
+    columns = {"small": X[:, 0], "large": X[:, 4], "y": np.where(y == 2, "yes", "no"), "weight": weight}
+    level = np.array([f"level {number // 20}" for number in range(len(y))])
+    return pa.table(columns | {"level": level, "offset": X[:, 1] / 10})
+
+
 def _check_same_bits(engine: Engine) -> None:
     X, y, weight = _data()
-    model = Linear("softmax")
+    table = _table()
+    balanced = Linear("logistic", class_weight="balanced")
     for number in (1, 2, 7, 13):
-        sources = array_sources(X, y, weight, blocks=number)
-        expected, placed = SerialEngine().place(model, sources), engine.place(model, sources)
-        try:
-            size = expected.parameters.size
-            assert placed.parameters.size == size, "the engine tells another number of parameters"
-            for field in ("mean", "variance", "classes", "class_weight"):
-                same = getattr(placed.schema, field).tobytes() == getattr(expected.schema, field).tobytes()
-                assert same, f"{number} blocks: the schema's {field} differs from the serial engine's"
-            assert placed.schema.block_rows == expected.schema.block_rows, "the schema's blocks differ"
-            shapes: list[tuple[int, ...]] = [(size,), (size,), (3, size)]
-            for seed, shape in enumerate(shapes):
-                request = ValueGrad(np.random.default_rng(seed).standard_normal(shape))
-                wanted, got = expected.sum(request), placed.sum(request)
-                same = np.array_equal(wanted.value, got.value) and wanted.grad.tobytes() == got.grad.tobytes()
-                assert same, f"{number} blocks: the sum has other bits than the serial engine's"
-                assert got.weight == wanted.weight, f"{number} blocks: the weight differs from the serial engine's"
-        finally:
-            placed.close()
-            placed.close()  # closing twice is allowed
+        _check_bits_of(engine, Linear("softmax"), array_sources(X, y, weight, blocks=number))
+        _check_bits_of(
+            engine, balanced, table_sources(table, target="y", weight="weight", offset="offset", blocks=number)
+        )
+
+
+def _check_bits_of(engine: Engine, model: Linear, sources: list[Any]) -> None:
+    number = len(sources)
+    expected, placed = SerialEngine().place(model, sources), engine.place(model, sources)
+    try:
+        size = expected.parameters.size
+        assert placed.parameters.size == size, "the engine tells another number of parameters"
+        for field in ("mean", "variance", "classes", "class_weight"):
+            same = getattr(placed.schema, field).tobytes() == getattr(expected.schema, field).tobytes()
+            assert same, f"{number} blocks: the schema's {field} differs from the serial engine's"
+        assert placed.schema.features.same_as(expected.schema.features), f"{number} blocks: the levels differ"
+        assert placed.schema.offset == expected.schema.offset, f"{number} blocks: an offset is told, or is not"
+        assert placed.schema.block_rows == expected.schema.block_rows, "the schema's blocks differ"
+        shapes: list[tuple[int, ...]] = [(size,), (size,), (3, size)]
+        for seed, shape in enumerate(shapes):
+            request = ValueGrad(np.random.default_rng(seed).standard_normal(shape))
+            wanted, got = expected.sum(request), placed.sum(request)
+            same = np.array_equal(wanted.value, got.value) and wanted.grad.tobytes() == got.grad.tobytes()
+            assert same, f"{number} blocks: the sum has other bits than the serial engine's"
+            assert got.weight == wanted.weight, f"{number} blocks: the weight differs from the serial engine's"
+    finally:
+        placed.close()
+        placed.close()  # closing twice is allowed
 
 
 def _check_two_placements(engine: Engine) -> None:
