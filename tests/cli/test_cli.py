@@ -246,7 +246,7 @@ def test_fit_predict_and_evaluate_files(claims, tmp_path):
 
     test, output = directory / "test.csv", tmp_path / "p.csv"
     fullbatch("predict", tmp_path / "0.fb", test, "--offset", "log_exposure", "--output", output)
-    np.testing.assert_allclose(pd.read_csv(output)["prediction"], expected, rtol=2e-3)
+    np.testing.assert_allclose(pd.read_csv(output)["prediction"], expected, rtol=2e-4)
     parts = tmp_path / "parts"
     options = ["--offset", "log_exposure", "--output", parts, "--workers", 2, "--json"]
     assert json.loads(fullbatch("predict", tmp_path / "0.fb", directory / "train", *options).stdout)["rows"] == 500

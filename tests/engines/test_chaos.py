@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -57,14 +55,16 @@ def test_ray_loses_two_workers_during_a_fit(ray_session, monkeypatch):
         pids = [
             ray_session.get(member.worker.__ray_call__.remote(lambda worker: os.getpid())) for member in blocks._members
         ]
+        asked, ask = [], blocks.sum
 
-        def kill():
-            for pid in pids[:2]:
-                time.sleep(0.3)
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+        def kill_and_ask(request):
+            asked.append(request)
+            if len(asked) in (3, 9):
+                killed.append(pids.pop())
+                os.kill(killed[-1], signal.SIGKILL)
+            return ask(request)
 
-        threading.Thread(target=kill).start()
+        blocks.sum = kill_and_ask
 
     expected = chaos.fit(SerialEngine())
     assert chaos.fit(RayEngine(3, max_failures=2), watch=kill_two) == expected

@@ -636,10 +636,19 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, undisturbed, moment):
 
 
 def test_sigterm_saves_the_latest_iterate_at_once_and_ends_the_process(tmp_path, undisturbed):
-    process = begin(tmp_path / "run", tmp_path / "out.npz", every=1e6, seconds=0.3)
+    change = """
+calls = []
+def hang(seconds):
+    calls.append(seconds)
+    if len(calls) == 7:
+        print("waits", flush=True)
+        threading.Event().wait(60)
+time.sleep = hang
+"""
+    process = begin(tmp_path / "run", tmp_path / "out.npz", every=1e6, change=f"import threading{change}")
     for _ in range(6):
         assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "evaluated\n"]
-    assert process.stdout.readline() == "begun\n"
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "waits\n"]
     process.terminate()
     output, errors = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGTERM, errors

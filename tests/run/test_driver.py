@@ -4,7 +4,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -241,7 +240,7 @@ def test_runs_outside_the_main_thread():
 
 
 PROGRAM = textwrap.dedent("""
-    import sys, time
+    import sys
     import numpy as np
     sys.path.insert(0, {tests!r})
     from problems import breast_cancer, objective, start
@@ -250,7 +249,8 @@ PROGRAM = textwrap.dedent("""
     ask = fun.blocks.sum
     def slow(request):
         print("begun", flush=True)
-        time.sleep({seconds})
+        while sys.stdin.readline() == "stay\\n":  # a signal sent before the line is taken before it is answered
+            print("stayed", flush=True)
         print("evaluated", flush=True)
         return ask(request)
     fun.blocks.sum = slow
@@ -259,32 +259,41 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
+def program(solver):
+    code = PROGRAM.format(tests=str(Path(__file__).parents[1]), solver=solver)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)
+
+
+def tell(process, word):
+    process.stdin.write(word + "\n")
+    process.stdin.flush()
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "scipy-lbfgsb"])
 def test_ctrl_c_ends_after_the_evaluation_and_returns_the_best_iterate(solver):
-    program = PROGRAM.format(tests=str(Path(__file__).parents[1]), seconds=0.3, solver=solver)
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    process = program(solver)
     for _ in range(6):
-        assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "evaluated\n"]
+        assert process.stdout.readline() == "begun\n"
+        tell(process, "go")
+        assert process.stdout.readline() == "evaluated\n"
     assert process.stdout.readline() == "begun\n"
     os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate("go\n", timeout=60)
     *evaluated, last = output.splitlines()
     assert evaluated == ["evaluated"]
     assert last.startswith("Status.INTERRUPTED True 7 interrupted: this is the best iterate")
 
 
 def test_second_ctrl_c_raises():
-    program = PROGRAM.format(tests=str(Path(__file__).parents[1]), seconds=5, solver="lbfgs")
-    program = program.replace("time.sleep(5)", "print('asleep', flush=True); time.sleep(60)")
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "asleep\n"]
+    process = program("lbfgs")
+    assert process.stdout.readline() == "begun\n"
     os.kill(process.pid, signal.SIGINT)
-    time.sleep(0.5)
-    assert process.poll() is None, "the first Ctrl-C must not break into an evaluation"
+    tell(process, "stay")
+    assert process.stdout.readline() == "stayed\n", "the first Ctrl-C must not break into an evaluation"
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
+    assert output == ""
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 

@@ -60,8 +60,10 @@ def test_a_sampled_hessian_needs_few_passes_to_1e6(name, most):
 
 def test_mnist_that_ships(tmp_path):
     task = TASKS["mnist"](n=4000)
-    sampled, refined = (values_and_passes(task, solver) for solver in ("sampled-lbfgs", SampledLBFGS(inner_steps=6)))
-    best = best_of(task, sampled, refined)
+    sampled, refined, plain = (
+        values_and_passes(task, solver) for solver in ("sampled-lbfgs", SampledLBFGS(inner_steps=6), "lbfgs")
+    )
+    best = best_of(task, sampled, refined, plain)
     assert passes_to(sampled, best, 1e-4) <= 45
     assert (near := passes_to(sampled, best, 1e-6)) <= 70
     assert passes_to(refined, best, 1e-6) <= 0.7 * near
