@@ -1,8 +1,5 @@
 """The errors users meet. Each says what is wrong, where, and what to do about it."""
 
-from collections.abc import Iterable
-from typing import Any
-
 
 class DataError(ValueError):
     """The data cannot be used as given: not a number, wrong labels, mismatched lengths, nothing there."""
@@ -13,7 +10,9 @@ class ModelError(ValueError):
 
 
 class ModelFileError(ValueError):
-    """A saved file is damaged, foreign, or of a version this fullbatch does not read."""
+    """A saved file is damaged, foreign, or of a version this fullbatch does not read; or it, or the directory that a
+    run's states are kept in, cannot be written.
+    """
 
 
 class DamagedError(ModelFileError):
@@ -58,21 +57,3 @@ class BlockError(RuntimeError):
 
 class EngineError(RuntimeError):
     """The workers could not be had, or were lost."""
-
-
-def located(source: Any, row: int) -> str:
-    """Where a row of a source's block stands, in words: by its file, if the source knows it."""
-    locate = getattr(source, "locate", None)
-    return f"{source}: row {row}" if locate is None else str(locate(row))
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, as far as the end of its first line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def shortened(values: Iterable[Any], most: int = 8) -> str:
-    """The first of several values, for a message."""
-    listed = list(values)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(map(repr, listed[:most])) + more

@@ -5,6 +5,7 @@ import pytest
 from numba import njit
 
 from fullbatch.kernels import compiled
+from fullbatch.kernels.compiled import VECTOR_BYTES, whole_vectors
 from fullbatch.kernels.losses import LOSSES, pointwise
 
 
@@ -119,3 +120,16 @@ def test_tweedie_and_poisson_take_targets_of_zero():
         value, slope, _ = answer(name, [0], [1], [[-2000.0]])
         assert value == 0
         assert slope[0, 0] == 0
+
+
+def test_the_compiler_takes_whole_vectors_where_it_is_told_to():
+    """The attribute is set past llvmlite's own check: should it no longer arrive, this says so."""
+
+    @njit
+    def told(x):
+        whole_vectors()
+        return x + 1.0
+
+    told(1.0)
+    (code,) = told.inspect_llvm().values()
+    assert f'"prefer-vector-width"="{8 * VECTOR_BYTES}"' in code

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.special import betainc, gammainc, gammaincc, gammaln, log_ndtr, ndtr, ndtri
 
-from ..errors import DataError, located
+from ..errors import DataError
 from ..inference.families import Family
 from ..models.deviance import Variance
 from ..protocols.sampling import uniform_of_rows
+from ..wording.messages import located
 from .compared import Scored, Scoring
 from .histogram import Histogram
 

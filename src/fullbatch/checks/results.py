@@ -12,7 +12,7 @@ import pyarrow as pa
 from scipy.special import ndtri
 
 from ..data.written import write
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..inference.data import Data
 from ..inference.design import Design, FittedLinear
 from ..inference.matplotlib_ import new_axes
@@ -21,6 +21,7 @@ from ..inference.pandas_ import as_frame
 from ..inference.weights import check_meaning
 from ..run.result import Notice
 from ..wording.arguments import check_whole, is_number
+from ..wording.messages import shortened
 from .by_prediction import ByPrediction
 from .compared import Compare, Compared, Scoring
 from .drawing import PLOTS, draw_column

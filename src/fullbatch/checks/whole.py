@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..inference.data import Data
 from ..inference.design import FittedLinear
 from ..inference.pandas_ import as_frame
+from ..wording.messages import shortened
 from .compared import Compared, Scoring
 from .histogram import Histogram
 from .ranking import Ranked, gini

@@ -213,36 +213,43 @@ def fit(
     from ..run.result import Status
 
     check_writable(save)
-    if is_mnist(data):
-        files.refuse_for_mnist()
-        mnist = load_mnist(directory)
-        sources: list[Any] = mnist.train_sources()
-        of_columns: dict[str, Any] = {}
-    else:
+    mnist = load_mnist(directory) if is_mnist(data) else None
+    if mnist is None:
         refuse_directory(directory)
         sources, of_columns = open_files(data, files)
-    opened = make_engine(engine.value, workers, memory, max_failures)
+    else:
+        files.refuse_for_mnist()
+        sources, of_columns = mnist.train_sources(), {}
     callbacks: list[Any] = [lambda iterate: hold()]
     if not quiet:
         callbacks.append(Progress(screen))
     if time_limit is not None:
         callbacks.append(TimeLimit(time_limit))
-    options: dict[str, Any] = {} if solver is None else {"solver": solver}
-    options |= {"tol": tol**0.5, "max_iter": max_iter, "fit_intercept": intercept, "standardize": standardize}
-    options |= {"l1_ratio": l1_ratio, **of_columns}
-    options |= {"lower_bounds": bounds(lower or [], "--lower"), "upper_bounds": bounds(upper or [], "--upper")}
-    options |= groups_of(groups or [], group_ratio, "--groups")
     name = named_model(model, family, link)
     if (l1_ratio or groups) and not l2 and name != "logistic":
         what = "--l1-ratio is a share" if l1_ratio else "--groups are a part"
         raise ValueError(f"{what} of the penalty, and there is none: give its strength, --l2")
     fitted = estimator_of(model, pairs(option or [], "--option"), l2, balanced, family, link)
-    kept = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
-    fitted.set_params(**options, engine=opened, callbacks=callbacks, checkpoint=kept)
+    workers_of = make_engine(engine.value, workers, memory, max_failures)
+    fitted.set_params(
+        tol=tol**0.5,  # which it squares
+        max_iter=max_iter,
+        fit_intercept=intercept,
+        standardize=standardize,
+        l1_ratio=l1_ratio,
+        lower_bounds=bounds(lower or [], "--lower"),
+        upper_bounds=bounds(upper or [], "--upper"),
+        engine=workers_of,
+        callbacks=callbacks,
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every),
+        **groups_of(groups or [], group_ratio, "--groups"),
+        **of_columns,
+        **({} if solver is None else {"solver": solver}),
+    )
     if not quiet:
         print_line(f"{name} on {' '.join(data)}: {counted(len(sources), 'block')}, engine {engine.value}")
     began = time.perf_counter()
-    with closing(opened), plan_shown(quiet), warnings.catch_warnings():
+    with closing(workers_of), plan_shown(quiet), warnings.catch_warnings():
         for category in (ConvergenceWarning, FitWarning):  # told below, the first by the exit code too
             warnings.simplefilter("ignore", category)
         fitted.fit(sources)
@@ -250,14 +257,29 @@ def fit(
         if save is not None:
             fitted.save(save)
     result = fitted.result_
-    measured = _on_test(fitted, mnist) if is_mnist(data) and name == "logistic" else {}
     summary = {
         "model": name,
         "engine": engine.value,
+        "blocks": len(sources),
+        **_summary(fitted),
+        "setup_seconds": set_up,
+        **({} if mnist is None or name != "logistic" else _on_test(fitted, mnist)),
+        "saved": None if save is None else str(save),
+    }
+    show(summary, as_json, None if verbose else _in_short(summary, result))
+    if result.status is Status.INTERRUPTED:
+        raise typer.Exit(INTERRUPTED)
+    if not result.success:
+        raise typer.Exit(NOT_CONVERGED)
+
+
+def _summary(fitted: Any) -> dict[str, Any]:
+    """What --json has of a fit."""
+    result = fitted.result_
+    return {
         "rows": fitted.n_samples_fit_,
         "columns": fitted.n_features_in_,
         "parameters": int(result.theta.size),
-        "blocks": len(sources),
         "l2": fitted.l2_,
         "l1": fitted.l1_,
         "l21": fitted.l21_,
@@ -278,15 +300,7 @@ def fit(
         "setup_passes": result.setup_passes,
         "sampled_passes": result.sampled_passes,
         "seconds": result.seconds,
-        "setup_seconds": set_up,
-        **measured,
-        "saved": None if save is None else str(save),
     }
-    show(summary, as_json, None if verbose else _in_short(summary, result))
-    if result.status is Status.INTERRUPTED:
-        raise typer.Exit(INTERRUPTED)
-    if not result.success:
-        raise typer.Exit(NOT_CONVERGED)
 
 
 def _on_test(fitted: Any, mnist: Any) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..protocols.rows import Rows
 from ..protocols.schema import Features
+from ..wording.messages import shortened
 from . import arrow
 
 Array = npt.NDArray[Any]

@@ -4,7 +4,8 @@ import re
 import zipfile
 from typing import NamedTuple
 
-from ..errors import DataError, first_line
+from ..errors import DataError
+from ..wording.messages import first_line
 from .paths import cannot_read, open_file
 from .unpacked import as_utf8, first_bytes
 

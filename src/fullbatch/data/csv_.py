@@ -9,7 +9,8 @@ from os import PathLike
 import pyarrow as pa
 from pyarrow import csv
 
-from ..errors import DataError, shortened
+from ..errors import DataError
+from ..wording.messages import shortened
 from ._lines import Layout, TextRows, behind_lines, first_row
 from .arrow import type_called
 from .columns import Missing, Roles

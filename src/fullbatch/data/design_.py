@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, first_line, located, shortened
+from ..errors import DataError
 from ..protocols.rows import Category, Rows, is_sparse
 from ..protocols.schema import Features, in_one_type
+from ..wording.messages import first_line, located, shortened
 from .around import Around
 from .features import DENSE_COLUMNS, matched, unknown_level
 from .terms_ import Terms, terms_of

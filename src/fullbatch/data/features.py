@@ -7,9 +7,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, located, shortened
+from ..errors import DataError
 from ..protocols.rows import Category, Rows, dates_in, index_type, is_sparse
 from ..protocols.schema import Features
+from ..wording.messages import located, shortened
 
 Array = npt.NDArray[Any]
 

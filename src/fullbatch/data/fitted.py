@@ -178,7 +178,7 @@ def _to_predict(given: Any, fitted: Fitted) -> list[Any]:
     """A source, or several, as a list, if all of their rows can be predicted for."""
     sources = _counted_alike(given, fitted)
     for source in sources:
-        if getattr(getattr(source, "columns", None), "missing", None) == "drop":
+        if getattr(source, "leaves_rows_out", False):
             raise DataError(
                 f'{source}: missing="drop" would leave rows without a prediction: say what stands for missing values'
             )

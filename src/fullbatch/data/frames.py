@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError, first_line, shortened
+from ..errors import DataError
+from ..wording.messages import first_line, shortened
 from .arrow import as_table
 from .chosen_columns import choose_columns
 from .columns import OPTION, Missing, Roles, check_there

@@ -132,7 +132,7 @@ def given_to_fit(
         sources = listed(X)
         refuse_beside_sources(y, weight, offset)
         named: dict[str, Any] = {meaning: named_by(sources, meaning) for meaning in ("target", "offset")}
-        return Given(sources, zero_based=_first_column(sources), missing=rules(sources), **named)
+        return Given(sources, zero_based=_counted_from_zero(sources), missing=rules(sources), **named)
     refuse_unready(X, kind, y, asked_by)
     refuse_several_names(X, kind, y, asked_by)
     named = {meaning: name for meaning, name in names_of(beside).items() if meaning != "weight"}
@@ -227,7 +227,7 @@ def listed(given: Any) -> list[Any]:
     return sources
 
 
-def _first_column(sources: list[Any]) -> bool | None:
+def _counted_from_zero(sources: list[Any]) -> bool | None:
     """Whether the files of sources count columns from 0 rather than from 1; None where they do neither."""
     told = {getattr(source, "zero_based", None) for source in sources} - {None}
     if len(told) > 1:

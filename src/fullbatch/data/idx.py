@@ -13,8 +13,9 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, first_line
+from ..errors import DataError
 from ..protocols.rows import Rows, Size
+from ..wording.messages import first_line
 from .cut import cut
 from .paths import cannot_read, open_file
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError, first_line
+from ..errors import DataError
+from ..wording.messages import first_line
 from .columns import Roles, check_there
 from .contents import not_whole
 from .parts import PartOfFile, part_file_sources

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..errors import DataError, first_line, shortened
+from ..errors import DataError
+from ..wording.messages import first_line, shortened
 from ._lines import TextRows
 from .arrow import type_called
 from .columns import Missing, Roles

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from ..errors import DataError, first_line
+from ..errors import DataError
+from ..wording.messages import first_line
 from ._lines import Layout, first_failure
 from .columns import check_there
 from .number_text import NumberText

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..protocols.rows import Rows, is_sparse
+from ..wording.messages import shortened
 from .around import Around
 from .arrow import plain_value
 from .beside import free_name

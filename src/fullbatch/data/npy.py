@@ -9,8 +9,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, first_line
+from ..errors import DataError
 from ..protocols.rows import Rows, Size
+from ..wording.messages import first_line
 from .contents import check_content
 from .cut import cut, cut_parts
 from .features import AS_THEY_ARE, as_features, feature_bytes

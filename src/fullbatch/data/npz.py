@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, first_line
+from ..errors import DataError
 from ..protocols.rows import Rows, Size
+from ..wording.messages import first_line
 from .contents import not_whole
 from .cut import cut, cut_parts
 from .features import as_features, feature_bytes

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import DataError, first_line
+from ..errors import DataError
+from ..wording.messages import first_line
 from .arrow import elements
 from .columns import Missing, Roles
 from .contents import not_whole

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import DataError, first_line
+from ..errors import DataError
 from ..protocols.rows import Category, Rows, Size
 from ..protocols.schema import in_one_type
+from ..wording.messages import first_line
 from .arrow import as_truth, plain, plain_value
 from .columns import Columns
 
@@ -71,6 +72,11 @@ class TableSource:
         rows = sum(piece.stop - piece.first_row for piece in self.pieces)
         reading = sum(piece.reading for piece in self.pieces)
         return Size(rows, rows * self.columns.row_bytes, reading, 0 if self.shared is None else self.shared.nbytes)
+
+    @property
+    def leaves_rows_out(self) -> bool:
+        """Whether rows with missing values are."""
+        return self.columns.missing == "drop"
 
     @property
     def stored(self) -> list[tuple[Any, int]]:

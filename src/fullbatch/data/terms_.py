@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..errors import MissingExtraError, first_line
+from ..errors import MissingExtraError
+from ..wording.messages import first_line
 
 # Functions that learn from all rows, and others.
 _LEARN = frozenset({"bs", "cc", "cr", "cs", "poly", "center", "scale"})

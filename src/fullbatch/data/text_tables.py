@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from ..errors import DataError, shortened
+from ..errors import DataError
+from ..wording.messages import shortened
 from ._lines import TextRows, read_bytes
 from .chosen_columns import agree, choose_columns
 from .columns import Roles

@@ -21,7 +21,8 @@ from weakref import WeakValueDictionary, finalize
 
 import pyarrow as pa
 
-from ..errors import DataError, first_line
+from ..errors import DataError
+from ..wording.messages import first_line
 from .paths import cannot_read, open_file, stamp
 
 # Bytes of unpacked text that a process keeps; the last file is kept whatever its size, others are unpacked again.

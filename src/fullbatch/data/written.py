@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from ..errors import DataError, first_line
+from ..errors import DataError
 from ..machine.files import sync, sync_directory
 from ..protocols.rows import Source
+from ..wording.messages import first_line
 from .table import of_schema
 
 

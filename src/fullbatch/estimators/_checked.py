@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.fitted import given_to_evaluate
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..protocols.rows import Rows
+from ..wording.messages import shortened
 from ._base_levels import unknown_to
 from ._inferred import Inferred
 

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..protocols.schema import Features
 from ..saving.contents import Each, Either, Named, Null, Number, Row, Rule, Text
 from ..wording.arguments import is_number
+from ..wording.messages import shortened
 from ._per_column import LARGEST, by_name, per_column
 
 Array = npt.NDArray[Any]

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.fitted import Fitted, given_to_evaluate, given_to_predict
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features
+from ..wording.messages import shortened
 from ._base_levels import held_at_zero
 from ._per_column import PerColumn, per_column
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.features import encode, matched
-from ..errors import located
 from ..machine.blas import one_thread
 from ..objective.factor import Factor
 from ..protocols.rows import Rows, Source, is_sparse
 from ..protocols.schema import Features
 from ..solvers.ridge_path import Spectrum
+from ..wording.messages import located
 
 Array = npt.NDArray[Any]
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..protocols.schema import Features
 from ..saving.contents import Each, Either, Named, Null, Number, NumberAsText
+from ..wording.messages import shortened
 
 Array = npt.NDArray[Any]
 

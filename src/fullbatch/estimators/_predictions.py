@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..errors import DataError, located
+from ..errors import DataError
 from ..models.describe import describe, not_finite
 from ..models.linear import bad_offset
 from ..protocols.rows import Rows, Source, is_sparse
 from ..protocols.schema import Problem
+from ..wording.messages import located
 from ._measures import Tally
 
 Array = npt.NDArray[Any]

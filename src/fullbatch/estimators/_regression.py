@@ -99,22 +99,19 @@ class Regression(RegressorMixin, LinearEstimator):  # type: ignore[misc]
         of_squares = Variance()
         variances = (of_squares,) if family.of_squares else (of_squares, family.variance)
         spread = Spread.of(y, weight, variances)
-        sums = [weight @ np.abs(y - predicted), weight @ half_deviance(y, predicted, of_squares)]
+        sums = [weight @ np.abs(y - predicted), weight @ half_deviance(y, predicted, of_squares)]  # as in `_measures`
         if not family.of_squares:
             sums.append(weight @ family.half_deviance(y, eta[:, 0]))
         return Tally(len(y), float(weight.sum()), np.array(sums), spread)
 
     def _measures(self, tally: Tally) -> dict[str, float]:
         assert tally.spread is not None
-        sizes, *deviances = tally.sums.tolist()
-        explained = tally.spread.explained(deviances)
-        measures = {
-            "rmse": float(np.sqrt(2.0 * deviances[0] / tally.weight)),
-            "mae": sizes / tally.weight,
-            "r2": explained[0],
-        }
+        sizes, half_squares, *own = tally.sums.tolist()
+        r2, *d2 = tally.spread.explained([half_squares, *own])
+        measures = {"rmse": float(np.sqrt(2.0 * half_squares / tally.weight)), "mae": sizes / tally.weight, "r2": r2}
         if not self._family.of_squares:
-            measures |= {"d2": explained[1], "mean_deviance": 2.0 * deviances[1] / tally.weight}
+            (half_deviance,) = own
+            measures |= {"d2": d2[0], "mean_deviance": 2.0 * half_deviance / tally.weight}
         return measures
 
     @classmethod

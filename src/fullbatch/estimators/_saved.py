@@ -35,7 +35,7 @@ VALUES = Named(Either(Flag(), Number(), Text()))
 class Saved:
     """A fitted linear model that can be saved: what the files of all of them have in common."""
 
-    # Parameters a saved model keeps: those that describe the model, not the machine it was fitted on.
+    # Parameters a saved model keeps: what it is and how exactly it was fitted, not by which machine and solver.
     _saved_parameters: ClassVar[Mapping[str, Rule]] = {
         "tol": Number(0),
         "fit_intercept": Flag(),

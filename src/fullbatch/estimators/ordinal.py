@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_expit, logit
 
-from ..errors import FitWarning, shortened
+from ..errors import FitWarning
 from ..models.ordinal import CumulativeLogit
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.schema import Schema
 from ..run.result import Result
 from ..saving.contents import Each, Either, Flag, Member, Null, Number, Text
+from ..wording.messages import shortened
 from ..wording.warned import warn
 from ._classifier import Classifier
 from ._labels import Probable

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..machine.blas import one_thread
+from ..wording.messages import shortened
 from .covariance import DWARFED, Information, are_trials, from_clusters, weights_of
 from .data import Data
 from .design import Design, FittedLinear

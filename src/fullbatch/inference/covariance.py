@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
+from ..wording.messages import shortened
 from .data import Data
 from .design import Design
 from .jackknife import ClusterInformation, of_clusters

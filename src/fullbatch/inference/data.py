@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..engines import make_engine
 from ..engines.tree import Part, TreeSum
-from ..errors import located
 from ..protocols.rows import Category, Rows, Source
+from ..wording.messages import located
 from .clusters import ids_of
 
 Array = npt.NDArray[Any]

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.features import Unknown, encode, matched, with_bases
-from ..errors import DataError, located, shortened
+from ..errors import DataError
 from ..models.describe import as_labels
 from ..models.linear import Linear, bad_offset
 from ..protocols.rows import Rows, is_sparse
 from ..protocols.schema import Features, in_one_type
+from ..wording.messages import located, shortened
 from .families import Family
 
 Array = npt.NDArray[Any]

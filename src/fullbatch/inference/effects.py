@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import shortened
 from ..protocols.rows import is_sparse
+from ..wording.messages import shortened
 from .data import read
 from .design import Design
 from .sums import pieces

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2, f
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..machine.blas import one_thread
+from ..wording.messages import shortened
 from .design import Design
 from .restricted import Restriction
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, FitWarning, shortened
+from ..errors import DataError, FitWarning
 from ..run.result import Notice
+from ..wording.messages import shortened
 from ..wording.warned import warn
 from .covariance import KINDS, Information
 from .data import Data

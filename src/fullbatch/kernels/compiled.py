@@ -31,18 +31,21 @@ inlined = njit(**INSIDE)
 
 
 def compile_target() -> tuple[str, str]:
-    """Name and features of the processor that code is compiled for here: that for another one rounds otherwise."""
+    """Name and features of this machine's processor, as the compiler knows it: code for another may round differently."""
     _, name, features = cpu_target.target_context.codegen().magic_tuple()
     return name, features
 
 
-# Vectors are as long as the processor has them.
+# Vectors are as long as the processor has them: how sums round depends on it, and so do the bits of a fit, which are
+# the same on processors of one kind only.
 VECTOR_BYTES = 64 if "+avx512f" in compile_target()[1].split(",") else 32
 
 
 @intrinsic
 def whole_vectors(typing: Any) -> Any:
-    """The compiler's own vectors are that long in the function that calls this."""
+    """Loops of the function that calls this, which the compiler makes vectors of itself, have vectors of
+    `VECTOR_BYTES`.
+    """
 
     def generate(context, builder, signature, values):
         # Unless told, the compiler takes half of them on many processors. `add` of attributes refuses any with a value.
@@ -85,8 +88,8 @@ def _polynomial(c, x):
 def exp(x: float) -> Any:
     """e**x to within 1 unit in the last place; 0 below -708 and infinity above 709."""
     result = _exp_in_range(x)
-    cut = 0.0 if x < -708.0 else result
-    return math.inf if x > 709.0 else cut
+    not_below = 0.0 if x < -708.0 else result  # neither comparison holds for NaN, whose result is NaN
+    return math.inf if x > 709.0 else not_below
 
 
 @as_written

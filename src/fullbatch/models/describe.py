@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..kernels.wide import SparseVector, is_wide, numbered
 from ..protocols.rows import Rows, dates_in, is_sparse
 from ..protocols.schema import EXACT, Counts, Description, Moments, Problem
+from ..wording.messages import shortened
 from . import _passes
 
 Array = npt.NDArray[Any]

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, shortened
+from ..errors import DataError
 from ..kernels.losses import LOSSES, Squared
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
 from ..wording.arguments import check_flag, is_number
+from ..wording.messages import shortened
 from . import _passes
 from ._linear_block import LinearBlock
 from ._null import fitted_null, null_of, sums_of

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, ModelError, first_line
+from ..errors import DataError, ModelError
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Problem, Schema
+from ..wording.messages import first_line
 from .describe import as_numbers, describe, not_finite
 from .framework import FrameworkBlock, Recipe
 from .linear import Linear, bad_target

@@ -98,7 +98,8 @@ class Source(Protocol):
     A source that knows its `Size` before it is read may have it as an attribute `size`. Sources that share something
     while they are read, such as a decoded file, may have a method `release()`: a worker calls it when it has read
     all of its blocks. One that reads from a cluster's object store may have an attribute `stored`, a list of references
-    and the bytes read of each: it is then read near them, if possible.
+    and the bytes read of each: it is then read near them, if possible. One that knows where a row of its block stands,
+    such as a line of a file, may say so by a method `locate(row)`, for messages.
     """
 
     def read(self) -> Rows: ...

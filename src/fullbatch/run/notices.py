@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import shortened
 from ..objective.hessian import Curved
 from ..objective.objective import Objective
 from ..protocols.requests import ValueGrad
 from ..protocols.seams import Penalty, Steps
+from ..wording.messages import shortened
 from .convergence import Check
 from .result import OWN_MODEL, Notice, Status
 
