@@ -128,3 +128,33 @@ def test_a_path_goes_on_from_its_checkpoint(table, tmp_path):
     first, again = (json.loads(_run("path", table, *options).stdout) for _ in range(2))
     assert again["coefficients"] == first["coefficients"]
     assert (first["resumed_at"], again["resumed_at"]) == (None, 3)
+
+
+@pytest.mark.parametrize("command", [("path",), ("cv", "--folds", "3")], ids=["path", "cv"])
+def test_what_has_not_converged_is_said(table, command):
+    options = ["--target", "y", "--model", "huber", "--engine", "serial", "--num", "3", "--max-iter", "1", "--quiet"]
+    shown = runner.invoke(app, [command[0], table, *command[1:], *options])
+    assert shown.exit_code == NOT_CONVERGED
+    assert "max_iter" in shown.stderr
+
+
+def test_coefficients_that_bounds_hold_are_said(table):
+    shown = _run("path", table, "--num", "3", "--upper", "a=0.1")
+    assert " at 2 strengths held at their bounds: 'a'" in shown.stdout.splitlines()
+    shown = _run("cv", table, "--num", "3", "--folds", "3", "--upper", "a=0.1")
+    assert " at 1 strength held at their bounds: 'a'" in shown.stdout.splitlines()
+
+
+def test_a_bound_that_is_given_twice_is_refused(table):
+    shown = _run("path", table, "--lower", "a=1", "--lower", "a=2")
+    assert shown.exit_code == 2
+    assert "'a' is given twice: give it once" in " ".join(shown.stderr.split())
+
+
+def test_json_of_several_classes_names_them(tmp_path):
+    file = tmp_path / "classes.csv"
+    file.write_text("x,y\n" + "".join(f"{row % 7},{'abc'[row % 3]}\n" for row in range(60)))
+    shown = runner.invoke(app, ["path", str(file), "--target", "y", "--num", "2", "--json", "--engine", "serial", "-q"])
+    told = json.loads(shown.stdout)
+    assert told["classes"] == ["a", "b", "c"]
+    assert np.shape(told["coefficients"]) == (2, 3, 1)

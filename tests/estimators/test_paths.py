@@ -399,9 +399,9 @@ def test_replicates_are_the_fits_with_their_weights():
 def test_hessians_of_replicates_are_as_many_at_a_time_as_there_is_memory_for(monkeypatch):
     template, counts, ask = LogisticRegression(C=0.5), [], replicates.sums_of_draws
 
-    def asked(objective, thetas, draws, matrices=0):
+    def asked(objective, thetas, draws, matrices=0, columns=None):
         counts.append(matrices)
-        return ask(objective, thetas, draws, matrices)
+        return ask(objective, thetas, draws, matrices, columns)
 
     monkeypatch.setattr(replicates, "sums_of_draws", asked)
     whole = bootstrap(template, X, LABELS, n=7)

@@ -321,6 +321,14 @@ def test_a_path_tells_which_coefficients_bounds_hold():
     assert inside.notices == [()]
 
 
+def test_bounds_are_told_with_the_classes_whose_coefficients_they_hold():
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    model = LogisticRegression(lower_bounds=[0.0, -np.inf], l2=0.01).fit(X[:, :2], y)
+    assert model.coef_[0, 0] == 0.0
+    assert (model.coef_[1:, 0] > 0).all()
+    assert model.result_.notices == (("at-bounds", "held at their bounds: 'x0' of class 0"),)
+
+
 def test_bounds_are_told_of_the_fits_to_all_rows():
     found = cross_validate(GeneralizedLinearRegressor(lower_bounds=0.0), X, X @ [1.0, 0.3, -0.5], strengths=[1e-6])
     assert found.path.notices == [(("at-bounds", "held at their bounds: 'x2'"),)]

@@ -27,6 +27,9 @@ def bounds(given: Sequence[str], option: str) -> float | dict[str, float] | None
     found: dict[str, float] = {}
     for one in given:
         name, _, value = one.rpartition("=")
+        if name in found:
+            what = f"{name!r} is given twice" if name else "a number for all columns is given twice"
+            raise typer.BadParameter(f"{what}: give it once", param_hint=option)
         try:
             found[name] = float(value)
         except ValueError:

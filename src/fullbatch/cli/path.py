@@ -1,7 +1,8 @@
 """`fullbatch path` and `fullbatch cv`."""
 
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -164,6 +165,7 @@ def path(data: Data, *, files: FileOptions, options: _Options, as_json: AsJson =
         show(_of_path(found), True)
     else:
         _print_table(found.table())
+        _print_bounds(found, range(len(found.strengths)))
         print_out(f" {_ended(found.passes, found.seconds, found.resumed_at)}")
     if not found.success:
         raise typer.Exit(NOT_CONVERGED)
@@ -219,6 +221,7 @@ def cv(
     else:
         _print_table(found.table())
         print_out(f" chosen: strength {found.strengths[chosen]:.5g}{'' if save is None else f', saved to {save}'}")
+        _print_bounds(found.path, [chosen])
         print_out(f" {_ended(found.passes, found.seconds, found.path.resumed_at)}")
     if not found.success:
         raise typer.Exit(NOT_CONVERGED)
@@ -259,12 +262,12 @@ def _begun(data: list[str], files: FileOptions, options: _Options, quiet: bool) 
         blocks = counted(len(sources), "block")
         print_line(f"{name} on {' '.join(data)}: {blocks}, engine {options.engine.value}")
     with closing(engine), plan_shown(quiet), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # told by the table and the exit code
-        warnings.simplefilter("always", FitWarning)
+        for category in (ConvergenceWarning, FitWarning):
+            warnings.simplefilter("always", category)
         others = warnings.showwarning
 
         def shown(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if issubclass(category, FitWarning):
+            if issubclass(category, (ConvergenceWarning, FitWarning)):
                 print_line(str(message))  # without the line of the code
             else:
                 others(message, category, *rest, **more)
@@ -289,6 +292,7 @@ def _of_path(found: Any) -> dict[str, Any]:
         "strengths": found.strengths.tolist(),
         "l1_ratio": found.l1_ratio,
         "columns": names,
+        **({"classes": found.models[0].classes_.tolist()} if hasattr(found.models[0], "classes_") else {}),
         "coefficients": found.coefs.tolist(),
         "intercepts": found.intercepts.tolist(),
         "F": found.value.tolist(),
@@ -316,6 +320,13 @@ def _in_words(notices: Any) -> list[list[str]]:
 def _print_table(table: str) -> None:
     for line in table.splitlines():
         print_out(f" {line}")
+
+
+def _print_bounds(found: Any, rows: Iterable[int]) -> None:
+    """Which coefficients bounds hold, and at how many of these strengths."""
+    held = Counter(one.words for row in rows for one in found.notices[row] if one.code == "at-bounds")
+    for words, times in held.items():
+        print_out(f" at {counted(times, 'strength')} {words}")
 
 
 def _ended(passes: int, took: float, resumed_at: int | None) -> str:

@@ -55,6 +55,9 @@ class Classifier(Labelled, ClassifierMixin, LinearEstimator):  # type: ignore[mi
     def _strength(self, weight: float) -> float:
         return 1.0 / (float(self.C) * weight)
 
+    def _of_strength(self, strength: float, weight: float) -> dict[str, float | None]:
+        return {"C": 1.0 / (strength * weight)}
+
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:
         assert schema.classes is not None
         self.coef_, self.intercept_, self.classes_ = coef, intercept, schema.classes

@@ -39,6 +39,9 @@ _ABOVE = 1.0 + 1e-9
 # Fits that a warning names.
 _MOST_NAMED, _REMEDY = 5, "see `statuses` and `remaining_r2`"
 
+# Iterations of a fit that others are measured by.
+_MOST_ITERATIONS = 1000
+
 # What F of the null model may still fall by, as a share, for shares of it to be told.
 _SURE = 1e-8
 
@@ -144,9 +147,10 @@ class Template:
         if largest <= nothing:
             return np.full(num, nothing)
         if not 0 < largest < np.inf:
+            bounded = "bounds" in self.penalty(1.0).parts
             raise DataError(
-                "no column explains anything of the targets, or sums are not finite: no penalty is the strongest, so "
-                f"give {self.told_as}"
+                f"no column explains anything of the targets{' where bounds let it' if bounded else ''}, or sums are "
+                f"not finite: no penalty is the strongest, so give {self.told_as}"
             )
         return largest * np.geomspace(1.0, ratio, num) if num > 1 else np.array([largest])
 
@@ -156,10 +160,10 @@ class Template:
         """
         share = self.learner._l1_share()
         unit = self.penalty(1.0, share if self.learner._group_share() else max(share, _LEAST_L1))
-        pulled = (unit.l1 > 0) | unit.grouped
-        if not pulled.any():
+        pulled, own = (unit.l1 > 0) | unit.grouped, self.penalty(1.0)
+        if not (pulled.any() and (own.l2.any() or own.l1.any() or own.grouped.any())):
             raise ValueError(
-                f"nothing is penalised, so that there is no path: give {self.told_as}, or P1 other than zeros"
+                f"nothing is penalised, so that there is no path: give {self.told_as}, or P1 and P2 other than zeros"
             )
         if (unit.lower[pulled] > 0).any() or (unit.upper[pulled] < 0).any():
             raise ValueError(
@@ -201,8 +205,7 @@ class Template:
 
     def _fitted(self, penalty: Penalty) -> TogetherState:
         """The fit to all rows with a penalty."""
-        most = self.learner._most_iterations()
-        fits = Together(self.objective, [penalty], self.start, tol=self._close, max_iter=most)
+        fits = Together(self.objective, [penalty], self.start, tol=self._close, max_iter=_MOST_ITERATIONS)
         return fits.run(None, lambda state: None)
 
 

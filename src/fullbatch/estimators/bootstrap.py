@@ -105,6 +105,11 @@ class Bootstrap:
         ends = np.array([0.5 - 0.5 * level, 0.5 + 0.5 * level])
         if kind == "percentile":
             return np.quantile(values, ends, axis=0)
+        if np.isnan(acceleration).any():
+            raise ValueError(
+                "the acceleration of BCa intervals needs the Hessian of all coefficients, which is too large for so "
+                "many: use kind='percentile'"
+            )
         flat, at = values.reshape(len(values), -1), np.ravel(estimate)
         # Half of those that equal the estimate, as coefficients at zero or at a bound do.
         below = ((flat < at).mean(axis=0) + 0.5 * (flat == at).mean(axis=0)).clip(
@@ -121,7 +126,8 @@ class Bootstrap:
         """A line for each coefficient, of 78 characters at the most."""
         low, high = self.interval(level, kind).reshape(2, -1)
         names = list(map(str, self.model.get_feature_names_out()))
-        names *= len(low) // len(names)
+        if np.ndim(self.model.coef_) == 2 and len(self.model.coef_) > 1:
+            names = [f"{label}: {name}" for label in self.model.classes_ for name in names]
         lines = [f"{'column':<28} {'coefficient':>12} {'std. error':>11} {'lower':>11} {'upper':>11}"]
         for row, name in enumerate(names):
             lines.append(
@@ -174,6 +180,8 @@ def bootstrap(
     """
     check_whole("n", n, 2)
     check_whole("seed", seed)
+    if getattr(estimator, "checkpoint", None) is not None:
+        raise ValueError("bootstrap keeps no checkpoints: leave checkpoint out")
     with placed(estimator, X, y, sample_weight, offset, "bootstrap") as template:
         began, learner = time.perf_counter(), template.learner
         strength = learner._strength(template.weight)

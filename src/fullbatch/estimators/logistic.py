@@ -150,6 +150,13 @@ class LogisticRegression(Probable, Grouped, Classifier, CallsBack):  # type: ign
             warn(f"[unused] l2={self.l2!r} is the strength, so that C={self.C!r} counts for nothing", FitWarning)
         return float(self.l2)
 
+    def _of_strength(self, strength: float, weight: float) -> dict[str, float | None]:
+        if self.penalty is None:
+            return {}
+        if self.l2 is None and strength:
+            return super()._of_strength(strength, weight)
+        return {"C": 1.0, "l2": strength}
+
     def _l1_share(self) -> float:
         return 1.0 if self.penalty == "l1" else super()._l1_share()
 

@@ -220,12 +220,14 @@ def path_of(template: Template, grid: Array, together: Together, ran: Ran) -> Pa
             state.thetas[:, 0], grid, ended, state.reads[:, 0], notices, strict=True
         )
     ]
+    for model, strength in zip(models, grid.tolist(), strict=True):
+        model.set_params(**model._of_strength(strength, template.weight))  # a refit is the same model
     before, loss, null = template.objective.num_passes, state.loss[:, 0], template.null_deviance
     values = [penalty.value(theta) for penalty, theta in zip(together.penalties, state.thetas[:, 0], strict=True)]
     coefs = np.array([model.coef_ for model in models])
     return Path(
         strengths=grid,
-        l1_ratio=float(template.learner.l1_ratio),
+        l1_ratio=float(template.learner._l1_share()),
         models=models,
         coefs=coefs,
         intercepts=np.array([model.intercept_ for model in models]),

@@ -31,7 +31,7 @@ inlined = njit(**INSIDE)
 
 
 def compile_target() -> tuple[str, str]:
-    """Name and features of this machine's processor, as the compiler knows it: code for another may round differently."""
+    """Name and features of this machine's processor, by the compiler: code for another one may round differently."""
     _, name, features = cpu_target.target_context.codegen().magic_tuple()
     return name, features
 

@@ -33,8 +33,8 @@ class Group:
         Of all strengths.
     counted : Counted
         What answers for the rows of each fit.
-    tol : float
-        As in `minimize`.
+    tol, max_iter : float, int
+        As in `minimize`; a read is an iteration.
     news : bool
         Whether the first read brings Hessians.
 
@@ -55,10 +55,12 @@ class Group:
         penalties: Sequence[Penalty],
         counted: Counted,
         tol: float,
+        max_iter: int,
         news: bool,
     ) -> None:
         strengths = sorted({fit.strength for fit in fits})
-        self._fits, self._facts, self._penalties, self._counted, self._tol = fits, facts, penalties, counted, tol
+        self._fits, self._facts, self._penalties, self._counted = fits, facts, penalties, counted
+        self._tol, self._max_iter = tol, max_iter
         self._latest: tuple[int, Array, Array] | None = None
         self._columns, self._asked = latest.columns, dict.fromkeys(strengths, 0)
         self.hessians, self.reads, self.slow = dict.fromkeys(strengths, latest), 0, False
@@ -143,6 +145,7 @@ class Group:
         value, grad = answer.value[:, row], of.mean(number, answer.grad[:, row])
         matrix = self._mean(number, hessians.matrix)
         fit.take(float(of.mean(number, value)), grad, of.held_out(number, value), matrix, self._tol, hessians.columns)
+        fit.end_after(self._max_iter)
 
     def _mean(self, number: int, matrix: Array) -> Array:
         """The Hessian of a fit's rows; of neighbouring strengths it is the same one."""

@@ -43,6 +43,9 @@ _MOST_READS = 16
 # may be those of an optimum at infinity.
 _GROWING, _VANISHING = 0.02, 1e-5
 
+# Parameters whose Hessian is nothing beside a read.
+_FEW = 500
+
 # Relative rounding of F in float64.
 _ROUNDING = 1e-12
 
@@ -136,11 +139,16 @@ class Fit:
             self.status = Status.CONVERGED
         self.alone = self.status is None and self.reads >= _MOST_READS
 
-    def look_at(self, hessian: Array, tol: float) -> None:
+    def end_after(self, most: int) -> None:
+        """End it where it has taken part in so many reads."""
+        if self.status is None and self.reads >= most:
+            self.status, self.alone = Status.MAX_ITER, False
+
+    def look_at(self, hessian: Array, tol: float, columns: Array | None = None) -> None:
         """Hold what a shared Hessian says of a fit that has converged against that of its own rows there."""
-        self.aim(hessian)
+        self.aim(hessian, columns)
         if self.local is not None:
-            self.left, self.known_by = self._left_by(self.local), "hessian"
+            self.left, self.known_by = np.inf if self.others_move else self._left_by(self.local), "hessian"
             step = self.local.theta - self.theta
             goes_on = (step * self.theta > 0) & (np.abs(step) > _GROWING * np.abs(self.theta))
             self.doubtful = bool(goes_on.any()) or self.local.pivot <= _VANISHING
@@ -152,6 +160,8 @@ class Fit:
         if not 0.0 < self.ratio < 1.0:
             return 0.0 if self.ratio == 0.0 else np.inf
         end = tol if self.ratio <= _FAST else _FAR_BELOW * tol
+        if not end > 0:
+            return np.inf
         return math.log(max(self.left / end, 1.0)) / -math.log(self.ratio)
 
     def _left_by(self, local: LocalMinimum) -> float:
@@ -231,6 +241,12 @@ def by_working_set(objective: Objective) -> bool:
     return corners and ProximalNewton().takes_some(objective.facts)
 
 
+def goes_by_hessians(facts: Facts) -> bool:
+    """Whether fits without corners go by Hessians of all parameters: these are few, or worth it to a single fit."""
+    small = facts.parameters.size <= _FEW
+    return Curvature in facts.answers and (small or choose(facts).name == "newton")
+
+
 def _own_solver(objective: Objective) -> Any:
     """A solver that can go in lockstep with others; None where there is none for so many parameters, or for corners
     beside a loss that is not convex.
@@ -241,6 +257,6 @@ def _own_solver(objective: Objective) -> Any:
     if objective.penalty.parts:
         whole = ProximalNewton(working_set=False)  # a read for many fits brings Hessians of all columns
         return whole if whole.bytes_for(size) <= whole.max_bytes else None
-    if Curvature in facts.answers and Newton.bytes_for(size) <= Newton().max_bytes:
+    if goes_by_hessians(facts) and Newton.bytes_for(size) <= Newton().max_bytes:
         return Newton()
     return LBFGS() if objective.draw is not None or choose(facts).name == "lbfgs" else None

@@ -59,8 +59,9 @@ def runs_of(
     for solver, objective in zip(solvers, objectives, strict=True):
         name = type(solver).__name__
         if hasattr(solver, "run") or not solver.requests <= {ValueGrad, Curvature}:
+            instead = "ProximalNewton() or OWLQN()" if objective.penalty.parts else "LBFGS() or Newton()"
             raise TypeError(
-                f"lockstep takes solvers that ask for ValueGrad and Hessians only, not {name}: use LBFGS() or Newton()"
+                f"lockstep takes solvers that ask for ValueGrad and Hessians only, not {name}: use {instead}"
             )
         if strange := objective.penalty.parts - getattr(solver, "penalties", frozenset()):
             raise TypeError(

@@ -41,6 +41,9 @@ _ALIKE = 1e-9
 # Columns take part in a direction with at least this share of its largest part.
 _PART = 0.1
 
+# Classes whose columns are named one by one.
+_MOST_CLASSES = 4
+
 # Means of so many spreads leave too few digits of a column.
 _DWARFED = {"float32": 1e3, "float64": 1e7}
 
@@ -61,7 +64,7 @@ def notices(objective: Objective, state: Any, check: Check, status: Status) -> S
     """
     if objective.blocks.parameters.predictors is None:
         failed = status is Status.LINE_SEARCH
-        return (Notice("not-converged", OWN_MODEL),) if failed else ()
+        return (*of_bounds(objective, state), *([Notice("not-converged", OWN_MODEL)] if failed else ()))
     found: list[Notice] = []
     if status in (Status.CONVERGED, Status.PRECISION, Status.LINE_SEARCH):
         found += yield from _at_infinity(objective, state, check)
@@ -176,7 +179,7 @@ def of_bounds(objective: Objective, state: Any) -> Iterator[Notice]:
     pushing = unbound.steepest(state.theta, state.grad)
     held = ((state.theta <= penalty.lower) & (pushing > 0)) | ((state.theta >= penalty.upper) & (pushing < 0))
     if held.any():
-        yield Notice("at-bounds", f"held at their bounds: {_names(objective, np.flatnonzero(held))}")
+        yield Notice("at-bounds", f"held at their bounds: {_names_each(objective, np.flatnonzero(held))}")
 
 
 def _stored(objective: Objective, theta: Array) -> Array:
@@ -280,6 +283,25 @@ def _spread_over(objective: Objective, of_columns: Any, of_intercept: Any) -> Ar
     spread = np.full(objective.size, of_intercept)
     spread[predictors] = of_predictor
     return spread
+
+
+def _names_each(objective: Objective, coordinates: Array) -> str:
+    """The columns of some coordinates of theta, each with its class where there are several predictors; their numbers
+    where the model is not linear.
+    """
+    predictors, classes = objective.blocks.parameters.predictors, objective.blocks.schema.classes
+    if predictors is None:
+        return f"numbers {shortened(coordinates.tolist())} of theta"
+    if len(predictors) == 1 or classes is None:
+        return _names(objective, coordinates)
+    places = np.isin(predictors, coordinates)
+    of_classes = [
+        f"{_names(objective, predictors[k][places[k]])} of class {classes[k].item()!r}"
+        for k in np.flatnonzero(places.any(axis=1))
+    ]
+    return "; ".join(of_classes[:_MOST_CLASSES]) + (
+        f"; and columns of {len(of_classes) - _MOST_CLASSES} more classes" if len(of_classes) > _MOST_CLASSES else ""
+    )
 
 
 def _names(objective: Objective, coordinates: Iterable[int]) -> str:

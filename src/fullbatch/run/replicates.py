@@ -20,9 +20,11 @@ from ..objective.objective import Objective
 from ..protocols.answers import Eval
 from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
+from ..solvers.working_set import next_set
 from ._by_part import Rows, sums_of_draws
+from ._hessians import have_room, most_shared
 from ._nulls import Null, NullsOfDraws
-from ._shared_fit import Fit, go_on_in_lockstep, go_on_one_by_one
+from ._shared_fit import Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one, goes_by_hessians
 from .result import Notice, Status
 from .told import look_at_fits, worth_a_look
 
@@ -69,6 +71,13 @@ class _Sums(NamedTuple):
     grad: Array
 
 
+class _Curved(NamedTuple):
+    """The Hessian of the mean loss, of some columns and the intercepts, or of all."""
+
+    hessian: Array
+    columns: Array | None
+
+
 def replicates(
     objective: Objective, penalty: Penalty, theta: Array, count: int, seed: int, tol: float, max_iter: int
 ) -> Replicates:
@@ -87,8 +96,7 @@ def replicates(
     tol, max_iter : float, int
         As in `minimize`.
     """
-    rows = Rows(objective, 0, 0)
-    hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]
+    curved = _curved(objective, penalty, theta)
     most = max(1, _MOST_NUMBERS // len(theta))
     fits: list[Fit] = []
     notices: list[tuple[Notice, ...]] = []
@@ -97,17 +105,13 @@ def replicates(
         start, nulls = _ask(objective, np.tile(theta, (len(draws), 1)), draws), NullsOfDraws(objective, draws)
         facts = [_facts(objective, penalty, null) for null in nulls.of([[i] for i in range(len(draws))])]
         group = [Fit(0, first + i, facts[i], theta, float(start.loss[i]), start.grad[i]) for i in range(len(draws))]
-        for fit in group:
-            fit.aim(hessian)
-            # A quadratic model with corners tells of a place where F curves up alone.
-            fit.alone |= bool(penalty.parts) and not objective.facts.parameters.convex
-        while going := [fit for fit in group if fit.open]:
-            answer = _ask(
-                objective, np.array([fit.trial for fit in going]), [draws[fit.number - first] for fit in going]
-            )
-            for row, fit in enumerate(going):
-                fit.take(float(answer.loss[row]), answer.grad[row], np.inf, hessian, tol)
-        _look_at_their_own(objective, [fit for fit in group if fit.status is Status.CONVERGED], draws, first, tol)
+        if curved is None:
+            for fit in group:
+                fit.alone = True
+        else:
+            _go_by(curved, objective, group, draws, tol, max_iter)
+            ended = [fit for fit in group if fit.status is Status.CONVERGED]
+            _look_at_their_own(objective, ended, draws, first, tol, curved.columns)
         _by_themselves(objective, [fit for fit in group if fit.alone], seed, tol, max_iter)
         notices += _told(objective, group, seed)
         fits += group
@@ -117,8 +121,45 @@ def replicates(
         np.array([fit.left for fit in fits]),
         [fit.known_by for fit in fits],
         notices,
-        _acceleration(objective, penalty, theta, hessian, seed),
+        np.full(len(theta), np.nan) if curved is None else _acceleration(objective, penalty, theta, curved, seed),
     )
+
+
+def _curved(objective: Objective, penalty: Penalty, theta: Array) -> _Curved | None:
+    """The Hessian at the fit to all rows, by which replicates go: of the columns in use, and as many that may be soon,
+    where most can stand at a corner; None where it is larger than a fit of so many parameters by itself would ask for.
+    """
+    whole = objective.with_penalty(penalty)
+    columns = None
+    if by_working_set(whole):
+        grad = whole.value_and_grad(theta).grad
+        objective.num_passes += whole.num_passes
+        most = most_shared(whole.facts, 1)
+        columns = next_set(whole.facts, theta, theta, grad, most)
+        if len(columns) > most:
+            return None
+    elif not (have_room(whole.facts, 1) and goes_by_hessians(whole.facts)):
+        return None
+    rows = Rows(objective, 0, 0)
+    asked = rows.ask(theta[None], [0]) if columns is None else rows.ask(theta[None], [0], columns)
+    return _Curved(asked.matrix[0, 0] / rows.weight[0], columns)
+
+
+def _go_by(
+    curved: _Curved, objective: Objective, fits: list[Fit], draws: Sequence[Draw], tol: float, max_iter: int
+) -> None:
+    """Read until each has ended by the shared Hessian, or must go on by itself."""
+    for fit in fits:
+        fit.aim(curved.hessian, curved.columns)
+        # A quadratic model with corners tells of a place where F curves up alone.
+        fit.alone |= fit.others_move or (bool(fit.penalty.parts) and not objective.facts.parameters.convex)
+    while going := [row for row, fit in enumerate(fits) if fit.open]:
+        answer = _ask(objective, np.array([fits[row].trial for row in going]), [draws[row] for row in going])
+        for place, row in enumerate(going):
+            loss, grad = float(answer.loss[place]), answer.grad[place]
+            fits[row].take(loss, grad, np.inf, curved.hessian, tol, curved.columns)
+            fits[row].alone |= fits[row].others_move and fits[row].status is None
+            fits[row].end_after(max_iter)
 
 
 def _facts(objective: Objective, penalty: Penalty, null: Null) -> Facts:
@@ -128,17 +169,20 @@ def _facts(objective: Objective, penalty: Penalty, null: Null) -> Facts:
     return replace(facts, l2=penalty.l2, penalty=penalty, least=least, parameters=parameters)
 
 
-def _look_at_their_own(objective: Objective, fits: list[Fit], draws: Sequence[Draw], first: int, tol: float) -> None:
+def _look_at_their_own(
+    objective: Objective, fits: list[Fit], draws: Sequence[Draw], first: int, tol: float, columns: Array | None
+) -> None:
     """Ask for the Hessian of each replicate where it ended: a row that it lacks may be most of that of all rows, which
     then says that nothing is left where everything is. Those for which it is not borne out go on alone.
     """
-    most = max(1, _MATRIX_BYTES // (8 * objective.size**2))
+    size = objective.size if columns is None else len(objective.facts.coordinates(columns))
+    most = max(1, _MATRIX_BYTES // (8 * size**2))
     for place in range(0, len(fits), most):
         some = fits[place : place + most]
         asked = [draws[fit.number - first] for fit in some]
-        total = sums_of_draws(objective, np.array([fit.theta for fit in some]), asked, len(some))
+        total = sums_of_draws(objective, np.array([fit.theta for fit in some]), asked, len(some), columns)
         for fit, matrix, weight in zip(some, total.matrix, np.asarray(total.weight), strict=True):
-            fit.look_at(matrix / weight, tol)
+            fit.look_at(matrix / weight, tol, columns)
 
 
 def _ask(objective: Objective, thetas: Array, draws: Sequence[Draw]) -> _Sums:
@@ -163,14 +207,9 @@ def _by_themselves(objective: Objective, fits: list[Fit], seed: int, tol: float,
     if not fits:
         return
     objectives = [_of_replicate(objective, fit, seed) for fit in fits]
-    if go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
-        return
-    if objective.facts.parameters.convex:
-        raise ValueError(
-            f"replicates of {objective.size} parameters with L1 penalties or bounds take too large a Hessian: "
-            "leave columns out"
-        )
-    go_on_one_by_one(fits, objectives, objective, tol, max_iter)
+    some = by_working_set(objectives[0])
+    if some or not go_on_in_lockstep(fits, objectives, objective, tol, max_iter):
+        go_on_one_by_one(fits, objectives, objective, tol, max_iter)
 
 
 def _of_replicate(objective: Objective, fit: Fit, seed: int) -> Objective:
@@ -193,7 +232,7 @@ def _told(objective: Objective, fits: list[Fit], seed: int) -> list[tuple[Notice
     return told
 
 
-def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian: Array, seed: int) -> Array:
+def _acceleration(objective: Objective, penalty: Penalty, theta: Array, curved: _Curved, seed: int) -> Array:
     """A sixth of the skewness of the influence on each coordinate, by the infinitesimal jackknife.
 
     The influence of a row is H^-1 times the gradient of its loss. Rows are taken in groups, dealt at random: third and
@@ -207,8 +246,13 @@ def _acceleration(objective: Objective, penalty: Penalty, theta: Array, hessian:
     free = ~penalty.at_corner(theta)
     # Less their share of what the penalty pulls, so that they add up to nothing.
     own = grads - weight[:, None] * (grads.sum(axis=0) / weight.sum())
-    curved = norm_curvature(penalty.of_coordinates(np.flatnonzero(free)), theta[free])
-    matrix = hessian[np.ix_(free, free)] + np.diag(penalty.l2[free]) + curved
+    of_norms = norm_curvature(penalty.of_coordinates(np.flatnonzero(free)), theta[free])
+    places = np.arange(len(theta))
+    if curved.columns is not None:
+        of = objective.facts.coordinates(curved.columns)
+        places[of] = np.arange(len(of))
+    inside = places[free]
+    matrix = curved.hessian[np.ix_(inside, inside)] + np.diag(penalty.l2[free]) + of_norms
     with one_thread():
         influence[:, free] = -np.linalg.lstsq(matrix, own[:, free].T, rcond=None)[0].T
     if objective.variables is not None:  # it is linear

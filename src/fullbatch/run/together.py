@@ -275,7 +275,8 @@ class Together:
         width = max(1, min(state.width, room, _MOST_FITS // self._fits))
         strengths = range(state.iteration, min(state.iteration + width, len(self.penalties)))
         fits = [fit for strength in strengths for fit in self._begun(state, strength)]
-        group = Group(fits, latest, self._facts, self.penalties, self.counted, self.tol, bool(state.fresh))
+        ends = self.tol, self.max_iter
+        group = Group(fits, latest, self._facts, self.penalties, self.counted, *ends, bool(state.fresh))
         group.run()
         alone = [fit for fit in fits if fit.alone]
         if alone:

@@ -20,6 +20,9 @@ from .lbfgs import WINDOW, LBFGSState, check_memory
 # most, and by how much a step is shortened at least and at most.
 _DECREASE, _DELTA, _TRIALS, _SHORTER = 1e-4, 0.1, 30, (0.1, 0.5)
 
+# Share of the curvature along a step that is the loss's at the least, where rounding hides it beside L2.
+_LEAST_SHARE = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class OWLQNState(LBFGSState):
@@ -32,9 +35,9 @@ class OWLQN:
 
     A step keeps to the orthant that theta is in, or that the shortest subgradient points into: a coordinate that would
     leave it stands at zero, one that would leave its bounds at the bound. Where some stand there and would not leave,
-    quasi-Newton steps are those of the others, with the pairs as these see them. The initial matrix is the mean squares
-    of the columns, whose units thus do not matter. Andrew and Gao, "Scalable training of L1-regularized log-linear
-    models" (2007); Schmidt, "Graphical model structure learning with l1-regularization" (2010), section 2.3.
+    quasi-Newton steps are those of the others, with the pairs as these see them. The initial matrix has L2 and the mean
+    squares of the columns, whose units thus do not matter. Andrew and Gao, "Scalable training of L1-regularized
+    log-linear models" (2007); Schmidt, "Graphical model structure learning with l1-regularization" (2010), section 2.3.
 
     Parameters
     ----------
@@ -118,13 +121,19 @@ class OWLQN:
         """What the quadratic model still expects."""
         return -0.5 * dot(self._penalty.steepest(state.theta, state.grad), state.direction)
 
-    def _squares(self, places: Array) -> Array:
-        """Mean squares of the columns of some coordinates, which stand for their curvature; 1 where that is unknown."""
-        squares, facts = np.ones(len(self._penalty.l2)), self._facts
+    def _curvature(self, state: OWLQNState) -> Array:
+        """What stands for the curvature along each coordinate: the mean square of its column, 1 where that is unknown,
+        times what the latest step tells of the loss; and L2's.
+        """
+        squares, facts, l2 = np.ones(len(self._penalty.l2)), self._facts, self._penalty.l2
         if facts.parameters.predictors is not None and facts.squares is not None:
             known = np.where(np.isfinite(facts.squares) & (facts.squares > 0), facts.squares, 1.0)
             squares[facts.parameters.predictors[:, : len(known)]] = known
-        return squares[places]
+        of_loss = 1.0
+        if state.steps:
+            s, y = state.steps[-1], state.changes[-1]
+            of_loss = max(dot(s, y - l2 * s), _LEAST_SHARE * dot(s, y)) / dot(s, squares * s)
+        return of_loss * squares + l2
 
     def _direction(self, state: OWLQNState) -> Array:
         """Where the next step goes: -B^-1 g of the coordinates that may move, those at a corner only inwards."""
@@ -133,16 +142,16 @@ class OWLQN:
         free = np.flatnonzero(~penalty.held(state.theta, state.grad))
         if not slope[free].any():
             return direction
-        squares, (_, least_cosine) = self._squares(free), precision_of(self.precision)
+        curvature, (_, least_cosine) = self._curvature(state)[free], precision_of(self.precision)
         steps: Vectors = ()
         changes: Vectors = ()
         for s, y in zip(state.steps, state.changes, strict=True):
             steps, changes = remember(steps, changes, s[free], y[free], self.memory, least_cosine)
         if steps:
-            way = -times_inverse(slope[free], steps, changes, lambda vectors: vectors / squares)
+            way = -times_inverse(slope[free], steps, changes, lambda vectors: vectors / curvature)
         else:
-            way = -slope[free] / squares
-            way /= max(1.0, float(np.sqrt((way * way * squares).sum())))
+            way = -slope[free] / curvature
+            way /= max(1.0, float(np.sqrt((way * way * curvature).sum())))
         if not np.isfinite(way).all():
             way = -slope[free] / max(1.0, float(np.abs(slope).max()))
         way[penalty.at_corner(state.theta)[free] & (way * slope[free] >= 0)] = 0.0

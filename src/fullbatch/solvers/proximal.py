@@ -89,7 +89,7 @@ class ProximalNewton(WholeHessian):
     working_set : bool, optional
         Whether Hessians are of a working set of the columns: those whose coefficients do not stand at zero or at a
         bound, and those that the gradient in all coordinates says may leave it. Default: for linear models with more
-        than 500 columns, most of which can stand there, or whose Hessian takes more than `max_bytes`.
+        than 100 columns, most of which can stand there, or whose Hessian takes more than `max_bytes`.
     precision : {"float64", "float32"}, optional
         Precision in which the blocks compute; default: filled in by `minimize`.
     """
@@ -117,8 +117,10 @@ class ProximalNewton(WholeHessian):
         """
         facts = with_penalty(facts)
         if not facts.parameters.convex:
+            groups = facts.penalty is not None and "groups" in facts.penalty.parts
             raise ValueError(
-                "proximal-newton takes losses that are convex, which this family with this link is not: use 'owl-qn'"
+                "proximal-newton takes losses that are convex, which this family with this link is not: use "
+                f"{'l1, without groups, or another link' if groups else repr('owl-qn')}"
             )
         working_set = self.takes_some(facts) if self.working_set is None else self.working_set
         if working_set and facts.parameters.predictors is None:
