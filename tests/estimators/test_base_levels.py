@@ -59,7 +59,8 @@ def test_the_model_is_that_of_dummies_without_the_base(solver, options):
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_classes(classes):
-    y = np.digitize(FRAME["a"] + RNG.standard_normal(N), [0, 1, 2][: classes - 1])
+    rng = np.random.default_rng(101)
+    y = np.digitize(FRAME["a"] + rng.standard_normal(N), [0, 1, 2][: classes - 1])
     model = LogisticRegression(C=0.5, tol=1e-7, base=BASE).fit(FRAME, y)
     same(model, Reference(C=0.5, tol=1e-10, max_iter=10_000).fit(DUMMIES, y), 2e-5)
 

@@ -103,7 +103,8 @@ def test_a_median_is_exact_however_the_rows_are_cut(name, blocks):
 
 
 def test_a_weighted_median_is_that_of_rows_repeated():
-    values, weight = RNG.standard_normal(200), RNG.integers(0, 5, 200)
+    rng = np.random.default_rng(101)
+    values, weight = rng.standard_normal(200), rng.integers(0, 5, 200)
     sources = [Column(values[:90], weight[:90]), Column(values[90:], weight[90:])]
     (found,), _ = medians(sources, [0], np.array([float(weight.sum())]), SerialEngine())
     assert found == np.median(np.repeat(values, weight))

@@ -103,7 +103,8 @@ def test_a_path_is_the_fits_one_by_one(template, y):
 
 
 def test_strengths_of_several_classes_go_together():
-    y = np.digitize(ETA + RNG.logistic(size=N), [-1.0, 1.0])
+    rng = np.random.default_rng(101)
+    y = np.digitize(ETA + rng.logistic(size=N), [-1.0, 1.0])
     template = LogisticRegression(l1_ratio=1.0, tol=1e-6)
     path = fit_path(template, X, y, strengths=[0.1, 0.01])
     for strength, value in zip(path.strengths, path.value, strict=True):
@@ -414,9 +415,10 @@ def test_hessians_of_replicates_are_as_many_at_a_time_as_there_is_memory_for(mon
 
 
 def test_bca_intervals_are_those_of_the_formula_for_a_mean():
+    rng = np.random.default_rng(102)
     from scipy.stats import norm
 
-    y = RNG.exponential(size=400)
+    y = rng.exponential(size=400)
     found = bootstrap(GeneralizedLinearRegressor(tol=1e-6), np.ones((400, 1)), y, n=400, seed=1)
     means = found.intercepts
     influence = np.array(
@@ -522,7 +524,8 @@ def test_ctrl_c_ends_a_path_after_a_group_which_is_kept(tmp_path, monkeypatch):
 
 
 def test_other_targets_of_a_checkpoint_are_told_by_the_loss(tmp_path):
-    y = RNG.standard_normal(N)
+    rng = np.random.default_rng(103)
+    y = rng.standard_normal(N)
     template = GeneralizedLinearRegressor("huber", l1_ratio=1.0, engine=SerialEngine())
     fit_path(template, X, y, strengths=[0.1, 0.05], checkpoint=tmp_path)
     with pytest.raises(ModelFileError, match=r"the loss is .* there and .* here.*Targets, weights of rows"):

@@ -45,9 +45,10 @@ TERM = f"C(grade, contr.diff, levels={ORDER})"
 
 
 def test_effects_of_ordered_levels_never_fall():
-    frame = pd.DataFrame({"grade": RNG.choice(ORDER, N), "x": RNG.standard_normal(N)})
+    rng = np.random.default_rng(101)
+    frame = pd.DataFrame({"grade": rng.choice(ORDER, N), "x": rng.standard_normal(N)})
     effect = frame["grade"].map({"low": 0.0, "mid": 0.5, "high": 0.3, "top": 1.2})
-    frame["y"] = effect + 0.3 * frame["x"] + RNG.standard_normal(N)
+    frame["y"] = effect + 0.3 * frame["x"] + rng.standard_normal(N)
     model = GeneralizedLinearRegressor(formula=f"y ~ {TERM} + x", lower_bounds={TERM: 0}, tol=1e-8).fit(frame)
     place = frame["grade"].map(ORDER.index).to_numpy()
     design = np.column_stack((np.ones(N), frame["x"], *(place >= step for step in (1, 2, 3))))

@@ -154,7 +154,8 @@ def test_all_fits_behind_the_first_that_runs_away_are_looked_at(monkeypatch):
 
 
 def test_sums_of_squares_answer_for_some_parts_as_their_rows_do():
-    weight = RNG.uniform(0.5, 2.0, N)
+    rng = np.random.default_rng(101)
+    weight = rng.uniform(0.5, 2.0, N)
     blocks = SerialEngine().place(Linear("squared"), array_sources(X, Y, weight))
     parts, theta = SquareSums(Objective(blocks), 3, 1), np.array([0.3, -0.2, 0.1, 0.5])
     own = np.array([0.1, 0.2, 0.3, 0.0])
@@ -211,6 +212,7 @@ def test_least_squares_without_a_penalty_has_the_least_norm_everywhere():
         assert found.losses[1, fold] == pytest.approx(loss, rel=1e-9)
     with pytest.warns(FitWarning) as caught:
         told = bootstrap(LinearRegression(), shifted, Y, n=5)
+    assert any("replicates" in str(one.message) for one in caught)
     assert not any(issubclass(one.category, ConvergenceWarning) for one in caught)
     assert told.success
     np.testing.assert_allclose(told.model.coef_, least_norm_of(shifted, Y, ones)[0], atol=1e-9)
@@ -223,7 +225,8 @@ def test_least_squares_without_a_penalty_has_the_least_norm_everywhere():
 
 def test_folds_without_the_only_rows_of_a_column_have_the_least_norm_of_their_own():
     """A column that is constant without a fold is a combination of the intercept there, and not elsewhere."""
-    column = np.where(Draw("only", 1, folds=3).weights(0, N) > 0, RNG.normal(size=N), 3.0)
+    rng = np.random.default_rng(102)
+    column = np.where(Draw("only", 1, folds=3).weights(0, N) > 0, rng.normal(size=N), 3.0)
     features = np.column_stack((X, column))
     with pytest.warns(FitWarning, match=r"1 of 4 fits \(strength 0 without fold 1\): .*'x3', 'the intercept'"):
         found = cross_validate(LinearRegression(), features, Y, strengths=[0.0], folds=3)

@@ -18,11 +18,12 @@ LABELS, WEIGHT = (RNG.random(ROWS) < 0.4).astype(float), RNG.uniform(0.5, 2.0, R
 
 def rows(kind, dtype):
     """The rows as kernels take them, and as a dense matrix."""
+    rng = np.random.default_rng(101)
     none = np.zeros(0)
     if kind == "sparse":
         X, codes, dense = SPARSE.astype(dtype), None, SPARSE.astype(dtype).toarray().astype(np.float64)
     else:
-        X, codes = RNG.standard_normal((ROWS, 2)).astype(dtype), CODES
+        X, codes = rng.standard_normal((ROWS, 2)).astype(dtype), CODES
         dense = np.zeros((ROWS, 2 + sum(LEVELS)))
         dense[:, :2] = X
         dense[np.arange(ROWS)[:, None], 2 + CODES] = 1.0
@@ -32,8 +33,9 @@ def rows(kind, dtype):
 @pytest.mark.parametrize("models", [1, 2, 3, 4, 6, 7, 8, 11, 15, 16, 25, 32, 33, 64, 71])
 @pytest.mark.parametrize(("kind", "dtype"), [("sparse", "float64"), ("sparse", "float32"), ("categories", "float64")])
 def test_every_model_has_its_own_loss_and_gradient(kind, dtype, models):
+    rng = np.random.default_rng(102)
     stored, dense = rows(kind, dtype)
-    W = RNG.standard_normal((models, dense.shape[1] + 1))
+    W = rng.standard_normal((models, dense.shape[1] + 1))
     value, grad, *_ = _compiled.loss_grad(Logistic(), stored, models, W, (), 0)
     eta = dense @ W[:, :-1].T + W[:, -1]
     np.testing.assert_allclose(value, WEIGHT @ (np.logaddexp(0.0, eta) - LABELS[:, None] * eta), rtol=1e-12)
