@@ -93,13 +93,13 @@ TASKS: dict[str, Callable[..., Task]] = {
 }
 _SCIKIT_LEARN = ("sklearn_:lbfgs", "sklearn_:newton-cholesky")
 PEERS: dict[str, tuple[str, ...]] = {
-    "mnist": ("intelex_:lbfgs", "sklearn_:lbfgs"),
-    "wide": ("intelex_:lbfgs", *_SCIKIT_LEARN),
-    "cover": ("intelex_:lbfgs", *_SCIKIT_LEARN),
-    "narrow": ("intelex_:lbfgs", *_SCIKIT_LEARN, "glum_"),
-    "flights": ("glum_", "sklearn_:lbfgs"),
+    "mnist": ("intelex_:lbfgs", "sklearn_:lbfgs", "torch_"),
+    "wide": ("intelex_:lbfgs", *_SCIKIT_LEARN, "liblinear_", "torch_"),
+    "cover": ("intelex_:lbfgs", *_SCIKIT_LEARN, "torch_"),
+    "narrow": ("intelex_:lbfgs", *_SCIKIT_LEARN, "liblinear_", "glum_", "torch_"),
+    "flights": ("glum_", "sklearn_:lbfgs", "liblinear_"),
     "claims": ("glum_", "sklearn_:lbfgs"),
-    "text": ("sklearn_:lbfgs", "sklearn_:newton-cg"),
-    "ridge": ("sklearn_:ridge", "glum_"),
+    "text": ("sklearn_:lbfgs", "sklearn_:newton-cg", "liblinear_", "torch_"),
+    "ridge": ("sklearn_:ridge", "glum_", "torch_"),
 }
 FEW = 3_000

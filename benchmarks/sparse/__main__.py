@@ -64,7 +64,7 @@ def run(
     for peer in peers:
         if options.only and not {peer, peer.partition(":")[0]} & set(options.only):
             continue
-        if "liblinear" in peer and task.l2:
+        if peer == "sklearn_:liblinear" and task.l2:  # its intercept is penalised
             continue
         _say(f"{task.name}: {label(peer)}")
         try:
@@ -150,6 +150,8 @@ def python_of(peer: str, options: argparse.Namespace) -> Path:
 
 def environment(peer: str) -> Path:
     """The Python of the environment that a peer is in."""
+    if peer == "torch_":  # that of single passes has it
+        return make_environment(RESULTS / "peers-venv")
     file = requirements(peer)
     return make_environment(RESULTS / f"sparse-peers-{file.stem}", file)
 

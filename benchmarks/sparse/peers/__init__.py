@@ -28,5 +28,11 @@ def requirements(peer: str) -> Path:
 def label(peer: str) -> str:
     """As it stands in a report."""
     module, _, option = peer.partition(":")
-    name = {"sklearn_": "scikit-learn", "intelex_": "scikit-learn-intelex"}.get(module, module.rstrip("_"))
+    names = {
+        "sklearn_": "scikit-learn",
+        "intelex_": "scikit-learn-intelex",
+        "liblinear_": "liblinear-multicore",
+        "torch_": "torch.optim.LBFGS",
+    }
+    name = names.get(module, module.rstrip("_"))
     return f"{name} {option}".rstrip()

@@ -14,7 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
-PACKAGES = {"sklearn_": "scikit-learn", "intelex_": "scikit-learn-intelex"}  # others are called as their modules
+PACKAGES = {  # others are called as their modules
+    "sklearn_": "scikit-learn",
+    "intelex_": "scikit-learn-intelex",
+    "liblinear_": "liblinear-multicore",
+}
 
 
 def main() -> None:
