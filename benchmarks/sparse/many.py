@@ -2,6 +2,7 @@
 
 folds      LogisticRegressionCV of both libraries over the same folds and strengths, and our own fit of each fold and
            strength by itself
+lasso      LassoCV of both libraries over the same folds and 100 strengths
 bootstrap  replicates of a logistic regression without a penalty, and a fit of each by itself: seconds, and how far the
            ends of the intervals are apart, in standard errors
 
@@ -16,8 +17,9 @@ import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LassoCV as ReferenceLasso
 from sklearn.linear_model import LogisticRegressionCV as Reference
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 import fullbatch
 from fullbatch.protocols.sampling import Draw
@@ -91,6 +93,32 @@ def folds(count: int, columns: int, number: int, strengths: int, threads: int) -
     }
 
 
+def lasso(count: int, columns: int, number: int, threads: int) -> dict[str, Any]:
+    """Seconds of each, how far mean squared errors are apart at the most, as a share, and the strength chosen."""
+    X, _ = rows(count, columns, 2)
+    rng = np.random.default_rng(3)
+    y = X @ np.where(np.arange(columns) % 5 == 0, rng.standard_normal(columns), 0.0) + rng.standard_normal(count)
+    splits = list(KFold(number).split(X))
+    fullbatch.LassoCV(cv=3).fit(X[:20_000], y[:20_000])  # compiles
+    start = time.perf_counter()
+    ours = fullbatch.LassoCV(cv=splits, tol=1e-6).fit(X, y)
+    seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    theirs = ReferenceLasso(alphas=ours.alphas_, cv=splits, tol=1e-6, n_jobs=threads, max_iter=100_000).fit(X, y)
+    apart = np.abs(ours.mse_path_ / theirs.mse_path_ - 1.0).max()
+    return {
+        "rows": count,
+        "columns": columns,
+        "folds": number,
+        "strengths": len(ours.alphas_),
+        "seconds": seconds,
+        "scikit_learn_seconds": (alone := time.perf_counter() - start),
+        "times_as_long": alone / seconds,
+        "errors_apart": float(apart),
+        "alphas": [float(ours.alpha_), float(theirs.alpha_)],
+    }
+
+
 def replicates(count: int, columns: int, number: int) -> dict[str, Any]:
     """Seconds together and one by one, and how far intervals are apart."""
     X, y = rows(count, columns, 1)
@@ -130,6 +158,7 @@ def main() -> None:
     given = parser.parse_args()
     found = {"machine": machine.describe()}
     found["folds"] = folds(given.rows, given.columns, given.folds, given.strengths, given.threads)
+    found["lasso"] = lasso(given.rows, given.columns, given.folds, given.threads)
     found["bootstrap"] = replicates(given.rows // 2, max(given.columns // 5, 1), given.replicates)
     print(json.dumps(found, indent=2))
 
