@@ -1,6 +1,7 @@
 """The losses, and F, as formulas in NumPy: made apart from the kernels, and slow."""
 
 import numpy as np
+from scipy import optimize
 from scipy.special import softmax
 
 DEFAULTS = {
@@ -54,6 +55,27 @@ def _one_predictor(loss, y, eta, delta=None, quantile=None, smoothing=None, powe
     above, below = mean ** (2 - power), y * mean ** (1 - power)
     value = above / (2 - power) + below / (power - 1)
     return value, above - below, (2 - power) * above + (power - 1) * below
+
+
+def least(loss, X, y, l2=0.0, intercept=0.0, **options):
+    """F at its minimum by SciPy's trust regions, in columns of one scale, from an intercept."""
+    X = np.asarray(X, float)
+    spread = X.std(axis=0)
+    Z = np.column_stack(((X - X.mean(axis=0)) / spread, np.ones(len(y))))
+    pull = np.append(l2 / spread**2, 0.0)
+
+    def value_and_slope(theta):
+        value, slope, _ = loss_of(loss, y, (Z @ theta)[:, None], **options)
+        return value.mean() + 0.5 * pull @ theta**2, Z.T @ slope[:, 0] / len(y) + pull * theta
+
+    def hessian(theta):
+        second = loss_of(loss, y, (Z @ theta)[:, None], **options)[2][:, 0, 0]
+        return Z.T @ (second[:, None] * Z) / len(y) + np.diag(pull)
+
+    begin = np.append(np.zeros(X.shape[1]), intercept)
+    ends = {"gtol": 1e-12, "maxiter": 500}
+    found = optimize.minimize(value_and_slope, begin, jac=True, hess=hessian, method="trust-exact", options=ends)
+    return min(found.fun, value_and_slope(begin)[0])
 
 
 def weights_of_classes(class_weight, y, weight):
