@@ -316,8 +316,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "run/replicates.py",
-        "hessian = rows.ask(theta[None], [0]).matrix[0, 0] / rows.weight[0]",
-        "hessian = rows.ask(theta[None], [0]).matrix[ -1, 0] / rows.weight[0]",
+        "return _Curved(asked.matrix[0, 0] / rows.weight[0], columns)",
+        "return _Curved(asked.matrix[-1, 0] / rows.weight[0], columns)",
         "the first of one matrix is the last",
     ),
     Equivalent(
@@ -384,8 +384,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "objective/groups.py",
-        "away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) / self.values[-1])  # lower than 0",
-        "away = drawn * ((1.0 - self.l21 / float(np.linalg.norm(drawn))) * self.values[-1])  # lower than 0",
+        "away = drawn * ((1.0 - self.l21 / norm(drawn)) / self.values[-1])  # lower than 0",
+        "away = drawn * ((1.0 - self.l21 / norm(drawn)) * self.values[-1])  # lower than 0",
         "where a search for signs begins: it ends at the same minimum",
     ),
     Equivalent(

@@ -89,8 +89,8 @@ SURVIVORS = (
         "            self.objective.num_sampled_passes,",
         ("run/test_driver.py::test_a_second_run_counts_its_own_passes_only",),
     ),
-    Survivor("CL3b", "cli/fit.py", '"fit_intercept": intercept,', '"fit_intercept": True,', _OPTIONS),
-    Survivor("CL3c", "cli/fit.py", '"standardize": standardize}', '"standardize": False}', _OPTIONS),
+    Survivor("CL3b", "cli/fit.py", "fit_intercept=intercept,", "fit_intercept=True,", _OPTIONS),
+    Survivor("CL3c", "cli/fit.py", "standardize=standardize,", "standardize=False,", _OPTIONS),
     Survivor("CL3d", "cli/fit.py", 'class_weight="balanced" if balanced else None', "class_weight=None", _OPTIONS),
     Survivor(
         "CL3e",
@@ -122,8 +122,8 @@ SURVIVORS = (
     Survivor(
         "ES3b",
         "estimators/_regression.py",
-        '"mean_deviance": 2.0 * deviances[1] / tally.weight',
-        '"mean_deviance": deviances[1] / tally.weight',
+        '"mean_deviance": 2.0 * half_deviance / tally.weight',
+        '"mean_deviance": half_deviance / tally.weight',
         ("estimators/test_glm.py::test_measures_against_scikit_learn",),
     ),
     Survivor(
