@@ -221,8 +221,8 @@ def test_at_random_moments(kind, compiled, tmp_path):
     folder = {} if compiled else {"FULLBATCH_CACHE_DIR": str(tmp_path)}
     more = {"env": os.environ | {"FULLBATCH_PASSES": "compiled"} | folder}
     for _ in range(number):
-        # Even this fit ends after some seconds, at an F of 0, where nothing is to be compiled.
-        first = chance.uniform(0, 4 if compiled else 12)
+        # Even this fit ends after some six seconds, at an F of 0; compiling takes as long.
+        first = chance.uniform(0, 3 if compiled else 6)
         second = chance.choice([0.0, 0.001, 0.01, 0.1, chance.uniform(0, 2)])
         process = started(*FOREVER, *KINDS[kind], "--json", **more)
         listening(process)

@@ -50,12 +50,12 @@ class _Presses:
                 _write(b"\n")  # the terminal has shown ^C
             return count
 
-    def tell(self) -> None:
+    def tell(self, descriptor: int = 2) -> None:
         """Say that the command was interrupted, unless that was said."""
         with self._lock:
             if not self._told:
                 self._told = True
-                _write(b"interrupted\n")
+                _write(b"interrupted\n", descriptor)
 
     def end(self) -> None:
         """End the process at once, but for what runs still want to keep; the third Ctrl-C does not wait for that."""
@@ -65,8 +65,9 @@ class _Presses:
             if self._ending:
                 return
             self._ending = True
-            self.tell()
+            screen = os.dup(2)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # whatever the process is in has no more to say
+            self.tell(screen)
         try:
             threading.Thread(target=_keep_and_leave, name="fullbatch end", daemon=True).start()
         except RuntimeError:  # the interpreter is ending already
@@ -147,10 +148,10 @@ def _leave(code: int, pressed: bool = False) -> None:
     signal.signal(signal.SIGINT, lambda signum, frame: os._exit(INTERRUPTED))
 
 
-def _write(text: bytes) -> None:
+def _write(text: bytes, descriptor: int = 2) -> None:
     """Write to standard error, past Python's buffers, in which a signal's handler might find itself."""
     with suppress(OSError):  # nobody reads it any more
-        os.write(2, text)
+        os.write(descriptor, text)
 
 
 def _keep_and_leave() -> NoReturn:
