@@ -316,8 +316,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "run/replicates.py",
-        "return _Curved(asked.matrix[0, 0] / rows.weight[0], columns)",
-        "return _Curved(asked.matrix[-1, 0] / rows.weight[0], columns)",
+        "return _Shared(rows.ask(theta[None], [0], columns).matrix[0, 0] / rows.weight[0], columns)",
+        "return _Shared(rows.ask(theta[None], [0], columns).matrix[-1, 0] / rows.weight[0], columns)",
         "the first of one matrix is the last",
     ),
     Equivalent(

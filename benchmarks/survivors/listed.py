@@ -104,7 +104,7 @@ SURVIVORS = (
     Survivor("CL6", "cli/_data.py", '"features": split(self.features),', '"features": None,', _OPTIONS),
     Survivor(
         "CL9",
-        "cli/fit.py",
+        "cli/_told_of_fit.py",
         "result.grad_norm / result.first_grad_norm if result.first_grad_norm else 0.0",
         "result.grad_norm",
         _OPTIONS,

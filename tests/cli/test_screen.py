@@ -15,8 +15,8 @@ from problems import breast_cancer, diabetes, digits, objective
 
 from fullbatch import OrdinalLogisticRegression, Progress, Ridge, ThreadEngine, load_model, minimize
 from fullbatch.cli._screen import in_options, number, screen
+from fullbatch.cli._told_of_fit import solver_in_short
 from fullbatch.cli.app import app, in_plain_words, run
-from fullbatch.cli.fit import _solver_in_short
 from fullbatch.solvers import SOLVERS
 from fullbatch.solvers.auto import choices
 
@@ -114,14 +114,14 @@ def test_why_a_solver_was_chosen_fits_into_a_line():
                 reason = (
                     f"of 8,000 rows and 785 parameters for each of 10 outputs: {choice.reason} (estimated cost 1; b 2)"
                 )
-                short = _solver_in_short(f"Name with all of its options, long; chose {choice.name} because {reason}")
+                short = solver_in_short(f"Name with all of its options, long; chose {choice.name} because {reason}")
                 assert short == f"{choice.name}: {choice.reason}"
                 assert len(short) <= WIDTH - 16
                 told.add(choice.name)
     assert told >= {"newton", "sampled-lbfgs", "lbfgs", "least-squares"}
-    assert _solver_in_short("L-BFGS with 3 directions, which takes 4 MB") == "L-BFGS"
+    assert solver_in_short("L-BFGS with 3 directions, which takes 4 MB") == "L-BFGS"
     after = "LeastSquares; Newton went on where LeastSquares ended: by the Hessian; a column explains 1e-3 of it"
-    assert _solver_in_short(after) == "LeastSquares, then Newton"
+    assert solver_in_short(after) == "LeastSquares, then Newton"
 
 
 def test_numbers_as_they_are_read():

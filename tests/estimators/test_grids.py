@@ -47,6 +47,7 @@ def test_a_tolerance_of_zero_goes_to_the_end_of_the_arithmetic(template, y):
         (LogisticRegression(l1_ratio=1.0), LABELS),
         (LogisticRegression(l2=0.3), LABELS),
         (LogisticRegression(penalty="l1"), LABELS),
+        (LogisticRegression(penalty=None), LABELS),
         (LogisticRegression(class_weight="balanced"), LABELS),
         (GeneralizedLinearRegressor("poisson", l1_ratio=0.5), np.abs(Y)),
         (ElasticNet(), Y),

@@ -55,7 +55,7 @@ class Classifier(Labelled, ClassifierMixin, LinearEstimator):  # type: ignore[mi
     def _strength(self, weight: float) -> float:
         return 1.0 / (float(self.C) * weight)
 
-    def _of_strength(self, strength: float, weight: float) -> dict[str, float | None]:
+    def _of_strength(self, strength: float, weight: float) -> dict[str, Any]:
         return {"C": 1.0 / (strength * weight)}
 
     def _keep(self, coef: Array, intercept: Array, schema: Schema) -> None:

@@ -195,7 +195,7 @@ class LinearEstimator(Fitting, Penalised, Applied, Checked, HandedOver, Saved, B
     def _strength(self, weight: float) -> float:
         """Strength of the penalty on the mean loss, for rows of this total weight."""
 
-    def _of_strength(self, strength: float, weight: float) -> dict[str, float | None]:
+    def _of_strength(self, strength: float, weight: float) -> dict[str, Any]:
         """Parameters by which `_strength` is that."""
         return {"alpha": strength} if hasattr(self, "alpha") else {}
 

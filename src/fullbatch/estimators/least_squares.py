@@ -232,5 +232,5 @@ class Ridge(LeastSquaresRegression):
     def _strength(self, weight: float) -> float:
         return float(np.ravel(self.alpha)[0]) / weight
 
-    def _of_strength(self, strength: float, weight: float) -> dict[str, float | None]:
+    def _of_strength(self, strength: float, weight: float) -> dict[str, Any]:
         return {"alpha": strength * weight}

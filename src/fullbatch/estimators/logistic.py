@@ -150,9 +150,9 @@ class LogisticRegression(Probable, Grouped, Classifier, CallsBack):  # type: ign
             warn(f"[unused] l2={self.l2!r} is the strength, so that C={self.C!r} counts for nothing", FitWarning)
         return float(self.l2)
 
-    def _of_strength(self, strength: float, weight: float) -> dict[str, float | None]:
-        if self.penalty is None:
-            return {}
+    def _of_strength(self, strength: float, weight: float) -> dict[str, Any]:
+        if self.penalty is None:  # which fits of a path do not go by
+            return {"C": 1.0, "l2": strength, "penalty": "deprecated"}
         if self.l2 is None and strength:
             return super()._of_strength(strength, weight)
         return {"C": 1.0, "l2": strength}

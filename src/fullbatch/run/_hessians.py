@@ -51,6 +51,18 @@ class Hessians:
     columns: Array | None = None
 
 
+def places_in(facts: Facts, columns: Array | None) -> Array:
+    """Where each coordinate stands in a Hessian of these columns, and the intercepts, or of all: -1 where it is not in
+    it.
+    """
+    if columns is None:
+        return np.arange(facts.parameters.size)
+    of = facts.coordinates(columns)
+    places = np.full(facts.parameters.size, -1)
+    places[of] = np.arange(len(of))
+    return places
+
+
 def have_room(facts: Facts, parts: int) -> bool:
     """Whether a Hessian of all columns can be kept for each part."""
     return max(parts, 1) * 8 * facts.parameters.size**2 <= MATRIX_BYTES

@@ -22,7 +22,7 @@ from ..protocols.sampling import Draw
 from ..protocols.seams import Facts, Penalty
 from ..solvers.working_set import next_set
 from ._by_part import Rows, sums_of_draws
-from ._hessians import have_room, most_shared
+from ._hessians import have_room, most_shared, places_in
 from ._nulls import Null, NullsOfDraws
 from ._shared_fit import Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one, goes_by_hessians
 from .result import Notice, Status
@@ -71,10 +71,10 @@ class _Sums(NamedTuple):
     grad: Array
 
 
-class _Curved(NamedTuple):
+class _Shared(NamedTuple):
     """The Hessian of the mean loss, of some columns and the intercepts, or of all."""
 
-    hessian: Array
+    matrix: Array
     columns: Array | None
 
 
@@ -96,7 +96,7 @@ def replicates(
     tol, max_iter : float, int
         As in `minimize`.
     """
-    curved = _curved(objective, penalty, theta)
+    shared = _shared(objective, penalty, theta)
     most = max(1, _MOST_NUMBERS // len(theta))
     fits: list[Fit] = []
     notices: list[tuple[Notice, ...]] = []
@@ -105,13 +105,13 @@ def replicates(
         start, nulls = _ask(objective, np.tile(theta, (len(draws), 1)), draws), NullsOfDraws(objective, draws)
         facts = [_facts(objective, penalty, null) for null in nulls.of([[i] for i in range(len(draws))])]
         group = [Fit(0, first + i, facts[i], theta, float(start.loss[i]), start.grad[i]) for i in range(len(draws))]
-        if curved is None:
+        if shared is None:
             for fit in group:
                 fit.alone = True
         else:
-            _go_by(curved, objective, group, draws, tol, max_iter)
+            _go_by(shared, objective, group, draws, tol, max_iter)
             ended = [fit for fit in group if fit.status is Status.CONVERGED]
-            _look_at_their_own(objective, ended, draws, first, tol, curved.columns)
+            _look_at_their_own(objective, ended, draws, first, tol, shared.columns)
         _by_themselves(objective, [fit for fit in group if fit.alone], seed, tol, max_iter)
         notices += _told(objective, group, seed)
         fits += group
@@ -121,11 +121,11 @@ def replicates(
         np.array([fit.left for fit in fits]),
         [fit.known_by for fit in fits],
         notices,
-        np.full(len(theta), np.nan) if curved is None else _acceleration(objective, penalty, theta, curved, seed),
+        np.full(len(theta), np.nan) if shared is None else _acceleration(objective, penalty, theta, shared, seed),
     )
 
 
-def _curved(objective: Objective, penalty: Penalty, theta: Array) -> _Curved | None:
+def _shared(objective: Objective, penalty: Penalty, theta: Array) -> _Shared | None:
     """The Hessian at the fit to all rows, by which replicates go: of the columns in use, and as many that may be soon,
     where most can stand at a corner; None where it is larger than a fit of so many parameters by itself would ask for.
     """
@@ -141,23 +141,22 @@ def _curved(objective: Objective, penalty: Penalty, theta: Array) -> _Curved | N
     elif not (have_room(whole.facts, 1) and goes_by_hessians(whole.facts)):
         return None
     rows = Rows(objective, 0, 0)
-    asked = rows.ask(theta[None], [0]) if columns is None else rows.ask(theta[None], [0], columns)
-    return _Curved(asked.matrix[0, 0] / rows.weight[0], columns)
+    return _Shared(rows.ask(theta[None], [0], columns).matrix[0, 0] / rows.weight[0], columns)
 
 
 def _go_by(
-    curved: _Curved, objective: Objective, fits: list[Fit], draws: Sequence[Draw], tol: float, max_iter: int
+    shared: _Shared, objective: Objective, fits: list[Fit], draws: Sequence[Draw], tol: float, max_iter: int
 ) -> None:
     """Read until each has ended by the shared Hessian, or must go on by itself."""
     for fit in fits:
-        fit.aim(curved.hessian, curved.columns)
+        fit.aim(shared.matrix, shared.columns)
         # A quadratic model with corners tells of a place where F curves up alone.
         fit.alone |= fit.others_move or (bool(fit.penalty.parts) and not objective.facts.parameters.convex)
     while going := [row for row, fit in enumerate(fits) if fit.open]:
         answer = _ask(objective, np.array([fits[row].trial for row in going]), [draws[row] for row in going])
         for place, row in enumerate(going):
             loss, grad = float(answer.loss[place]), answer.grad[place]
-            fits[row].take(loss, grad, np.inf, curved.hessian, tol, curved.columns)
+            fits[row].take(loss, grad, np.inf, shared.matrix, tol, shared.columns)
             fits[row].alone |= fits[row].others_move and fits[row].status is None
             fits[row].end_after(max_iter)
 
@@ -232,7 +231,7 @@ def _told(objective: Objective, fits: list[Fit], seed: int) -> list[tuple[Notice
     return told
 
 
-def _acceleration(objective: Objective, penalty: Penalty, theta: Array, curved: _Curved, seed: int) -> Array:
+def _acceleration(objective: Objective, penalty: Penalty, theta: Array, shared: _Shared, seed: int) -> Array:
     """A sixth of the skewness of the influence on each coordinate, by the infinitesimal jackknife.
 
     The influence of a row is H^-1 times the gradient of its loss. Rows are taken in groups, dealt at random: third and
@@ -247,12 +246,8 @@ def _acceleration(objective: Objective, penalty: Penalty, theta: Array, curved: 
     # Less their share of what the penalty pulls, so that they add up to nothing.
     own = grads - weight[:, None] * (grads.sum(axis=0) / weight.sum())
     of_norms = norm_curvature(penalty.of_coordinates(np.flatnonzero(free)), theta[free])
-    places = np.arange(len(theta))
-    if curved.columns is not None:
-        of = objective.facts.coordinates(curved.columns)
-        places[of] = np.arange(len(of))
-    inside = places[free]
-    matrix = curved.hessian[np.ix_(inside, inside)] + np.diag(penalty.l2[free]) + of_norms
+    inside = places_in(objective.facts, shared.columns)[free]
+    matrix = shared.matrix[np.ix_(inside, inside)] + np.diag(penalty.l2[free]) + of_norms
     with one_thread():
         influence[:, free] = -np.linalg.lstsq(matrix, own[:, free].T, rcond=None)[0].T
     if objective.variables is not None:  # it is linear

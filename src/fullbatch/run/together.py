@@ -29,7 +29,7 @@ from ..solvers.working_set import first_set
 from ._by_part import ByPart, Rows, SquareSums
 from ._counted import Counted, parts_for
 from ._group import Group
-from ._hessians import MATRIX_BYTES, Hessians, have_room, worth
+from ._hessians import MATRIX_BYTES, Hessians, have_room, places_in, worth
 from ._shared_fit import SHARED, Fit, by_working_set, go_on_in_lockstep, go_on_one_by_one
 from .result import Status
 
@@ -344,11 +344,7 @@ class Together:
         own, others = np.flatnonzero(free & penalized), np.flatnonzero(~penalized)
         if not own.size:
             return 0.0
-        whole, places = self.counted.mean(0, hessians.matrix), np.arange(len(theta))
-        if hessians.columns is not None:
-            of = self._facts.coordinates(hessians.columns)
-            places[:] = -1
-            places[of] = np.arange(len(of))
+        whole, places = self.counted.mean(0, hessians.matrix), places_in(self._facts, hessians.columns)
         inside, outside = places[own], places[others]
         if (inside < 0).any():  # it went by itself
             return np.inf
