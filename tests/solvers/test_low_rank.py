@@ -280,7 +280,7 @@ def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver_no
     y, thetas = labels(X, 3), set()
     X = X.toarray() if dense else X
     for threads, of_blas in ((1, 1), (2, 2), (4, 4)):
-        monkeypatch.setattr("fullbatch.solvers._design.available_cpus", lambda cpus=threads: cpus)
+        monkeypatch.setattr("fullbatch.machine.threads.available_cpus", lambda cpus=threads: cpus)
         with threadpool_limits(of_blas, user_api="blas"):
             fun = objective(X, y, "softmax", blocks=7, engine=ThreadEngine(threads))
             thetas.add(minimize(fun, start(fun), solver=SampledLBFGS(rank=20), max_iter=12).theta.tobytes())

@@ -100,6 +100,7 @@ class LinearBlock(Block):
         self._features = schema.n_features
         self._touched: Array | None = None  # columns that the passes have coefficients for, where these are not all
         self._latest_chosen: tuple[Array, tuple[Any, Array, Coefficients]] | None = None
+        self._latest_taken: tuple[tuple[float, int], Array] | None = None
         reference, codes = np.zeros(0), None
         if is_sparse(X):
             X = canonical(X)
@@ -472,8 +473,12 @@ class LinearBlock(Block):
         )
 
     def _taken(self, request: Any) -> Array:
-        count = len(self._rows.y)
-        return np.flatnonzero(uniform_of_rows(self._first_row, count, request.seed) < request.fraction)
+        """The rows that a request takes; the latest are kept, since a solver asks for the same ones again."""
+        asked = request.fraction, request.seed
+        if self._latest_taken is None or self._latest_taken[0] != asked:
+            uniform = uniform_of_rows(self._first_row, len(self._rows.y), request.seed)
+            self._latest_taken = asked, read_only(np.flatnonzero(uniform < request.fraction))
+        return self._latest_taken[1]
 
     def _sample(self, request: RowSample) -> Sample:
         taken = self._taken(request)
@@ -483,8 +488,10 @@ class LinearBlock(Block):
             X = sparse_columns(X, X.shape[1] + codes, np.ones(codes.shape), self._features)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
-        X = (X * np.float64(self._scale)).astype(self.parameters.dtype)
-        return Sample(taken + self._first_row, X, self._rows.y[taken], weight, offset)
+        if self._scale != 1.0:
+            X = X * np.float64(self._scale)
+        X = X.astype(self.parameters.dtype, copy=False)
+        return Sample(taken + self._first_row, (X,), self._rows.y[taken], weight, offset)
 
 
 def _that_count(y: Array, weight: Array) -> Array:

@@ -128,7 +128,7 @@ class ClassesBlock(Block):
                 answers[place] = self._alone(number, one)
             if isinstance(one, RowSample):  # of the same rows: their features are one array
                 sample = samples.setdefault((one.fraction, one.seed), answers[place])
-                answers[place] = replace(answers[place], X=sample.X)
+                answers[place] = replace(answers[place], parts=sample.parts)
         return Each(tuple(answers))
 
     def _points(self, numbers: Sequence[int], thetas: Array, double: bool) -> Iterator[Eval]:

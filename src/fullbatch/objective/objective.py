@@ -195,7 +195,7 @@ class Objective:
         mean, spread = self.blocks.schema.mean, np.sqrt(self.blocks.schema.variance)
         if self.variables is None:
             return mean, spread
-        (mean, beyond), _ = self.variables.columns(np.array([mean, mean + spread]))
+        (mean, beyond), _ = self.variables.columns([np.array([mean, mean + spread])])
         return mean, beyond - mean
 
     def explained(self, theta: Array, grad: Array) -> float | None:
@@ -328,8 +328,8 @@ class Objective:
         if isinstance(total, Sample):
             if self.variables is None:
                 return total
-            X, shift = self.variables.columns(total.X)
-            return replace(total, X=X, shift=shift)
+            X, shift = self.variables.columns(total.parts)
+            return replace(total, parts=(X,), shift=shift)
         if not isinstance(total, Eval):
             return total
         if isinstance(total.value, np.ndarray) and isinstance(total.weight, np.ndarray):  # of the one model asked for

@@ -1,14 +1,20 @@
 """Standardisation as a change of variables on the driver: the kernels know nothing of it, sparse data stays sparse."""
 
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..machine.threads import in_threads
+from ..protocols.rows import is_sparse, stacked
 from ..protocols.schema import CONSTANT, Schema
 
 Array = npt.NDArray[Any]
+
+# Rows that are standardised at a time.
+_AT_A_TIME = 1024
 
 _LEAST = float(np.sqrt(np.finfo(np.float64).tiny))
 
@@ -114,16 +120,33 @@ class Standardized:
             coef = coef - intercept[..., None] * self._mean
         return self._join(np.where(self._used, coef / self._scale, 0.0), intercept)
 
-    def columns(self, X: Any) -> tuple[Any, Array | None]:
-        """Standardised columns from columns as stored, (m, p); sparse ones scaled, and what to subtract from them."""
+    def columns(self, parts: Sequence[Any]) -> tuple[Any, Array | None]:
+        """Standardised columns of all rows, (m, p), from parts of them as stored; sparse ones scaled, and what to
+        subtract from them.
+        """
         mean = np.where(self._used, self._mean, 0.0)
-        if not hasattr(X, "tocsr"):
-            centred = np.subtract(X, mean, out=np.empty_like(X), casting="same_kind")
-            centred[:, ~self._used] = 0.0
-            return np.divide(centred, self._scale, out=centred, casting="same_kind"), None
-        scaled = X.copy()
-        scaled.data = np.where(self._used, 1.0 / self._scale, 0.0)[scaled.indices] * scaled.data
-        return scaled, mean / self._scale
+        if is_sparse(parts[0]):
+            scaled = stacked(parts).copy()
+            scaled.data = np.where(self._used, 1.0 / self._scale, 0.0)[scaled.indices] * scaled.data
+            return scaled, mean / self._scale
+        X = np.empty((sum(map(len, parts)), len(mean)), parts[0].dtype)
+        unused, scales = np.flatnonzero(~self._used), (self._scale != 1.0).any()
+
+        def fill(some: tuple[Array, Array]) -> None:
+            stored, centred = some
+            np.subtract(stored, mean, out=centred, casting="same_kind")
+            centred[:, unused] = 0.0
+            if scales:
+                np.divide(centred, self._scale, out=centred, casting="same_kind")
+
+        places = np.split(X, np.cumsum([len(part) for part in parts])[:-1])
+        pieces = (
+            (stored[some], centred[some])
+            for stored, centred in zip(parts, places, strict=True)
+            for some in (slice(first, first + _AT_A_TIME) for first in range(0, len(stored), _AT_A_TIME))
+        )
+        in_threads(fill, pieces)
+        return X, None
 
     def _split(self, theta: Array) -> tuple[Array, Array]:
         coefs = self._shape[0] * self._shape[1]

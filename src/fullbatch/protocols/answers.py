@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..machine.blas import one_thread
-from .rows import Array
+from .rows import Array, stacked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,8 +181,9 @@ class Sample:
     ----------
     rows : (m,) int64 array
         Global row numbers.
-    X : (m, p) array, or scipy.sparse CSR array
-        Features, in the precision of the blocks; sparse where the blocks' rows are, or have categories.
+    parts : sequence of (m_i, p) arrays, or of scipy.sparse CSR arrays
+        Features, one part below the other, in the precision of the blocks; sparse where the blocks' rows are, or have
+        categories. They are put together once, by whoever needs all of them.
     y : (m,) array
         Targets as the model sees them (class indices for a classifier).
     weight : (m,) float64 array
@@ -194,29 +195,26 @@ class Sample:
     """
 
     rows: Array
-    X: Any
+    parts: tuple[Any, ...]
     y: Array
     weight: Array
     offset: Array | None = None
     shift: Array | None = None
 
+    @property
+    def X(self) -> Any:
+        """(m, p) features of all rows."""
+        return stacked(self.parts)
+
     def __add__(self, other: "Sample") -> "Sample":
         return Sample(
             np.concatenate((self.rows, other.rows)),
-            _stacked(self.X, other.X),
+            self.parts + other.parts,
             np.concatenate((self.y, other.y)),
             np.concatenate((self.weight, other.weight)),
             None if self.offset is None or other.offset is None else np.concatenate((self.offset, other.offset)),
             self.shift,
         )
-
-
-def _stacked(upper: Any, lower: Any) -> Any:
-    if not hasattr(upper, "tocsr"):
-        return np.concatenate((upper, lower))
-    from scipy.sparse import vstack
-
-    return vstack((upper, lower), format="csr")
 
 
 # --- as a solver sees them: means over rows, penalty included -------------------------------------------------------

@@ -1,5 +1,6 @@
 """The rows of a block as a source reads them, and what names where they come from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -122,3 +123,14 @@ def index_type(most: int) -> type[np.signedinteger[Any]]:
 def is_sparse(X: Any) -> bool:
     """Whether X is a scipy.sparse CSR array or matrix (told by its fields, so that scipy need not be loaded)."""
     return hasattr(X, "indptr") and getattr(X, "format", "") == "csr"
+
+
+def stacked(parts: Sequence[Any]) -> Any:
+    """One array of rows in parts, one below the other, which are all dense or all sparse."""
+    if len(parts) == 1:
+        return parts[0]
+    if not is_sparse(parts[0]):
+        return np.concatenate(parts)
+    from scipy.sparse import vstack
+
+    return vstack(parts, format="csr")

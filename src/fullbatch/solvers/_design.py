@@ -2,29 +2,23 @@
 them: the same bits whatever the number of threads.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
-from ..machine.cpus import available_cpus
 from ..protocols.answers import Sample
 from ..protocols.seams import Facts
 
 Array = npt.NDArray[Any]
-T = TypeVar("T")
 
 # Sparse rows are made dense where they hold at least one value for so many columns: products are then faster, and take
 # no more memory.
 _DENSE_COLUMNS = 4
-
-# Products that are made at the same time, at the most: what memory is reckoned with, whatever the machine.
-THREADS = 4
 
 # Rows whose products are added in one call of BLAS; sums of such chunks are float64.
 _CHUNK = 2048
@@ -249,9 +243,3 @@ def mean_squares(rows: Design, weight: Array) -> Array:
     """Weighted mean square of each column, (width,)."""
     squares: Array = rows.squares(weight) / weight.sum()
     return squares
-
-
-def in_threads(task: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    """`task` of each item, on several threads, with BLAS on one each: the same bits for any number of them."""
-    with one_thread(), ThreadPoolExecutor(min(THREADS, available_cpus())) as pool:
-        return list(pool.map(task, items))

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
+from ..machine.threads import THREADS, in_threads
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
-from ._design import THREADS, Design, in_threads, mean_squares
+from ._design import Design, mean_squares
 from .preconditioners import Directions, directions
 
 Array = npt.NDArray[Any]

@@ -19,10 +19,11 @@ import numpy.typing as npt
 
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
+from ..machine.threads import THREADS, in_threads
 from ..machine.vectors import dot
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
-from ._design import THREADS, Design, in_threads, mean_squares
+from ._design import Design, mean_squares
 from ._memory import Inverse
 
 Array = npt.NDArray[Any]
