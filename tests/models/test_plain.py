@@ -61,6 +61,8 @@ def numbers(answer):
         return []
     if hasattr(answer, "__dataclass_fields__"):
         return [one for name in answer.__dataclass_fields__ for one in numbers(getattr(answer, name))]
+    if isinstance(answer, tuple):
+        return [one for part in answer for one in numbers(part)]
     return [answer.toarray() if scipy.sparse.issparse(answer) else np.atleast_1d(np.asarray(answer))]
 
 

@@ -10,11 +10,16 @@ from .cache import kernel
 Array = npt.NDArray[Any]
 
 
+# Values that are swept twice while they are in the caches.
+_TILE = 2**14
+
+
 @kernel
 def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
     """First entry of (n, p) `X` that is NaN or infinite, and mean and squared deviations of its columns.
 
-    Two sweeps over the block, so that a mean far larger than the spread does not cancel.
+    Two sweeps over each tile, so that a mean far larger than the spread does not cancel; tiles are added as Chan,
+    Golub and LeVeque (1983) do.
 
     Returns
     -------
@@ -26,23 +31,41 @@ def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
     """
     n, p = X.shape
     mean, squares = np.zeros(p), np.zeros(p)
-    total = 0.0
-    for i in range(n):
-        w = weight[i] if weight.size else 1.0
-        total += w
-        for j in range(p):
-            v = np.float64(X[i, j])
-            if not np.isfinite(v):
-                return i, j, mean, squares
-            mean[j] += w * v if w != 0.0 else 0.0
-    if total > 0.0:
-        mean /= total
-    for i in range(n):
-        w = weight[i] if weight.size else 1.0
-        if w > 0.0:  # the square of a value that does not count may be infinite
+    total, step = 0.0, max(8, _TILE // max(p, 1))
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        own, others, count = np.zeros(p), np.zeros(p), 0.0
+        for i in range(start, stop):
+            w = weight[i] if weight.size else 1.0
+            count += w
+            if w != 0.0:
+                for j in range(p):
+                    own[j] += w * np.float64(X[i, j])
+            else:  # what does not count must be finite, too
+                for j in range(p):
+                    others[j] += np.float64(X[i, j])
+        finite = True
+        for j in range(p):  # one by one: where sums may be reordered, x - x of a sum is 0 whatever x is
+            finite &= np.isfinite(own[j]) and np.isfinite(others[j])
+        if not finite:
+            for i in range(start, stop):
+                for j in range(p):
+                    if not np.isfinite(np.float64(X[i, j])):
+                        return i, j, mean, squares
+        if count > 0.0:
+            own /= count
+            for i in range(start, stop):
+                w = weight[i] if weight.size else 1.0
+                if w > 0.0:  # the square of a value that does not count may be infinite
+                    for j in range(p):
+                        deviation = np.float64(X[i, j]) - own[j]
+                        squares[j] += w * (deviation * deviation)
+            before, total = total, total + count
             for j in range(p):
-                deviation = np.float64(X[i, j]) - mean[j]
-                squares[j] += w * (deviation * deviation)
+                apart = own[j] - mean[j]
+                mean[j] += apart * (count / total)
+                if before > 0.0:
+                    squares[j] += apart * apart * (before * (count / total))
     return -1, -1, mean, squares
 
 

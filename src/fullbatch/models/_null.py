@@ -195,8 +195,10 @@ def _has_closed_form(loss: DispersionModel) -> bool:
     return bool(loss.family == POWER and loss.link == LOG and loss.power > 2.0)
 
 
-def sums_of(loss: Any, with_intercept: bool, rows: Rows) -> NullSums | None:
-    """The sums of a block's rows; of classes, of which the schema knows enough, those of the offsets alone."""
+def sums_of(loss: Any, with_intercept: bool, rows: Rows, target: Moments | None = None) -> NullSums | None:
+    """The sums of a block's rows, whose targets may have known moments; of classes, of which the schema knows enough,
+    those of the offsets alone.
+    """
     weight, count = as_weight(rows.weight), rows.X.shape[0]
     of_classes = isinstance(loss, Logistic | SquaredHinge | Softmax)
     if of_classes and rows.offset is None:
@@ -209,9 +211,11 @@ def sums_of(loss: Any, with_intercept: bool, rows: Rows) -> NullSums | None:
     else:
         weight = np.ones(len(y))
     with np.errstate(all="ignore"):  # rows that cannot be used are told elsewhere
-        spread = column_moments(y if isinstance(loss, DispersionModel) else y - offset, weight)
+        of_targets = isinstance(loss, DispersionModel) or rows.offset is None
+        if target is None or not of_targets:
+            target = column_moments(y if of_targets else y - offset, weight)
         sums, logs = _sums(loss, y, weight, offset)
-    return NullSums(loss, with_intercept, spread, np.array(sums), np.array(logs))
+    return NullSums(loss, with_intercept, target, np.array(sums), np.array(logs))
 
 
 def null_of(model: Any, schema: Schema, loss: Any) -> Null:

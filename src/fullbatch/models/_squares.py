@@ -56,17 +56,16 @@ def squares_of(
     last = first + len(center)
     width = last + targets.shape[1]
     matrices = np.zeros((request.folds, width, width))
+    copied = np.empty((min(_ROWS, count), width))  # once: new memory takes as long as what is done in it
     with one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, count, _ROWS):
             taken: Any = slice(start, min(start + _ROWS, count))
             if request.folds > 1:
                 taken = start + np.argsort(fold[taken], kind="stable")
             X = features_of(taken)
-            data = np.ones((X.shape[0], width))
-            data[:, first:last] = X
-            if scale != 1.0:
-                data[:, first:last] *= scale
-            data[:, first:last] -= center
+            data = copied[: X.shape[0]]
+            data[:, :first] = 1.0
+            np.subtract(X if scale == 1.0 else X * np.float64(scale), center, out=data[:, first:last])
             data[:, last:] = targets[taken]
             if root.size:
                 data *= root[taken, None]

@@ -107,7 +107,7 @@ class Linear:
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
         described = describe(rows, source, LOSSES[self.loss].labels, self.passes)
-        described = replace(described, null=sums_of(self._pointwise, self.intercept, rows))
+        described = replace(described, null=sums_of(self._pointwise, self.intercept, rows, described.target))
         problems = [described.problem, self._bad_target(rows, source), bad_offset(rows, source)]
         found = [problem for problem in problems if problem is not None]
         return replace(described, problem=min(found, key=lambda problem: problem.row)) if found else described

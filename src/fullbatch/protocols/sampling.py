@@ -18,8 +18,8 @@ POISSON = (
 )  # fmt: skip
 
 
-# Numbers that are hashed at a time: they stay in the nearest caches.
-_AT_A_TIME = 4096
+# Numbers that are hashed at a time: they stay in the caches, and threads do not wait for one another between them.
+_AT_A_TIME = 2**15
 
 
 def uniform_of_rows(first_row: int, count: int, seed: int) -> Array:
