@@ -1,8 +1,6 @@
 """fullbatch through its public API; what is compiled is compiled before the clock starts."""
 
 import time
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,24 +15,10 @@ from fullbatch import (
     array_sources,
     fit_path,
     minimize,
+    table_sources,
 )
-from fullbatch.protocols import Category, Rows
 
 from .task import FAMILIES, Task
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Some rows of numbers and categories."""
-
-    rows: Rows
-    first: int
-
-    def read(self) -> Rows:
-        return self.rows
-
-    def __str__(self) -> str:
-        return f"rows {self.first} and on"
 
 
 def fit(task: Task, threads: int, tol: float, solver: str = "auto") -> dict[str, Any]:
@@ -97,14 +81,6 @@ def _given(task: Task) -> Any:
 def _sources(task: Task) -> Any:
     if task.codes is None:
         return array_sources(task.X, task.y)
-    X, y, codes = np.asarray(task.X), task.y, np.asarray(task.codes)
-    levels = [np.unique(column) for column in codes.T]
-    edges = np.linspace(0, len(y), min(8, len(y)) + 1).astype(int).tolist()
-    sources = []
-    for first, stop in pairwise(edges):
-        categories = tuple(
-            Category(np.searchsorted(own, column[first:stop]).astype(np.int32), own)
-            for own, column in zip(levels, codes.T, strict=True)
-        )
-        sources.append(_Source(Rows(X[first:stop], y[first:stop], None, 1.0, None, categories), first))
-    return sources
+    codes = {f"c{j}": column for j, column in enumerate(np.asarray(task.codes).T)}
+    numbers = {f"x{j}": column for j, column in enumerate(np.asarray(task.X).T)}
+    return table_sources(pa.table(numbers | codes | {"y": task.y}), target="y", categorical=list(codes))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError
-from ..protocols.rows import Category
+from ..protocols.rows import Category, distinct
 from ..protocols.schema import EXACT
 
 Array = npt.NDArray[Any]
@@ -336,8 +336,8 @@ def category(column: pa.ChunkedArray, name: str, where: str, rows: Array, asked:
                 f"numbers below 2**63{of}. Correct it, or leave the column out of categorical",
                 int(rows[first]),
             )
-        levels, codes = np.unique(values.astype(np.int64), return_inverse=True)
-        return Category(codes.astype(np.int32), levels)
+        levels, codes = distinct(values.astype(np.int64) if is_float else values)
+        return Category(codes.astype(np.int32, copy=False), levels.astype(np.int64))
     return replace(levels_and_codes(column, name, where, rows), asked=asked)
 
 

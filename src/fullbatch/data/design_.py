@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols.rows import Category, Rows, is_sparse
+from ..protocols.rows import Category, Rows, distinct, is_sparse
 from ..protocols.schema import Features, in_one_type
 from ..wording.messages import first_line, located, shortened
 from .around import Around
@@ -332,7 +332,7 @@ def levelled(rows: Rows, names: frozenset[str]) -> Rows:
                 f"row {row}, column {rows.names[place]!r}: {values[row]} is no level: categories are text or whole "
                 f"numbers. Correct it, or use the column without C()"
             )
-        levels, codes = np.unique(values.astype(np.int64), return_inverse=True)
+        levels, codes = distinct(values.astype(np.int64))
         categories.append(Category(codes.astype(np.int32), levels))
     kept = [place for place in range(p) if place not in places]
     own = [rows.names[place] for place in places]

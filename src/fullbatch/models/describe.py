@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..kernels.wide import SparseVector, is_wide, numbered
-from ..protocols.rows import Rows, dates_in, is_sparse
+from ..protocols.rows import Rows, dates_in, distinct, is_sparse
 from ..protocols.schema import EXACT, Counts, Description, Moments, Problem
 from ..wording.messages import shortened
 from . import _passes
@@ -123,7 +123,9 @@ def describe(rows: Rows, source: str, labels: bool, passes: str = "auto") -> Des
         labels_of_rows, bad_row, what = as_labels(y, source)
         if bad_row is not None:
             problems.append((bad_row, None, what))
-        classes, index = np.unique(labels_of_rows, return_inverse=True)
+        is_float = labels_of_rows.dtype.kind == "f"  # all of them whole
+        classes, index = distinct(labels_of_rows.astype(np.int64) if is_float else labels_of_rows)
+        classes = classes.astype(labels_of_rows.dtype)
         counts = _count(classes, index, weight, "labels", source)
     else:
         targets = as_numbers(y, f"{source}: target y")

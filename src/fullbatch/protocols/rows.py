@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+# Whole numbers are counted in a table of so many places, or of as many as there are numbers.
+_CLOSE = 2**12
+
 _DATES = (np.datetime64, np.timedelta64, date, time, timedelta)  # a datetime is a date
 
 
@@ -30,6 +33,23 @@ class Category:
     codes: Array
     levels: Array
     asked: bool = True
+
+
+def distinct(values: Array) -> tuple[Array, Array]:
+    """The distinct values in growing order, and the number of each value among them: `np.unique` with the inverse, by
+    counting where values are whole numbers close together.
+    """
+    if values.dtype.kind in "iu" and values.size:
+        least = values.min()
+        spread = int(values.max()) - int(least)
+        if spread < max(values.size, _CLOSE):
+            places = np.subtract(values, least, dtype=np.intp, casting="unsafe")  # of any type, without an overflow
+            there = np.zeros(spread + 1, bool)
+            there[places] = True
+            numbers = np.cumsum(there, dtype=np.int32) - np.int32(1)
+            return least + np.flatnonzero(there).astype(values.dtype), numbers[places]
+    found, inverse = np.unique(values, return_inverse=True)
+    return found, inverse
 
 
 @dataclass(frozen=True, slots=True, eq=False)

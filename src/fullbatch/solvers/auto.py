@@ -36,12 +36,16 @@ _TIMES, _PROJECTED = 5e-11, 1.8e-11
 _PASSES = {
     "newton": 8,
     "sampled-lbfgs": 12,
+    "sampled-lbfgs, every step": 8,
     "sampled-lbfgs, classes": 40,
     "low rank": 25,
     "low rank, classes": 120,
     "lbfgs": 150,
     "lbfgs, classes": 250,
 }
+
+# Rows for each column of a sample whose Hessian takes no more than that share of a pass, and is made at every step.
+_MANY_ROWS, _CHEAP = 400.0, 0.5
 
 # Share of the rows that make up most of the second derivatives of one class, where several have matrices of their own.
 _CURVED = 0.25
@@ -178,15 +182,25 @@ def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
     stored = facts.looked_up + (facts.dense_columns or 0) if sparse else width
     sampled = SampledLBFGS()
     if 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
-        rows = replace(sampled, facts=facts).sample_rows
         grams = 1 if outputs == 1 or outputs > MOST_GRAMS else max(1.0, outputs * _CURVED)
         gram = width * width * _bytes(facts) * _GRAM
         of_row = min(gram, stored * stored * _ENTRIES) if sparse else gram
-        build = grams * rows * of_row + outputs * width**3 * _FACTOR / 6 + 2 * _ROUND
         solves = 2 * outputs * width * width * _bytes(facts) * _TIMES
-        cost = _PASSES[f"sampled-lbfgs{classes}"] * (pass_ + solves) + 2 * build
-        sampled = replace(sampled, plain_iterations=_plain_iterations(build, pass_))
-        yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
+
+        def build_of(solver: SampledLBFGS) -> float:
+            rows = replace(solver, facts=facts).sample_rows
+            return grams * rows * of_row + outputs * width**3 * _FACTOR / 6 + 2 * _ROUND
+
+        often = SampledLBFGS(rows_per_column=_MANY_ROWS, every_step=True)
+        build = build_of(often)
+        if outputs == 1 and build <= _CHEAP * pass_:
+            cost = _PASSES["sampled-lbfgs, every step"] * (pass_ + solves + build)
+            yield Choice("sampled-lbfgs", often, "the Hessian of a sample is made sooner than a pass", cost)
+        else:
+            build = build_of(sampled)
+            cost = _PASSES[f"sampled-lbfgs{classes}"] * (pass_ + solves) + 2 * build
+            sampled = replace(sampled, plain_iterations=_plain_iterations(build, pass_))
+            yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
     rank = most_directions(facts, sampled.max_bytes // 2)
     if 2 * bytes_of_directions(facts, rank) <= sampled.max_bytes:
         low_rank = SampledLBFGS(rank=rank)

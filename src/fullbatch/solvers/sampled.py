@@ -96,6 +96,10 @@ class SampledLBFGS:
     plain_iterations : int
         Iterations of plain L-BFGS before the sample is gathered and the matrix made: on an easy problem they are all
         that is needed. The matrix is not made again before twice as many.
+    every_step : bool
+        For matrices that are made sooner than a pass: anew at every iterate that is far from where it was made. Pairs
+        of earlier matrices, which tell of places left behind, are dropped. With rows enough that is nearly Newton's
+        method.
     inner_steps : int
         For several outputs: conjugate-gradient steps on the whole Hessian of the sample, each time the matrix is used.
         They save passes (MNIST to 1e-6: a quarter with 3, half with 6) and take time on the driver: for data
@@ -114,6 +118,7 @@ class SampledLBFGS:
     rank: int | None = None
     most_builds: int = 20
     plain_iterations: int = 0
+    every_step: bool = False
     inner_steps: int = 0
     max_bytes: int = 2**31
     seed: int = 0
@@ -173,6 +178,7 @@ class SampledLBFGS:
     def about(self) -> str:
         """The method in words, with the memory it takes."""
         later = f", made after {self.plain_iterations} iterations without it" if self.plain_iterations else ""
+        later += ", made at every step" if self.every_step else ""
         what = "the Hessian" if self.rank is None else f"diagonal and {self.rank} directions of the Hessian"
         return (
             f"L-BFGS with {what} of a sample of about {self.sample_rows:.0f} rows, "
@@ -248,6 +254,8 @@ class SampledLBFGS:
                 built_grad=state.grad,
                 built_iteration=state.iteration,
                 builds=state.builds + 1,
+                steps=() if self.every_step else state.steps,
+                changes=() if self.every_step else state.changes,
             )
         inverse = yield from self._inverse(state)
         return replace(state, direction=next_direction(state, inverse))
@@ -258,7 +266,7 @@ class SampledLBFGS:
         if self._known.parameters.quadratic or state.builds >= self.most_builds:
             return False
         moved = dot(state.theta - state.built_at, state.grad - state.built_grad)
-        least = max(LEAST_ITERATIONS * state.builds, 2 * self.plain_iterations)
+        least = 0 if self.every_step else max(LEAST_ITERATIONS * state.builds, 2 * self.plain_iterations)
         return state.iteration - state.built_iteration >= least and moved > FAR * measure(state, self.facts)
 
     def _inverse(self, state: SampledState) -> Steps[Inverse | None]:
