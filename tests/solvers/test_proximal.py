@@ -254,7 +254,7 @@ def test_what_has_no_strength_crosses_zero_on_its_way_to_the_minimum_of_a_face()
 def test_of_a_way_that_ends_at_a_bound_the_better_part_is_gone():
     """The whole step is cut off at both bounds; where it meets the first of them it is better to turn."""
     matrix, target = np.array([[10.0, -6.0], [-6.0, 5.0]]), np.array([1.0, 0.5])
-    penalty = Penalty(np.zeros(2), np.zeros(2), np.full(2, -1.0), np.array([0.5, 0.25]))
+    penalty = Penalty(np.zeros(2), np.zeros(2), np.full(2, -1.0), np.array([0.5, 0.3]))
     found = _face_minimum(matrix, -matrix @ target, np.zeros(2), penalty, np.zeros(2))
     np.testing.assert_allclose(found, [0.5, -0.1], rtol=1e-12)  # where -6 (0.5 - 1) + 5 (x - 0.5) is 0
 
