@@ -14,7 +14,7 @@ from fullbatch.run.driver import drive
 from fullbatch.solvers import sampled
 from fullbatch.solvers._design import design
 from fullbatch.solvers.descent import stuck
-from fullbatch.solvers.preconditioners import refined, sampled_hessian
+from fullbatch.solvers.preconditioners import missing_squares, refined, sampled_hessian
 
 
 def hessian(fun, theta):
@@ -24,7 +24,8 @@ def hessian(fun, theta):
 def inverse_of(fun, theta, shared):
     """B0^-1 as a matrix, from all rows."""
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
-    made = sampled_hessian(design(sample, fun.facts), sample.weight, curvature, fun.facts, shared)
+    rows, weight = design(sample, fun.facts), sample.weight
+    made = sampled_hessian(rows, weight, missing_squares(rows, weight, fun.facts), curvature, fun.facts, shared)
     return made(np.eye(fun.size))
 
 
@@ -63,7 +64,8 @@ def test_inner_steps_solve_with_the_whole_hessian_of_the_sample():
     theta = np.random.default_rng(0).standard_normal(fun.size)
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
     rows, weight = design(sample, fun.facts), sample.weight
-    start_matrix = sampled_hessian(rows, weight, curvature, fun.facts, shared=False)
+    missing = missing_squares(rows, weight, fun.facts)
+    start_matrix = sampled_hessian(rows, weight, missing, curvature, fun.facts, shared=False)
     vector = hessian(fun, theta) @ np.random.default_rng(1).standard_normal(fun.size)
     wanted = np.linalg.pinv(hessian(fun, theta)) @ vector
     errors = []

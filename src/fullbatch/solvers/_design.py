@@ -94,7 +94,8 @@ class DenseDesign:
         root = np.sqrt(factor).astype(self.dtype)[:, None]
         for some, rows in self._chunks():
             with np.errstate(over="ignore", invalid="ignore"):  # seen by whoever factorises it
-                scaled = rows * root[some]
+                own = self.kept is not None or self.shift.size > 0  # a copy already
+                scaled = np.multiply(rows, root[some], out=rows if own else None)
                 total[:p, :p] += scaled.T @ scaled
                 if self.intercept:
                     total[:p, p:] += scaled.T @ root[some]

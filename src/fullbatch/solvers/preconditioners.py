@@ -10,13 +10,14 @@ the sum of trace(H_i) x_i x_i' and s_j the eigenvalues. That is a Kronecker prod
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..kernels.triangles import add_squared
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..machine.threads import THREADS, in_threads
@@ -43,8 +44,9 @@ _RIDGE = {"float64": 1e-11, "float32": 1e-6}
 # A column whose mean square over all rows is so many times that of the sample is one that the sample hardly knows.
 _RARE = 1.5
 
-# Entries of matrices, products with which are worth a start of threads.
-_WORTH_A_THREAD = 2**20
+# Rows of the diagonal blocks of a triangular matrix that is inverted, and entries of one that is worth being compiled
+# for: smaller ones stay in the caches.
+_BLOCK, _WORTH_COMPILING = 64, 2**16
 
 # Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
 _HEAVY = 0.9
@@ -67,18 +69,42 @@ class Root(NamedTuple):
     @classmethod
     def of(cls, matrix: Array, penalty: Array, ridge: float, dtype: Any) -> "Root":
         """Of `damped_cholesky`'s matrix."""
-        from scipy.linalg.lapack import dtrtri
-
         factor = damped_cholesky(matrix, penalty, ridge)
         scale = 1.0 / np.abs(factor).max(axis=1)
         factor *= scale[:, None]
-        inverse, _ = dtrtri(factor, lower=1, overwrite_c=1)
-        return cls(scale, np.ascontiguousarray(inverse, dtype))
+        return cls(scale, _inverted(factor.astype(dtype)))
 
     def solved(self, vectors: Array) -> Array:
-        """The inverse matrix times each row of `vectors`: one after another, which is quicker than all at once."""
-        scaled = (self.scale * vectors).astype(self.inverse.dtype)
-        return self.scale * np.stack([self.inverse.T @ (self.inverse @ vector) for vector in scaled])
+        """The inverse matrix times each row of `vectors`."""
+        scaled = (self.scale * vectors).astype(self.inverse.dtype, order="C")
+        total = np.zeros_like(scaled)
+        add = add_squared if self.inverse.size >= _WORTH_COMPILING else _added_squared
+        add(self.inverse, scaled, total)
+        return self.scale * total
+
+
+def _added_squared(root: Array, vectors: Array, total: Array) -> None:
+    """As `add_squared`."""
+    with one_thread():
+        total += (vectors @ root.T) @ root
+
+
+def _inverted(factor: Array) -> Array:
+    """The inverse of a lower triangular matrix, by those of its diagonal blocks: all else are products, which threads
+    make side by side.
+    """
+    n = len(factor)
+    if n <= _BLOCK:
+        from scipy.linalg.lapack import dtrtri, strtri
+
+        inverse, _ = (strtri if factor.dtype == np.float32 else dtrtri)(factor, lower=1)
+        return np.ascontiguousarray(inverse)
+    half = (n // 2 + _BLOCK - 1) // _BLOCK * _BLOCK
+    upper, lower = _inverted(factor[:half, :half]), _inverted(factor[half:, half:])
+    inverse = np.zeros_like(factor)
+    inverse[:half, :half], inverse[half:, half:] = upper, lower
+    inverse[half:, :half] = -(lower @ (factor[half:, :half] @ upper))
+    return inverse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,16 +133,8 @@ class SampledHessian:
         rotated = np.einsum("kj,mkw->jmw", self.basis, vectors[:, self.predictors])
         rotated[: len(self.flat)] /= self.flat[:, None]
         curved = rotated[len(self.flat) :]
-
-        def solved(j: int) -> Array:
-            return self.roots[j].solved(curved[j])
-
-        each: Callable[..., Iterable[Array]] = map
-        if len(curved) > 1 and sum(root.inverse.size for root in self.roots) > _WORTH_A_THREAD:
-            each = in_threads
-        with one_thread():
-            for j, solution in enumerate(each(solved, range(len(curved)))):
-                curved[j] = solution
+        for j, root in enumerate(self.roots):  # memory is what they wait for: threads would not help
+            curved[j] = root.solved(curved[j])
         result = np.empty_like(vectors)
         result[:, self.predictors] = np.einsum("kj,jmw->mkw", self.basis, rotated)
         return result
@@ -260,7 +278,7 @@ def directions(curvature: RowCurvature, weight: Array, facts: Facts) -> Directio
 
 
 def sampled_hessian(
-    rows: Design, weight: Array, curvature: RowCurvature, facts: Facts, shared: bool
+    rows: Design, weight: Array, missing: Array, curvature: RowCurvature, facts: Facts, shared: bool
 ) -> SampledHessian | None:
     """The matrix of a sample; None where second derivatives are not finite.
 
@@ -270,6 +288,8 @@ def sampled_hessian(
         The sample.
     weight : (m,) array
         The rows' sample weights.
+    missing : (width,) array
+        Of `missing_squares`.
     curvature : RowCurvature
         Of the same rows.
     facts : Facts
@@ -281,7 +301,7 @@ def sampled_hessian(
     if found is None:
         return None
     total, flat = float(weight.sum()), found.penalty[: found.flat]
-    missing, ridge = _missing(rows, weight, facts), _RIDGE[facts.parameters.dtype]
+    ridge = _RIDGE[facts.parameters.dtype]
     if shared or len(found.basis) - found.flat > MOST_GRAMS:
         roots = _of_one_gram(rows, total, found, missing, ridge)
     else:
@@ -316,7 +336,7 @@ def _of_a_gram_each(
     return in_threads(root, range(len(along)))
 
 
-def _missing(rows: Design, weight: Array, facts: Facts) -> Array:
+def missing_squares(rows: Design, weight: Array, facts: Facts) -> Array:
     """What the sample's mean squares lack of those of all rows, (width,), in columns where that is a lot.
 
     A column of which the sample has next to none of the rows, such as a rare level, would seem to have no curvature:
@@ -368,8 +388,6 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
     """Lower Cholesky factor of the symmetric matrix + diag(penalty), with the least ridge that makes it positive
     definite.
     """
-    from scipy.linalg import LinAlgError, cholesky
-
     diagonal = matrix.diagonal() + penalty
     if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
         roots = np.sqrt(np.nan_to_num(diagonal, nan=1.0, posinf=np.inf) + 1e-300)
@@ -377,10 +395,12 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
     # A column without curvature has no gradient either, beyond the penalty's.
     diagonal = np.where(diagonal > 0, diagonal, 1.0)
     while True:  # it ends: once the ridge is the size of the matrix, the diagonal dominates
-        damped = np.array(matrix, order="F")  # as LAPACK takes it, which then makes no copy
+        damped = matrix.copy()
         np.fill_diagonal(damped, diagonal * (1.0 + ridge))
         try:
-            return cholesky(damped, lower=True, overwrite_a=True, check_finite=False)
-        except LinAlgError:
+            factor: Array = np.linalg.cholesky(damped)  # SciPy's would hold up all other threads
+        except np.linalg.LinAlgError:
             ridge *= 100.0
             logger.debug("the sampled Hessian is not positive definite: ridge raised to %g", ridge)
+        else:
+            return factor

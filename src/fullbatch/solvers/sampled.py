@@ -20,7 +20,7 @@ from .descent import along_gradient, check_precision, first_state, is_finite, pr
 from .lbfgs import WINDOW as PLAIN_WINDOW
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
 from .low_rank import MOST_DIRECTIONS, bytes_of_directions, bytes_of_projections, low_rank_hessian, most_directions
-from .preconditioners import bytes_of_matrices, refined, sampled_hessian
+from .preconditioners import bytes_of_matrices, missing_squares, refined, sampled_hessian
 
 Array = npt.NDArray[Any]
 
@@ -68,6 +68,7 @@ class _Made:
     def __init__(self) -> None:
         self.rows: Design | None = None
         self.weight: Array | None = None
+        self.missing: Array | None = None
         self.key: Any = None
         self.inverse: Inverse | None = None
 
@@ -281,17 +282,23 @@ class SampledLBFGS:
                 made.rows, made.weight = design(sample, self._known), sample.weight
             made.key = made.inverse = None  # its memory is free for the next
             curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
-            made.inverse = self._inverse_of(made.rows, made.weight, curvature, state.built_iteration == 0)
+            made.inverse = self._inverse_of(curvature, state.built_iteration == 0)
             made.key = key
         return made.inverse
 
-    def _inverse_of(self, rows: Design, weight: Array, curvature: RowCurvature, at_start: bool) -> Inverse | None:
+    def _inverse_of(self, curvature: RowCurvature, at_start: bool) -> Inverse | None:
+        made, facts = self._made, self._known
+        rows, weight = made.rows, made.weight
+        assert rows is not None
+        assert weight is not None
         if self.rank is not None:
-            start: Inverse | None = low_rank_hessian(rows, weight, curvature, self._known, self.rank, self.seed)
+            start: Inverse | None = low_rank_hessian(rows, weight, curvature, facts, self.rank, self.seed)
         else:
+            if made.missing is None:
+                made.missing = missing_squares(rows, weight, facts)
             # At the start the directions' matrices are alike, and not worth their price.
-            start = sampled_hessian(rows, weight, curvature, self._known, shared=at_start)
-        return start and refined(start, rows, weight, curvature, self._known, self.inner_steps)
+            start = sampled_hessian(rows, weight, made.missing, curvature, facts, shared=at_start)
+        return start and refined(start, rows, weight, curvature, facts, self.inner_steps)
 
 
 def _fallbacks(state: SampledState, inverse: Inverse | None) -> Iterator[Array]:
