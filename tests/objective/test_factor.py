@@ -6,6 +6,7 @@ import pytest
 from fullbatch import Linear, Objective, SerialEngine, Standardized, array_sources
 from fullbatch.objective.factor import lengths, triangle_of
 from fullbatch.protocols import Squares
+from fullbatch.protocols.rows import stacked
 
 
 def rows(n=40, seed=0):
@@ -40,8 +41,8 @@ class Turned:
     def pull_back(self, grad):
         return self.Q.T @ grad
 
-    def columns(self, X):
-        return X, None
+    def columns(self, parts):
+        return stacked(parts), None
 
 
 @pytest.mark.parametrize("variables", [None, "centred", "scaled", "turned"])

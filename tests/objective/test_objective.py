@@ -202,6 +202,23 @@ def test_a_sample_under_a_change_of_variables_has_the_columns_that_theta_multipl
     assert (fun.num_passes, fun.num_sampled_passes) == (0, 0.2)
 
 
+@pytest.mark.parametrize("scale", [False, True])
+def test_columns_of_many_rows_in_parts_are_standardised_as_all_at_once(scale):
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((3000, 6)) * 10.0 ** np.arange(-2, 4) + 7).astype(np.float32)
+    X[:, 2] = 5.0
+    blocks = SerialEngine().place(Linear("logistic"), array_sources(X, np.arange(3000) % 2))
+    variables = Standardized(blocks.schema, 1, scale=scale)
+    found, shift = variables.columns([X[:1], X[1:1400], X[1400:1400], X[1400:]])
+    wanted = X - X.astype(np.float64).mean(axis=0)
+    wanted[:, 2] = 0.0  # a constant is not used
+    if scale:
+        wanted[:, [0, 1, 3, 4, 5]] /= X.astype(np.float64).std(axis=0)[[0, 1, 3, 4, 5]]
+    assert shift is None
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max(axis=0))
+
+
 def test_what_a_change_of_variables_cannot_translate_is_refused_before_a_pass():
     X, y = breast_cancer()
     fun = objective(X, y)

@@ -48,6 +48,23 @@ def test_choices(problem, name):
     assert choice.reason
 
 
+@pytest.mark.parametrize(
+    ("problem", "often"),
+    [
+        (facts(2_000_000, 29), True),
+        (facts(2_000_000, 29, dtype="float32"), True),
+        (facts(50_000, 151), False),  # it takes longer than a pass
+        (facts(2_000_000, 29, 3), False),
+        (facts(600_000, 673, dense_columns=5, looked_up=6), False),
+    ],
+)
+def test_a_matrix_that_is_made_sooner_than_a_pass_is_made_at_every_step(problem, often):
+    (solver,) = [one.solver for one in choices(problem) if one.about == "sampled-lbfgs"]
+    assert solver.every_step == often
+    assert (solver.rows_per_column == 400) == often
+    assert (solver.plain_iterations > 0) == (not often and problem.rows < 2_000_000)
+
+
 @pytest.mark.parametrize(("outputs", "has_room"), [(59, True), (60, False)])
 def test_newton_may_be_chosen_where_three_hessians_of_all_outputs_have_room(outputs, has_room):
     names = [choice.name for choice in choices(facts(1000, 40, outputs))]

@@ -14,7 +14,7 @@ from fullbatch.run.driver import drive
 from fullbatch.solvers import sampled
 from fullbatch.solvers._design import design
 from fullbatch.solvers.descent import stuck
-from fullbatch.solvers.preconditioners import missing_squares, refined, sampled_hessian
+from fullbatch.solvers.preconditioners import _WORTH_COMPILING, Root, missing_squares, refined, sampled_hessian
 
 
 def hessian(fun, theta):
@@ -284,7 +284,7 @@ def test_answers_row_by_row_stand_in_the_order_of_the_sample():
     assert (both.diagonal.shape, both.coupling) == ((3, 2), None)
 
 
-@pytest.mark.parametrize("options", [{}, {"inner_steps": 3}, {"plain_iterations": 5}, {"rank": 0}])
+@pytest.mark.parametrize("options", [{}, {"every_step": True}, {"inner_steps": 3}, {"plain_iterations": 5}, {"rank": 0}])
 def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver(options, monkeypatch):
     from threadpoolctl import threadpool_limits
 
@@ -354,6 +354,41 @@ def test_it_begins_as_plain_lbfgs_where_that_is_asked_for():
     assert result.success
     assert len(values) < 25 < len([value for value in plain if value > result.value * (1 + 1e-9)])
     assert "made after 6 iterations without it" in result.solver
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [1, 64, 65, 200, 300])
+def test_a_root_stands_for_the_inverse_of_its_matrix(width, dtype):
+    """Of widths with one block and with several, by NumPy and compiled."""
+    rng = np.random.default_rng(width)
+    factor = rng.standard_normal((width + 9, width)) * np.geomspace(1e-3, 1e3, width)
+    matrix, penalty = factor.T @ factor, rng.random(width)
+    vectors = rng.standard_normal((2, width)) / np.geomspace(1e-3, 1e3, width)
+    found = Root.of(matrix, penalty, 1e-12, dtype).solved(vectors)
+    wanted = np.linalg.solve((matrix + np.diag(penalty)), vectors.T).T
+    units = np.geomspace(1e-3, 1e3, width)
+    tolerance = (1e-7 if dtype == "float64" else 2e-2) * np.abs(wanted * units).max()
+    np.testing.assert_allclose(found * units, wanted * units, rtol=0, atol=tolerance)
+    assert (300**2 >= _WORTH_COMPILING) > (200**2 >= _WORTH_COMPILING)
+
+
+def test_made_at_every_step_with_many_rows_it_is_nearly_newtons_method():
+    X, y = decades()
+    fun = objective(X, y)
+    best = minimize(fun, start(fun), solver="newton", tol=1e-14).value
+
+    def passes_to(solver, gap):
+        values, result = iterates(fun, solver, tol=1e-12)
+        assert result.success
+        return next(place for place, value in enumerate(values) if value - best <= gap * best), result
+
+    newton, _ = passes_to("newton", 1e-5)
+    often, result = passes_to(SampledLBFGS(rows_per_column=400, every_step=True), 1e-5)
+    once, _ = passes_to(SampledLBFGS(rows_per_column=400, most_builds=1), 1e-5)
+    assert newton <= often <= newton + 1 < once
+    assert 2 < result.state.builds < 10
+    assert result.iterations - result.state.built_iteration >= len(result.state.steps) > 0
+    assert "made at every step" in result.solver
 
 
 def test_an_easy_problem_ends_before_the_matrix_is_made():

@@ -53,6 +53,7 @@ OPTIONS = {
         "rank": [value for value in NO_COUNT if value is not None],
         "most_builds": least(1),
         "plain_iterations": NO_COUNT,
+        "every_step": NO_FLAG,
         "inner_steps": NO_COUNT,
         "max_bytes": [*NO_NUMBER, np.inf],
         "seed": ANY_SIGN,

@@ -13,7 +13,7 @@ from ..objective.measure import measure
 from ..protocols.answers import RowCurvature
 from ..protocols.requests import Curvature, RowSample, ValueGrad
 from ..protocols.seams import Facts, Steps
-from ..wording.arguments import check_number, check_whole, is_number
+from ..wording.arguments import check_flag, check_number, check_whole, is_number
 from ._design import Design, bytes_per_row, design
 from ._memory import Inverse
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
@@ -139,6 +139,7 @@ class SampledLBFGS:
             check_whole("rank", self.rank, 0)
         for name, least in (("most_builds", 1), ("plain_iterations", 0), ("inner_steps", 0), ("seed", None)):
             check_whole(name, getattr(self, name), least)
+        check_flag("every_step", self.every_step)
         check_number("max_bytes", self.max_bytes, finite=True)
 
     def for_problem(self, facts: Facts) -> "SampledLBFGS":
