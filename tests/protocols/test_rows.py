@@ -22,7 +22,9 @@ def test_distinct_whole_numbers_of_any_type_are_those_of_numpy(dtype, where):
     np.testing.assert_array_equal(numbers, inverse)
 
 
-@pytest.mark.parametrize("values", [np.zeros(0, np.int64), np.array([True, False]), np.array(["b", "a", "b"]), np.ones(3)])
+@pytest.mark.parametrize(
+    "values", [np.zeros(0, np.int64), np.array([True, False]), np.array(["b", "a", "b"]), np.ones(3)]
+)
 def test_distinct_values_of_other_kinds(values):
     found, numbers = distinct(values)
     np.testing.assert_array_equal(found, np.unique(values))

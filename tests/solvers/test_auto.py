@@ -49,6 +49,21 @@ def test_choices(problem, name):
 
 
 @pytest.mark.parametrize(
+    ("problem", "name"),
+    [
+        (facts(500_000, 55, 7), "sampled-lbfgs of all outputs"),
+        (facts(100_000, 61, 5), "sampled-lbfgs"),  # passes are cheap
+        (facts(500_000, 200, 7), "sampled-lbfgs"),  # the matrix would be large
+        (facts(150, 5, 3), "newton"),
+    ],
+)
+def test_outputs_of_few_columns_are_coupled_where_passes_take_long(problem, name):
+    choice = choose(problem)
+    assert choice.about == name
+    assert getattr(choice.solver, "coupled", False) == name.endswith("outputs")
+
+
+@pytest.mark.parametrize(
     ("problem", "often"),
     [
         (facts(2_000_000, 29), True),

@@ -28,6 +28,7 @@ SOLVERS = {
     "small sample": lambda: SampledLBFGS(rows_per_column=5, most_builds=2, seed=3),
     "inner steps": lambda: SampledLBFGS(inner_steps=3),
     "every step": lambda: SampledLBFGS(every_step=True, rows_per_column=100),
+    "coupled": lambda: SampledLBFGS(coupled=True, rows_per_column=100),
     "plain first": lambda: SampledLBFGS(plain_iterations=4),
     "low rank": lambda: SampledLBFGS(rank=3),
     "diagonal": lambda: SampledLBFGS(rank=0),

@@ -54,6 +54,7 @@ OPTIONS = {
         "most_builds": least(1),
         "plain_iterations": NO_COUNT,
         "every_step": NO_FLAG,
+        "coupled": NO_FLAG,
         "inner_steps": NO_COUNT,
         "max_bytes": [*NO_NUMBER, np.inf],
         "seed": ANY_SIGN,

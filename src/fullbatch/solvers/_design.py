@@ -22,6 +22,8 @@ _DENSE_COLUMNS = 4
 
 # Rows whose products are added in one call of BLAS; sums of such chunks are float64.
 _CHUNK = 2048
+# The same where each is multiplied by several factors.
+_WIDE_CHUNK = 256
 
 # Seconds for one product in a Gram matrix, of dense rows and of sparse ones: only their ratio matters.
 _DENSE_PRODUCT, _SPARSE_PRODUCT = 1e-11, 4e-9
@@ -104,6 +106,17 @@ class DenseDesign:
             total[p, p] = factor.sum()
         return total
 
+    def grams(self, factors: Array) -> Array:
+        """Gram matrices under (J, m) factors of any sign, (J, width, width)."""
+        width, of_rows = self.width, factors.T.astype(self.dtype)
+        total = np.zeros((width, len(factors) * width))
+        for some, rows in self._chunks(_WIDE_CHUNK):
+            if self.intercept:
+                rows = np.column_stack((rows, np.ones(len(rows), self.dtype)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                total += rows.T @ (of_rows[some, :, None] * rows[:, None]).reshape(len(rows), -1)
+        return total.reshape(width, len(factors), width).swapaxes(0, 1)
+
     def squares(self, factor: Array) -> Array:
         """Diagonal of the Gram matrix, (width,)."""
         total = np.zeros(self.width)
@@ -114,10 +127,10 @@ class DenseDesign:
             total[-1] = factor.sum()
         return total
 
-    def _chunks(self) -> Iterator[tuple[slice, Array]]:
+    def _chunks(self, at_a_time: int = _CHUNK) -> Iterator[tuple[slice, Array]]:
         """The rows less the shift, so many at a time."""
-        for start in range(0, len(self), _CHUNK):
-            some = slice(start, start + _CHUNK)
+        for start in range(0, len(self), at_a_time):
+            some = slice(start, start + at_a_time)
             rows = self.X[some if self.kept is None else self.kept[some]]
             if self.shift.size:
                 rows = np.subtract(rows, self.shift, out=np.empty_like(rows), casting="same_kind")
@@ -194,6 +207,10 @@ class SparseDesign:
             return products
         sums = sums - total * self.shift
         return np.block([[products, sums[:, None]], [sums[None], np.full((1, 1), total)]])
+
+    def grams(self, factors: Array) -> Array:
+        """Gram matrices under (J, m) factors of any sign, (J, width, width)."""
+        return np.array([self.gram(np.maximum(one, 0.0)) - self.gram(np.maximum(-one, 0.0)) for one in factors])
 
     def squares(self, factor: Array) -> Array:
         """Diagonal of the Gram matrix, (width,)."""

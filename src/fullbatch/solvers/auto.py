@@ -38,6 +38,8 @@ _PASSES = {
     "sampled-lbfgs": 12,
     "sampled-lbfgs, every step": 8,
     "sampled-lbfgs, classes": 40,
+    "sampled-lbfgs, few classes": 26,
+    "sampled-lbfgs, coupled": 14,
     "low rank": 25,
     "low rank, classes": 120,
     "lbfgs": 150,
@@ -46,6 +48,10 @@ _PASSES = {
 
 # Rows for each column of a sample whose Hessian takes no more than that share of a pass, and is made at every step.
 _MANY_ROWS, _CHEAP = 400.0, 0.5
+
+# The same of one whose matrix is of all outputs, of no more parameters than these; and how many times what a product in
+# one Gram matrix takes it takes in those that couple outputs.
+_ROWS_OF_ALL, _FEW, _CROSSED = 200.0, 1000, 2.5
 
 # Share of the rows that make up most of the second derivatives of one class, where several have matrices of their own.
 _CURVED = 0.25
@@ -187,20 +193,27 @@ def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
         of_row = min(gram, stored * stored * _ENTRIES) if sparse else gram
         solves = 2 * outputs * width * width * _bytes(facts) * _TIMES
 
-        def build_of(solver: SampledLBFGS) -> float:
+        def build_of(solver: SampledLBFGS, grams: float, width: int) -> float:
             rows = replace(solver, facts=facts).sample_rows
-            return grams * rows * of_row + outputs * width**3 * _FACTOR / 6 + 2 * _ROUND
+            return grams * rows * of_row + width**3 * _FACTOR / 6 + 2 * _ROUND
 
+        build = build_of(sampled, grams, width) + (outputs - 1) * width**3 * _FACTOR / 6
         often = SampledLBFGS(rows_per_column=_MANY_ROWS, every_step=True)
-        build = build_of(often)
-        if outputs == 1 and build <= _CHEAP * pass_:
-            cost = _PASSES["sampled-lbfgs, every step"] * (pass_ + solves + build)
+        if outputs == 1 and (soon := build_of(often, 1, width)) <= _CHEAP * pass_:
+            cost = _PASSES["sampled-lbfgs, every step"] * (pass_ + solves + soon)
             yield Choice("sampled-lbfgs", often, "the Hessian of a sample is made sooner than a pass", cost)
         else:
-            build = build_of(sampled)
-            cost = _PASSES[f"sampled-lbfgs{classes}"] * (pass_ + solves) + 2 * build
+            few = ", few classes" if outputs > 1 and outputs * width <= _FEW else classes
+            cost = _PASSES[f"sampled-lbfgs{few}"] * (pass_ + solves) + 2 * build
             sampled = replace(sampled, plain_iterations=_plain_iterations(build, pass_))
             yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
+        whole = SampledLBFGS(rows_per_column=_ROWS_OF_ALL, coupled=True)
+        if outputs > 1 and outputs * width <= _FEW:
+            build = build_of(whole, _CROSSED * outputs**2, outputs * width)  # the first one is shared, and cheap
+            cost = _PASSES["sampled-lbfgs, coupled"] * (pass_ + outputs / 2 * solves) + 2 * build
+            yield Choice(
+                "sampled-lbfgs", whole, "the whole Hessian of a sample saves most passes", cost, "of all outputs"
+            )
     rank = most_directions(facts, sampled.max_bytes // 2)
     if 2 * bytes_of_directions(facts, rank) <= sampled.max_bytes:
         low_rank = SampledLBFGS(rank=rank)

@@ -6,7 +6,8 @@ block-diagonal, for what couples two of them is zero in the mean. Its blocks are
 (v_j' H_i v_j) x_i x_i'. With one predictor this is the Hessian itself.
 
 Far from the optimum, and where there are many predictors, one Gram matrix serves all: A_j = s_j A / sum of s, with A
-the sum of trace(H_i) x_i x_i' and s_j the eigenvalues. That is a Kronecker product.
+the sum of trace(H_i) x_i x_i' and s_j the eigenvalues. That is a Kronecker product. Where there are few coefficients,
+the blocks that couple two directions are made as well.
 """
 
 import logging
@@ -109,7 +110,7 @@ def _inverted(factor: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampledHessian:
-    """B0^-1, by the Cholesky factor of one matrix for each direction of the predictors.
+    """B0^-1, by the Cholesky factor of one matrix for each direction of the predictors, or of one for all of them.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class SampledHessian:
     flat : (directions without curvature, width) array
         Diagonals that stand for their matrices.
     roots : sequence of Root
-        Of the others.
+        Of the others: one for each, or one for all, of their coordinates one direction after the other.
     """
 
     predictors: Array
@@ -133,8 +134,11 @@ class SampledHessian:
         rotated = np.einsum("kj,mkw->jmw", self.basis, vectors[:, self.predictors])
         rotated[: len(self.flat)] /= self.flat[:, None]
         curved = rotated[len(self.flat) :]
+        together = len(curved) // max(len(self.roots), 1)
         for j, root in enumerate(self.roots):  # memory is what they wait for: threads would not help
-            curved[j] = root.solved(curved[j])
+            part = curved[j * together : (j + 1) * together]
+            solved = root.solved(part.swapaxes(0, 1).reshape(len(vectors), -1))
+            part[:] = solved.reshape(len(vectors), together, -1).swapaxes(0, 1)
         result = np.empty_like(vectors)
         result[:, self.predictors] = np.einsum("kj,jmw->mkw", self.basis, rotated)
         return result
@@ -209,8 +213,10 @@ class RefinedHessian:
         return product
 
 
-def bytes_of_matrices(facts: Facts) -> int:
+def bytes_of_matrices(facts: Facts, coupled: bool = False) -> int:
     """Memory of the factors, and of the Gram matrices while they are made."""
+    if coupled:
+        return 8 * facts.width * facts.width * (4 * facts.outputs**2 + 3 * THREADS)
     return 8 * facts.width * facts.width * (facts.outputs + 2 * THREADS)
 
 
@@ -278,7 +284,13 @@ def directions(curvature: RowCurvature, weight: Array, facts: Facts) -> Directio
 
 
 def sampled_hessian(
-    rows: Design, weight: Array, missing: Array, curvature: RowCurvature, facts: Facts, shared: bool
+    rows: Design,
+    weight: Array,
+    missing: Array,
+    curvature: RowCurvature,
+    facts: Facts,
+    shared: bool,
+    coupled: bool = False,
 ) -> SampledHessian | None:
     """The matrix of a sample; None where second derivatives are not finite.
 
@@ -296,14 +308,18 @@ def sampled_hessian(
         Of the problem.
     shared : bool
         Whether one Gram matrix serves all directions, however few they are.
+    coupled : bool
+        Whether it is one matrix of all directions, with what couples them; where none is shared.
     """
     found = directions(curvature, weight, facts)
     if found is None:
         return None
     total, flat = float(weight.sum()), found.penalty[: found.flat]
     ridge = _RIDGE[facts.parameters.dtype]
-    if shared or len(found.basis) - found.flat > MOST_GRAMS:
+    if shared or (len(found.basis) - found.flat > MOST_GRAMS and not coupled):
         roots = _of_one_gram(rows, total, found, missing, ridge)
+    elif coupled and found.flat < len(found.basis):
+        roots = [_of_all(rows, total, found, missing, ridge, curvature)]
     else:
         roots = _of_a_gram_each(rows, total, found, missing, ridge, _along(curvature, found.basis[:, found.flat :]))
     return SampledHessian(facts.predictors, found.basis, np.where(flat > 0, flat, found.floor), roots)
@@ -334,6 +350,32 @@ def _of_a_gram_each(
         return Root.of(gram, penalty[j] + extra, ridge, rows.dtype)
 
     return in_threads(root, range(len(along)))
+
+
+def _of_all(
+    rows: Design, total: float, found: Directions, missing: Array, ridge: float, curvature: RowCurvature
+) -> Root:
+    """The root of the sample's whole Hessian in the directions with curvature."""
+    basis, width = found.basis[:, found.flat :], rows.width
+    count = basis.shape[1]
+    coupling = None if curvature.coupling is None else np.einsum("mk,kj->mj", curvature.coupling, basis)
+    matrix = np.zeros((count, width, count, width))
+
+    def add(j: int) -> None:
+        """What couples a direction with itself and those before it."""
+        own = (basis[:, : j + 1] * basis[:, j : j + 1]).T @ curvature.diagonal.T
+        if coupling is not None:
+            own -= (coupling[:, : j + 1] * coupling[:, j : j + 1]).T
+        grams = rows.grams(own) / total
+        grams[j][np.diag_indices(width)] += missing * float(own[j].sum()) / total
+        for k, gram in enumerate(grams):
+            matrix[j, :, k] = gram
+            matrix[k, :, j] = gram  # which is symmetric
+
+    in_threads(add, reversed(range(count)))  # the longest first
+    size = count * width
+    with one_thread():
+        return Root.of(matrix.reshape(size, size), found.penalty[found.flat :].ravel(), ridge, rows.dtype)
 
 
 def missing_squares(rows: Design, weight: Array, facts: Facts) -> Array:
