@@ -14,7 +14,7 @@ from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from fullbatch import Linear, LogisticRegression, ThreadEngine, array_sources
-from fullbatch.kernels.losses import LOSSES
+from fullbatch.kernels.losses import LOSSES, DispersionModel
 from fullbatch.models import _compiled, _passes, _plain
 from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
 from fullbatch.protocols.requests import DrawnCurvature, DrawnValueGrad, Squares
@@ -123,7 +123,11 @@ def test_both_give_the_same_answers(loss, storage):
             np.testing.assert_allclose(mine, there, rtol=tolerance, atol=least, err_msg=str(request))
 
 
-@pytest.mark.parametrize("loss", KNOWN)
+# Others are in tests/kernels/test_dispersion_models.py.
+USUAL = [loss for loss in KNOWN if not isinstance(LOSSES[loss].kind(), DispersionModel)]
+
+
+@pytest.mark.parametrize("loss", USUAL)
 def test_far_off_and_not_a_number(loss):
     """NaN and infinity are seen, without a warning; a row without weight counts nothing, whatever its predictor."""
     kind, outputs = LOSSES[loss].kind(**DEFAULTS.get(loss, {})), 3 if loss == "softmax" else 1

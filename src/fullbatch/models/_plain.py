@@ -13,10 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.features import sparse_columns
-from ..kernels.losses import Gamma, Huber, Logistic, Poisson, Quantile, Softmax, Squared, SquaredHinge, Tweedie
+from ..kernels.losses import (
+    DispersionModel,
+    Gamma,
+    Huber,
+    Logistic,
+    Poisson,
+    Quantile,
+    Softmax,
+    Squared,
+    SquaredHinge,
+    Tweedie,
+)
 from ..machine.blas import one_thread
 from ..protocols.rows import is_sparse
 from ..protocols.sampling import Draw
+from ._plain_families import dispersion_model
 
 Array = npt.NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -180,6 +192,7 @@ FORMULAS: dict[type, Callable[[Any, Array, Array], tuple[Array, Array, Array]]] 
     Gamma: _gamma,
     Tweedie: _tweedie,
     Softmax: _softmax,
+    DispersionModel: dispersion_model,
 }
 
 
@@ -193,12 +206,14 @@ class _Pointwise(NamedTuple):
 
 
 def _pointwise(loss: Any, y: Array, weight: Array, eta: Array) -> _Pointwise:
-    if weight.size and not weight.all():
-        eta = np.where(weight != 0, eta, 0.0)  # where every loss is finite, so that zero times it is zero
     value, slope, curvature = FORMULAS[type(loss)](loss, y, eta)
     squares = slope**2
     if weight.size:
         value, slope, curvature, squares = weight * value, weight * slope, weight * curvature, weight * squares
+        if not weight.all():  # a row without weight counts nothing, whatever its loss
+            value, slope, curvature, squares = (
+                np.where(weight != 0, one, 0.0) for one in (value, slope, curvature, squares)
+            )
     return _Pointwise(value, slope, curvature, float(squares.sum()))
 
 

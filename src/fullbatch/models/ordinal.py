@@ -1,4 +1,4 @@
-"""Proportional odds: the cumulative logit model of ordered classes, on the compiled passes of logistic regression.
+"""Proportional odds: the cumulative logit model of ordered classes, on the passes of logistic regression.
 
 With eta_k = x' coef + offset + intercept_k the model says P(y > k) = F(eta_k), F the logistic function, for the K - 1
 cuts between K classes; intercepts fall from cut to cut. The probability of class k between two cuts factorises,
@@ -10,7 +10,7 @@ and the last is infinite where intercepts are not in order: no line search gets 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..protocols.schema import Description, Features, Schema
 from ..protocols.seams import Block, Parameters
 from ._linear_block import LinearBlock
 from ._null import null_of
+from ._passes import of_all, usual_passes
 from .describe import canonical
 from .linear import Linear
 
@@ -42,23 +43,26 @@ class CumulativeLogit:
         From the lowest to the highest; default: sorted.
     class_weight : "balanced" or mapping of label to weight, optional
         Multiplies the sample weights of each class, as in `Linear`.
+    passes : {"auto", "plain", "compiled"}
+        As in `Linear`.
     """
 
     classes: Sequence[Any] | None = None
     class_weight: str | Mapping[Any, float] | None = None
+    passes: str = field(default_factory=usual_passes)
 
     takes_categories: ClassVar[bool] = True
     intercept: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        Linear("softmax", class_weight=self.class_weight)  # refuses wrong weights here, not on a worker
+        assert self._softmax  # refuses wrong options here, not on a worker
         if self.classes is not None and len(set(self.classes)) < max(2, len(self.classes)):
             raise ValueError(f"classes must be two or more labels, each once, got {list(self.classes)!r}")
 
     @property
     def _softmax(self) -> Linear:
         """The model of the same classes without an order: rows and classes are described, and weighed, alike."""
-        return Linear("softmax", class_weight=self.class_weight)
+        return Linear("softmax", class_weight=self.class_weight, passes=self.passes)
 
     def describe(self, rows: Rows, source: str) -> Description:
         """Check and describe a block's rows."""
@@ -129,7 +133,8 @@ class CumulativeLogit:
             null=null.deviance,
             about=f"cumulative logit of {len(ranks)} ordered classes",
         )
-        return _CumulativeBlock(replace(rows, y=ranks[index], weight=weight), schema, first_row, parameters)
+        rows = replace(rows, y=ranks[index], weight=weight)
+        return _CumulativeBlock(rows, schema, first_row, parameters, self.passes)
 
 
 class _CumulativeBlock(Block):
@@ -149,11 +154,13 @@ class _CumulativeBlock(Block):
         Global number of the first row.
     parameters : Parameters
         Of theta.
+    passes : str
+        What computes, as in `Linear`.
     """
 
     answers = frozenset({ValueGrad, HessVec, Curvature})
 
-    def __init__(self, rows: Rows, schema: Schema, first_row: int, parameters: Parameters) -> None:
+    def __init__(self, rows: Rows, schema: Schema, first_row: int, parameters: Parameters, passes: str) -> None:
         assert rows.y is not None
         assert rows.weight is not None
         self.parameters, self._first_row = parameters, first_row
@@ -166,7 +173,8 @@ class _CumulativeBlock(Block):
         if self._cuts > 1:
             parts.append(held(np.maximum(rows.y - 1, 0), np.ones(len(rows.y)), rows.weight * between))
         wider = _wider(schema, self._cuts, is_sparse(first.X))
-        self._parts = [LinearBlock(Logistic(), 1, False, part, wider, first_row) for part in parts]
+        computes = of_all(passes, Logistic(), 1, wider)
+        self._parts = [LinearBlock(Logistic(), 1, False, part, wider, first_row, passes=computes) for part in parts]
 
     def evaluate(self, request: Any) -> Eval | Product | Matrix:
         """Sums over this block's rows."""
