@@ -182,49 +182,58 @@ def _candidates(facts: Facts) -> Iterator[Choice]:
 
 def _of_samples(facts: Facts, pass_: float) -> Iterator[Choice]:
     """With the whole Hessian of the sample, and with its largest directions only."""
-    outputs, width = facts.outputs, facts.width
-    classes = ", classes" if outputs > 1 else ""
-    sparse = stays_sparse(facts)
-    stored = facts.looked_up + (facts.dense_columns or 0) if sparse else width
-    sampled = SampledLBFGS()
+    outputs, width, sampled = facts.outputs, facts.width, SampledLBFGS()
     if 2 * bytes_of_matrices(facts) <= sampled.max_bytes:
-        grams = 1 if outputs == 1 or outputs > MOST_GRAMS else max(1.0, outputs * _CURVED)
-        gram = width * width * _bytes(facts) * _GRAM
-        of_row = min(gram, stored * stored * _ENTRIES) if sparse else gram
-        solves = 2 * outputs * width * width * _bytes(facts) * _TIMES
-
-        def build_of(solver: SampledLBFGS, grams: float, width: int) -> float:
-            rows = replace(solver, facts=facts).sample_rows
-            return grams * rows * of_row + width**3 * _FACTOR / 6 + 2 * _ROUND
-
-        build = build_of(sampled, grams, width) + (outputs - 1) * width**3 * _FACTOR / 6
-        often = SampledLBFGS(rows_per_column=_MANY_ROWS, every_step=True)
-        if outputs == 1 and (soon := build_of(often, 1, width)) <= _CHEAP * pass_:
-            cost = _PASSES["sampled-lbfgs, every step"] * (pass_ + solves + soon)
-            yield Choice("sampled-lbfgs", often, "the Hessian of a sample is made sooner than a pass", cost)
-        else:
-            few = ", few classes" if outputs > 1 and outputs * width <= _FEW else classes
-            cost = _PASSES[f"sampled-lbfgs{few}"] * (pass_ + solves) + 2 * build
-            sampled = replace(sampled, plain_iterations=_plain_iterations(build, pass_))
-            yield Choice("sampled-lbfgs", sampled, "the Hessian of a sample saves most passes", cost)
-        whole = SampledLBFGS(rows_per_column=_ROWS_OF_ALL, coupled=True)
-        if outputs > 1 and outputs * width <= _FEW:
-            build = build_of(whole, _CROSSED * outputs**2, outputs * width)  # the first one is shared, and cheap
-            cost = _PASSES["sampled-lbfgs, coupled"] * (pass_ + outputs / 2 * solves) + 2 * build
-            yield Choice(
-                "sampled-lbfgs", whole, "the whole Hessian of a sample saves most passes", cost, "of all outputs"
-            )
+        yield from _with_matrices(facts, pass_)
     rank = most_directions(facts, sampled.max_bytes // 2)
     if 2 * bytes_of_directions(facts, rank) <= sampled.max_bytes:
         low_rank = SampledLBFGS(rank=rank)
         rows = replace(low_rank, facts=facts).sample_rows
+        sparse = stays_sparse(facts)
         product = _LOOK_UP if sparse else _bytes(facts) * _PROJECTED
-        build = rows * stored * projections(rank, all_of_them=not sparse) * product + 2 * _ROUND
+        build = rows * _stored(facts) * projections(rank, all_of_them=not sparse) * product + 2 * _ROUND
         solves = 8 * outputs * width * rank * _TIMES  # float32, read twice
-        cost = _PASSES[f"low rank{classes}"] * (pass_ + solves) + 2 * build
+        cost = _PASSES["low rank" if outputs == 1 else "low rank, classes"] * (pass_ + solves) + 2 * build
         low_rank = replace(low_rank, plain_iterations=_plain_iterations(build, pass_))
         why = f"{rank} directions of a sample's Hessian save passes"
         yield Choice("sampled-lbfgs", low_rank, why, cost, f"with {rank} directions")
+
+
+def _with_matrices(facts: Facts, pass_: float) -> Iterator[Choice]:
+    """With one matrix for each output, made seldom or at every step; and with one of all outputs."""
+    outputs, width = facts.outputs, facts.width
+    of_row = width * width * _bytes(facts) * _GRAM
+    if stays_sparse(facts):
+        of_row = min(of_row, _stored(facts) ** 2 * _ENTRIES)
+    solves = 2 * outputs * width * width * _bytes(facts) * _TIMES
+
+    def build_of(solver: SampledLBFGS, grams: float, size: int) -> float:
+        """What a matrix of `size` parameters takes, from so many Gram matrices of the sample."""
+        rows = replace(solver, facts=facts).sample_rows
+        return grams * rows * of_row + size**3 * _FACTOR / 6 + 2 * _ROUND
+
+    often = SampledLBFGS(rows_per_column=_MANY_ROWS, every_step=True)
+    if outputs == 1 and (build := build_of(often, 1, width)) <= _CHEAP * pass_:
+        cost = _PASSES["sampled-lbfgs, every step"] * (pass_ + solves + build)
+        yield Choice("sampled-lbfgs", often, "the Hessian of a sample is made sooner than a pass", cost)
+        return
+    few = outputs * width <= _FEW
+    grams = 1 if outputs == 1 or outputs > MOST_GRAMS else max(1.0, outputs * _CURVED)
+    build = build_of(SampledLBFGS(), grams, width) + (outputs - 1) * width**3 * _FACTOR / 6
+    passes = "sampled-lbfgs" if outputs == 1 else f"sampled-lbfgs, {'few classes' if few else 'classes'}"
+    seldom = SampledLBFGS(plain_iterations=_plain_iterations(build, pass_))
+    cost = _PASSES[passes] * (pass_ + solves) + 2 * build
+    yield Choice("sampled-lbfgs", seldom, "the Hessian of a sample saves most passes", cost)
+    if outputs > 1 and few:
+        whole = SampledLBFGS(rows_per_column=_ROWS_OF_ALL, coupled=True)
+        build = build_of(whole, _CROSSED * outputs**2, outputs * width)  # the first one is shared, and cheap
+        cost = _PASSES["sampled-lbfgs, coupled"] * (pass_ + outputs / 2 * solves) + 2 * build
+        yield Choice("sampled-lbfgs", whole, "the whole Hessian of a sample saves most passes", cost, "of all outputs")
+
+
+def _stored(facts: Facts) -> float:
+    """Values of a row of the sample."""
+    return facts.looked_up + (facts.dense_columns or 0) if stays_sparse(facts) else facts.width
 
 
 def _plain_iterations(build: float, pass_: float) -> int:
