@@ -237,13 +237,12 @@ def stays_sparse(facts: Facts) -> bool:
 
 def design(sample: Sample, facts: Facts) -> Design:
     """The sample's rows as each linear predictor multiplies them, with a column of ones for the intercept."""
-    p, width = sample.X.shape[1], facts.width
-    sparse = hasattr(sample.X, "tocsr")
+    X, width = sample.X, facts.width
+    p, shift, sparse = X.shape[1], sample.shift, hasattr(X, "tocsr")
     if sparse and stays_sparse(facts):
-        shift = np.zeros(p) if sample.shift is None else sample.shift
-        return SparseDesign(sample.X, shift, width > p)
-    X = np.asarray(sample.X.toarray() if sparse else sample.X, facts.parameters.dtype)
-    return DenseDesign(X, np.zeros(0) if sample.shift is None else sample.shift, width > p)
+        return SparseDesign(X, np.zeros(p) if shift is None else shift, width > p)
+    X = np.asarray(X.toarray() if sparse else X, facts.parameters.dtype)
+    return DenseDesign(X, np.zeros(0) if shift is None else shift, width > p)
 
 
 def bytes_per_row(facts: Facts) -> int:
