@@ -274,6 +274,13 @@ def test_sure_rows_of_the_right_kind_lose_nothing(link):
     assert (np.abs(second) < 1e-300).all()
 
 
+def test_rare_events_keep_their_logarithm_where_the_rate_underflows():
+    eta = np.array([-700.0, -708.5, -720.0, -744.0, -745.0, -800.0])
+    value, slope, _ = answer(LOSSES["binomial"].kind(link="cloglog"), np.ones(6), eta)
+    np.testing.assert_allclose(value, -eta, rtol=1e-14)
+    np.testing.assert_allclose(slope, -1.0, rtol=1e-14)
+
+
 def test_counts_of_zero_with_a_mean_that_underflows():
     value, slope, _ = answer(LOSSES["negative.binomial"].kind(theta=0.5), [0.0, 0.0], [-800.0, -710.0])
     assert (np.abs(value) < 1e-300).all()

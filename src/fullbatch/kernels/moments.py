@@ -62,6 +62,8 @@ def dense_moments(X: Array, weight: Array) -> tuple[int, int, Array, Array]:
                         squares[j] += w * (deviation * deviation)
             before, total = total, total + count
             for j in range(p):
+                if not np.isfinite(mean[j]):  # sums overflowed, and stay so
+                    continue
                 apart = own[j] - mean[j]
                 mean[j] += apart * (count / total)
                 if before > 0.0:

@@ -474,11 +474,11 @@ class LinearBlock(Block):
 
     def _taken(self, request: Any) -> Array:
         """The rows that a request takes; the latest are kept, since a solver asks for the same ones again."""
-        asked = request.fraction, request.seed
-        if self._latest_taken is None or self._latest_taken[0] != asked:
+        asked, latest = (request.fraction, request.seed), self._latest_taken
+        if latest is None or latest[0] != asked:
             uniform = uniform_of_rows(self._first_row, len(self._rows.y), request.seed)
-            self._latest_taken = asked, read_only(np.flatnonzero(uniform < request.fraction))
-        return self._latest_taken[1]
+            self._latest_taken = latest = asked, read_only(np.flatnonzero(uniform < request.fraction))
+        return latest[1]
 
     def _sample(self, request: RowSample) -> Sample:
         taken = self._taken(request)

@@ -102,7 +102,7 @@ def _cloglog(x: Array) -> Logarithms:
     square = t * t
     series = -0.5 * t - square * (1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600)))
     bend = share * np.where(t < _SMALL, series, 1.0 - capped - share)
-    log_p = np.where(t > 0, _log_of_rest(-capped), x)  # where exp(x) underflows p is exp(x) as well
+    log_p = np.where(t > 1e-300, _log_of_rest(-capped), x)  # where exp(x) underflows p is exp(x) as well
     return log_p, -t, share, t, bend, t
 
 

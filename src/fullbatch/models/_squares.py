@@ -65,7 +65,11 @@ def squares_of(
             X = features_of(taken)
             data = copied[: X.shape[0]]
             data[:, :first] = 1.0
-            np.subtract(X if scale == 1.0 else X * np.float64(scale), center, out=data[:, first:last])
+            if scale == 1.0:
+                np.subtract(X, center, out=data[:, first:last])
+            else:
+                np.multiply(X, scale, out=data[:, first:last], dtype=np.float64)
+                data[:, first:last] -= center
             data[:, last:] = targets[taken]
             if root.size:
                 data *= root[taken, None]
