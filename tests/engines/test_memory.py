@@ -59,6 +59,7 @@ class Remade:
 
 def of_bytes(answer):
     fields = [getattr(answer, name) for name in answer.__dataclass_fields__]
+    fields = [part for field in fields for part in (field if isinstance(field, tuple) else (field,))]
     sparse = [field for field in fields if hasattr(field, "indptr")]
     fields = [field for field in fields if not hasattr(field, "indptr")]
     fields += [part for field in sparse for part in (field.data, field.indices, field.indptr)]
