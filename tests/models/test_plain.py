@@ -45,6 +45,7 @@ def rows(loss, storage, count=ROWS):
         X = (X + 1000.0 * (storage == "shifted") * (np.arange(11) == 2)).astype(np.float32)
     classes = np.arange(count) % (4 if loss == "softmax" else 2)
     y = classes if LOSSES[loss].labels else rng.integers(1, 5, count) * 1.0
+    y = y / 4.0 if LOSSES[loss].most == 1.0 else y  # shares
     weight = rng.random(count) * (rng.random(count) > 0.2)
     weight[:5] = 1.0
     return Rows(X, y, weight, scale, rng.normal(size=count), categories)
