@@ -55,7 +55,8 @@ class CumulativeLogit:
     intercept: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        assert self._softmax  # refuses wrong options here, not on a worker
+        # Wrong options are refused here, not on a worker.
+        Linear("softmax", class_weight=self.class_weight, passes=self.passes)
         if self.classes is not None and len(set(self.classes)) < max(2, len(self.classes)):
             raise ValueError(f"classes must be two or more labels, each once, got {list(self.classes)!r}")
 
