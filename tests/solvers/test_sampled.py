@@ -13,8 +13,9 @@ from fullbatch.protocols import Curvature, RowCurvature, Rows, RowSample
 from fullbatch.run.driver import drive
 from fullbatch.solvers import sampled
 from fullbatch.solvers._design import design
+from fullbatch.solvers._root import _WORTH_COMPILING, Root
 from fullbatch.solvers.descent import stuck
-from fullbatch.solvers.preconditioners import _WORTH_COMPILING, Root, missing_squares, refined, sampled_hessian
+from fullbatch.solvers.preconditioners import missing_squares, refined, sampled_hessian
 
 
 def hessian(fun, theta):

@@ -10,15 +10,13 @@ the sum of trace(H_i) x_i x_i' and s_j the eigenvalues. That is a Kronecker prod
 the blocks that couple two directions are made as well.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels.triangles import add_squared
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..machine.threads import THREADS, in_threads
@@ -27,10 +25,9 @@ from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
 from ._design import Design, mean_squares
 from ._memory import Inverse
+from ._root import Root
 
 Array = npt.NDArray[Any]
-
-logger = logging.getLogger(__name__)
 
 # Directions of the predictors with less than this share of the largest eigenvalue have no curvature: softmax does not
 # change when all predictors move alike.
@@ -45,67 +42,8 @@ _RIDGE = {"float64": 1e-11, "float32": 1e-6}
 # A column whose mean square over all rows is so many times that of the sample is one that the sample hardly knows.
 _RARE = 1.5
 
-# Rows of the diagonal blocks of a triangular matrix that is inverted, and entries of one that is worth being compiled
-# for: smaller ones stay in the caches.
-_BLOCK, _WORTH_COMPILING = 64, 2**16
-
 # Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
 _HEAVY = 0.9
-
-
-class Root(NamedTuple):
-    """The inverse of a matrix, by that of its Cholesky factor: products with it take less time than to solve.
-
-    Parameters
-    ----------
-    scale : (width,) array
-        What the rows of the factor are multiplied by, so that none of their entries is more than 1.
-    inverse : (width, width) array
-        Of the factor with such rows, in the precision that products are wanted in.
-    """
-
-    scale: Array
-    inverse: Array
-
-    @classmethod
-    def of(cls, matrix: Array, penalty: Array, ridge: float, dtype: Any) -> "Root":
-        """Of `damped_cholesky`'s matrix."""
-        factor = damped_cholesky(matrix, penalty, ridge)
-        scale = 1.0 / np.abs(factor).max(axis=1)
-        factor *= scale[:, None]
-        return cls(scale, _inverted(factor.astype(dtype)))
-
-    def solved(self, vectors: Array) -> Array:
-        """The inverse matrix times each row of `vectors`."""
-        scaled = (self.scale * vectors).astype(self.inverse.dtype, order="C")
-        total = np.zeros_like(scaled)
-        add = add_squared if self.inverse.size >= _WORTH_COMPILING else _added_squared
-        add(self.inverse, scaled, total)
-        return self.scale * total
-
-
-def _added_squared(root: Array, vectors: Array, total: Array) -> None:
-    """As `add_squared`."""
-    with one_thread():
-        total += (vectors @ root.T) @ root
-
-
-def _inverted(factor: Array) -> Array:
-    """The inverse of a lower triangular matrix, by those of its diagonal blocks: all else are products, which threads
-    make side by side.
-    """
-    n = len(factor)
-    if n <= _BLOCK:
-        from scipy.linalg.lapack import dtrtri, strtri
-
-        inverse, _ = (strtri if factor.dtype == np.float32 else dtrtri)(factor, lower=1)
-        return np.ascontiguousarray(inverse)
-    half = (n // 2 + _BLOCK - 1) // _BLOCK * _BLOCK
-    upper, lower = _inverted(factor[:half, :half]), _inverted(factor[half:, half:])
-    inverse = np.zeros_like(factor)
-    inverse[:half, :half], inverse[half:, half:] = upper, lower
-    inverse[half:, :half] = -(lower @ (factor[half:, :half] @ upper))
-    return inverse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -424,25 +362,3 @@ def _halves(rows: Design) -> tuple[slice, slice]:
     """Two parts, for two threads, cut where no number of threads matters."""
     cut = len(rows) // 2
     return slice(cut), slice(cut, None)
-
-
-def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
-    """Lower Cholesky factor of the symmetric matrix + diag(penalty), with the least ridge that makes it positive
-    definite.
-    """
-    diagonal = matrix.diagonal() + penalty
-    if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
-        roots = np.sqrt(np.nan_to_num(diagonal, nan=1.0, posinf=np.inf) + 1e-300)
-        return np.diag(np.minimum(roots, 1e300))  # where the scale overflowed too, nothing moves
-    # A column without curvature has no gradient either, beyond the penalty's.
-    diagonal = np.where(diagonal > 0, diagonal, 1.0)
-    while True:  # it ends: once the ridge is the size of the matrix, the diagonal dominates
-        damped = matrix.copy()
-        np.fill_diagonal(damped, diagonal * (1.0 + ridge))
-        try:
-            factor: Array = np.linalg.cholesky(damped)  # SciPy's would hold up all other threads
-        except np.linalg.LinAlgError:
-            ridge *= 100.0
-            logger.debug("the sampled Hessian is not positive definite: ridge raised to %g", ridge)
-        else:
-            return factor
