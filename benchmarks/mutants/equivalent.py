@@ -268,8 +268,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "solvers/preconditioners.py",
-        "if count > len(rows) // 2 or not total[-1] > 0:",
-        "if count >= len(rows) // 2 or not total[-1] > 0:",
+        "if count > len(factor) // 2 or not total[-1] > 0:",
+        "if count >= len(factor) // 2 or not total[-1] > 0:",
         "whether just half of the rows are copied or all taken: what a preconditioner costs",
     ),
     Equivalent(

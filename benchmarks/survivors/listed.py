@@ -378,7 +378,7 @@ SURVIVORS = (
     Survivor(
         "S29",
         "solvers/preconditioners.py",
-        "factor[kept] * (total[-1] / total[count - 1])",
+        "factor[kept] * (factor.sum() / factor[kept].sum())",
         "factor[kept]",
         _RULES,
     ),

@@ -13,7 +13,17 @@ from fullbatch import DataError, Linear, LogisticRegression, RayEngine, SerialEn
 from fullbatch.engines import _memory
 from fullbatch.engines._block_cache import BlockCache
 from fullbatch.engines._memory import allot, budget, check_memory
-from fullbatch.protocols import Curvature, HessVec, Rows, RowSample, Size, Squares, ValueGrad
+from fullbatch.protocols import (
+    Curvature,
+    HessVec,
+    Rows,
+    RowSample,
+    SampleGrams,
+    Size,
+    Squares,
+    ValueGrad,
+)
+from fullbatch.protocols.schema import Moments
 
 ROWS, COLUMNS, BLOCKS = 400, 5, 10
 BYTES = 8 * (COLUMNS + 1) * ROWS // BLOCKS  # of a block
@@ -26,6 +36,7 @@ REQUESTS = [
     lambda size, rng: Curvature(rng.standard_normal(size), "diagonal"),
     lambda size, rng: Curvature(rng.standard_normal(size), "rows", 0.5, 3),
     lambda size, rng: RowSample(0.3, 7),
+    lambda size, rng: SampleGrams(rng.standard_normal(size), fraction=0.3, seed=7),
     lambda size, rng: Squares(folds=3, seed=1),
     lambda size, rng: Squares(exact=True),
 ]
@@ -60,10 +71,13 @@ class Remade:
 def of_bytes(answer):
     fields = [getattr(answer, name) for name in answer.__dataclass_fields__]
     fields = [part for field in fields for part in (field if isinstance(field, tuple) else (field,))]
+    nested = [byte for field in fields if isinstance(field, Moments) for byte in of_bytes(field)]
+    fields = [field for field in fields if not isinstance(field, Moments)]
     sparse = [field for field in fields if hasattr(field, "indptr")]
     fields = [field for field in fields if not hasattr(field, "indptr")]
     fields += [part for field in sparse for part in (field.data, field.indices, field.indptr)]
-    return [np.asarray(field).tobytes() for field in fields if field is not None and not hasattr(field, "grad")]
+    own = [np.asarray(field).tobytes() for field in fields if field is not None and not hasattr(field, "grad")]
+    return own + nested
 
 
 @pytest.mark.parametrize("sparse", [False, True])

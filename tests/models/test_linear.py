@@ -24,7 +24,7 @@ from fullbatch import (
 )
 from fullbatch.errors import BlockError
 from fullbatch.kernels.losses import LOSSES
-from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
+from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, SampleGrams, ValueGrad
 from fullbatch.protocols.requests import DrawnCurvature, DrawnNull, DrawnValueGrad, Squares
 from fullbatch.protocols.schema import Schema
 from fullbatch.testing import check_block
@@ -167,12 +167,27 @@ def with_other_point(answer):
     return replace(answer, point=replace(answer.point, grad=2 * answer.point.grad))
 
 
+def with_moments(**times):
+    """With a moment so many times as large."""
+
+    def change(answer):
+        moments = {name: factor * getattr(answer.moments, name) for name, factor in times.items()}
+        return replace(answer, moments=replace(answer.moments, **moments))
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("asked", "change", "message"),
     [
         (of(RowSample), lambda answer: replace(answer, weight=np.ones(len(answer.rows))), "other weights"),
         (of(RowSample), lambda answer: replace(answer, y=np.zeros(len(answer.rows))), "other targets"),
         (of(RowSample), lambda answer: replace(answer, offset=None), "other offsets"),
+        (of(SampleGrams), doubled("matrices"), "the Gram matrix of the sample"),
+        (of(SampleGrams), doubled("sums"), "the second derivatives of the sample"),
+        (of(SampleGrams), with_moments(weight=2.0), "the weight of the sample"),
+        (of(SampleGrams), with_moments(mean=2.0), "the means of the sample"),
+        (of(SampleGrams), with_moments(squares=2.0), "the spread of the sample"),
         (of(HessVec), doubled("product"), "the product with the Hessian is not"),
         (of(Curvature, "gram"), doubled("matrix"), "the Hessian times a vector is not"),
         (of(Curvature, "gram"), with_other_point, "what comes with the Hessian: the gradient"),

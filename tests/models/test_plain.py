@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from fullbatch import Linear, LogisticRegression, ThreadEngine, array_sources
 from fullbatch.kernels.losses import LOSSES, DispersionModel
 from fullbatch.models import _compiled, _passes, _plain
-from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, ValueGrad
+from fullbatch.protocols import Category, Curvature, HessVec, Rows, RowSample, SampleGrams, ValueGrad
 from fullbatch.protocols.requests import DrawnCurvature, DrawnValueGrad, Squares
 from fullbatch.protocols.sampling import Draw
 from fullbatch.protocols.schema import Schema
@@ -81,6 +81,9 @@ def requests(loss, parameters, far):
     yield DrawnCurvature(thetas, draws, matrices=2, columns=np.array([1, 4, 6]))
     yield HessVec(thetas[0], thetas[1])
     yield RowSample(0.3, 1)
+    yield SampleGrams(thetas[0], fraction=0.3, seed=1)
+    outputs = len(parameters.predictors)
+    yield SampleGrams(thetas[0], np.eye(outputs), np.linspace(0.0, 0.1, outputs))
     for form in ("diagonal", "gram", "rows", "meat"):
         if form != "meat" or loss != "softmax":
             yield Curvature(thetas[0], form)

@@ -4,11 +4,11 @@ from problems import REFERENCES, breast_cancer, objective, start
 from scipy.sparse import csr_array
 
 from fullbatch import LBFGS, Newton, Status, minimize
-from fullbatch.protocols import Curvature, Facts, HessVec, Parameters, RowSample, Squares, ValueGrad
+from fullbatch.protocols import Curvature, Facts, HessVec, Parameters, RowSample, SampleGrams, Squares, ValueGrad
 from fullbatch.run.certificates import certify
 from fullbatch.solvers.auto import choices, choose
 
-LINEAR = frozenset({ValueGrad, RowSample, HessVec, Curvature})
+LINEAR = frozenset({ValueGrad, RowSample, SampleGrams, HessVec, Curvature})
 
 
 def facts(rows, width, outputs=1, answers=LINEAR, dtype="float64", **columns):
@@ -46,6 +46,22 @@ def test_choices(problem, name):
     choice = choose(problem)
     assert choice.about == name
     assert choice.reason
+
+
+@pytest.mark.parametrize(
+    ("problem", "on_workers"),
+    [
+        (facts(1_000_000, 1000), True),
+        (facts(1_000_000, 1000, answers=LINEAR - {SampleGrams}), False),  # another model's blocks
+        (facts(1_000_000, 200), False),  # the driver's time is nothing
+        (facts(60_000, 785, 10, dtype="float32"), False),  # each block would answer with nine matrices
+        (facts(678_000, 1295, dense_columns=1290, looked_up=6), False),  # kernels would be compiled
+    ],
+)
+def test_workers_multiply_wide_dense_rows_of_one_output(problem, on_workers):
+    choice = choose(problem)
+    assert choice.about == "sampled-lbfgs"
+    assert choice.solver.on_workers == on_workers
 
 
 @pytest.mark.parametrize(

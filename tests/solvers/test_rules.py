@@ -18,7 +18,7 @@ from fullbatch.solvers._line_search import LineSearch, Trial, _interpolated
 from fullbatch.solvers.descent import PATIENCE, DescentState, first_state, moved, stuck
 from fullbatch.solvers.newton import NewtonState
 from fullbatch.solvers.newton_cg import conjugate_step
-from fullbatch.solvers.preconditioners import _heavy
+from fullbatch.solvers.preconditioners import _heavy, least_of_heavy
 from fullbatch.solvers.sampled import SampledState
 
 NOISE = 1e-8
@@ -323,8 +323,9 @@ def test_the_heaviest_rows_stand_for_all_of_them():
     fun = objective(*breast_cancer())
     rows = design(fun(RowSample(1.0)), fun.facts)
     factor = np.random.default_rng(0).random(len(rows)) ** 20
-    part, kept = _heavy(rows, factor)
+    part, kept = _heavy(rows, factor, least_of_heavy(factor))
     assert len(part) == len(kept) < len(rows) / 2
     assert kept.sum() == pytest.approx(factor.sum(), rel=1e-12)
     for alike in (np.ones(len(rows)), np.zeros(len(rows))):
-        assert _heavy(rows, alike)[0] is rows
+        assert least_of_heavy(alike) == 0.0
+        assert _heavy(rows, alike, 0.0)[0] is rows

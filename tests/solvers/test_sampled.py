@@ -12,7 +12,7 @@ from fullbatch import LBFGS, Linear, Objective, SampledLBFGS, SerialEngine, Stat
 from fullbatch.protocols import Curvature, RowCurvature, Rows, RowSample
 from fullbatch.run.driver import drive
 from fullbatch.solvers import sampled
-from fullbatch.solvers._design import design
+from fullbatch.solvers._design import design, mean_squares
 from fullbatch.solvers._root import _WORTH_COMPILING, Root
 from fullbatch.solvers.descent import stuck
 from fullbatch.solvers.preconditioners import missing_squares, refined, sampled_hessian
@@ -26,7 +26,8 @@ def inverse_of(fun, theta, shared):
     """B0^-1 as a matrix, from all rows."""
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
     rows, weight = design(sample, fun.facts), sample.weight
-    made = sampled_hessian(rows, weight, missing_squares(rows, weight, fun.facts), curvature, fun.facts, shared)
+    missing = missing_squares(mean_squares(rows, weight), fun.facts)
+    made = sampled_hessian(rows, weight, missing, curvature, fun.facts, shared)
     return made(np.eye(fun.size))
 
 
@@ -65,7 +66,7 @@ def test_inner_steps_solve_with_the_whole_hessian_of_the_sample():
     theta = np.random.default_rng(0).standard_normal(fun.size)
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
     rows, weight = design(sample, fun.facts), sample.weight
-    missing = missing_squares(rows, weight, fun.facts)
+    missing = missing_squares(mean_squares(rows, weight), fun.facts)
     start_matrix = sampled_hessian(rows, weight, missing, curvature, fun.facts, shared=False)
     vector = hessian(fun, theta) @ np.random.default_rng(1).standard_normal(fun.size)
     wanted = np.linalg.pinv(hessian(fun, theta)) @ vector
@@ -286,7 +287,16 @@ def test_answers_row_by_row_stand_in_the_order_of_the_sample():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"every_step": True}, {"coupled": True}, {"inner_steps": 3}, {"plain_iterations": 5}, {"rank": 0}]
+    "options",
+    [
+        {},
+        {"every_step": True},
+        {"coupled": True},
+        {"on_workers": True},
+        {"inner_steps": 3},
+        {"plain_iterations": 5},
+        {"rank": 0},
+    ],
 )
 def test_bits_depend_neither_on_threads_nor_on_those_of_blas_or_of_the_driver(options, monkeypatch):
     from threadpoolctl import threadpool_limits
@@ -405,7 +415,7 @@ def test_coupled_it_is_the_inverse_of_the_hessian_of_the_sample(storage):
     theta = rng.standard_normal(fun.size) / 5
     sample, curvature = fun(RowSample(1.0)), fun(Curvature(theta, "rows"))
     rows, weight = design(sample, fun.facts), sample.weight
-    missing = missing_squares(rows, weight, fun.facts)
+    missing = missing_squares(mean_squares(rows, weight), fun.facts)
     made = sampled_hessian(rows, weight, missing, curvature, fun.facts, shared=False, coupled=True)
     assert len(made.roots) == 1
     vectors = np.linalg.qr(hessian(fun, theta) @ rng.standard_normal((fun.size, 4)))[0].T
@@ -421,7 +431,7 @@ def test_rows_without_any_curvature_leave_the_penalty(coupled):
     fun = objective(X[:, 20:24], y, "softmax", l2=0.5, centred=False)
     sample = fun(RowSample(1.0))
     rows, none = design(sample, fun.facts), np.zeros((len(y), 10))
-    missing = missing_squares(rows, sample.weight, fun.facts)
+    missing = missing_squares(mean_squares(rows, sample.weight), fun.facts)
     made = sampled_hessian(rows, sample.weight, missing, RowCurvature(none, none), fun.facts, False, coupled)
     found = made(np.eye(fun.size)[fun.facts.l2 > 0])
     np.testing.assert_allclose(found, 2.0 * np.eye(fun.size)[fun.facts.l2 > 0], rtol=1e-12, atol=1e-12)

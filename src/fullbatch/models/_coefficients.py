@@ -111,11 +111,18 @@ class Coefficients:
             places = np.concatenate((places, np.arange(first[-1, 0], size)))
         return SparseVector(size, places.astype(index_type(size)), values)
 
-    def matrices_of(self, matrices: Array) -> Array:
-        """Matrices (J, width, width) in one predictor's parameters from those in the kernels' coefficients."""
+    @cached_property
+    def center(self) -> Array:
+        """What the kernels subtract from the columns, (features,); zeros without an intercept to make up for it."""
+        return self.reference * self.scale if self.intercept and self.reference.size else np.zeros(self.features)
+
+    def matrices_of(self, matrices: Array, centred: bool = False) -> Array:
+        """Matrices (J, width, width) in one predictor's parameters from those in the kernels' coefficients; of the
+        columns less their `center`, if they are to be, which keeps the digits of their spread.
+        """
         for _ in range(2):  # columns, then rows: the matrices are symmetric
             coefs = matrices[..., :-1]
-            if self.reference.size:
+            if self.reference.size and not (centred and self.intercept):
                 coefs = coefs + matrices[..., -1:] * self.reference
             coefs = coefs * self.scale
             columns = np.concatenate((coefs, matrices[..., -1:]), axis=-1) if self.intercept else coefs

@@ -13,7 +13,7 @@ from ..data.features import codes_of_levels, sparse_columns
 from ..kernels.families import is_convex, within
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.wide import is_wide, numbered
-from ..protocols.answers import Eval, Matrix, Nulls, Product, RowCurvature, Sample, SquareSums
+from ..protocols.answers import Eval, Matrix, Nulls, Product, RowCurvature, Sample, SampleSums, SquareSums
 from ..protocols.requests import (
     Curvature,
     DrawnCurvature,
@@ -22,6 +22,7 @@ from ..protocols.requests import (
     HessVec,
     Request,
     RowSample,
+    SampleGrams,
     Squares,
     ValueGrad,
 )
@@ -33,6 +34,7 @@ from ._coefficients import Coefficients, layout, reference_of
 from ._drawn import drawn_curvature
 from ._null import Null, sums_of
 from ._passes import named
+from ._sampled import sums_of_sample
 from ._squares import middle_of, squares_of
 from .describe import as_weight, canonical, read_only
 
@@ -136,15 +138,20 @@ class LinearBlock(Block):
             about,
             is_convex(loss),
         )
-        answers = {ValueGrad, DrawnValueGrad, DrawnNull, RowSample, HessVec, Curvature, DrawnCurvature}
+        of_samples, of_draws = {RowSample, SampleGrams}, {DrawnValueGrad, DrawnNull, DrawnCurvature}
+        answers = {ValueGrad, HessVec, Curvature} | of_samples | of_draws
         self.answers = frozenset(answers | ({Squares} if quadratic else set()))
 
-    def evaluate(self, request: Request) -> Eval | Nulls | Sample | Product | Matrix | RowCurvature | SquareSums:
+    def evaluate(
+        self, request: Request
+    ) -> Eval | Nulls | Sample | SampleSums | Product | Matrix | RowCurvature | SquareSums:
         """Answer a request with sums over this block's rows."""
         if isinstance(request, DrawnNull):
             return Nulls(tuple(map(self._null_sums, request.draws)))
         if isinstance(request, RowSample):
             return self._sample(request)
+        if isinstance(request, SampleGrams):
+            return self._sample_grams(request)
         if isinstance(request, HessVec):
             W_and_V = self._coefficients.of_thetas(np.stack((request.theta, request.v)))
             product = self._passes.hess_vec(self._loss, self._rows, W_and_V)
@@ -295,7 +302,7 @@ class LinearBlock(Block):
         curvature = self._passes.curvatures(self._loss, self._rows, W, False)
         predictors = self.parameters.predictors
         assert predictors is not None
-        return Matrix(self._hessian(curvature, self._grams, predictors), self._total, point)
+        return Matrix(self._hessian(curvature, self.grams, predictors), self._total, point)
 
     def is_some(self, columns: Array | None) -> TypeGuard[Array]:
         """Whether these are not simply all columns."""
@@ -387,9 +394,15 @@ class LinearBlock(Block):
                         hessian[np.ix_(predictors[other], predictors[k])] -= gram
         return hessian
 
-    def _grams(self, factors: Array) -> Array:
+    def grams(self, factors: Array, centred: bool = False) -> Array:
+        """(J, width, width) Gram matrices in one linear predictor's parameters, under (J, n) factors of the rows."""
         matrices = self._passes.grams(self._rows, self._features, self.parameters.dtype, factors)
-        return self._coefficients.matrices_of(matrices)
+        return self._coefficients.matrices_of(matrices, centred)
+
+    @property
+    def center(self) -> Array:
+        """What centred `grams` have less in each column, (features,)."""
+        return self._coefficients.center
 
     def _squares(self, request: Squares) -> SquareSums:
         """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
@@ -441,7 +454,10 @@ class LinearBlock(Block):
 
     def _part(self, request: Any) -> "LinearBlock":
         """The block of the rows that a request takes."""
-        taken = self._taken(request)
+        return self.some(self._taken(request))
+
+    def some(self, taken: Array) -> "LinearBlock":
+        """The block of some rows."""
         return self._block(self._stored(taken), taken)
 
     def _block(
@@ -480,7 +496,13 @@ class LinearBlock(Block):
             self._latest_taken = latest = asked, read_only(np.flatnonzero(uniform < request.fraction))
         return latest[1]
 
-    def _sample(self, request: RowSample) -> Sample:
+    def _sample_grams(self, request: SampleGrams) -> SampleSums:
+        if self._touched is not None:
+            raise ValueError(f"Gram matrices are too large for {self._features} columns")
+        part = self._part(request) if request.fraction < 1 else self
+        return sums_of_sample(part, self._sample(request), self._passes, request)
+
+    def _sample(self, request: RowSample | SampleGrams) -> Sample:
         taken = self._taken(request)
         X = self._stored(taken)
         if self._codes is not None:

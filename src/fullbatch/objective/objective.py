@@ -8,10 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..protocols.answers import Curves, Eval, Matrix, Point, Product, Sample, SquareSums
-from ..protocols.requests import Curvature, DrawnCurvature, DrawnValueGrad, HessVec, RowSample, Squares, ValueGrad
+from ..protocols.answers import Curves, Eval, Matrix, Point, Product, Sample, SampleSums, SquareSums
+from ..protocols.requests import (
+    Curvature,
+    DrawnCurvature,
+    DrawnValueGrad,
+    HessVec,
+    OfSample,
+    RowSample,
+    SampleGrams,
+    Squares,
+    ValueGrad,
+)
 from ..protocols.sampling import Draw
-from ..protocols.schema import CONSTANT
+from ..protocols.schema import CONSTANT, Moments
 from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters, Penalty, coordinates_of
 from .factor import factors
 from .penalties import penalty_of
@@ -192,7 +202,10 @@ class Objective:
     @cached_property
     def _columns(self) -> tuple[Array, Array]:
         """Mean and spread of the columns that the solver's coefficients multiply, (p,) each."""
-        mean, spread = self.blocks.schema.mean, np.sqrt(self.blocks.schema.variance)
+        return self._as_solved(self.blocks.schema.mean, np.sqrt(self.blocks.schema.variance))
+
+    def _as_solved(self, mean: Array, spread: Array) -> tuple[Array, Array]:
+        """Mean and spread of the columns that the solver's coefficients multiply, from those of columns as stored."""
         if self.variables is None:
             return mean, spread
         (mean, beyond), _ = self.variables.columns([np.array([mean, mean + spread])])
@@ -263,7 +276,7 @@ class Objective:
     def count(self, request: Any) -> None:
         """Add what answering a request costs to the counts."""
         fraction = getattr(request, "fraction", 1.0) if self.draw is None else 1.0
-        if isinstance(request, RowSample) or getattr(request, "form", "") == "rows" or fraction < 1:
+        if isinstance(request, OfSample) or getattr(request, "form", "") == "rows" or fraction < 1:
             self.num_sampled_passes += fraction
         else:
             self.num_passes += 1
@@ -284,7 +297,7 @@ class Objective:
             return DrawnValueGrad(theta, (self.draw,))
         if self.variables is None or isinstance(request, RowSample | Squares):
             return request
-        if isinstance(request, ValueGrad):
+        if isinstance(request, ValueGrad | SampleGrams):
             return replace(request, theta=self.variables.to_blocks(request.theta))
         if isinstance(request, HessVec):
             return HessVec(self.variables.to_blocks(request.theta), self.variables.to_blocks(request.v))
@@ -301,15 +314,15 @@ class Objective:
 
         Parameters
         ----------
-        request : ValueGrad, HessVec, Curvature or RowSample
+        request : ValueGrad, HessVec, Curvature, RowSample or SampleGrams
             As the solver made it.
-        total : Eval, Product, Matrix, RowCurvature or Sample
+        total : Eval, Product, Matrix, RowCurvature, Sample or SampleSums
             Sums over all blocks, in the blocks' variables.
 
         Returns
         -------
         Point for ValueGrad; for HessVec the Hessian of F times v, (size,); Curves for Curvature (but the form "rows"
-        is answered as the blocks do); a Sample with the columns that theta multiplies;
+        is answered as the blocks do); a Sample, or SampleSums, of the columns that theta multiplies;
         for Squares a list with the Factor of each fold
         """
         if isinstance(total, Product):
@@ -320,6 +333,11 @@ class Objective:
                 return self.answer(request, total.point)
             point = self._alone(total.point)
             total = Matrix(total.matrix[0], float(point.weight), point)
+        if isinstance(total, SampleSums):
+            weight, moments = total.moments.weight, total.moments
+            mean, spread = self._as_solved(moments.mean, np.sqrt(moments.squares / (weight or 1.0)))
+            moments = Moments(weight, mean, spread**2 * weight)
+            return SampleSums(self._grams(total), total.sums, moments, np.zeros_like(mean))
         if isinstance(total, Matrix):
             return self._curves(request, total)
         if isinstance(total, SquareSums):
@@ -374,6 +392,25 @@ class Objective:
         if request.form == "diagonal":
             matrix = matrix + self.l2
         return Curves(matrix, point, squares)
+
+    def _grams(self, sums: SampleSums) -> Array:
+        """The matrices in the solver's variables, of as many linear predictors at a time."""
+        predictors = self.blocks.parameters.predictors
+        assert predictors is not None
+        matrices, p, center = sums.matrices, len(sums.center), sums.center
+        places = predictors[: len(matrices)]
+        coefs, intercepts = places[:, :p], places[:, p:]
+        for _ in range(2):  # of rows, then of columns
+            of_columns = np.zeros((matrices.shape[1], self.size))
+            of_columns[:, places] = matrices.swapaxes(0, 1)
+            level = np.zeros_like(of_columns)
+            level[:, intercepts] = of_columns[:, intercepts]
+            level[:, coefs] = center * level[:, intercepts].sum(axis=-1, keepdims=True)
+            of_columns[:, intercepts] = 0.0
+            # Apart, so that the columns' means, which may be far larger than their spread, cancel where they are alike.
+            pulled = self._pull_back(of_columns) + self._pull_back(level)
+            matrices = pulled[:, places].transpose(1, 2, 0)
+        return matrices
 
     def _pull_back(self, grad: Array) -> Array:
         return np.asarray(grad if self.variables is None else self.variables.pull_back(np.asarray(grad)))

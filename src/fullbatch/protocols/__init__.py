@@ -4,8 +4,17 @@ A solver says what it wants to know; that request travels unchanged to every blo
 over rows that adds up. Everything in the package may import this room; it imports numpy alone.
 """
 
-from .answers import Curves, Eval, Matrix, Point, Product, RowCurvature, Sample, SquareSums
-from .requests import Curvature, DrawnValueGrad, HessVec, Request, RowSample, Squares, ValueGrad
+from .answers import Curves, Eval, Matrix, Point, Product, RowCurvature, Sample, SampleSums, SquareSums
+from .requests import (
+    Curvature,
+    DrawnValueGrad,
+    HessVec,
+    Request,
+    RowSample,
+    SampleGrams,
+    Squares,
+    ValueGrad,
+)
 from .rows import Array, Category, Rows, Size, Source
 from .seams import Block, Blocks, ChangeOfVariables, Engine, Facts, Model, Parameters, Solver, State, Steps
 
@@ -32,6 +41,8 @@ __all__ = [
     "RowSample",
     "Rows",
     "Sample",
+    "SampleGrams",
+    "SampleSums",
     "Size",
     "Solver",
     "Source",

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..machine.blas import one_thread
 from .rows import Array, stacked
+from .schema import Moments
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +167,19 @@ class RowCurvature:
     diagonal: Array
     coupling: Array | None = None
 
+    @property
+    def traces(self) -> Array:
+        """Their traces, (m,)."""
+        own = self.diagonal if self.coupling is None else self.diagonal - np.square(self.coupling)
+        return np.maximum(own.sum(axis=1), 0.0)
+
+    def along(self, basis: Array) -> Array:
+        """Second derivatives v' H_i v along the columns v of `basis`, (K, J), for every row: (J, m)."""
+        along = np.einsum("mk,kj->jm", self.diagonal, basis**2)
+        if self.coupling is not None:
+            along -= np.einsum("mk,kj->jm", self.coupling, basis) ** 2
+        return np.maximum(along, 0.0)  # it is not negative, but for rounding
+
     def __add__(self, other: "RowCurvature") -> "RowCurvature":
         coupling = None
         if self.coupling is not None and other.coupling is not None:
@@ -215,6 +229,32 @@ class Sample:
             None if self.offset is None or other.offset is None else np.concatenate((self.offset, other.offset)),
             self.shift,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleSums:
+    """Answer to `SampleGrams`.
+
+    Parameters
+    ----------
+    matrices : (J, width, width) float64 array
+        In the parameters of one linear predictor each, of the columns less `center`.
+    sums : (J,) float64 array
+        Sums over all rows of the sample of the second derivatives, whatever was left out of the matrices.
+    moments : Moments
+        Of the columns, in the same rows.
+    center : (p,) array
+        The same for all blocks; zeros without an intercept.
+    """
+
+    matrices: Array
+    sums: Array
+    moments: Moments
+    center: Array
+
+    def __add__(self, other: "SampleSums") -> "SampleSums":
+        matrices, sums = self.matrices + other.matrices, self.sums + other.sums
+        return SampleSums(matrices, sums, self.moments + other.moments, self.center)
 
 
 # --- as a solver sees them: means over rows, penalty included -------------------------------------------------------

@@ -58,6 +58,30 @@ class RowSample:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SampleGrams:
+    """Ask a linear model for Gram matrices of a random share of the rows, under second derivatives of their losses.
+
+    Parameters
+    ----------
+    theta : (size,) float64 array
+        Where.
+    basis : (K, J) array, optional
+        Directions of the K linear predictors, in columns: a matrix under the second derivatives along each. Default:
+        one matrix, under the sum of those along all predictors.
+    least : (J,) array, optional
+        Rows whose second derivative along a direction is less are left out of its matrix. Default: none.
+    fraction, seed : float, int
+        As in `RowSample`: of the same rows.
+    """
+
+    theta: Array
+    basis: Array | None = None
+    least: Array | None = None
+    fraction: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class HessVec:
     """Ask for the Hessian times a vector.
 
@@ -174,7 +198,8 @@ class DrawnNull:
     draws: tuple[Draw, ...]
 
 
-Request = ValueGrad | DrawnValueGrad | RowSample | HessVec | Curvature | DrawnCurvature | DrawnNull | Squares
+OfSample = RowSample | SampleGrams
+Request = ValueGrad | DrawnValueGrad | OfSample | HessVec | Curvature | DrawnCurvature | DrawnNull | Squares
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..protocols.requests import Curvature, RowSample, Squares
+from ..protocols.requests import Curvature, RowSample, SampleGrams, Squares
 from ..protocols.seams import Facts, Penalty
 from ._design import stays_sparse
 from .lbfgs import LBFGS
@@ -52,6 +52,10 @@ _MANY_ROWS, _CHEAP = 400.0, 0.5
 # The same of one whose matrix is of all outputs, of no more parameters than these; and how many times what a product in
 # one Gram matrix takes it takes in those that couple outputs.
 _ROWS_OF_ALL, _FEW, _CROSSED = 200.0, 1000, 2.5
+
+# Dense columns beyond which the workers make the matrix of one output: as soon as the driver, by the same products, and
+# sooner the more workers there are. Of fewer, the driver's time is nothing; of sparse rows, kernels would be compiled.
+_MULTIPLIED_WHERE_THEY_ARE = 256
 
 # Share of the rows that make up most of the second derivatives of one class, where several have matrices of their own.
 _CURVED = 0.25
@@ -221,7 +225,9 @@ def _with_matrices(facts: Facts, pass_: float) -> Iterator[Choice]:
     grams = 1 if outputs == 1 or outputs > MOST_GRAMS else max(1.0, outputs * _CURVED)
     build = build_of(SampledLBFGS(), grams, width) + (outputs - 1) * width**3 * _FACTOR / 6
     passes = "sampled-lbfgs" if outputs == 1 else f"sampled-lbfgs, {'few classes' if few else 'classes'}"
-    seldom = SampledLBFGS(plain_iterations=_plain_iterations(build, pass_))
+    dense = outputs == 1 and not facts.looked_up and width > _MULTIPLIED_WHERE_THEY_ARE
+    on_workers = dense and SampleGrams in facts.answers
+    seldom = SampledLBFGS(plain_iterations=_plain_iterations(build, pass_), on_workers=on_workers)
     cost = _PASSES[passes] * (pass_ + solves) + 2 * build
     yield Choice("sampled-lbfgs", seldom, "the Hessian of a sample saves most passes", cost)
     if outputs > 1 and few:

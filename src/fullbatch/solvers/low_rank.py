@@ -144,7 +144,7 @@ def low_rank_hessian(
     from scipy.linalg import cholesky
     from scipy.linalg.lapack import dtrtri
 
-    found = directions(curvature, weight, facts)
+    found = directions(curvature, float(weight.sum()), facts)
     if found is None:
         return None
     predictors = facts.predictors

@@ -23,7 +23,7 @@ from ..machine.threads import THREADS, in_threads
 from ..machine.vectors import dot
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
-from ._design import Design, mean_squares
+from ._design import Design
 from ._memory import Inverse
 from ._root import Root
 
@@ -37,13 +37,15 @@ _FLAT = 1e-8
 MOST_GRAMS = 16
 
 # Share of the diagonal that is added to it: the rounding of Gram matrices in that precision.
-_RIDGE = {"float64": 1e-11, "float32": 1e-6}
+RIDGE = {"float64": 1e-11, "float32": 1e-6}
 
 # A column whose mean square over all rows is so many times that of the sample is one that the sample hardly knows.
 _RARE = 1.5
 
 # Share of a Gram matrix that its rows must make up; the others, which count least, are left out.
 _HEAVY = 0.9
+# Of a row's factor, which workers and driver each compute: those that are alike are taken or left out together.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,20 +206,18 @@ class Directions:
         return floor if floor > 0 else 1.0
 
 
-def directions(curvature: RowCurvature, weight: Array, facts: Facts) -> Directions | None:
-    """The directions of a sample with these sample weights; None where second derivatives are not finite."""
-    total = float(weight.sum())
+def directions(curvature: RowCurvature, total: float, facts: Facts) -> Directions | None:
+    """The directions of a sample of so much sample weight; None where second derivatives are not finite."""
     if not (total > 0 and np.isfinite(curvature.diagonal).all()):
         return None
-    sums, own = np.diag(curvature.diagonal.sum(axis=0)), curvature.diagonal
+    sums = np.diag(curvature.diagonal.sum(axis=0))
     if curvature.coupling is not None:
         sums -= np.einsum("mk,ml->kl", curvature.coupling, curvature.coupling)
-        own = own - np.square(curvature.coupling)
     with one_thread():
         eigenvalues, basis = eigh(sums)
     flat = int((eigenvalues <= _FLAT * eigenvalues[-1]).sum())
     penalty = np.einsum("kj,kw->jw", basis**2, facts.l2[facts.predictors])
-    traces = np.maximum(own.sum(axis=1), 0.0)
+    traces = curvature.traces
     return Directions(eigenvalues, basis, flat, penalty, traces, float(traces.sum()) / total)
 
 
@@ -249,28 +249,33 @@ def sampled_hessian(
     coupled : bool
         Whether it is one matrix of all directions, with what couples them; where none is shared.
     """
-    found = directions(curvature, weight, facts)
+    total = float(weight.sum())
+    found = directions(curvature, total, facts)
     if found is None:
         return None
-    total, flat = float(weight.sum()), found.penalty[: found.flat]
-    ridge = _RIDGE[facts.parameters.dtype]
+    ridge = RIDGE[facts.parameters.dtype]
     if shared or (len(found.basis) - found.flat > MOST_GRAMS and not coupled):
-        roots = _of_one_gram(rows, total, found, missing, ridge)
+        roots = of_one_gram(_gram(rows, found.traces) / total, found, missing, ridge, rows.dtype)
     elif coupled and found.flat < len(found.basis):
         roots = [_of_all(rows, total, found, missing, ridge, curvature)]
     else:
-        roots = _of_a_gram_each(rows, total, found, missing, ridge, _along(curvature, found.basis[:, found.flat :]))
+        along = curvature.along(found.basis[:, found.flat :])
+        roots = _of_a_gram_each(rows, total, found, missing, ridge, along)
+    return with_roots(found, roots, facts)
+
+
+def with_roots(found: Directions, roots: Sequence[Root], facts: Facts) -> SampledHessian:
+    """The matrix of the directions that have these roots, and of those without curvature."""
+    flat = found.penalty[: found.flat]
     return SampledHessian(facts.predictors, found.basis, np.where(flat > 0, flat, found.floor), roots)
 
 
-def _of_one_gram(rows: Design, total: float, found: Directions, missing: Array, ridge: float) -> list[Root]:
-    """Roots for the directions with curvature, each of its share of the sum of trace(H_i) x_i x_i'."""
+def of_one_gram(gram: Array, found: Directions, missing: Array, ridge: float, dtype: Any) -> list[Root]:
+    """Roots for the directions with curvature, each of its share of the mean of trace(H_i) x_i x_i'."""
     eigenvalues, penalty = found.eigenvalues[found.flat :], found.penalty[found.flat :]
     shares = eigenvalues / eigenvalues.sum()
-    gram = _gram(rows, found.traces)
-    gram /= total
-    gram[np.diag_indices(rows.width)] += found.mean * missing
-    return in_threads(lambda j: Root.of(gram * shares[j], penalty[j], ridge, rows.dtype), range(len(shares)))
+    gram[np.diag_indices(len(gram))] += found.mean * missing
+    return in_threads(lambda j: Root.of(gram * shares[j], penalty[j], ridge, dtype), range(len(shares)))
 
 
 def _of_a_gram_each(
@@ -281,7 +286,8 @@ def _of_a_gram_each(
 
     def root(j: int) -> Root:
         # With one predictor the matrix is the sample's Hessian: it is worth being exact.
-        part, own = _heavy(rows, along[j]) if len(found.basis) > 1 else (rows, along[j])
+        least = least_of_heavy(along[j]) if len(found.basis) > 1 else 0.0
+        part, own = _heavy(rows, along[j], least)
         extra = missing * float(own.sum()) / total
         gram = part.gram(own) if len(along) > 1 else _gram(part, own)
         gram /= total
@@ -316,40 +322,39 @@ def _of_all(
         return Root.of(matrix.reshape(size, size), found.penalty[found.flat :].ravel(), ridge, rows.dtype)
 
 
-def missing_squares(rows: Design, weight: Array, facts: Facts) -> Array:
-    """What the sample's mean squares lack of those of all rows, (width,), in columns where that is a lot.
+def missing_squares(sampled: Array, facts: Facts) -> Array:
+    """What the sample's mean squares, (width,), lack of those of all rows, in columns where that is a lot.
 
     A column of which the sample has next to none of the rows, such as a rare level, would seem to have no curvature:
     steps along it would be far too long.
     """
-    missing = np.zeros(rows.width)
+    missing = np.zeros(facts.width)
     if facts.squares is not None:
-        sampled = mean_squares(rows, weight)[: len(facts.squares)]
+        sampled = sampled[: len(facts.squares)]
         lacks = np.isfinite(facts.squares) & (facts.squares > _RARE * sampled)
         missing[: len(sampled)][lacks] = facts.squares[lacks] - sampled[lacks]
     return missing
 
 
-def _along(curvature: RowCurvature, basis: Array) -> Array:
-    """Second derivatives v' H_i v along the columns v of `basis`, for every row: (J, m)."""
-    along = np.einsum("mk,kj->jm", curvature.diagonal, basis**2)
-    if curvature.coupling is not None:
-        along -= np.einsum("mk,kj->jm", curvature.coupling, basis) ** 2
-    return np.maximum(along, 0.0)  # it is not negative, but for rounding
-
-
-def _heavy(rows: Design, factor: Array) -> tuple[Design, Array]:
-    """The rows that make up most of the factors' sum, and their factors, raised to that sum.
+def least_of_heavy(factor: Array) -> float:
+    """The least of the factors that make up most of their sum; 0 where they are more than half of all.
 
     Near the optimum most rows are sure of their class and have next to no curvature.
     """
-    order = np.argsort(-factor, kind="stable")
-    total = np.cumsum(factor[order])
+    descending = np.sort(factor)[::-1]
+    total = np.cumsum(descending)
     count = int(np.searchsorted(total, _HEAVY * total[-1])) + 1
-    if count > len(rows) // 2 or not total[-1] > 0:
-        return rows, factor  # to copy them would cost what it saves
-    kept = np.sort(order[:count])
-    return rows.taken(kept), factor[kept] * (total[-1] / total[count - 1])
+    if count > len(factor) // 2 or not total[-1] > 0:
+        return 0.0  # to copy them would cost what it saves
+    return float(descending[count - 1]) * (1.0 - _ROUNDING)
+
+
+def _heavy(rows: Design, factor: Array, least: float) -> tuple[Design, Array]:
+    """The rows with that factor at the least, and their factors, raised to the sum of all."""
+    if not least > 0:
+        return rows, factor
+    kept = np.flatnonzero(factor >= least)
+    return rows.taken(kept), factor[kept] * (factor.sum() / factor[kept].sum())
 
 
 def _gram(rows: Design, factor: Array) -> Array:

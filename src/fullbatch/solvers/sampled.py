@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from ..machine.vectors import dot
 from ..objective.measure import measure
-from ..protocols.answers import RowCurvature
-from ..protocols.requests import Curvature, RowSample, ValueGrad
+from ..protocols.requests import Curvature, RowSample, SampleGrams, ValueGrad
 from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_flag, check_number, check_whole, is_number
-from ._design import Design, bytes_per_row, design
+from ._design import Design, bytes_per_row, design, mean_squares
 from ._memory import Inverse
+from ._on_workers import hessian_by_workers
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
 from .lbfgs import WINDOW as PLAIN_WINDOW
 from .lbfgs import LBFGSState, advance, check_memory, next_direction
@@ -78,8 +78,8 @@ class _Made:
 class SampledLBFGS:
     """L-BFGS with the Hessian of a sample of the rows as its initial matrix, for linear models.
 
-    The sample's rows are gathered once, on the driver; each time the matrix is made, the blocks answer with second
-    derivatives of these rows. Under a loss that is not quadratic it is made again as theta moves on.
+    The sample's rows are gathered once, on the driver, or stay where they are; each time the matrix is made, the blocks
+    answer with second derivatives of these rows. Under a loss that is not quadratic it is made again as theta moves on.
 
     Parameters
     ----------
@@ -106,6 +106,10 @@ class SampledLBFGS:
         For several outputs of few columns: the whole Hessian of the sample, with what couples the outputs, instead of a
         matrix for each direction of them. It takes some ten times the work and a fraction of the passes: 385
         coefficients of seven classes, 12 instead of 40. Not beside a `rank`.
+    on_workers : bool
+        Where the matrix has room: the workers multiply the sample's rows with one another, each those of its blocks,
+        and the rows need not travel. For clusters, and columns by the hundred. Not beside a `rank`, `coupled` or
+        `inner_steps`, which take the rows to the driver.
     inner_steps : int
         For several outputs: conjugate-gradient steps on the whole Hessian of the sample, each time the matrix is used.
         They save passes (MNIST to 1e-6: a quarter with 3, half with 6) and take time on the driver: for data
@@ -126,6 +130,7 @@ class SampledLBFGS:
     plain_iterations: int = 0
     every_step: bool = False
     coupled: bool = False
+    on_workers: bool = False
     inner_steps: int = 0
     max_bytes: int = 2**31
     seed: int = 0
@@ -147,6 +152,11 @@ class SampledLBFGS:
             check_whole(name, getattr(self, name), least)
         check_flag("every_step", self.every_step)
         check_flag("coupled", self.coupled)
+        check_flag("on_workers", self.on_workers)
+        others = {"rank": self.rank is not None, "coupled": self.coupled, "inner_steps": self.inner_steps > 0}
+        if self.on_workers and any(others.values()):
+            told = next(name for name, there in others.items() if there)
+            raise ValueError(f"on_workers leaves the sample's rows where they are, {told} needs them on the driver")
         check_number("max_bytes", self.max_bytes, finite=True)
 
     def for_problem(self, facts: Facts) -> "SampledLBFGS":
@@ -162,8 +172,10 @@ class SampledLBFGS:
         if facts.parameters.predictors is None:
             raise TypeError("SampledLBFGS needs a linear model: use 'lbfgs'")
         prepared = replace(self, precision=self.precision or facts.parameters.dtype, facts=facts, _made=_Made())
+        if self.on_workers and SampleGrams not in facts.answers:
+            raise TypeError("this model's blocks make no Gram matrices of samples: leave on_workers out")
         if self.rank is None and 2 * bytes_of_matrices(facts, self.coupled) > self.max_bytes:
-            prepared = replace(prepared, rank=most_directions(facts, self.max_bytes // 2))
+            prepared = replace(prepared, rank=most_directions(facts, self.max_bytes // 2), on_workers=False)
         if 2 * prepared._bytes > self.max_bytes:
             raise ValueError(
                 f"the matrix of SampledLBFGS takes {prepared._bytes / 1e6:.3g} MB, more than half of max_bytes: "
@@ -180,14 +192,15 @@ class SampledLBFGS:
         wanted = (self.rows_per_column or _ROWS_PER_COLUMN) * columns
         if self.rows_per_column is None:
             wanted = min(wanted, max(wanted / 2, _SHARE * facts.rows, _SMALL / self._row_bytes))
-        room = (self.max_bytes - self._bytes) / self._row_bytes
-        return min(wanted, room, facts.rows)
+        room = np.inf if self.on_workers else (self.max_bytes - self._bytes) / self._row_bytes
+        return float(min(wanted, room, facts.rows))
 
     @property
     def about(self) -> str:
         """The method in words, with the memory it takes."""
         later = f", made after {self.plain_iterations} iterations without it" if self.plain_iterations else ""
         later += ", made at every step" if self.every_step else ""
+        later += ", multiplied where its rows are" if self.on_workers else ""
         what = "the whole Hessian" if self.coupled else "the Hessian"
         if self.rank is not None:
             what = f"diagonal and {self.rank} directions of the Hessian"
@@ -199,7 +212,7 @@ class SampledLBFGS:
     @property
     def bytes_needed(self) -> float:
         """Memory that a run of this problem may take on the driver."""
-        return self.sample_rows * self._row_bytes + self._bytes
+        return self._bytes + (0.0 if self.on_workers else self.sample_rows * self._row_bytes)
 
     def init(self, theta: Array) -> Steps[SampledState]:
         """Evaluate the starting point, one pass, and make the matrix there unless plain iterations come first."""
@@ -290,27 +303,30 @@ class SampledLBFGS:
         made = self._made
         key = (state.built_at.tobytes(), state.builds)
         if made.key != key:
-            if made.rows is None or made.weight is None:
-                sample = yield RowSample(self._fraction, self.seed)
-                made.rows, made.weight = design(sample, self._known), sample.weight
             made.key = made.inverse = None  # its memory is free for the next
-            curvature = yield Curvature(state.built_at, "rows", self._fraction, self.seed)
-            made.inverse = self._inverse_of(curvature, state.built_iteration == 0)
+            # At the start the directions' matrices are alike, and not worth their price.
+            shared = state.built_iteration == 0
+            if self.on_workers:
+                request = SampleGrams(state.built_at, fraction=self._fraction, seed=self.seed)
+                made.inverse = yield from hessian_by_workers(request, self._known, shared)
+            else:
+                made.inverse = yield from self._by_driver(state.built_at, shared)
             made.key = key
         return made.inverse
 
-    def _inverse_of(self, curvature: RowCurvature, at_start: bool) -> Inverse | None:
+    def _by_driver(self, theta: Array, shared: bool) -> Steps[Inverse | None]:
         made, facts = self._made, self._known
+        if made.rows is None or made.weight is None:
+            sample = yield RowSample(self._fraction, self.seed)
+            made.rows, made.weight = design(sample, facts), sample.weight
         rows, weight = made.rows, made.weight
-        assert rows is not None
-        assert weight is not None
+        curvature = yield Curvature(theta, "rows", self._fraction, self.seed)
         if self.rank is not None:
             start: Inverse | None = low_rank_hessian(rows, weight, curvature, facts, self.rank, self.seed)
         else:
             if made.missing is None:
-                made.missing = missing_squares(rows, weight, facts)
-            # At the start the directions' matrices are alike, and not worth their price.
-            start = sampled_hessian(rows, weight, made.missing, curvature, facts, at_start, self.coupled)
+                made.missing = missing_squares(mean_squares(rows, weight), facts)
+            start = sampled_hessian(rows, weight, made.missing, curvature, facts, shared, self.coupled)
         return start and refined(start, rows, weight, curvature, facts, self.inner_steps)
 
 

@@ -16,6 +16,7 @@ from ..protocols.requests import (
     DrawnValueGrad,
     HessVec,
     RowSample,
+    SampleGrams,
     Squares,
     ValueGrad,
 )
@@ -45,6 +46,8 @@ def check_answers(
         _check_hessian(model, block, rows, schema, theta, rng)
     if {Curvature, RowSample} <= block.answers:
         _check_curvatures_of_rows(block, theta)
+    if SampleGrams in block.answers:
+        _check_sums_of_samples(block, theta, rng)
     if DrawnValueGrad in block.answers:
         _check_draws(model, block, rows, schema, theta)
     if Squares in block.answers:
@@ -134,6 +137,38 @@ def _check_curvatures_of_rows(block: Block, theta: Array) -> None:
             together[np.ix_(one, another)] += X.T @ (factor[:, None] * X)
     message = "the second derivatives of the rows do not add up to the Hessian"
     assert_close(together, whole, max(tolerance, 1e-9), message)
+
+
+def _check_sums_of_samples(block: Block, theta: Array, rng: np.random.Generator) -> None:
+    """Moments and Gram matrices beside those of the rows of the same sample."""
+    tolerance, fraction, seed = max(TOLERANCES[block.parameters.dtype][2], 1e-9), 0.5, 1
+    sample, of_rows = (
+        block.evaluate(one) for one in (RowSample(fraction, seed), Curvature(theta, "rows", fraction, seed))
+    )
+    weight, X = sample.weight, _dense(sample.X).astype(np.float64)
+    counts = weight > 0  # what does not count may be anything
+    mean = weight[counts] @ X[counts] / weight.sum()
+    squares = weight[counts] @ (X[counts] - mean) ** 2
+    predictors = block.parameters.predictors
+    assert predictors is not None, "Gram matrices of samples are of a linear model"
+    X = np.column_stack((X, np.ones(len(X))))[:, : predictors.shape[1]]
+    basis, _ = np.linalg.qr(rng.standard_normal((len(predictors),) * 2))
+    along = of_rows.along(basis)
+    least = np.median(along, axis=1)
+    for request, sums, factors in (
+        (SampleGrams(theta, None, None, fraction, seed), of_rows.traces[None], of_rows.traces[None]),
+        (SampleGrams(theta, basis, None, fraction, seed), along, along),
+        (SampleGrams(theta, basis, least, fraction, seed), along, np.where(along >= least[:, None], along, 0.0)),
+    ):
+        answer = block.evaluate(request)
+        moments, Z = answer.moments, X[counts] - np.pad(answer.center, (0, X.shape[1] - len(answer.center)))
+        wanted = np.array([Z.T @ (own[counts, None] * Z) for own in factors])
+        assert_close(answer.matrices, wanted, tolerance, "the Gram matrix of the sample is not that of its rows")
+        what = "the second derivatives of the sample are not those of its rows"
+        assert_allclose(answer.sums, sums.sum(axis=1), rtol=1e-9, err_msg=what)
+        assert_allclose(moments.weight, weight.sum(), rtol=1e-12, err_msg="the weight of the sample is not its rows'")
+        assert_close(moments.mean, mean, max(tolerance, 1e-6), "the means of the sample are not those of its rows")
+        assert_close(moments.squares, squares, max(tolerance, 1e-6), "the spread of the sample is not that of its rows")
 
 
 def _check_draws(model: Model, block: Block, rows: Rows, schema: Schema, theta: Array) -> None:
