@@ -7,13 +7,14 @@ import pytest
 
 from fullbatch import LBFGS, DaskEngine, Linear, Objective, RayEngine, SerialEngine, ThreadEngine, minimize
 from fullbatch.datasets import load_mnist
+from fullbatch.solvers.sampled import SampledLBFGS
 
 
-def theta_after(engine, passes, iterations=30):
+def theta_after(engine, passes, iterations=30, solver=None):
     blocks = engine.place(Linear("softmax", passes=passes), load_mnist().train_sources(blocks=10))
     try:
-        objective = Objective(blocks, 1 / 8000)
-        return minimize(objective, np.zeros(7850), solver=LBFGS(), tol=0, max_iter=iterations).theta.tobytes()
+        objective, solver = Objective(blocks, 1 / 8000), solver or LBFGS()
+        return minimize(objective, np.zeros(7850), solver=solver, tol=0, max_iter=iterations).theta.tobytes()
     finally:
         blocks.close()
 
@@ -57,3 +58,26 @@ def test_ray_workers_with_threads():
 @pytest.mark.parametrize(("passes", "workers"), WORKERS)
 def test_dask(dask_client, passes, workers):
     assert theta_after(DaskEngine(dask_client, num_workers=workers), passes) == expected(passes)
+
+
+def by_workers(engine):
+    """After steps with a matrix that the workers made of their rows, some MB of it from each."""
+    return theta_after(engine, "compiled", 4, SampledLBFGS(on_workers=True))
+
+
+@cache
+def expected_by_workers():
+    return by_workers(SerialEngine())
+
+
+def test_matrices_of_threads():
+    assert by_workers(ThreadEngine(2)) == expected_by_workers()
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_matrices_of_ray_workers():
+    assert by_workers(RayEngine(3)) == expected_by_workers()
+
+
+def test_matrices_of_dask_workers(dask_client):
+    assert by_workers(DaskEngine(dask_client, num_workers=2)) == expected_by_workers()
