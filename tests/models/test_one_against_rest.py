@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from fullbatch import Linear, SerialEngine, array_sources, table_sources
 from fullbatch.errors import BlockError, DataError
 from fullbatch.models.one_against_rest import OfClass, OneAgainstRest
-from fullbatch.protocols import Curvature, HessVec, RowSample, ValueGrad
+from fullbatch.protocols import Curvature, HessVec, RowSample, SampleGrams, ValueGrad
 from fullbatch.protocols.requests import OfClasses
 
 ROWS, CLASSES = 700, 4
@@ -48,6 +48,7 @@ def requests(size, number):
         Curvature(theta, "rows", fraction=0.5, seed=1),
         Curvature(theta, "gram", fraction=0.5, seed=1),
         RowSample(0.3, 1),
+        SampleGrams(theta, fraction=0.3, seed=1),
         ValueGrad(np.array([theta, v])),
     ]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..kernels.losses import SquaredHinge
 from ..protocols.answers import Each, Eval, Sample
-from ..protocols.requests import Curvature, HessVec, OfClasses, RowSample, ValueGrad
+from ..protocols.requests import Curvature, HessVec, OfClasses, RowSample, SampleGrams, ValueGrad
 from ..protocols.rows import Rows
 from ..protocols.schema import Description, Schema
 from ..protocols.seams import Block, Blocks, Parameters
@@ -174,7 +174,7 @@ class OfClass(Blocks):
         self._blocks, self._reads, self.number, self.schema = blocks, reads, model.number, blocks.schema
         null = null_of(*model.of_two(self.schema), SquaredHinge())
         self.parameters: Parameters = replace(blocks.parameters, least=null.least, null=null.deviance)
-        self.answers = frozenset({ValueGrad, HessVec, Curvature, RowSample})
+        self.answers = frozenset({ValueGrad, HessVec, Curvature, RowSample, SampleGrams})
 
     def sum(self, request: Any) -> Any:
         """What is asked for of this class alone."""
