@@ -262,8 +262,8 @@ EQUIVALENT = (
     ),
     Equivalent(
         "solvers/_design.py",
-        "return round(4 * stored) + 24 * outputs  # also by column, and scaled",
-        "return round(4 * stored) + 23 * outputs  # also by column, and scaled",
+        "return round(4 * stored) + curvature  # also by column, and scaled",
+        "return round(4 * stored) + curvature - 1  # also by column, and scaled",
         "an estimate of memory, of which this byte is no part that counts",
     ),
     Equivalent(

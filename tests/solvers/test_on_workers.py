@@ -1,5 +1,6 @@
 """Matrices that the workers make of their rows of the sample, beside those that the driver makes."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,13 @@ from fullbatch.estimators import LogisticRegression
 from fullbatch.objective.variables import Standardized
 from fullbatch.protocols import Curvature, RowSample, SampleGrams
 from fullbatch.protocols.answers import RowCurvature
+from fullbatch.protocols.sampling import uniform_of_rows
 from fullbatch.protocols.seams import drive
 from fullbatch.run.driver import minimize
 from fullbatch.solvers import _on_workers
 from fullbatch.solvers._design import design, mean_squares
 from fullbatch.solvers._on_workers import hessian_by_workers
-from fullbatch.solvers.preconditioners import missing_squares, sampled_hessian
+from fullbatch.solvers.preconditioners import directions, missing_squares, sampled_hessian
 from fullbatch.solvers.sampled import SampledLBFGS
 
 
@@ -79,18 +81,16 @@ def test_rows_that_count_least_are_left_out_by_both():
     np.testing.assert_allclose(by_workers, by_driver, rtol=1e-6, atol=1e-9 * np.abs(by_driver).max())
 
 
-def test_nothing_more_is_asked_where_there_is_no_curvature():
+def test_without_curvature_several_outputs_have_the_penalty():
     fun = problem("float64", "softmax")
 
-    def answer(value):
-        def of_rows(request):
-            assert isinstance(request, Curvature)
-            return RowCurvature(np.full((900, 3), value))
+    def made(value):
+        changed = RowCurvature(np.full((900, 3), value))
+        answer = lambda request: changed if isinstance(request, Curvature) else fun(request)  # noqa: E731
+        return drive(hessian_by_workers(SampleGrams(start(fun)), fun.facts, False), answer)
 
-        return drive(hessian_by_workers(SampleGrams(start(fun)), fun.facts, False), of_rows)
-
-    assert len(answer(0.0).roots) == 0
-    assert answer(np.inf) is None
+    assert len(made(0.0).roots) == 0
+    assert made(np.inf) is None
 
 
 @pytest.mark.parametrize(("value", "roots"), [(0.0, 0), (0.3, 1), (np.inf, None)])
@@ -188,6 +188,94 @@ def test_means_far_from_zero_cost_no_digits(ratio):
     fun = objective(X / X.std(axis=0) + ratio, y, "logistic", 1e-6, blocks=5)
     by_driver, by_workers = both(fun, 0.1 * rng.standard_normal(41), 1.0, False)
     np.testing.assert_allclose(by_workers, by_driver, atol=1e-6 * np.abs(by_driver).max())
+
+
+def test_float32_columns_are_centred_before_they_are_multiplied():
+    """Of means of a few spreads, which coefficients do not mind, squares would lose what columns have apart."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((6000, 6)) @ rng.standard_normal((6, 60)) + 0.03 * rng.standard_normal((6000, 60))
+    X = (X / X.std(axis=0) + 3.0).astype(np.float32)
+    y = (X[:, 0] + rng.logistic(size=6000) > 3).astype(int)
+    fun, exact = (objective(data, y, "logistic", 1e-6, blocks=3) for data in (X, X.astype(np.float64)))
+    theta = 0.1 * rng.standard_normal(61)
+    for made in both(fun, theta, 1.0, False):
+        ratios = np.linalg.eigvals(made @ exact(Curvature(theta, "gram")).matrix)
+        assert 0.9 < ratios.real.min() <= ratios.real.max() < 1.1
+
+
+def fits(fun_of, start_of=start, **options):
+    """By the driver and by the workers."""
+    both = [fun_of(), fun_of()]
+    solvers = [SampledLBFGS(on_workers=there, **options) for there in (False, True)]
+    return [minimize(fun, start_of(fun), solver=solver, tol=1e-9) for fun, solver in zip(both, solvers, strict=True)]
+
+
+@pytest.mark.parametrize("huge", [1e155, 1e160, 1e300])
+def test_columns_whose_squares_overflow_do_not_stop_the_others(huge):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((3000, 8))
+    y = (X[:, 0] + rng.logistic(size=3000) > 0).astype(int)
+    X[:, 3] *= huge
+    by_driver, by_workers = fits(lambda: objective(X, y, "logistic", 1e-3))
+    assert by_driver.success
+    assert by_workers.success
+    assert by_workers.value == pytest.approx(by_driver.value, rel=1e-8)
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e-170, 1e155, 1e200])
+@pytest.mark.parametrize("loss", ["poisson", "softmax"])
+def test_weights_of_any_size(loss, weight):
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((900, 5)), np.arange(900) % 3
+    by_driver, by_workers = fits(lambda: objective(X, y, loss, 1e-3, sample_weight=np.full(900, weight)))
+    assert by_workers.success
+    assert by_workers.passes == by_driver.passes
+    assert by_workers.value == pytest.approx(by_driver.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_a_sample_that_weighs_nothing_makes_no_matrix(loss):
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((2000, 6)), np.arange(2000) % (2 if loss == "logistic" else 4)
+    weight = np.zeros(2000)
+    weight[uniform_of_rows(0, 2000, 0) > 0.5] = 1.0  # rows that no smaller sample takes
+    by_driver, by_workers = fits(lambda: objective(X, y, loss, 1e-4, sample_weight=weight), rows_per_column=40)
+    assert by_driver.sampled_passes > 0
+    assert by_workers.passes == by_driver.passes
+    assert by_workers.value == by_driver.value
+
+
+def test_directions_whose_rows_count_nothing_have_the_penalty():
+    fun = problem("float64", "softmax")
+    facts, sums = fun.facts, fun(SampleGrams(start(fun), np.eye(3)[:, :2]))
+    sums = replace(sums, matrices=np.zeros_like(sums.matrices), sums=np.zeros(2))
+    found = directions(fun(Curvature(start(fun), "rows")), 1.0, facts)
+    made = _on_workers._of_each(sums, np.zeros(2), found, facts)
+    assert np.isfinite(made(np.eye(fun.size))).all()
+
+
+def test_states_with_directions_go_on_with_them():
+    fun = objective(*digits(), "softmax", 1e-3)
+    first = minimize(fun, start(fun), solver=SampledLBFGS(rank=5), tol=1e-9, max_iter=3)
+    wanted = minimize(fun, start(fun), solver=SampledLBFGS(), resume=first.state, tol=1e-9)
+    found = minimize(fun, start(fun), solver=SampledLBFGS(on_workers=True), resume=first.state, tol=1e-9)
+    assert found.theta.tobytes() == wanted.theta.tobytes()
+
+
+@pytest.mark.parametrize("outputs", [2, 10, 40])
+def test_it_takes_the_memory_that_it_says(outputs):
+    rng = np.random.default_rng(6)
+    X, y = rng.standard_normal((900, 150)), np.arange(900) % outputs
+    fun = objective(X, y, "softmax", 1e-3)
+    solver = SampledLBFGS(on_workers=True).for_problem(fun.facts)
+    basis = None if outputs == 40 else np.linalg.qr(rng.standard_normal((outputs, outputs)))[0][:, 1:]
+    request = SampleGrams(start(fun), basis)
+    total = fun.blocks.sum(request)
+    tracemalloc.start()
+    fun.answer(request, total)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= solver.bytes_needed
 
 
 def test_gram_matrices_are_pulled_back_as_the_hessian_is():

@@ -141,14 +141,15 @@ def layout(outputs: int, features: int, intercept: bool) -> tuple[Array, Array]:
     return read_only(np.arange(size) < coefs), read_only(predictors)
 
 
-def reference_of(schema: Schema, scale: float, precision: str) -> Array:
+def reference_of(schema: Schema, scale: float, precision: str, every: bool = False) -> Array:
     """What to subtract from each column as stored, as float64 that `precision` represents; empty for nothing.
 
     Where the mean of a float32 column dwarfs its spread, the products would lose the spread's digits. It depends on
-    the schema alone, so that all blocks subtract the same.
+    the schema alone, so that all blocks subtract the same. With `every` it is so of each column, for the products of
+    columns with one another: they would lose the square of what those with coefficients lose.
     """
     spread = np.sqrt(schema.variance)
-    dwarfs = np.abs(schema.mean) > _DWARFS[precision] * spread
+    dwarfs = np.abs(schema.mean) > (0.0 if every else _DWARFS[precision]) * spread
     if precision == "float64":  # where nothing but rounding varies, nothing is worth a copy
         dwarfs &= spread > CONSTANT * np.abs(schema.mean)
     if not dwarfs.any():

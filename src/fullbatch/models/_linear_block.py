@@ -74,6 +74,8 @@ class LinearBlock(Block):
         Of the products; default: as above.
     passes : module, optional
         What computes on the rows, `_plain` or `_compiled`; default: the latter.
+    centred : bool
+        Whether all dense columns are read less their means, beside an intercept, not only those of large ones.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class LinearBlock(Block):
         null: Null = Null(),  # noqa: B008  it cannot change
         precision: str | None = None,
         passes: Any = None,
+        centred: bool = False,
     ) -> None:
         self._passes = passes or named("compiled")
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
@@ -116,7 +119,7 @@ class LinearBlock(Block):
             if rows.categories:
                 codes = codes_of_levels(rows, schema.features)
             else:
-                reference = reference_of(schema, rows.scale, precision)
+                reference = reference_of(schema, rows.scale, precision, centred and intercept)
         self._X, self._codes = X, codes
         self._rows = self._passes.rows_of(X, codes, self._features, reference, y, weight, offset, precision, outputs)
         penalized, predictors = layout(outputs, self._features, intercept)
@@ -456,12 +459,18 @@ class LinearBlock(Block):
         """The block of the rows that a request takes."""
         return self.some(self._taken(request))
 
-    def some(self, taken: Array) -> "LinearBlock":
-        """The block of some rows."""
-        return self._block(self._stored(taken), taken)
+    def some(self, taken: Any, centred: bool = False) -> "LinearBlock":
+        """The block of some rows; as `centred` says, of columns less their means."""
+        return self._block(self._stored(taken), taken, centred=centred)
 
     def _block(
-        self, X: Any, taken: Any, precision: str | None = None, loss: Any = None, weight: Array | None = None
+        self,
+        X: Any,
+        taken: Any,
+        precision: str | None = None,
+        loss: Any = None,
+        weight: Array | None = None,
+        centred: bool = False,
     ) -> "LinearBlock":
         """A block of the rows `taken`, whose features are X; with other weights, if they are given, and products in the
         precision of this one, unless another is told.
@@ -486,6 +495,7 @@ class LinearBlock(Block):
             self._null,
             precision or self.parameters.dtype,
             self._passes,
+            centred,
         )
 
     def _taken(self, request: Any) -> Array:
@@ -499,7 +509,7 @@ class LinearBlock(Block):
     def _sample_grams(self, request: SampleGrams) -> SampleSums:
         if self._touched is not None:
             raise ValueError(f"Gram matrices are too large for {self._features} columns")
-        part = self._part(request) if request.fraction < 1 else self
+        part = self.some(self._taken(request), centred=True)
         return sums_of_sample(part, self._sample(request), self._passes, request)
 
     def _sample(self, request: RowSample | SampleGrams) -> Sample:

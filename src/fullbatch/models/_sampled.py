@@ -23,7 +23,7 @@ def sums_of_sample(part: Any, sample: Sample, passes: Any, request: SampleGrams)
     else:
         kept = [np.flatnonzero(own >= least) for own, least in zip(factors, request.least, strict=True)]
         pairs = zip(factors, kept, strict=True)
-        matrices = np.concatenate([part.some(rows).grams(own[None, rows], True) for own, rows in pairs])
+        matrices = np.concatenate([part.some(rows, True).grams(own[None, rows], True) for own, rows in pairs])
     return SampleSums(matrices, factors.sum(axis=1), _moments_of(sample, passes), part.center)
 
 

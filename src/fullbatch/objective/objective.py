@@ -398,18 +398,24 @@ class Objective:
         predictors = self.blocks.parameters.predictors
         assert predictors is not None
         matrices, p, center = sums.matrices, len(sums.center), sums.center
-        places = predictors[: len(matrices)]
+        (count, width, _), outputs = matrices.shape, len(predictors)
+        places = predictors[:count]
         coefs, intercepts = places[:, :p], places[:, p:]
+        at_a_time = max(1, width // outputs)  # thetas, of which each is as long as all predictors together
         for _ in range(2):  # of rows, then of columns
-            of_columns = np.zeros((matrices.shape[1], self.size))
-            of_columns[:, places] = matrices.swapaxes(0, 1)
-            level = np.zeros_like(of_columns)
-            level[:, intercepts] = of_columns[:, intercepts]
-            level[:, coefs] = center * level[:, intercepts].sum(axis=-1, keepdims=True)
-            of_columns[:, intercepts] = 0.0
-            # Apart, so that the columns' means, which may be far larger than their spread, cancel where they are alike.
-            pulled = self._pull_back(of_columns) + self._pull_back(level)
-            matrices = pulled[:, places].transpose(1, 2, 0)
+            turned = np.empty_like(matrices)
+            for start in range(0, width, at_a_time):
+                some = slice(start, start + at_a_time)
+                of_columns = np.zeros((len(matrices[0, some]), self.size))
+                of_columns[:, places] = matrices[:, some].swapaxes(0, 1)
+                level = np.zeros_like(of_columns)
+                level[:, intercepts] = of_columns[:, intercepts]
+                level[:, coefs] = center * level[:, intercepts].sum(axis=-1, keepdims=True)
+                of_columns[:, intercepts] = 0.0
+                # Apart, so that columns' means, which may be far larger than their spread, cancel where they are alike.
+                pulled = self._pull_back(of_columns) + self._pull_back(level)
+                turned[:, :, some] = pulled[:, places].transpose(1, 2, 0)
+            matrices = turned
         return matrices
 
     def _pull_back(self, grad: Array) -> Array:

@@ -245,15 +245,20 @@ def design(sample: Sample, facts: Facts) -> Design:
     return DenseDesign(X, np.zeros(0) if shift is None else shift, width > p)
 
 
+def bytes_of_curvature(facts: Facts) -> int:
+    """Memory of the second derivatives of one row of the sample, as they are gathered and along directions."""
+    return 24 * facts.outputs
+
+
 def bytes_per_row(facts: Facts) -> int:
     """Memory of one row of the sample: as it is gathered, as it is kept, and its second derivatives."""
-    outputs, item = facts.outputs, np.dtype(facts.parameters.dtype).itemsize
+    item, curvature = np.dtype(facts.parameters.dtype).itemsize, bytes_of_curvature(facts)
     entry = item + np.dtype(np.int32).itemsize
     stored = entry * (facts.looked_up + (facts.dense_columns or 0))
     if stays_sparse(facts):
-        return round(4 * stored) + 24 * outputs  # also by column, and scaled
+        return round(4 * stored) + curvature  # also by column, and scaled
     gathered = max(item * facts.width, stored) if facts.looked_up else item * facts.width
-    return round(gathered) + item * facts.width + 24 * outputs
+    return round(gathered) + item * facts.width + curvature
 
 
 def mean_squares(rows: Design, weight: Array) -> Array:

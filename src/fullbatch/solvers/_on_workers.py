@@ -46,12 +46,11 @@ def hessian_by_workers(request: SampleGrams, facts: Facts, shared: bool) -> Step
     found = directions(curvature, 1.0, facts)  # of the sums, as long as the weight is not known
     if found is None:
         return None
-    curved = len(found.basis) - found.flat
-    if not curved:
-        return with_roots(found, [], facts)
-    if shared or curved > MOST_GRAMS:
+    if shared or not 0 < len(found.basis) - found.flat <= MOST_GRAMS:
         sums = yield request
         total, dtype = sums.moments.weight, facts.parameters.dtype
+        if not total > 0:
+            return None
         found = replace(found, mean=found.mean / total)
         missing = missing_squares(_squares_of(sums, facts), facts)
         return with_roots(found, of_one_gram(sums.matrices[0] / total, found, missing, RIDGE[dtype], dtype), facts)
@@ -69,7 +68,7 @@ def _of_each(sums: SampleSums, kept: Array, found: Directions, facts: Facts) -> 
     missing = missing_squares(_squares_of(sums, facts), facts)
 
     def root(j: int) -> Root:
-        gram = sums.matrices[j] * (sums.sums[j] / (kept[j] * total))
+        gram = sums.matrices[j] / total * (sums.sums[j] / kept[j] if kept[j] > 0 else 1.0)
         return Root.of(gram, found.penalty[found.flat + j] + missing * (sums.sums[j] / total), RIDGE[dtype], dtype)
 
     return with_roots(found, in_threads(root, range(len(found.basis) - found.flat)), facts)

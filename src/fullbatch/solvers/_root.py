@@ -79,7 +79,7 @@ def damped_cholesky(matrix: Array, penalty: Array, ridge: float) -> Array:
     """
     diagonal = matrix.diagonal() + penalty
     if not np.isfinite(matrix).all():  # products overflowed: scales are all that is known
-        roots = np.sqrt(np.nan_to_num(diagonal, nan=1.0, posinf=np.inf) + 1e-300)
+        roots = np.sqrt(np.nan_to_num(diagonal, nan=np.inf, posinf=np.inf) + 1e-300)
         return np.diag(np.minimum(roots, 1e300))  # where the scale overflowed too, nothing moves
     # A column without curvature has no gradient either, beyond the penalty's.
     diagonal = np.where(diagonal > 0, diagonal, 1.0)

@@ -153,11 +153,12 @@ class RefinedHessian:
         return product
 
 
-def bytes_of_matrices(facts: Facts, coupled: bool = False) -> int:
-    """Memory of the factors, and of the Gram matrices while they are made."""
+def bytes_of_matrices(facts: Facts, coupled: bool = False, on_workers: bool = False) -> int:
+    """Memory of the factors, and of the Gram matrices while they are made; those of workers come all at once."""
     if coupled:
         return 8 * facts.width * facts.width * (4 * facts.outputs**2 + 3 * THREADS)
-    return 8 * facts.width * facts.width * (facts.outputs + 2 * THREADS)
+    sent = 2 * (min(facts.outputs, MOST_GRAMS) - 1) if on_workers else 0
+    return 8 * facts.width * facts.width * (facts.outputs + 2 * THREADS + sent)
 
 
 def refined(start: Inverse, rows: Design, weight: Array, curvature: RowCurvature, facts: Facts, steps: int) -> Inverse:

@@ -13,7 +13,7 @@ from ..objective.measure import measure
 from ..protocols.requests import Curvature, RowSample, SampleGrams, ValueGrad
 from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_flag, check_number, check_whole, is_number
-from ._design import Design, bytes_per_row, design, mean_squares
+from ._design import Design, bytes_of_curvature, bytes_per_row, design, mean_squares
 from ._memory import Inverse
 from ._on_workers import hessian_by_workers
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
@@ -174,7 +174,7 @@ class SampledLBFGS:
         prepared = replace(self, precision=self.precision or facts.parameters.dtype, facts=facts, _made=_Made())
         if self.on_workers and SampleGrams not in facts.answers:
             raise TypeError("this model's blocks make no Gram matrices of samples: leave on_workers out")
-        if self.rank is None and 2 * bytes_of_matrices(facts, self.coupled) > self.max_bytes:
+        if self.rank is None and 2 * bytes_of_matrices(facts, self.coupled, self.on_workers) > self.max_bytes:
             prepared = replace(prepared, rank=most_directions(facts, self.max_bytes // 2), on_workers=False)
         if 2 * prepared._bytes > self.max_bytes:
             raise ValueError(
@@ -192,7 +192,8 @@ class SampledLBFGS:
         wanted = (self.rows_per_column or _ROWS_PER_COLUMN) * columns
         if self.rows_per_column is None:
             wanted = min(wanted, max(wanted / 2, _SHARE * facts.rows, _SMALL / self._row_bytes))
-        room = np.inf if self.on_workers else (self.max_bytes - self._bytes) / self._row_bytes
+        held = self._held_of_row
+        room = (self.max_bytes - self._bytes) / held if held else np.inf
         return float(min(wanted, room, facts.rows))
 
     @property
@@ -212,7 +213,7 @@ class SampledLBFGS:
     @property
     def bytes_needed(self) -> float:
         """Memory that a run of this problem may take on the driver."""
-        return self._bytes + (0.0 if self.on_workers else self.sample_rows * self._row_bytes)
+        return self._bytes + self.sample_rows * self._held_of_row
 
     def init(self, theta: Array) -> Steps[SampledState]:
         """Evaluate the starting point, one pass, and make the matrix there unless plain iterations come first."""
@@ -233,7 +234,8 @@ class SampledLBFGS:
         """One iteration: a line search along -B^-1 g, usually one pass; where it is due, the matrix is made anew."""
         rank = None if state.rank < 0 else state.rank
         if rank != self.rank:  # the state goes on with the kind of matrix that it began with
-            return (yield from replace(self, rank=rank).step(state))
+            alike = replace(self, rank=rank, on_workers=self.on_workers and rank is None)
+            return (yield from alike.step(state))
         inverse = yield from self._inverse(state)
         after = yield from advance(
             state, _fallbacks(state, inverse), self.memory, precision_of(self.precision), self.facts
@@ -259,13 +261,20 @@ class SampledLBFGS:
     def _bytes(self) -> int:
         """Of the matrix."""
         if self.rank is None:
-            return bytes_of_matrices(self._known, self.coupled)
+            return bytes_of_matrices(self._known, self.coupled, self.on_workers)
         return bytes_of_directions(self._known, self.rank)
 
     @property
     def _row_bytes(self) -> int:
         """Of a row of the sample."""
         return bytes_per_row(self._known) + bytes_of_projections(self.rank or 0)
+
+    @property
+    def _held_of_row(self) -> int:
+        """What the driver holds of a row: the second derivatives of several outputs, where it is not given the row."""
+        if not self.on_workers:
+            return self._row_bytes
+        return bytes_of_curvature(self._known) if self._known.outputs > 1 else 0
 
     @property
     def _fraction(self) -> float:
