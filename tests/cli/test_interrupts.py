@@ -113,6 +113,25 @@ def test_nobody_need_read_that_it_was_interrupted():
     assert process.wait(60) == 130
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_ctrl_c_in_the_midst_of_telling_of_the_first_is_not_the_end_of_that(times):
+    process = scripted(f"""
+import os, signal
+from fullbatch.cli import _interrupts
+write = _interrupts._write
+def pressed(*told):
+    for _ in range({times}):
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
+    write(*told)
+_interrupts._write = pressed
+print("ready", flush=True)
+time.sleep(60)
+""")
+    process.send_signal(signal.SIGINT)
+    assert ended(process, 130) == ("", "interrupted\n")
+
+
 def test_a_third_ctrl_c_waits_for_nothing():
     process = scripted(DEAF.format("(print('keeping', flush=True), time.sleep(60))"))
     for said in ("lost", "keeping"):

@@ -28,6 +28,7 @@ class _Presses:
         self._lock = threading.RLock()  # the main thread may be interrupted while it has it
         self._heard = bytearray()
         self._told = self._ending = False
+        self._telling = False  # what is said once is being said: a Ctrl-C that breaks in there must not end it
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
         self._there.setblocking(False)
@@ -53,9 +54,11 @@ class _Presses:
     def tell(self, descriptor: int = 2) -> None:
         """Say that the command was interrupted, unless that was said."""
         with self._lock:
+            self._telling = True
             if not self._told:
                 self._told = True
                 _write(b"interrupted\n", descriptor)
+            self._telling = False
 
     def end(self) -> None:
         """End the process at once, but for what runs still want to keep; the third Ctrl-C does not wait for that."""
@@ -64,7 +67,7 @@ class _Presses:
                 os._exit(INTERRUPTED)
             if self._ending:
                 return
-            self._ending = True
+            self._telling = self._ending = True
             screen = os.dup(2)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # whatever the process is in has no more to say
             self.tell(screen)
@@ -81,6 +84,8 @@ class _Presses:
 
     def _press(self, signum: int, frame: Any) -> None:
         """Handle SIGINT in the main thread."""
+        if self._telling:  # the thread that watches waits for the end of it, and sees to the rest
+            return
         if self.count() > 1:
             self.end()
             while True:  # the process is about to end: nothing more is done here
