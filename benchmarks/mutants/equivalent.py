@@ -273,7 +273,7 @@ EQUIVALENT = (
         "whether just half of the rows are copied or all taken: what a preconditioner costs",
     ),
     Equivalent(
-        "solvers/_design.py",
+        "objective/design.py",
         "slopes = slopes.astype(self.dtype, copy=False)",
         "slopes = slopes.astype(self.dtype, copy=True)",
         "a copy more: speed",

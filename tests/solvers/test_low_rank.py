@@ -14,8 +14,9 @@ from fullbatch.data.arrays import array_sources
 from fullbatch.engines.local import SerialEngine
 from fullbatch.models.linear import Linear
 from fullbatch.objective import Objective
+from fullbatch.objective.design import DenseDesign, SparseDesign
 from fullbatch.protocols import Category, Curvature, Facts, Parameters, RowCurvature, Rows, RowSample
-from fullbatch.solvers._design import DenseDesign, SparseDesign, design
+from fullbatch.solvers._design import design
 from fullbatch.solvers.low_rank import _largest, low_rank_hessian, projections
 
 

@@ -111,18 +111,11 @@ class Coefficients:
             places = np.concatenate((places, np.arange(first[-1, 0], size)))
         return SparseVector(size, places.astype(index_type(size)), values)
 
-    @cached_property
-    def center(self) -> Array:
-        """What the kernels subtract from the columns, (features,); zeros without an intercept to make up for it."""
-        return self.reference * self.scale if self.intercept and self.reference.size else np.zeros(self.features)
-
-    def matrices_of(self, matrices: Array, centred: bool = False) -> Array:
-        """Matrices (J, width, width) in one predictor's parameters from those in the kernels' coefficients; of the
-        columns less their `center`, if they are to be, which keeps the digits of their spread.
-        """
+    def matrices_of(self, matrices: Array) -> Array:
+        """Matrices (J, width, width) in one predictor's parameters from those in the kernels' coefficients."""
         for _ in range(2):  # columns, then rows: the matrices are symmetric
             coefs = matrices[..., :-1]
-            if self.reference.size and not (centred and self.intercept):
+            if self.reference.size:
                 coefs = coefs + matrices[..., -1:] * self.reference
             coefs = coefs * self.scale
             columns = np.concatenate((coefs, matrices[..., -1:]), axis=-1) if self.intercept else coefs
@@ -141,15 +134,14 @@ def layout(outputs: int, features: int, intercept: bool) -> tuple[Array, Array]:
     return read_only(np.arange(size) < coefs), read_only(predictors)
 
 
-def reference_of(schema: Schema, scale: float, precision: str, every: bool = False) -> Array:
+def reference_of(schema: Schema, scale: float, precision: str) -> Array:
     """What to subtract from each column as stored, as float64 that `precision` represents; empty for nothing.
 
     Where the mean of a float32 column dwarfs its spread, the products would lose the spread's digits. It depends on
-    the schema alone, so that all blocks subtract the same. With `every` it is so of each column, for the products of
-    columns with one another: they would lose the square of what those with coefficients lose.
+    the schema alone, so that all blocks subtract the same.
     """
     spread = np.sqrt(schema.variance)
-    dwarfs = np.abs(schema.mean) > (0.0 if every else _DWARFS[precision]) * spread
+    dwarfs = np.abs(schema.mean) > _DWARFS[precision] * spread
     if precision == "float64":  # where nothing but rounding varies, nothing is worth a copy
         dwarfs &= spread > CONSTANT * np.abs(schema.mean)
     if not dwarfs.any():

@@ -13,6 +13,7 @@ from ..data.features import codes_of_levels, sparse_columns
 from ..kernels.families import is_convex, within
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.wide import is_wide, numbered
+from ..objective.design import design_of, keeps_sparse
 from ..protocols.answers import Eval, Matrix, Nulls, Product, RowCurvature, Sample, SampleSums, SquareSums
 from ..protocols.requests import (
     Curvature,
@@ -74,8 +75,6 @@ class LinearBlock(Block):
         Of the products; default: as above.
     passes : module, optional
         What computes on the rows, `_plain` or `_compiled`; default: the latter.
-    centred : bool
-        Whether all dense columns are read less their means, beside an intercept, not only those of large ones.
     """
 
     def __init__(
@@ -89,7 +88,6 @@ class LinearBlock(Block):
         null: Null = Null(),  # noqa: B008  it cannot change
         precision: str | None = None,
         passes: Any = None,
-        centred: bool = False,
     ) -> None:
         self._passes = passes or named("compiled")
         self._loss, self._outputs, self._intercept = loss, outputs, intercept
@@ -119,7 +117,7 @@ class LinearBlock(Block):
             if rows.categories:
                 codes = codes_of_levels(rows, schema.features)
             else:
-                reference = reference_of(schema, rows.scale, precision, centred and intercept)
+                reference = reference_of(schema, rows.scale, precision)
         self._X, self._codes = X, codes
         self._rows = self._passes.rows_of(X, codes, self._features, reference, y, weight, offset, precision, outputs)
         penalized, predictors = layout(outputs, self._features, intercept)
@@ -305,7 +303,7 @@ class LinearBlock(Block):
         curvature = self._passes.curvatures(self._loss, self._rows, W, False)
         predictors = self.parameters.predictors
         assert predictors is not None
-        return Matrix(self._hessian(curvature, self.grams, predictors), self._total, point)
+        return Matrix(self._hessian(curvature, self._grams, predictors), self._total, point)
 
     def is_some(self, columns: Array | None) -> TypeGuard[Array]:
         """Whether these are not simply all columns."""
@@ -397,15 +395,9 @@ class LinearBlock(Block):
                         hessian[np.ix_(predictors[other], predictors[k])] -= gram
         return hessian
 
-    def grams(self, factors: Array, centred: bool = False) -> Array:
-        """(J, width, width) Gram matrices in one linear predictor's parameters, under (J, n) factors of the rows."""
+    def _grams(self, factors: Array) -> Array:
         matrices = self._passes.grams(self._rows, self._features, self.parameters.dtype, factors)
-        return self._coefficients.matrices_of(matrices, centred)
-
-    @property
-    def center(self) -> Array:
-        """What centred `grams` have less in each column, (features,)."""
-        return self._coefficients.center
+        return self._coefficients.matrices_of(matrices)
 
     def _squares(self, request: Squares) -> SquareSums:
         """Sums of products, or triangles, a few thousand rows at a time, each fold's rows side by side."""
@@ -457,20 +449,11 @@ class LinearBlock(Block):
 
     def _part(self, request: Any) -> "LinearBlock":
         """The block of the rows that a request takes."""
-        return self.some(self._taken(request))
-
-    def some(self, taken: Any, centred: bool = False) -> "LinearBlock":
-        """The block of some rows; as `centred` says, of columns less their means."""
-        return self._block(self._stored(taken), taken, centred=centred)
+        taken = self._taken(request)
+        return self._block(self._stored(taken), taken)
 
     def _block(
-        self,
-        X: Any,
-        taken: Any,
-        precision: str | None = None,
-        loss: Any = None,
-        weight: Array | None = None,
-        centred: bool = False,
+        self, X: Any, taken: Any, precision: str | None = None, loss: Any = None, weight: Array | None = None
     ) -> "LinearBlock":
         """A block of the rows `taken`, whose features are X; with other weights, if they are given, and products in the
         precision of this one, unless another is told.
@@ -495,7 +478,6 @@ class LinearBlock(Block):
             self._null,
             precision or self.parameters.dtype,
             self._passes,
-            centred,
         )
 
     def _taken(self, request: Any) -> Array:
@@ -509,8 +491,13 @@ class LinearBlock(Block):
     def _sample_grams(self, request: SampleGrams) -> SampleSums:
         if self._touched is not None:
             raise ValueError(f"Gram matrices are too large for {self._features} columns")
-        part = self.some(self._taken(request), centred=True)
-        return sums_of_sample(part, self._sample(request), self._passes, request)
+        schema, sample = self._schema, self._sample(request)
+        curvature = self._curvature(Curvature(request.theta, "rows", request.fraction, request.seed))
+        assert isinstance(curvature, RowCurvature)
+        sparse = keeps_sparse(schema.looked_up, schema.dense_columns, self._features + self._intercept)
+        center = schema.mean if self._intercept else None
+        rows = design_of(sample.X, center, self._intercept, sparse, self.parameters.dtype)
+        return sums_of_sample(rows, sample.weight, curvature, request)
 
     def _sample(self, request: RowSample | SampleGrams) -> Sample:
         taken = self._taken(request)

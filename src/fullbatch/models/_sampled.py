@@ -5,33 +5,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..protocols.answers import Sample, SampleSums
-from ..protocols.requests import Curvature, SampleGrams
-from ..protocols.rows import is_sparse
+from ..machine.blas import one_thread
+from ..objective.design import Design
+from ..protocols.answers import RowCurvature, SampleSums
+from ..protocols.requests import SampleGrams
 from ..protocols.schema import Moments
-from .describe import read_only
 
 Array = npt.NDArray[Any]
 
 
-def sums_of_sample(part: Any, sample: Sample, passes: Any, request: SampleGrams) -> SampleSums:
-    """The answer, from the `LinearBlock` of the rows of the sample, and from these rows."""
-    curvature = part.evaluate(Curvature(request.theta, "rows"))
+def sums_of_sample(rows: Design, weight: Array, curvature: RowCurvature, request: SampleGrams) -> SampleSums:
+    """The answer, from the rows less what is the same for all blocks, their sample weights and second derivatives."""
     factors = curvature.traces[None] if request.basis is None else curvature.along(request.basis)
-    if request.least is None or not request.least.any():
-        matrices = part.grams(factors, True)
-    else:
-        kept = [np.flatnonzero(own >= least) for own, least in zip(factors, request.least, strict=True)]
-        pairs = zip(factors, kept, strict=True)
-        matrices = np.concatenate([part.some(rows, True).grams(own[None, rows], True) for own, rows in pairs])
-    return SampleSums(matrices, factors.sum(axis=1), _moments_of(sample, passes), part.center)
+    matrices = np.empty((len(factors), rows.width, rows.width))
+    with one_thread():
+        for j, own in enumerate(factors):
+            kept = np.flatnonzero(own >= (0.0 if request.least is None else request.least[j]))
+            some, own = (rows, own) if len(kept) == len(own) else (rows.taken(kept), own[kept])
+            matrices[j] = some.gram(own)
+    return SampleSums(matrices, factors.sum(axis=1), _moments_of(rows, weight), _center_of(rows))
 
 
-def _moments_of(sample: Sample, passes: Any) -> Moments:
-    X, weight = sample.X, read_only(sample.weight)
-    if is_sparse(X):
-        data, indices, indptr = (read_only(part) for part in (X.data, X.indices, X.indptr))
-        _, _, mean, squares = passes.csr_moments(data, indices, indptr, weight, X.shape[1])
-    else:
-        _, _, mean, squares = passes.dense_moments(read_only(X), weight)
-    return Moments(float(weight.sum()), mean, squares)
+def _center_of(rows: Design) -> Array:
+    """What is subtracted from each column, (p,)."""
+    center: Array = rows.shift if rows.shift.size else np.zeros(rows.width - rows.intercept)
+    return center
+
+
+def _moments_of(rows: Design, weight: Array) -> Moments:
+    total, center = float(weight.sum()), _center_of(rows)
+    p = len(center)
+    if not total > 0:
+        return Moments(0.0, np.zeros(p), np.zeros(p))
+    with np.errstate(over="ignore", invalid="ignore"):  # whoever needs them looks whether they are finite
+        beyond = rows.back(weight[:, None])[:p, 0] / total
+        return Moments(total, center + beyond, np.maximum(rows.squares(weight)[:p] - total * beyond**2, 0.0))

@@ -53,9 +53,10 @@ _MANY_ROWS, _CHEAP = 400.0, 0.5
 # one Gram matrix takes it takes in those that couple outputs.
 _ROWS_OF_ALL, _FEW, _CROSSED = 200.0, 1000, 2.5
 
-# Dense columns beyond which the workers make the matrix of one output: as soon as the driver, by the same products, and
-# sooner the more workers there are. Of fewer, the driver's time is nothing; of sparse rows, kernels would be compiled.
-_MULTIPLIED_WHERE_THEY_ARE = 256
+# The workers make the matrix of one output where it takes no more than so many passes: on a small machine that takes
+# half as long again, a few hundredths of the whole; on a cluster, where a pass takes a fraction, it keeps its share. Of
+# fewer columns the driver's time is nothing.
+_SHORT, _MANY_COLUMNS = 0.6, 256
 
 # Share of the rows that make up most of the second derivatives of one class, where several have matrices of their own.
 _CURVED = 0.25
@@ -225,8 +226,8 @@ def _with_matrices(facts: Facts, pass_: float) -> Iterator[Choice]:
     grams = 1 if outputs == 1 or outputs > MOST_GRAMS else max(1.0, outputs * _CURVED)
     build = build_of(SampledLBFGS(), grams, width) + (outputs - 1) * width**3 * _FACTOR / 6
     passes = "sampled-lbfgs" if outputs == 1 else f"sampled-lbfgs, {'few classes' if few else 'classes'}"
-    dense = outputs == 1 and not facts.looked_up and width > _MULTIPLIED_WHERE_THEY_ARE
-    on_workers = dense and SampleGrams in facts.answers
+    for_workers = outputs == 1 and width > _MANY_COLUMNS and not stays_sparse(facts) and build <= _SHORT * pass_
+    on_workers = for_workers and SampleGrams in facts.answers
     seldom = SampledLBFGS(plain_iterations=_plain_iterations(build, pass_), on_workers=on_workers)
     cost = _PASSES[passes] * (pass_ + solves) + 2 * build
     yield Choice("sampled-lbfgs", seldom, "the Hessian of a sample saves most passes", cost)

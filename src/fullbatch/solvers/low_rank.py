@@ -18,9 +18,10 @@ import numpy.typing as npt
 from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..machine.threads import THREADS, in_threads
+from ..objective.design import Design
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
-from ._design import Design, mean_squares
+from ._design import mean_squares
 from .preconditioners import Directions, directions
 
 Array = npt.NDArray[Any]

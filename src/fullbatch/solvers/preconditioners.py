@@ -21,9 +21,9 @@ from ..machine.blas import one_thread
 from ..machine.eigen import eigh
 from ..machine.threads import THREADS, in_threads
 from ..machine.vectors import dot
+from ..objective.design import Design
 from ..protocols.answers import RowCurvature
 from ..protocols.seams import Facts
-from ._design import Design
 from ._memory import Inverse
 from ._root import Root
 

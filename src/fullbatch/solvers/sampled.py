@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.vectors import dot
+from ..objective.design import Design
 from ..objective.measure import measure
 from ..protocols.requests import Curvature, RowSample, SampleGrams, ValueGrad
 from ..protocols.seams import Facts, Steps
 from ..wording.arguments import check_flag, check_number, check_whole, is_number
-from ._design import Design, bytes_of_curvature, bytes_per_row, design, mean_squares
+from ._design import bytes_of_curvature, bytes_per_row, design, mean_squares
 from ._memory import Inverse
 from ._on_workers import hessian_by_workers
 from .descent import along_gradient, check_precision, first_state, is_finite, precision_of, relative_decrease
