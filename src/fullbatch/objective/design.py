@@ -3,7 +3,7 @@ them, by NumPy and SciPy: the same bits whatever the number of threads. The driv
 block of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..machine.blas import one_thread
+from ..protocols.answers import SampleSums
 
 Array = npt.NDArray[Any]
 
@@ -240,3 +241,38 @@ def design_of(X: Any, shift: Array | None, intercept: bool, sparse: bool, dtype:
         return SparseDesign(X, np.zeros(X.shape[1]) if shift is None else shift, intercept)
     X = np.asarray(X.toarray() if is_csr else X, dtype)
     return DenseDesign(X, np.zeros(0) if shift is None else shift, intercept)
+
+
+def as_solved(sums: SampleSums, predictors: Array, size: int, pull_back: Callable[[Array], Array]) -> Array:
+    """The matrices in the solver's variables.
+
+    Parameters
+    ----------
+    sums : SampleSums
+        In the blocks' variables, of columns less their center.
+    predictors : (K, width) int array
+        Coordinates of theta of each linear predictor; the columns have theirs alike.
+    size : int
+        Length of theta.
+    pull_back : callable
+        Gradients, (m, size), in the solver's variables from those in the blocks'.
+    """
+    matrices, center = sums.matrices, sums.center
+    places, width = predictors[: len(matrices)], predictors.shape[1]
+    coefs, intercepts = places[:, : len(center)], places[:, len(center) :]
+    at_a_time = max(1, width // len(predictors))  # gradients, of which each is as long as all predictors together
+    for _ in range(2):  # of rows, then of columns
+        turned = np.empty_like(matrices)
+        for start in range(0, width, at_a_time):
+            some = slice(start, start + at_a_time)
+            of_columns = np.zeros((len(matrices[0, some]), size))
+            of_columns[:, places] = matrices[:, some].swapaxes(0, 1)
+            level = np.zeros_like(of_columns)
+            level[:, intercepts] = of_columns[:, intercepts]
+            level[:, coefs] = center * level[:, intercepts].sum(axis=-1, keepdims=True)
+            of_columns[:, intercepts] = 0.0
+            # Apart, so that columns' means, which may be far larger than their spread, cancel where they are alike.
+            pulled = pull_back(of_columns) + pull_back(level)
+            turned[:, :, some] = pulled[:, places].transpose(1, 2, 0)
+        matrices = turned
+    return matrices

@@ -23,6 +23,7 @@ from ..protocols.requests import (
 from ..protocols.sampling import Draw
 from ..protocols.schema import CONSTANT, Moments
 from ..protocols.seams import Blocks, ChangeOfVariables, Facts, Parameters, Penalty, coordinates_of
+from .design import as_solved
 from .factor import factors
 from .penalties import penalty_of
 
@@ -337,7 +338,10 @@ class Objective:
             weight, moments = total.moments.weight, total.moments
             mean, spread = self._as_solved(moments.mean, np.sqrt(moments.squares / (weight or 1.0)))
             moments = Moments(weight, mean, spread**2 * weight)
-            return SampleSums(self._grams(total), total.sums, moments, np.zeros_like(mean))
+            predictors = self.blocks.parameters.predictors
+            assert predictors is not None
+            matrices = as_solved(total, predictors, self.size, self._pull_back)
+            return SampleSums(matrices, total.sums, moments, np.zeros_like(mean))
         if isinstance(total, Matrix):
             return self._curves(request, total)
         if isinstance(total, SquareSums):
@@ -392,31 +396,6 @@ class Objective:
         if request.form == "diagonal":
             matrix = matrix + self.l2
         return Curves(matrix, point, squares)
-
-    def _grams(self, sums: SampleSums) -> Array:
-        """The matrices in the solver's variables, of as many linear predictors at a time."""
-        predictors = self.blocks.parameters.predictors
-        assert predictors is not None
-        matrices, p, center = sums.matrices, len(sums.center), sums.center
-        (count, width, _), outputs = matrices.shape, len(predictors)
-        places = predictors[:count]
-        coefs, intercepts = places[:, :p], places[:, p:]
-        at_a_time = max(1, width // outputs)  # thetas, of which each is as long as all predictors together
-        for _ in range(2):  # of rows, then of columns
-            turned = np.empty_like(matrices)
-            for start in range(0, width, at_a_time):
-                some = slice(start, start + at_a_time)
-                of_columns = np.zeros((len(matrices[0, some]), self.size))
-                of_columns[:, places] = matrices[:, some].swapaxes(0, 1)
-                level = np.zeros_like(of_columns)
-                level[:, intercepts] = of_columns[:, intercepts]
-                level[:, coefs] = center * level[:, intercepts].sum(axis=-1, keepdims=True)
-                of_columns[:, intercepts] = 0.0
-                # Apart, so that columns' means, which may be far larger than their spread, cancel where they are alike.
-                pulled = self._pull_back(of_columns) + self._pull_back(level)
-                turned[:, :, some] = pulled[:, places].transpose(1, 2, 0)
-            matrices = turned
-        return matrices
 
     def _pull_back(self, grad: Array) -> Array:
         return np.asarray(grad if self.variables is None else self.variables.pull_back(np.asarray(grad)))
