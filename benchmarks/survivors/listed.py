@@ -391,9 +391,9 @@ SURVIVORS = (
     ),
     Survivor(
         "M10",
-        "models/_linear_block.py",
-        "Category(self._codes[taken, c] - first[c], one)",
-        "Category(np.minimum(self._codes[taken, c], len(one) - 1), one)",
+        "models/_stored.py",
+        "Category(self.codes[taken, c] - first[c], one)",
+        "Category(np.minimum(self.codes[taken, c], len(one) - 1), one)",
         _FORMULA,
     ),
     Survivor(

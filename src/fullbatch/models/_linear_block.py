@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from ..data.features import codes_of_levels, sparse_columns
+from ..data.features import codes_of_levels
 from ..kernels.families import is_convex, within
 from ..kernels.losses import Huber, Quantile, Squared, SquaredHinge, straight_from, widened
 from ..kernels.wide import is_wide, numbered
@@ -27,7 +27,7 @@ from ..protocols.requests import (
     Squares,
     ValueGrad,
 )
-from ..protocols.rows import Category, Rows, is_sparse
+from ..protocols.rows import Rows, is_sparse
 from ..protocols.sampling import Draw, uniform_of_rows
 from ..protocols.schema import Schema
 from ..protocols.seams import Block, Parameters
@@ -37,11 +37,10 @@ from ._null import Null, sums_of
 from ._passes import named
 from ._sampled import sums_of_sample
 from ._squares import middle_of, squares_of
+from ._stored import EVERY, StoredFeatures
 from .describe import as_weight, canonical, read_only
 
 Array = npt.NDArray[Any]
-
-_EVERY = slice(None)
 
 _FORMS = ("diagonal", "gram", "meat", "rows")
 
@@ -101,15 +100,14 @@ class LinearBlock(Block):
         self._factor: Array | None = None
         self._total = float(weight.sum()) if weight.size else float(len(y))
         self._features = schema.n_features
-        self._touched: Array | None = None  # columns that the passes have coefficients for, where these are not all
         self._latest_chosen: tuple[Array, tuple[Any, Array, Coefficients]] | None = None
         self._latest_taken: tuple[tuple[float, int], Array] | None = None
-        reference, codes = np.zeros(0), None
+        reference, codes, touched = np.zeros(0), None, None
         if is_sparse(X):
             X = canonical(X)
             if is_wide(self._features, X.nnz):
-                self._touched, number = numbered(read_only(X.indices), self._features)
-                X = type(X)((X.data, number, X.indptr), shape=(X.shape[0], self._touched.size))
+                touched, number = numbered(read_only(X.indices), self._features)
+                X = type(X)((X.data, number, X.indptr), shape=(X.shape[0], touched.size))
             precision = "float64"
         else:
             if precision is None:
@@ -118,11 +116,11 @@ class LinearBlock(Block):
                 codes = codes_of_levels(rows, schema.features)
             else:
                 reference = reference_of(schema, rows.scale, precision)
-        self._X, self._codes = X, codes
+        self._stored = StoredFeatures(X, codes, touched, self._features)
         self._rows = self._passes.rows_of(X, codes, self._features, reference, y, weight, offset, precision, outputs)
         penalized, predictors = layout(outputs, self._features, intercept)
         self._coefficients = Coefficients(
-            outputs, self._features, intercept, penalized.size, precision, self._scale, reference, self._touched
+            outputs, self._features, intercept, penalized.size, precision, self._scale, reference, touched
         )
         quadratic = isinstance(loss, Squared)
         about = f"{loss} {'with' if intercept else 'without'} an intercept"
@@ -211,9 +209,9 @@ class LinearBlock(Block):
             weight = None
             if times.max(initial=0.0) > 1.0:
                 weight = times[taken] * self._rows.weight[taken] if self._rows.weight.size else times[taken]
-            return self._block(self._stored(taken), taken, weight=weight)
+            return self._block(taken, weight=weight)
         weight = self._rows.weight * times if self._rows.weight.size else times
-        return self._block(self._stored(_EVERY), _EVERY, weight=weight)
+        return self._block(EVERY, weight=weight)
 
     def _times(self, draw: Draw) -> Array:
         """How often a draw counts each row."""
@@ -225,7 +223,7 @@ class LinearBlock(Block):
         rows = self._rows
         weight = self._times(draw) * (rows.weight if rows.weight.size else 1.0)
         offset = rows.offset if rows.offset.size else None
-        return sums_of(self._loss, self._intercept, Rows(self._X, rows.y, weight, offset=offset))
+        return sums_of(self._loss, self._intercept, Rows(self._stored.X, rows.y, weight, offset=offset))
 
     def of_classes(self, thetas: Array, classes: Sequence[int], factors: Array) -> Iterator[tuple[float, Any, float]]:
         """Sum of losses, gradient, and sum of squared slopes of models of one class against the rest: one read of rows
@@ -257,13 +255,14 @@ class LinearBlock(Block):
         """The same rows with products in float64: they are converted tile by tile, and kept once."""
         if self._shared is not None:
             return self._shared.in_double.with_targets(self._rows.y, self._factor)
-        block = self._block(self._stored(_EVERY), _EVERY, "float64")
+        block = self._block(EVERY, "float64")
         block.dealt = self.dealt
         return block
 
     def _models_at_once(self) -> int:
         """How many models one pass answers without too large a table."""
-        width = (self._features if self._touched is None else self._touched.size) + 1
+        touched = self._stored.touched
+        width = (self._features if touched is None else touched.size) + 1
         return max(1, _TABLE_NUMBERS // (2 * self._outputs * width))
 
     def _curvature(self, request: Curvature) -> Matrix | RowCurvature:
@@ -285,13 +284,13 @@ class LinearBlock(Block):
             return RowCurvature(curvature.T, None if coupling is None else coupling.T)
         if request.edge:
             loss = within(self._loss, request.edge)
-            return self._block(self._stored(_EVERY), _EVERY, loss=loss)._curvature(replace(request, edge=0.0))
+            return self._block(EVERY, loss=loss)._curvature(replace(request, edge=0.0))
         if request.widened != 1.0:
             return self._widened(request)
         columns = request.columns if request.form == "gram" else None
         if self.is_some(columns):
             return Matrix(self.hessian_of(request.theta, columns), self._total, self._point(request.theta[None]))
-        if self._touched is not None:
+        if self._stored.touched is not None:
             raise ValueError(f"the form {request.form!r} is a matrix, too large for {self._features} columns")
         if self._outputs == 1 and (request.form == "meat" or self._features <= self._passes.FUSED_COLUMNS):
             value, W_grad, matrix, squares = self._passes.gram(self._loss, self._rows, W, request.form == "meat")
@@ -307,7 +306,7 @@ class LinearBlock(Block):
 
     def is_some(self, columns: Array | None) -> TypeGuard[Array]:
         """Whether these are not simply all columns."""
-        return columns is not None and (len(columns) < self._features or self._touched is not None)
+        return columns is not None and (len(columns) < self._features or self._stored.touched is not None)
 
     def hessian_of(self, theta: Array, columns: Array) -> Array:
         """The Hessian in the coefficients of some columns, and the intercepts."""
@@ -333,22 +332,10 @@ class LinearBlock(Block):
         """
         if self._latest_chosen is not None and np.array_equal(self._latest_chosen[0], columns):
             return self._latest_chosen[1]
-        rows, place = self._rows, np.arange(len(columns) + 1)
-        reference = self._coefficients.reference
+        rows, reference = self._rows, self._coefficients.reference
         reference = reference[columns] if reference.size else reference
-        X: Any = self._X
-        if is_sparse(X) or self._codes is not None:
-            stored = columns
-            if self._codes is not None:
-                X = sparse_columns(X, X.shape[1] + self._codes, np.ones(self._codes.shape), self._features)
-            if self._touched is not None:
-                stored = np.searchsorted(self._touched, columns)
-                there = stored < self._touched.size
-                there[there] = self._touched[stored[there]] == columns[there]
-                stored, place = stored[there], np.append(np.flatnonzero(there), len(columns))
-            X = canonical(X[:, stored])
-        else:
-            X = np.ascontiguousarray(X[:, columns])
+        X, place = self._stored.of_columns(columns)
+        place = np.append(place, len(columns))
         taken = self._passes.rows_of(
             X,
             None,
@@ -370,7 +357,7 @@ class LinearBlock(Block):
     def _widened(self, request: Curvature) -> Matrix:
         """The answer under a loss that is curved over a wider stretch."""
         loss, share = widened(self._loss, request.widened)
-        answer = self._block(self._stored(_EVERY), _EVERY, loss=loss)._curvature(replace(request, widened=1.0))
+        answer = self._block(EVERY, loss=loss)._curvature(replace(request, widened=1.0))
         assert isinstance(answer, Matrix)
         assert answer.point is not None
         value, grad, squares = answer.point.value, answer.point.grad, answer.point.squares or 0.0
@@ -416,7 +403,7 @@ class LinearBlock(Block):
         with np.errstate(over="ignore", invalid="ignore"):
             left = y - (rows.offset[:, None] if rows.offset.size else 0.0) - target
         root = np.sqrt(rows.weight)
-        matrices = squares_of(self._features_of, left, root, self._scale, center, self._intercept, fold, request)
+        matrices = squares_of(self._stored.dense, left, root, self._scale, center, self._intercept, fold, request)
         totals = np.bincount(fold, weight, minlength=request.folds)
         return SquareSums(matrices, totals, center, request.exact, target)
 
@@ -432,41 +419,21 @@ class LinearBlock(Block):
         matrices, weights = (np.concatenate([getattr(part, name) for part in parts]) for name in ("matrices", "weight"))
         return replace(parts[0], matrices=matrices, weight=weights)
 
-    def _stored(self, taken: Any) -> Any:
-        """(m, p) features of some rows, as the source gave them."""
-        X = self._X if taken is _EVERY else self._X[taken]  # which would copy sparse rows
-        if self._touched is None:
-            return X
-        return type(X)((X.data, self._touched[X.indices], X.indptr), shape=(X.shape[0], self._features))
-
-    def _features_of(self, taken: Any) -> Array:
-        """(m, p) features of some rows, as stored."""
-        X = self._stored(taken)
-        if self._codes is not None:
-            return _one_hot(X, self._codes[taken], self._features)
-        dense: Array = X.toarray() if is_sparse(X) else X
-        return dense
-
     def _part(self, request: Any) -> "LinearBlock":
         """The block of the rows that a request takes."""
-        taken = self._taken(request)
-        return self._block(self._stored(taken), taken)
+        return self._block(self._taken(request))
 
     def _block(
-        self, X: Any, taken: Any, precision: str | None = None, loss: Any = None, weight: Array | None = None
+        self, taken: Any, precision: str | None = None, loss: Any = None, weight: Array | None = None
     ) -> "LinearBlock":
-        """A block of the rows `taken`, whose features are X; with other weights, if they are given, and products in the
-        precision of this one, unless another is told.
+        """A block of the rows `taken`; with other weights, if they are given, and products in the precision of this
+        one, unless another is told.
         """
-        rows = self._rows
+        rows, X = self._rows, self._stored.of_rows(taken)
         if weight is None and rows.weight.size:
             weight = rows.weight[taken]
         offset = rows.offset[taken] if rows.offset.size else None
-        categories: tuple[Category, ...] = ()
-        if self._codes is not None:
-            levels = self._schema.features.levels
-            first = np.cumsum([0, *map(len, levels)]).astype(np.int32)
-            categories = tuple(Category(self._codes[taken, c] - first[c], one) for c, one in enumerate(levels))
+        categories = self._stored.categories(taken, self._schema.features.levels)
         part = Rows(X, rows.y[taken], weight, self._scale, offset, categories)
         return LinearBlock(
             loss or self._loss,
@@ -489,7 +456,7 @@ class LinearBlock(Block):
         return latest[1]
 
     def _sample_grams(self, request: SampleGrams) -> SampleSums:
-        if self._touched is not None:
+        if self._stored.touched is not None:
             raise ValueError(f"Gram matrices are too large for {self._features} columns")
         schema, sample = self._schema, self._sample(request)
         curvature = self._curvature(Curvature(request.theta, "rows", request.fraction, request.seed))
@@ -501,10 +468,7 @@ class LinearBlock(Block):
 
     def _sample(self, request: RowSample | SampleGrams) -> Sample:
         taken = self._taken(request)
-        X = self._stored(taken)
-        if self._codes is not None:
-            codes = self._codes[taken]
-            X = sparse_columns(X, X.shape[1] + codes, np.ones(codes.shape), self._features)
+        X = self._stored.encoded(taken)
         weight = self._rows.weight[taken] if self._rows.weight.size else np.ones(len(taken))
         offset = None if self._offset is None else self._rows.offset[taken]
         if self._scale != 1.0:
@@ -516,14 +480,6 @@ class LinearBlock(Block):
 def _that_count(y: Array, weight: Array) -> Array:
     """Targets, and 1 where a row does not count: it may be anything, and zero times infinity is not zero."""
     return read_only(np.where(weight > 0, y, 1.0) if weight.size and not weight.all() else y)
-
-
-def _one_hot(X: Array, codes: Array, columns: int) -> Array:
-    """Dense columns, then a column for each level."""
-    ones = np.zeros((len(X), columns), X.dtype)
-    ones[:, : X.shape[1]] = X
-    ones[np.arange(len(X))[:, None], X.shape[1] + codes] = 1
-    return ones
 
 
 def _reciprocal(weight: Array) -> Array | float:
