@@ -55,6 +55,7 @@ OPTIONS = {
         "plain_iterations": NO_COUNT,
         "every_step": NO_FLAG,
         "coupled": NO_FLAG,
+        "on_workers": NO_FLAG,
         "inner_steps": NO_COUNT,
         "max_bytes": [*NO_NUMBER, np.inf],
         "seed": ANY_SIGN,
