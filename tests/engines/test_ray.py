@@ -413,3 +413,12 @@ def test_a_cluster_answers_at_its_address(ray_session, caplog):
     wait_until_answered(address, 30.0)
     RayEngine(address=address)._connect()
     assert not caplog.records
+
+
+def test_what_ray_tells_of_free_cpus_may_be_late(monkeypatch):
+    told = iter([0.0, 1.0, 1.0, 3.0])
+    monkeypatch.setattr("fullbatch.engines._ray_cluster.free_cpus", lambda: next(told))
+    assert RayEngine()._free_workers(2) == 3
+    monkeypatch.setattr("fullbatch.engines._ray_cluster.free_cpus", lambda: 1.0)
+    assert RayEngine()._free_workers(2) == 1
+    assert RayEngine(num_cpus_per_worker=0.5)._free_workers(2) == 2

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
@@ -22,6 +23,9 @@ from ._worker import check_sources, named, release
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
+
+# Seconds by which what Ray tells of free CPUs may be late, on a machine that is busy.
+_MOMENT = 0.5
 
 
 class RayEngine:
@@ -219,11 +223,11 @@ class RayEngine:
 
     def _affordable_workers(self, blocks: int) -> int:
         """The number of workers to start: never more than blocks, and checked against what the cluster can hold."""
-        from ._ray_cluster import cpus_of_nodes, free_cpus, whole
+        from ._ray_cluster import cpus_of_nodes, whole
 
         cpus = list(cpus_of_nodes().values())
         capacity = sum(whole(count, self.num_cpus_per_worker) for count in cpus)
-        free = whole(free_cpus(), self.num_cpus_per_worker)
+        free = self._free_workers(min(self.num_workers or capacity, blocks))
         # Left to choose, do not wait for CPUs that others hold, such as the task this may run in.
         wanted = min(self.num_workers or max(1, min(capacity, free)), blocks)
         if free < wanted <= capacity:
@@ -236,6 +240,17 @@ class RayEngine:
                 f"Use {fewer}num_cpus_per_worker={_floor(min(sum(cpus) / wanted, max(cpus))):g} or less"
             )
         return wanted
+
+    def _free_workers(self, enough: int) -> int:
+        """How many workers there are free CPUs for, as soon as these are enough: what Ray tells of is a moment ago."""
+        from ._ray_cluster import free_cpus, whole
+
+        until = time.monotonic() + _MOMENT
+        while True:
+            free = whole(free_cpus(), self.num_cpus_per_worker)
+            if free >= enough or time.monotonic() > until:
+                return free
+            time.sleep(0.02)
 
 
 def _ray() -> Any:
