@@ -29,6 +29,7 @@ SOLVERS = {
     "inner steps": lambda: SampledLBFGS(inner_steps=3),
     "every step": lambda: SampledLBFGS(every_step=True, rows_per_column=100),
     "coupled": lambda: SampledLBFGS(coupled=True, rows_per_column=100),
+    "on workers": lambda: SampledLBFGS(on_workers=True),
     "plain first": lambda: SampledLBFGS(plain_iterations=4),
     "low rank": lambda: SampledLBFGS(rank=3),
     "diagonal": lambda: SampledLBFGS(rank=0),

@@ -30,27 +30,21 @@ _DENSE_PRODUCT, _SPARSE_PRODUCT = 1e-11, 4e-9
 
 
 @dataclass(frozen=True, eq=False)
-class DenseDesign:
-    """Dense rows as they were gathered, less a shift that is the same for all of them; no other copy of them is made.
+class _Rows:
+    """Rows, less a shift that is the same for all of them.
 
     Parameters
     ----------
-    X : (m, p) array
+    X : (m, p) array or CSR array
     shift : (p,) or (0,) array
-        Subtracted from each row; empty for nothing.
+        Subtracted from each row; empty for nothing, where rows are dense.
     intercept : bool
         Whether a column of ones follows.
-    kept : (k,) int array, optional
-        The rows that count; default: all of them.
     """
 
-    X: Array
+    X: Any
     shift: Array
     intercept: bool
-    kept: Array | None = None
-
-    def __len__(self) -> int:
-        return len(self.X) if self.kept is None else len(self.kept)
 
     @property
     def width(self) -> int:
@@ -61,6 +55,22 @@ class DenseDesign:
     def dtype(self) -> Any:
         """Precision of the products."""
         return self.X.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class DenseDesign(_Rows):
+    """Dense rows as they were gathered; no other copy of them is made.
+
+    Parameters
+    ----------
+    kept : (k,) int array, optional
+        The rows that count; default: all of them.
+    """
+
+    kept: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.X) if self.kept is None else len(self.kept)
 
     def taken(self, rows: Any) -> "DenseDesign":
         """Some of the rows."""
@@ -138,34 +148,11 @@ class DenseDesign:
 
 
 @dataclass(frozen=True, eq=False)
-class SparseDesign:
-    """Sparse rows, less a shift that is the same for all of them.
-
-    Parameters
-    ----------
-    X : (m, p) CSR array
-    shift : (p,) array
-        Subtracted from each row.
-    intercept : bool
-        Whether a column of ones follows.
-    """
-
-    X: Any
-    shift: Array
-    intercept: bool
+class SparseDesign(_Rows):
+    """Sparse rows, whose shift is taken from the products."""
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
-
-    @property
-    def width(self) -> int:
-        """Columns, that of ones included."""
-        return int(self.X.shape[1]) + self.intercept
-
-    @property
-    def dtype(self) -> Any:
-        """Precision of the products."""
-        return self.X.dtype
 
     def taken(self, rows: Any) -> "SparseDesign":
         """Some of the rows."""

@@ -154,9 +154,9 @@ class SampledLBFGS:
         check_flag("every_step", self.every_step)
         check_flag("coupled", self.coupled)
         check_flag("on_workers", self.on_workers)
-        others = {"rank": self.rank is not None, "coupled": self.coupled, "inner_steps": self.inner_steps > 0}
-        if self.on_workers and any(others.values()):
-            told = next(name for name, there in others.items() if there)
+        others = (("rank", self.rank is not None), ("coupled", self.coupled), ("inner_steps", self.inner_steps > 0))
+        told = next((name for name, there in others if there), "")
+        if self.on_workers and told:
             raise ValueError(f"on_workers leaves the sample's rows where they are, {told} needs them on the driver")
         check_number("max_bytes", self.max_bytes, finite=True)
 

@@ -16,7 +16,7 @@ from ..models.linear import Linear
 from ..objective.objective import Objective
 from ..objective.variables import Standardized
 from ..protocols.answers import Eval, Matrix
-from ..protocols.requests import Curvature, RowSample, Squares, ValueGrad
+from ..protocols.requests import Curvature, OfSample, Squares, ValueGrad
 from ..run.callbacks import StopWhen, TimeLimit
 from ..run.driver import minimize
 from ..run.result import Result, Status
@@ -81,7 +81,7 @@ def _check_minimum(make: Callable[[], Any], loss: str) -> Result:
     of_samples = [
         one
         for one in asked
-        if isinstance(one, RowSample) or getattr(one, "form", "") == "rows" or getattr(one, "fraction", 1.0) < 1
+        if isinstance(one, OfSample) or getattr(one, "form", "") == "rows" or getattr(one, "fraction", 1.0) < 1
     ]
     alone = "went on where" not in result.solver
     assert alone or hasattr(make(), "run"), (  # one that keeps its own loop has a rule of its own
